@@ -1,0 +1,60 @@
+"""Label spaces: raw ids of a data set's files <-> train ids of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lass3d_core.errors import DataError
+
+IGNORE = 255
+"""Train id of points that count neither in a loss nor in the metric."""
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The classes of a data set.
+
+    names: train id -> name, C of them. train_id_of_raw: every raw id that may occur in a file -> train id
+    or IGNORE. raw_of_train_id: train id -> the raw id that a submission writes. colours: train id -> (r, g, b).
+    """
+
+    names: tuple[str, ...]
+    train_id_of_raw: Mapping[int, int]
+    raw_of_train_id: tuple[int, ...]
+    colours: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        if len(self.raw_of_train_id) != count or len(self.colours) != count:
+            raise DataError(f"a label space of {count} names needs as many raw ids and colours")
+        for train_id, raw in enumerate(self.raw_of_train_id):
+            if self.train_id_of_raw.get(raw) != train_id:
+                raise DataError(f"raw id {raw} of class {self.names[train_id]!r} does not map back to it")
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        """raw id -> train id; -1 where the raw id is unknown."""
+        table = np.full(max(self.train_id_of_raw) + 1, -1, np.int16)
+        for raw, train_id in self.train_id_of_raw.items():
+            table[raw] = train_id
+        return table
+
+    def train_ids(self, raw: np.ndarray, where: str) -> np.ndarray:
+        """Raw ids (N,) of any integer type as train ids (N,) uint8. Raises DataError naming unknown raw ids."""
+        clipped = np.minimum(raw, len(self._table) - 1)
+        found = self._table[clipped]
+        unknown = np.unique(raw[(found < 0) | (raw >= len(self._table))])
+        if len(unknown):
+            shown = ", ".join(map(str, unknown[:5]))
+            raise DataError(f"{where}: unknown class id {shown}; the file is damaged or of another data set")
+        return found.astype(np.uint8)
+
+    def raw_ids(self, train_ids: np.ndarray) -> np.ndarray:
+        """Train ids (N,) as raw ids (N,) uint32, for a submission; IGNORE becomes 0."""
+        table = np.zeros(256, np.uint32)
+        table[: len(self.raw_of_train_id)] = self.raw_of_train_id
+        return table[train_ids]

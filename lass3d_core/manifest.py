@@ -1,0 +1,226 @@
+"""`data_manifest.yaml` as frozen dataclasses: which data, which language-vision models, which thresholds.
+
+Every unknown or missing key, wrong type and missing folder is reported together, each by its path in the file.
+The dataclasses below are the schema; `docs/formats.md` describes the file for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from lass3d_core.errors import ManifestError
+from lass3d_core.typed import build, nearest
+
+SCHEMA = 1
+
+LvmStage = Literal["image_captions", "entities", "text_embeddings"]
+
+
+@dataclass(frozen=True)
+class SimulateSpec:
+    """The simulated street: scans per split, cameras (1 front, or 4 around), frames per drive through one scene."""
+
+    train: int = 120
+    val: int = 20
+    test: int = 30
+    seed: int = 0
+    cameras: int = 1
+    frames_per_drive: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.train, self.val, self.test) < 1:
+            raise ValueError("train, val and test must each be at least 1")
+        if self.cameras not in (1, 4):
+            raise ValueError(f"cameras must be 1 (front) or 4 (around), got {self.cameras}")
+        if self.frames_per_drive < 1:
+            raise ValueError(f"frames_per_drive must be at least 1, got {self.frames_per_drive}")
+
+
+@dataclass(frozen=True)
+class SplitSpec:
+    """Sequences (or scene lists) of each split. test may lack labels."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        everything = self.train + self.val + self.test
+        twice = sorted({name for name in everything if everything.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} stands more than once; a sequence belongs to one split")
+
+
+@dataclass(frozen=True)
+class LabelledSpec:
+    """Which training scans keep their labels at RATIO %: `nested` (ours: seeded, nested) or published list files.
+
+    lists: ratio -> text file with one scan id a line; only with protocol `lists`.
+    """
+
+    protocol: Literal["nested", "lists"] = "nested"
+    lists: Mapping[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.protocol == "lists") != bool(self.lists):
+            raise ValueError("protocol 'lists' needs `lists`, protocol 'nested' has none")
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """One data set on disk. reader: the module of lass3d_core.datasets that reads its layout."""
+
+    reader: Literal["semantickitti"]
+    root: Path
+    splits: SplitSpec
+    views: tuple[str, ...] = ("image_2",)
+    labelled: LabelledSpec = field(default_factory=LabelledSpec)
+    simulate: SimulateSpec | None = None
+
+
+@dataclass(frozen=True)
+class LvmSpec:
+    """A language-vision model by name; `params` are checked by the adapter that owns the name."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EntitiesSpec(LvmSpec):
+    """vocabulary: what the detector is asked for: the phrases that the captioner grounded in that image
+    (`captions`), the words in `fixed`, or both. The label set is never the default."""
+
+    vocabulary: Literal["captions", "fixed", "both"] = "captions"
+    fixed: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.vocabulary == "captions") == bool(self.fixed):
+            raise ValueError("`fixed` lists words exactly when vocabulary is 'fixed' or 'both'")
+
+
+@dataclass(frozen=True)
+class PairsSpec:
+    """How points get their pixels. See preprocess/pairs.py."""
+
+    min_score: float = 0.3
+    overlap: Literal["smallest_area", "highest_score"] = "smallest_area"
+    visibility: Literal["zbuffer", "depth_map", "none"] = "zbuffer"
+    splat_radius_px: int = 2
+    depth_tolerance: float = 0.05
+    depth_slack_m: float = 0.3
+    min_depth_m: float = 0.5
+    max_views: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_score <= 1:
+            raise ValueError(f"min_score must lie in [0, 1], got {self.min_score}")
+        if self.max_views < 1:
+            raise ValueError(f"max_views must be at least 1, got {self.max_views}")
+        if min(self.splat_radius_px, self.depth_tolerance, self.depth_slack_m, self.min_depth_m) < 0:
+            raise ValueError("splat_radius_px, depth_tolerance, depth_slack_m and min_depth_m must not be negative")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole file. Relative paths in it are relative to the file."""
+
+    schema: int
+    default: str
+    datasets: Mapping[str, DatasetSpec]
+    image_captions: LvmSpec
+    entities: EntitiesSpec
+    text_embeddings: LvmSpec
+    pairs: PairsSpec = field(default_factory=PairsSpec)
+    artifacts: Path = Path("artifacts")
+    runs: Path = Path("runs")
+    shard_scans: int = 64
+    max_failures: float = 0.01
+    compact: bool = False
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise ValueError(f"schema is {self.schema}, this version reads {SCHEMA}")
+        if self.shard_scans < 1:
+            raise ValueError(f"shard_scans must be at least 1, got {self.shard_scans}")
+        if not 0 <= self.max_failures <= 1:
+            raise ValueError(f"max_failures is a share of the images and must lie in [0, 1], got {self.max_failures}")
+        if self.workers < 0:
+            raise ValueError(f"workers must not be negative (0 = one per core), got {self.workers}")
+
+    def artifacts_of(self, dataset: str) -> Path:
+        """Folder of everything that preprocess writes for `dataset`."""
+        return self.artifacts / dataset
+
+
+LvmCheck = Callable[[LvmStage, LvmSpec, str, list[str]], None]
+"""Appends to the list what is wrong with an LvmSpec found at a path; preprocess.lvm has one."""
+
+
+def read_manifest(path: Path, dataset: str | None = None, check_lvm: LvmCheck | None = None) -> tuple[Manifest, str]:
+    """The manifest at `path` and the name of the chosen data set (`dataset`, or the manifest's default).
+
+    Checks the whole file, and on disk only what the chosen data set needs. Raises ManifestError with every
+    problem on one line.
+    """
+    values = _load_yaml(path)
+    problems: list[str] = []
+    manifest = build(Manifest, values, "", problems)
+    named = [key for key in (values.get("datasets") or {})] if isinstance(values, Mapping) else []
+    chosen = dataset or (str(values.get("default")) if isinstance(values, Mapping) else "")
+    if named and chosen not in named:
+        known = ", ".join(map(str, named))
+        problems.append(f"datasets: there is no data set {chosen!r} (known: {known}){nearest(chosen, named)}")
+    if manifest is not None:
+        manifest = _resolve(manifest, path.resolve().parent)
+        if check_lvm is not None:
+            check_lvm("image_captions", manifest.image_captions, "image_captions", problems)
+            check_lvm("entities", manifest.entities, "entities", problems)
+            check_lvm("text_embeddings", manifest.text_embeddings, "text_embeddings", problems)
+        if chosen in manifest.datasets:
+            _check_folders(manifest.datasets[chosen], f"datasets.{chosen}", problems)
+    if problems or manifest is None:
+        count = f"{len(problems)} problems: " if len(problems) > 1 else ""
+        raise ManifestError(f"{path}: {count}{' | '.join(problems)}")
+    return manifest, chosen
+
+
+def _load_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ManifestError(f"{path} does not exist; give MANIFEST=path or run from the project's folder") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise ManifestError(f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or error}") from None
+
+
+def _resolve(manifest: Manifest, base: Path) -> Manifest:
+    """The same manifest with every path absolute."""
+    datasets = {
+        name: replace(
+            spec,
+            root=base / spec.root.expanduser(),
+            labelled=replace(spec.labelled, lists={r: base / p.expanduser() for r, p in spec.labelled.lists.items()}),
+        )
+        for name, spec in manifest.datasets.items()
+    }
+    artifacts, runs = base / manifest.artifacts.expanduser(), base / manifest.runs.expanduser()
+    return replace(manifest, datasets=datasets, artifacts=artifacts, runs=runs)
+
+
+def _check_folders(spec: DatasetSpec, path: str, problems: list[str]) -> None:
+    if spec.simulate is None and not spec.root.is_dir():
+        problems.append(f"{path}.root: the folder {spec.root} does not exist; point it at the data set")
+    for ratio, file in spec.labelled.lists.items():
+        if not file.is_file():
+            problems.append(f"{path}.labelled.lists.{ratio}: the file {file} does not exist")

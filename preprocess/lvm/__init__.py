@@ -1,0 +1,105 @@
+"""Language-vision models behind three one-method Protocols; each adapter is one file.
+
+An adapter takes a list of images and batches it itself. It raises for a batch that it cannot do; the stage then
+tries the images one by one and records the failing ones by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from lass3d_core.errors import UnknownName
+from lass3d_core.manifest import LvmSpec, LvmStage
+from lass3d_core.records import Entity, ImageCaption, TextRows
+from lass3d_core.typed import build, nearest
+
+
+class ImageCaptioner(Protocol):
+    """Names what an image shows."""
+
+    def caption(self, images: Sequence[np.ndarray]) -> list[ImageCaption]:
+        """One caption per image; images are (H,W,3) uint8 RGB, boxes come back in pixels of the given image."""
+
+
+class EntityDetector(Protocol):
+    """Finds and masks the things that a vocabulary names."""
+
+    def detect(self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]) -> list[list[Entity]]:
+        """Per image, every entity above the model's floor, its phrase taken from that image's vocabulary."""
+
+
+class TextEncoder(Protocol):
+    """Embeds texts."""
+
+    def encode(self, texts: Sequence[str]) -> TextRows:
+        """Token-level rows and one pooled row per text, float32."""
+
+
+def load_captioner(spec: LvmSpec) -> ImageCaptioner:
+    """The captioner that `spec` names, its model loaded once. Raises UnknownName, BackendUnavailable."""
+    match spec.name:
+        case "palette":
+            from preprocess.lvm.palette import PaletteCaptioner
+
+            return PaletteCaptioner(params_of("image_captions", spec))
+    raise _unknown("image_captions", spec.name)
+
+
+def load_detector(spec: LvmSpec) -> EntityDetector:
+    """The detector that `spec` names, its model loaded once. Raises UnknownName, BackendUnavailable."""
+    match spec.name:
+        case "palette":
+            from preprocess.lvm.palette import PaletteDetector
+
+            return PaletteDetector(params_of("entities", spec))
+    raise _unknown("entities", spec.name)
+
+
+def load_encoder(spec: LvmSpec) -> TextEncoder:
+    """The text encoder that `spec` names, its model loaded once. Raises UnknownName, BackendUnavailable."""
+    match spec.name:
+        case "hashing":
+            from preprocess.lvm.hashing import HashingEncoder
+
+            return HashingEncoder(params_of("text_embeddings", spec))
+    raise _unknown("text_embeddings", spec.name)
+
+
+def param_types(stage: LvmStage) -> dict[str, type]:
+    """Name -> the frozen dataclass of parameters, for every model that can serve `stage`. Loads no model."""
+    from preprocess.lvm.hashing import HashingParams
+    from preprocess.lvm.palette import PaletteCaptionParams, PaletteEntityParams
+
+    match stage:
+        case "image_captions":
+            return {"palette": PaletteCaptionParams}
+        case "entities":
+            return {"palette": PaletteEntityParams}
+        case "text_embeddings":
+            return {"hashing": HashingParams}
+
+
+def check_lvm(stage: LvmStage, spec: LvmSpec, path: str, problems: list[str]) -> None:
+    """Append what is wrong with `spec` (a `manifest.LvmCheck`)."""
+    known = param_types(stage)
+    if spec.name not in known:
+        problems.append(f"{path}.name: there is no model {spec.name!r} (known: {', '.join(known)}){nearest(spec.name, known)}")
+        return
+    build(known[spec.name], spec.params, f"{path}.params", problems)
+
+
+def params_of(stage: LvmStage, spec: LvmSpec):  # noqa: ANN201 - the adapter's own dataclass
+    """`spec.params` as the adapter's frozen dataclass; defaults filled in. Raises UnknownName."""
+    problems: list[str] = []
+    params = build(param_types(stage)[spec.name], spec.params, f"{stage}.params", problems)
+    if params is None:
+        raise UnknownName(" | ".join(problems))
+    return params
+
+
+def _unknown(stage: LvmStage, name: str) -> UnknownName:
+    known = param_types(stage)
+    return UnknownName(f"{stage}: there is no model {name!r} (known: {', '.join(known)}){nearest(name, known)}")

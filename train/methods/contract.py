@@ -1,0 +1,79 @@
+"""What a training method is given and what the loop asks of it; nothing else is shared between methods.
+
+Letters: M voxels of the batch, C classes, F input features, D text dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lass3d_core.safm import TextBatch
+from lass3d_core.sparse.maps import KernelPyramid
+
+
+@dataclass(frozen=True)
+class SemiBatch:
+    """Labelled and unlabelled scans of one step in one sparse tensor; student and teacher see the same cloud.
+
+    features (M,F) float32. pyramid: coordinates and kernel maps of every level. labels (M,) int64 train ids,
+    255 where ignored and on every voxel of an unlabelled scan. is_labelled (M,) bool: the voxel belongs to a
+    labelled scan. scan (M,) int64: which scan of the batch. image (M,) int64: slot into texts' images, -1 none.
+    entity (M,) int64: row of texts.entity_rows, -1 none.
+    """
+
+    features: Tensor
+    pyramid: KernelPyramid
+    labels: Tensor
+    is_labelled: Tensor
+    scan: Tensor
+    image: Tensor
+    entity: Tensor
+    texts: TextBatch
+
+    def to(self, device: torch.device) -> SemiBatch:
+        """The same batch on `device`."""
+        return SemiBatch(
+            **{
+                name: getattr(self, name).to(device)
+                for name in ("features", "pyramid", "labels", "is_labelled", "scan", "image", "entity", "texts")
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a method builds its networks from.
+
+    make_backbone: a freshly initialised backbone, `forward(features (M,F), pyramid) -> (M, out_channels)`.
+    class_weights (C,) float32 of the supervised cross-entropy, or None for equal weights.
+    """
+
+    make_backbone: Callable[[], nn.Module]
+    num_classes: int
+    text_dim: int
+    class_weights: Tensor | None
+
+
+class Method(Protocol):
+    """A method is an nn.Module: state that must survive a restart is its parameters, buffers and submodules.
+
+    predictor: the module that is evaluated, `forward(features, pyramid) -> logits (M,C)`: points alone, no text.
+    measures: figures of the last step that are no loss (reliable share, pseudo-label accuracy), for the log.
+    """
+
+    predictor: nn.Module
+    measures: dict[str, float]
+
+    def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
+        """The named terms of the objective, each already weighted; the loop sums them (Eq. 9) and logs each."""
+
+    def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
+        """Objectives of inner rounds; the loop takes (and counts) one more optimiser step after each. Often none."""
+
+    def after_step(self, step: int) -> None:
+        """Called once per outer step, after the last optimiser step (Eq. 1 lives here)."""
