@@ -1,0 +1,16 @@
+"""Backbones: `forward(features (M,F), pyramid) -> (M, out_channels)`, with `out_channels` and `levels`."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lass3d_core.nets.unet import MinkUNet, UNetConfig
+from lass3d_core.sparse import load
+
+
+def build(config: UNetConfig, in_channels: int) -> nn.Module:
+    """A freshly initialised backbone for `in_channels` input features; it needs `levels` levels of kernel maps.
+
+    Raises UnknownName and BackendUnavailable for its sparse-convolution backend.
+    """
+    return MinkUNet(config, in_channels, load(config.backend))

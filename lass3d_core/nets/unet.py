@@ -1,0 +1,151 @@
+"""The MinkUNet family: a residual U-Net of sparse convolutions (Choy et al., CVPR 2019).
+
+Letters: M voxels of a level, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from lass3d_core.sparse.maps import KernelMap, KernelPyramid
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Widths of the network; defaults = MinkUNet18-w32 of LaserMix's semi-supervised SemanticKITTI runs.
+
+    The encoder halves the resolution once per entry, the decoder doubles it once per entry.
+    """
+
+    stem: int = 32  # channels at full resolution
+    encoder: tuple[int, ...] = (32, 64, 128, 256)  # channels after each halving
+    decoder: tuple[int, ...] = (256, 128, 96, 96)  # channels after each doubling; the last is the output
+    blocks: int = 2  # residual blocks per stage
+    backend: str = "reference"  # of lass3d_core.sparse
+
+    def __post_init__(self) -> None:
+        if len(self.encoder) != len(self.decoder) or not self.encoder:
+            raise ValueError(
+                f"encoder and decoder need as many widths, got {self.encoder} and {self.decoder}"
+            )
+        if min(self.stem, self.blocks, *self.encoder, *self.decoder) < 1:
+            raise ValueError("widths and blocks must be at least 1")
+
+
+class MinkUNet(nn.Module):
+    """Stem, encoder, decoder with skip concatenations; features of every voxel of level 0.
+
+    out_channels: width of the result. levels: how many levels of kernel maps `forward` needs.
+    """
+
+    def __init__(self, config: UNetConfig, in_channels: int, ops: ModuleType) -> None:
+        super().__init__()
+        self.out_channels = config.decoder[-1]
+        self.levels = len(config.encoder) + 1
+        self.stem = nn.ModuleList(
+            [
+                _ConvNormReLU(ops.SubmanifoldConv(in_channels, config.stem), config.stem),
+                _ConvNormReLU(ops.SubmanifoldConv(config.stem, config.stem), config.stem),
+            ]
+        )
+        widths = (config.stem, *config.encoder)
+        self.encoder = nn.ModuleList(
+            _Encode(cin, cout, config.blocks, ops) for cin, cout in zip(widths[:-1], widths[1:])
+        )
+        below = (config.encoder[-1], *config.decoder[:-1])
+        self.decoder = nn.ModuleList(
+            _Decode(cin, skip, cout, config.blocks, ops)
+            for cin, skip, cout in zip(below, widths[-2::-1], config.decoder)
+        )
+
+    def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
+        """features (M,in_channels) of the voxels pyramid.coords[0] -> (M,out_channels)."""
+        x = features
+        for layer in self.stem:
+            x = layer(x, pyramid.submanifold[0])
+        skips = []
+        for level, encode in enumerate(self.encoder):
+            skips.append(x)
+            x = encode(x, pyramid.stride[level], pyramid.submanifold[level + 1])
+        for level, decode in zip(reversed(range(self.levels - 1)), self.decoder):
+            x = decode(x, skips.pop(), pyramid.stride[level], pyramid.submanifold[level])
+        return x
+
+
+class _Encode(nn.Module):
+    """Halve the resolution, then residual blocks."""
+
+    def __init__(self, cin: int, cout: int, blocks: int, ops: ModuleType) -> None:
+        super().__init__()
+        self.down = _ConvNormReLU(ops.StridedConv(cin, cin), cin)
+        self.blocks = _residual_blocks(cin, cout, blocks, ops)
+
+    def forward(self, x: Tensor, stride: KernelMap, submanifold: KernelMap) -> Tensor:
+        x = self.down(x, stride)
+        for block in self.blocks:
+            x = block(x, submanifold)
+        return x
+
+
+class _Decode(nn.Module):
+    """Double the resolution, put the encoder's features of that level beside, then residual blocks."""
+
+    def __init__(self, cin: int, skip: int, cout: int, blocks: int, ops: ModuleType) -> None:
+        super().__init__()
+        self.up = _ConvNormReLU(ops.TransposedConv(cin, cout), cout)
+        self.blocks = _residual_blocks(cout + skip, cout, blocks, ops)
+
+    def forward(self, x: Tensor, skip: Tensor, stride: KernelMap, submanifold: KernelMap) -> Tensor:
+        x = torch.cat([self.up(x, stride), skip], dim=1)
+        for block in self.blocks:
+            x = block(x, submanifold)
+        return x
+
+
+def _residual_blocks(cin: int, cout: int, count: int, ops: ModuleType) -> nn.ModuleList:
+    return nn.ModuleList(_ResidualBlock(cin if index == 0 else cout, cout, ops) for index in range(count))
+
+
+class _ResidualBlock(nn.Module):
+    """Two 3x3x3 convolutions beside a shortcut, which is a linear map where the width changes."""
+
+    def __init__(self, cin: int, cout: int, ops: ModuleType) -> None:
+        super().__init__()
+        self.first = _ConvNormReLU(ops.SubmanifoldConv(cin, cout), cout)
+        self.second = ops.SubmanifoldConv(cout, cout)
+        self.norm = BatchNorm(cout)
+        self.shortcut = (
+            nn.Identity() if cin == cout else nn.Sequential(nn.Linear(cin, cout, bias=False), BatchNorm(cout))
+        )
+
+    def forward(self, x: Tensor, submanifold: KernelMap) -> Tensor:
+        y = self.norm(self.second(self.first(x, submanifold), submanifold))
+        return torch.relu_(y + self.shortcut(x))
+
+
+class _ConvNormReLU(nn.Module):
+    """A convolution, batch norm, ReLU."""
+
+    def __init__(self, conv: nn.Module, width: int) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = BatchNorm(width)
+
+    def forward(self, x: Tensor, pairs: KernelMap) -> Tensor:
+        return torch.relu_(self.norm(self.conv(x, pairs)))
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch norm over voxels. A single voxel has no variance: it is normalised by the running statistics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (M,C) -> (M,C)."""
+        if self.training and len(x) < 2:
+            return nn.functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)

@@ -1,0 +1,218 @@
+"""Kernel maps: which voxel meets which under every kernel offset, for all levels of a U-Net, built once.
+
+Pure integer work for loader workers, so that the network itself waits for nothing: the counts are Python ints.
+Letters: M voxels of a level, P pairs of a map, K kernel offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lass3d_core.errors import DataError
+from lass3d_core.voxels import lattice_keys, lattice_steps, run_starts
+
+CENTRE = 13
+"""The offset (0, 0, 0) among the 27 of a 3x3x3 kernel."""
+
+
+@dataclass(frozen=True)
+class Bags:
+    """The pairs of each row, in compressed rows: row r has the pairs positions[offsets[r]:offsets[r + 1]].
+
+    positions (P,) int32. offsets (rows + 1,) int32.
+    """
+
+    positions: Tensor
+    offsets: Tensor
+
+
+@dataclass(frozen=True)
+class KernelMap:
+    """The pairs of one convolution: under kernel offset k, row `source` of the input adds to row `target`.
+
+    source, target (P,) int32, grouped by offset, ascending. counts: pairs of each offset, K ints.
+    by_target, by_source: the same pairs grouped by row; they turn scattered additions into sums of a fixed order.
+    centre: the offset under which every row meets itself, which is not in the list; None where there is none.
+    Offsets count like a (3,3,3) or (2,2,2) array of (x, y, z), z fastest.
+    """
+
+    source: Tensor
+    target: Tensor
+    counts: tuple[int, ...]
+    by_target: Bags
+    by_source: Bags
+    centre: int | None = None
+
+    def transposed(self) -> KernelMap:
+        """The same pairs with source and target exchanged."""
+        return KernelMap(self.target, self.source, self.counts, self.by_source, self.by_target, self.centre)
+
+
+@dataclass(frozen=True)
+class KernelPyramid:
+    """Coordinates and kernel maps of every level; level 0 has the rows that were given, in their order.
+
+    coords: per level (M_l,4) int32 of (batch, x, y, z) in units of that level's voxel, twice as large as the last.
+    submanifold: per level the 3x3x3 map from it to itself. stride: the 2x2x2 map from level l to level l + 1,
+    one fewer. All tensors travel as one: between processes, to a device and into a file.
+    """
+
+    coords: tuple[Tensor, ...]
+    submanifold: tuple[KernelMap, ...]
+    stride: tuple[KernelMap, ...]
+
+    @property
+    def levels(self) -> int:
+        """How many levels there are."""
+        return len(self.coords)
+
+    def to(self, device: torch.device | str) -> KernelPyramid:
+        """The same pyramid on `device`, moved in one copy."""
+        if self.coords[0].device == torch.device(device):
+            return self
+        skeleton, packed = _pack(self)
+        return _unpack(skeleton, packed.to(device))
+
+    def __reduce__(self) -> tuple[Callable[..., KernelPyramid], tuple[Any, Tensor]]:
+        return _unpack, _pack(self)
+
+
+def build_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
+    """Kernel maps of `levels` levels over coords (M,4) int32 of (batch, x, y, z), in any order.
+
+    Parent of a voxel is floor(coordinate / 2), for negative ones too; rows of coarser levels are sorted.
+    Raises DataError when two rows are equal or the occupied box is too large.
+    """
+    all_coords, submanifold, stride = [coords], [_submanifold_map(coords)], []
+    for _ in range(levels - 1):
+        coarse, down = _stride_map(all_coords[-1])
+        all_coords.append(coarse)
+        stride.append(down)
+        submanifold.append(_submanifold_map(coarse))
+    return KernelPyramid(tuple(all_coords), tuple(submanifold), tuple(stride))
+
+
+def _submanifold_map(coords: Tensor) -> KernelMap:
+    """The 3x3x3 map of coords (M,4) onto themselves: half of it is searched for, the other half mirrors it."""
+    target, source, counts = _half_pairs(coords)
+    half = len(target)
+    mirrored = torch.cat(torch.arange(half, device=coords.device).split(counts)[::-1])
+    both_source = torch.cat([target[mirrored], source])
+    both_target = torch.cat([source[mirrored], target])
+    mirror = torch.empty(2 * half, dtype=torch.int32, device=coords.device)
+    mirror[:half] = (mirrored + half).int()
+    mirror[mirrored + half] = torch.arange(half, dtype=torch.int32, device=coords.device)
+    by_target = _bags(both_target, len(coords))
+    # The mirror of pair (k, source, target) is (26 - k, target, source): no second sort is needed.
+    by_source = Bags(mirror[by_target.positions], by_target.offsets)
+    all_counts = (*counts[::-1], 0, *counts)
+    return KernelMap(both_source, both_target, all_counts, by_target, by_source, CENTRE)
+
+
+def _half_pairs(coords: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+    """Pairs of the 13 offsets after the centre: target (P/2,), source (P/2,) int32 and the count of each offset.
+
+    Those offsets are the next z and four columns of three. In the sorted keys a column is at most three
+    consecutive places, so one search per column finds it and two steps walk it.
+    """
+    count = len(coords)
+    keys, order = _sorted_keys(coords)
+    _, step_x, step_y, _ = lattice_steps(coords, margin=1)
+    columns = torch.tensor([[step_y], [step_x - step_y], [step_x], [step_x + step_y]], device=keys.device)
+    padded = torch.cat([keys, keys.new_full((4,), torch.iinfo(torch.int64).max)])
+    wanted = keys + (columns - 1)
+    place = torch.searchsorted(keys, wanted)
+    hit = torch.empty(13, count, dtype=torch.bool, device=keys.device)
+    found = torch.empty(13, count, dtype=torch.int64, device=keys.device)
+    torch.eq(padded[1 : count + 1], keys + 1, out=hit[0])
+    torch.arange(1, count + 1, out=found[0])
+    for z in range(3):
+        present = padded[place] == wanted + z
+        hit[1 + z :: 3], found[1 + z :: 3] = present, place
+        place = place + present
+    pairs = hit.view(-1).nonzero().squeeze(1)
+    target, source = pairs % max(count, 1), found.view(-1)[pairs]
+    if order is not None:
+        target, source = order[target], order[source]
+    return target.int(), source.int(), hit.sum(dim=1).tolist()
+
+
+def _sorted_keys(coords: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The sorted keys (M,) int64 of coords and the row of each, or None when the rows are sorted already."""
+    keys = lattice_keys(coords, margin=1)
+    if bool((keys[1:] > keys[:-1]).all()):
+        return keys, None
+    keys, order = keys.sort()
+    if not bool(run_starts(keys).all()):
+        raise DataError("two voxels of one scan have the same coordinates; voxelise the points first")
+    return keys, order
+
+
+def _stride_map(coords: Tensor) -> tuple[Tensor, KernelMap]:
+    """The next level of coords (M,4) and the 2x2x2 map to it; every voxel has one parent and one octant."""
+    halves = coords.clone()
+    halves[:, 1:] >>= 1  # an arithmetic shift: floor, for negative coordinates too
+    keys, order = lattice_keys(halves).sort(stable=True)
+    starts = run_starts(keys)
+    coarse = halves[order[starts]]
+    parent = torch.empty_like(order)
+    parent[order] = starts.cumsum(0) - 1
+    x, y, z = (coords[:, 1:] & 1).unbind(dim=1)
+    octant = 4 * x + 2 * y + z
+    source = octant.sort(stable=True).indices.int()
+    target = parent.int()[source]
+    counts = tuple(torch.bincount(octant, minlength=8).tolist())
+    by_target, by_source = _bags(target, len(coarse)), _bags(source, len(coords))
+    return coarse, KernelMap(source, target, counts, by_target, by_source)
+
+
+def _bags(row: Tensor, rows: int) -> Bags:
+    """Group the pairs of row (P,) int32 by row, keeping their order within each."""
+    offsets = row.new_zeros(rows + 1)
+    offsets[1:] = torch.bincount(row, minlength=rows).cumsum(0)
+    return Bags(row.sort(stable=True).indices.int(), offsets)
+
+
+def _pack(pyramid: KernelPyramid) -> tuple[Any, Tensor]:
+    """The fields of the pyramid with shapes in place of tensors, and all the tensors in one (numel,) int32."""
+    tensors: list[Tensor] = []
+
+    def take(tensor: Tensor) -> torch.Size:
+        tensors.append(tensor.reshape(-1))
+        return tensor.shape
+
+    skeleton = _with_replaced((pyramid.coords, pyramid.submanifold, pyramid.stride), Tensor, take)
+    return skeleton, torch.cat(tensors)
+
+
+def _unpack(skeleton: Any, packed: Tensor) -> KernelPyramid:
+    """The inverse of `_pack`; the tensors are views of the one."""
+    start = 0
+
+    def give(shape: torch.Size) -> Tensor:
+        nonlocal start
+        start += shape.numel()
+        return packed[start - shape.numel() : start].view(shape)
+
+    return KernelPyramid(*_with_replaced(skeleton, torch.Size, give))
+
+
+def _with_replaced(value: Any, kind: type, replace: Callable[[Any], Any]) -> Any:
+    """`value`, a tree of dataclasses and tuples, with every leaf of type `kind` replaced, in order."""
+    if isinstance(value, kind):
+        return replace(value)
+    if isinstance(value, tuple):
+        return tuple(_with_replaced(item, kind, replace) for item in value)
+    if isinstance(value, (KernelMap, Bags)):
+        return type(value)(
+            **{
+                field.name: _with_replaced(getattr(value, field.name), kind, replace)
+                for field in fields(value)
+            }
+        )
+    return value

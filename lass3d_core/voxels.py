@@ -1,0 +1,146 @@
+"""Points to voxels and back: quantisation, pooling of features and labels, batch collation.
+
+Everything is pure integer work in a fixed order, made for loader workers on a CPU; any device works.
+Letters: N points, M voxels, F features, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lass3d_core.errors import DataError
+from lass3d_core.labels import IGNORE
+
+_INT32 = torch.iinfo(torch.int32)
+_INT64_MAX = torch.iinfo(torch.int64).max
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """The occupied voxels of one scan, sorted by (x, y, z).
+
+    coords (M,3) int32: voxel v covers [v, v + 1) * size metres. inverse (N,) int64: point -> voxel.
+    first (M,) int64: voxel -> its first point, in point order.
+    """
+
+    coords: Tensor
+    inverse: Tensor
+    first: Tensor
+
+
+def voxelise(points: Tensor, size: float) -> Voxels:
+    """Group points by the cube of edge `size` that holds them.
+
+    points (N,3) float32 metres, any frame; size in metres, > 0. The quotient is taken in float64, so that
+    the answer is the same on every device.
+    Raises DataError for points that are not finite or do not fit into int32 voxel coordinates, and for a
+    size that is not positive.
+    """
+    if not (size > 0 and math.isfinite(size)):
+        raise DataError(f"voxel size {size} m is not a positive number; set one")
+    quotient = torch.floor(points.double() / size)
+    bad = ~((quotient >= _INT32.min) & (quotient <= _INT32.max)).all(
+        dim=1
+    )  # NaN compares false, hence is bad
+    if bad.any():
+        row = int(bad.nonzero()[0])
+        shown = ", ".join(f"{value:g}" for value in points[row].tolist())
+        raise DataError(
+            f"point {row} ({shown}) is not finite or too far away for voxels of {size} m; drop such points"
+        )
+    coords = quotient.to(torch.int32)
+    keys, order = lattice_keys(coords).sort(stable=True)
+    starts = run_starts(keys)
+    inverse = torch.empty_like(order)
+    inverse[order] = starts.cumsum(0) - 1
+    first = order[starts]
+    return Voxels(coords[first], inverse, first)
+
+
+def mean_by_voxel(features: Tensor, voxels: Voxels) -> Tensor:
+    """features (N,F) averaged over the points of each voxel, (M,F)."""
+    sums = features.new_zeros(len(voxels.coords), features.shape[1]).index_add_(0, voxels.inverse, features)
+    counts = torch.bincount(voxels.inverse, minlength=len(voxels.coords))
+    return sums / counts.to(features.dtype)[:, None]
+
+
+def majority_label(labels: Tensor, voxels: Voxels, num_classes: int, ignore: int = IGNORE) -> Tensor:
+    """The commonest label of each voxel's points, (M,) int64; the smallest id wins a tie.
+
+    labels (N,) int64: train ids in [0, num_classes) or `ignore`. Ignored points do not vote; a voxel without a
+    vote is `ignore`. Raises DataError for any other label.
+    """
+    votes = labels != ignore
+    ids = labels[votes]
+    if len(ids) and not (0 <= int(ids.min()) and int(ids.max()) < num_classes):
+        raise DataError(
+            f"labels reach from {int(ids.min())} to {int(ids.max())}, not within 0..{num_classes - 1}"
+        )
+    ballots = voxels.inverse[votes] * num_classes + ids
+    tally = torch.bincount(ballots, minlength=len(voxels.coords) * num_classes).view(-1, num_classes)
+    most, label = tally.max(dim=1) if len(tally) else (labels.new_zeros(0), labels.new_zeros(0))
+    return torch.where(most > 0, label, ignore)
+
+
+def first_valid(indices: Tensor, voxels: Voxels) -> Tensor:
+    """The index of each voxel's first point that has one (>= 0), (M,) of the same dtype; -1 where none has.
+
+    indices (N,) integer, -1 none: a text's slot or row.
+    Decision: the first, not the majority. A voxel then holds the text of a real point, it costs one pass, and
+    voxels whose points disagree about their text are few.
+    """
+    count = len(indices)
+    point = torch.arange(count, device=indices.device)
+    valid = indices >= 0
+    earliest = point.new_full((len(voxels.coords),), count)
+    earliest.scatter_reduce_(0, voxels.inverse[valid], point[valid], "amin")
+    return torch.cat([indices, indices.new_full((1,), -1)])[earliest]
+
+
+def collate(coords: Sequence[Tensor]) -> Tensor:
+    """The voxel coordinates (M_i,3) int32 of several scans as one (sum M_i, 4) int32 of (batch, x, y, z)."""
+    if not coords:
+        return torch.empty(0, 4, dtype=torch.int32)
+    return torch.cat(
+        [torch.nn.functional.pad(scan, (1, 0), value=batch) for batch, scan in enumerate(coords)]
+    )
+
+
+def lattice_keys(coords: Tensor, margin: int = 0) -> Tensor:
+    """One int64 per row of coords (M,D) int32, ordered as the rows are ordered lexicographically.
+
+    With `margin` m, moving along the last three axes by up to m adds a constant to the key that
+    `lattice_steps` gives, and never reaches another occupied row by wrapping around.
+    Raises DataError when the occupied box is too large for int64.
+    """
+    keys = torch.zeros(len(coords), dtype=torch.int64, device=coords.device)
+    if not len(coords):
+        return keys
+    lows = coords.amin(dim=0).tolist()
+    for axis, step in enumerate(lattice_steps(coords, margin)):
+        keys += (coords[:, axis].to(torch.int64) - lows[axis]) * step
+    return keys
+
+
+def lattice_steps(coords: Tensor, margin: int = 0) -> list[int]:
+    """What one step along each axis adds to a row's key in `lattice_keys`, D whole numbers."""
+    if not len(coords):
+        return [0] * coords.shape[1]
+    spans = (coords.amax(dim=0).to(torch.int64) - coords.amin(dim=0).to(torch.int64) + 1 + margin).tolist()
+    if math.prod(spans) > _INT64_MAX // 2:
+        raise DataError(
+            f"voxels span {' x '.join(map(str, spans))} cells, too many; crop the scan or use larger ones"
+        )
+    return [math.prod(spans[axis + 1 :]) for axis in range(len(spans))]
+
+
+def run_starts(keys: Tensor) -> Tensor:
+    """keys (M,) sorted -> (M,) bool: this key differs from the one before it."""
+    starts = torch.ones(len(keys), dtype=torch.bool, device=keys.device)
+    torch.ne(keys[1:], keys[:-1], out=starts[1:])
+    return starts
