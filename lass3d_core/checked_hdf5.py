@@ -1,0 +1,156 @@
+"""HDF5 files in which every byte that matters stands under a checksum.
+
+HDF5 notices a flipped byte only where it is asked to: data need the fletcher32 filter, metadata the newest
+format (`libver="latest"`), and variable-length strings have no checksum at all. So every array is chunked
+with fletcher32, every text is fixed-length UTF-8, and every fault on reading becomes one CorruptArtifact that
+says what to do. No time stamps are stored: equal content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
+
+_CHUNK_BYTES = 1 << 26
+"""An array is one chunk, unless it is larger than this (64 MiB, about five million points)."""
+
+
+@contextmanager
+def create(part: Path) -> Iterator[h5py.File]:
+    """A new file at `part`, closed at the end; to be used inside `atomic.whole_file`."""
+    with h5py.File(part, "w", libver="latest", locking=False) as file:
+        yield file
+
+
+def write_array(group: h5py.Group, name: str, array: np.ndarray, compact: bool = False) -> None:
+    """Write `array` under `name` with fletcher32; compact adds bitshuffle-LZ4 before it."""
+    if array.size == 0:  # HDF5 has no chunk of size 0; there is no byte to protect either
+        group.create_dataset(name, data=array)
+        return
+    rows = max(1, _CHUNK_BYTES // (array.nbytes // len(array)))
+    chunks = (min(len(array), rows), *array.shape[1:])
+    group.create_dataset(
+        name, data=array, chunks=chunks, fletcher32=True, **(_bitshuffle() if compact else {})
+    )
+
+
+def write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
+    """Write `texts` under `name` as fixed-length UTF-8, padded with zero bytes."""
+    write_array(group, name, np.array([text.encode() for text in texts], _text_type(texts)))
+
+
+def write_attributes(group: h5py.Group, values: Mapping[str, Any]) -> None:
+    """Write numbers, arrays, texts and tuples of texts as attributes, texts as fixed-length UTF-8."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            group.attrs[name] = np.array(value.encode(), _text_type([value]))
+        elif isinstance(value, tuple):
+            group.attrs[name] = np.array([text.encode() for text in value], _text_type(value))
+        else:
+            group.attrs[name] = value
+
+
+class CheckedFile:
+    """A read-only view of such a file, opened at the first read and again in every process that inherits it.
+
+    kind and schema: what the file's attributes `kind` and `schema` must be. remedy: the end of every error
+    message. Raises, from every method: MissingArtifact (no file), StaleArtifact (another schema),
+    CorruptArtifact (all else).
+    """
+
+    def __init__(self, path: Path, kind: str, schema: int, remedy: str) -> None:
+        self.path = path
+        self._kind = kind
+        self._schema = schema
+        self._remedy = remedy
+        self._file: h5py.File | None = None
+        self._process = 0
+
+    def array(self, name: str) -> np.ndarray:
+        """The array under `name`."""
+        with self._faults(name):
+            return np.asarray(self._open()[name][()])
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The texts under `name`."""
+        with self._faults(name):
+            return tuple(self._open()[name].asstr()[()].tolist())
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of the array under `name`, its content unread."""
+        with self._faults(name):
+            return tuple(self._open()[name].shape)
+
+    def has(self, name: str) -> bool:
+        """Whether there is an array under `name`."""
+        with self._faults(name):
+            return name in self._open()
+
+    def attribute(self, name: str) -> Any:
+        """The file's attribute `name`: a number, an array, a text or a tuple of texts."""
+        with self._faults(f"attribute {name}"):
+            value = self._open().attrs[name]
+            if isinstance(value, np.ndarray):
+                return tuple(text.decode() for text in value.tolist()) if value.dtype.kind in "SO" else value
+            return value.decode() if isinstance(value, bytes) else value
+
+    def close(self) -> None:
+        """Close the file; a later read opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def corrupt(self, where: str, why: str) -> CorruptArtifact:
+        """The error for a fault at `where` in this file."""
+        return CorruptArtifact(f"{self.path} is damaged at {where} ({why}); {self._remedy}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None}
+
+    def _open(self) -> h5py.File:
+        if self._file is not None and self._process == os.getpid():
+            return self._file
+        self.close()
+        if not self.path.is_file():
+            raise MissingArtifact(f"{self.path} is missing; {self._remedy.removeprefix('delete it and ')}")
+        # A published file never changes, and locks fail on some network file systems.
+        self._file, self._process = h5py.File(self.path, "r", locking=False), os.getpid()
+        self._check_kind(self._file)
+        return self._file
+
+    def _check_kind(self, file: h5py.File) -> None:
+        kind, schema = file.attrs.get("kind"), file.attrs.get("schema")
+        if kind is None or schema is None or bytes(kind).decode() != self._kind:
+            raise StaleArtifact(f"{self.path} is not a {self._kind} file; {self._remedy}")
+        if schema != self._schema:
+            raise StaleArtifact(
+                f"{self.path} has schema {schema}, this version reads schema {self._schema}; {self._remedy}"
+            )
+
+    @contextmanager
+    def _faults(self, where: str) -> Iterator[None]:
+        """HDF5 raises whatever suits it on damaged bytes; all of it means the same to the user."""
+        try:
+            yield
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise self.corrupt(
+                where, str(error).splitlines()[0] if str(error) else type(error).__name__
+            ) from error
+
+
+def _text_type(texts: Sequence[str]) -> np.dtype:
+    return h5py.string_dtype("utf-8", max((len(text.encode()) for text in texts), default=1) or 1)
+
+
+def _bitshuffle() -> dict[str, Any]:
+    import hdf5plugin
+
+    return dict(hdf5plugin.Bitshuffle(cname="lz4"))

@@ -1,0 +1,185 @@
+"""Rigid transforms, the pinhole projection of Eq. (2), and which points an image really sees.
+
+Frames and units: metres; the camera frame looks along +z, x right, y down. `uv` is (u right, v down) in
+pixels, continuous, with its origin at the outer corner of the first pixel: pixel (u, v) covers
+[u, u+1) x [v, v+1), so a coordinate becomes a pixel by rounding down, and an image is looked up as `image[v,
+u]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from lass3d_core.errors import DataError
+from lass3d_core.records import Camera
+
+NEAREST_DEPTH_M = 1e-3
+"""Points nearer to the camera plane than this have no pixel: the division by their depth means nothing."""
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """Which of the points in the image the image sees.
+
+    `zbuffer`: the scan hides itself. Each point is splatted over the square of 2*splat_radius_px + 1 pixels
+    around its own, and a point is seen while depth <= nearest * (1 + depth_tolerance) + depth_slack_m.
+    `depth_map`: the depth camera's own measurement agrees within depth_tolerance of it (relative).
+    `none`: every point in the image. min_depth_m: nearer points are never seen.
+    """
+
+    kind: Literal["zbuffer", "depth_map", "none"] = "zbuffer"
+    splat_radius_px: int = 2
+    depth_tolerance: float = 0.05
+    depth_slack_m: float = 0.3
+    min_depth_m: float = 0.5
+
+
+class VisiblePixels(NamedTuple):
+    """The points that an image sees, in ascending order of their index, and where.
+
+    point (n,) int64 index into the scan. v, u (n,) int32 pixel row and column. depth (n,) float32 metres.
+    """
+
+    point: np.ndarray
+    v: np.ndarray
+    u: np.ndarray
+    depth: np.ndarray
+
+
+def visible_pixels(
+    camera: Camera, points: np.ndarray, visibility: Visibility, depth_map: np.ndarray | None = None
+) -> VisiblePixels:
+    """The pixels of those points (N,3) float32 that are in front of the camera, inside the image and visible.
+
+    depth_map (H,W) float, metres along the optical axis, 0 or non-finite where nothing was measured; needed
+    by, and only read for, visibility `depth_map`. Raises DataError where it is absent or not of the camera's
+    size.
+    """
+    ahead = np.flatnonzero(_row(image_from_points(camera)[2], points) > visibility.min_depth_m)
+    uv, depth = project(camera, points[ahead])
+    inside, v, u = pixels_in_image(uv, depth, camera.size_hw, visibility.min_depth_m)
+    depth = depth[inside]
+    match visibility.kind:
+        case "zbuffer":
+            seen = seen_by_zbuffer(v, u, depth, camera.size_hw, visibility)
+        case "depth_map":
+            seen = seen_by_depth_map(v, u, depth, _checked(depth_map, camera), visibility.depth_tolerance)
+        case "none":
+            seen = np.ones(len(depth), bool)
+    return VisiblePixels(ahead[inside][seen], v[seen], u[seen], depth[seen])
+
+
+def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eq. (2), whose left side leaves out the depth factor: depth * (u, v, 1) = K [R|t] (x, y, z, 1).
+
+    points (N,3) float32 metres, points frame. Returns uv (N,2) float32 pixels, NaN where the point is not
+    in front of the camera, and depth (N,) float32 metres, negative behind it.
+    """
+    matrix = image_from_points(camera)
+    depth = _row(matrix[2], points)
+    uv = np.full((len(points), 2), np.nan, np.float32)
+    ahead = depth > NEAREST_DEPTH_M
+    np.divide(_row(matrix[0], points), depth, out=uv[:, 0], where=ahead)
+    np.divide(_row(matrix[1], points), depth, out=uv[:, 1], where=ahead)
+    return uv, depth
+
+
+def image_from_points(camera: Camera) -> np.ndarray:
+    """K [R|t] (3,4) float32: multiplied in double precision and rounded once, so that pixels stay exact."""
+    return (camera.K @ camera.cam_from_points[:3]).astype(np.float32)
+
+
+def pixels_in_image(
+    uv: np.ndarray, depth: np.ndarray, size_hw: tuple[int, int], min_depth_m: float = NEAREST_DEPTH_M
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points in front of the camera and inside the image: index (n,) int64, row v and column u (n,) int32.
+
+    uv (N,2) and depth (N,) as `project` returns them; NaN is outside. Rounds down, see the module.
+    """
+    height, width = size_hw
+    u, v = uv[:, 0], uv[:, 1]
+    inside = np.flatnonzero((depth > min_depth_m) & (u >= 0) & (u < width) & (v >= 0) & (v < height))
+    return inside, v[inside].astype(np.int32), u[inside].astype(np.int32)
+
+
+def seen_by_zbuffer(
+    v: np.ndarray, u: np.ndarray, depth: np.ndarray, size_hw: tuple[int, int], visibility: Visibility
+) -> np.ndarray:
+    """Which points (n,) of one image are not hidden by another point of the scan: bool (n,). See Visibility.
+
+    Two passes, nearest first and then the comparison, so that the order of the points does not matter.
+    """
+    nearest = np.full(size_hw, np.inf, np.float32)
+    np.minimum.at(nearest.reshape(-1), v.astype(np.int64) * size_hw[1] + u, depth)
+    nearest = _window_minimum(nearest, visibility.splat_radius_px)
+    return depth <= nearest[v, u] * (1 + visibility.depth_tolerance) + visibility.depth_slack_m
+
+
+def seen_by_depth_map(
+    v: np.ndarray, u: np.ndarray, depth: np.ndarray, depth_map: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """Which points (n,) lie on the surface that the depth map (H,W) measured, within tolerance * depth: bool
+    (n,).
+
+    Where nothing was measured (0, NaN, infinity) no point is seen.
+    """
+    measured = depth_map[v, u]
+    valid = np.isfinite(measured) & (measured > 0)
+    return valid & (np.abs(depth - np.where(valid, measured, 0)) <= tolerance * np.where(valid, measured, 0))
+
+
+def rigid(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """The (4,4) float64 transform x -> rotation (3,3) x + translation (3,)."""
+    transform = np.eye(4)
+    transform[:3, :3] = rotation
+    transform[:3, 3] = translation
+    return transform
+
+
+def invert_rigid(transform: np.ndarray) -> np.ndarray:
+    """The inverse (4,4) of a rigid transform (4,4): points_from_cam of cam_from_points."""
+    rotation = transform[:3, :3].T
+    return rigid(rotation, -rotation @ transform[:3, 3])
+
+
+def transform_points(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """points (N,3) taken through a (4,4) transform, in the dtype of `points`."""
+    return (points @ transform[:3, :3].T + transform[:3, 3]).astype(points.dtype)
+
+
+def scale_intrinsics(K: np.ndarray, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> np.ndarray:
+    """K (3,3) of an image of size from_hw, for the same image resized to to_hw."""
+    height, width = to_hw[0] / from_hw[0], to_hw[1] / from_hw[1]
+    return np.diag([width, height, 1.0]) @ K
+
+
+def _row(row: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """row (4,) times the homogeneous points (N,3), summed in a fixed order: subsets agree to the bit."""
+    return points[:, 0] * row[0] + points[:, 1] * row[1] + points[:, 2] * row[2] + row[3]
+
+
+def _window_minimum(image: np.ndarray, radius: int) -> np.ndarray:
+    """The minimum over the square window of 2*radius+1 pixels around each pixel, cut off at the border."""
+    for axis in (0, 1):
+        lines = np.moveaxis(image, axis, 0)
+        result = lines.copy()
+        for shift in range(1, min(radius, len(lines) - 1) + 1):
+            np.minimum(result[shift:], lines[:-shift], out=result[shift:])
+            np.minimum(result[:-shift], lines[shift:], out=result[:-shift])
+        image = np.moveaxis(result, 0, axis)
+    return image
+
+
+def _checked(depth_map: np.ndarray | None, camera: Camera) -> np.ndarray:
+    if depth_map is None:
+        raise DataError(
+            "visibility 'depth_map' needs a depth image, and this view has none; use 'zbuffer' or 'none'"
+        )
+    if depth_map.shape != camera.size_hw:
+        raise DataError(
+            f"the depth map is {depth_map.shape}, the camera's image {camera.size_hw}; rescale one of them"
+        )
+    return depth_map

@@ -1,0 +1,140 @@
+"""Which training scans keep their labels at RATIO %: seeded and nested, or a published list."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lass3d_core.atomic import write_text
+from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact
+from lass3d_core.manifest import LabelledSpec
+from lass3d_core.typed import build, plain
+
+
+@dataclass(frozen=True)
+class LabelledSplit:
+    """The labelled and the unlabelled training scans of one run, each in ascending order; saved with the run.
+
+    ratio in percent. seed decides with protocol `nested` alone.
+    """
+
+    protocol: Literal["nested", "lists"]
+    ratio: float
+    seed: int
+    labelled: tuple[str, ...]
+    unlabelled: tuple[str, ...]
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON, whole or not at all. Raises StorageError."""
+        write_text(path, json.dumps(plain(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> LabelledSplit:
+        """The split that `save` wrote. Raises MissingArtifact, CorruptArtifact."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise MissingArtifact(f'{path} is missing; run "make train"') from None
+        except (OSError, ValueError) as error:
+            raise CorruptArtifact(f"{path} is no split file: {error}; train again") from None
+        problems: list[str] = []
+        split = build(cls, values, "", problems)
+        if split is None:
+            raise CorruptArtifact(f"{path} is no split file: {' | '.join(problems)}; train again")
+        return split
+
+
+def labelled_split(
+    spec: LabelledSpec, scan_ids: Sequence[str], ratio: float, seed: int, without_labels: Collection[str] = ()
+) -> LabelledSplit:
+    """Split the training scans `scan_ids` at `ratio` percent as `spec` says; the rest is unlabelled.
+
+    without_labels: scans that have no label file and so cannot be chosen.
+    Raises DataError: ratio outside (0, 100], one that labels no scan, a list that is wrong.
+    """
+    if not 0 < ratio <= 100:
+        raise DataError(f"the ratio is a percentage and must lie in (0, 100], got {ratio:g}")
+    if spec.protocol == "lists":
+        chosen = read_list(_list_for(spec.lists, ratio), scan_ids, without_labels)
+    else:
+        chosen = nested_choice(scan_ids, ratio, seed, without_labels)
+    rest = set(scan_ids) - set(chosen)
+    return LabelledSplit(spec.protocol, ratio, seed, tuple(sorted(chosen)), tuple(sorted(rest)))
+
+
+def nested_choice(
+    scan_ids: Collection[str], ratio: float, seed: int, without_labels: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The first floor(ratio % of all scans) of a seeded shuffle: a smaller ratio's choice is part of a larger
+    one's.
+
+    1 % of SemanticKITTI's 19130 training scans is 191, as published. Raises DataError.
+    """
+    count = int(_fraction(ratio) * len(scan_ids) / 100)
+    if count == 0:
+        raise DataError(_too_small(ratio, len(scan_ids)))
+    candidates = sorted(set(scan_ids) - set(without_labels))
+    if count > len(candidates):
+        raise DataError(
+            f"{ratio:g} % are {count} scans, but only {len(candidates)} have labels; take a smaller ratio"
+        )
+    # The raw stream of PCG64 is promised to stay the same in every NumPy; Generator.permutation is not.
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(candidates)), kind="stable")
+    return tuple(candidates[i] for i in order[:count])
+
+
+def read_list(path: Path, scan_ids: Collection[str], without_labels: Collection[str] = ()) -> tuple[str, ...]:
+    """Scan ids from a published list, one a line ("00/000123", "scene0087_00"), in the order of the file.
+
+    Blank lines are skipped. Raises DataError naming what is repeated, unknown or without labels.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the list {path} cannot be read: {error}") from None
+    known, unlabelled = set(scan_ids), set(without_labels)
+    problems = [
+        _complaint("repeated", [line for line, times in Counter(lines).items() if times > 1]),
+        _complaint("not among the training scans", [line for line in lines if line not in known]),
+        _complaint("without labels", [line for line in lines if line in unlabelled]),
+        "" if lines else "it names no scan",
+    ]
+    if any(problems):
+        raise DataError(f"the list {path} is wrong: {'; '.join(filter(None, problems))}")
+    return tuple(lines)
+
+
+def _list_for(lists: Mapping[str, Path], ratio: float) -> Path:
+    for key, path in lists.items():
+        if _fraction(key) == _fraction(ratio):
+            return path
+    raise DataError(f"there is no labelled list for {ratio:g} %; the manifest has {', '.join(lists)}")
+
+
+def _fraction(ratio: float | str) -> Fraction:
+    """The decimal number that was written, exactly: 0.29 is 29/100, so that rounding down is right."""
+    try:
+        return Fraction(str(ratio))
+    except ValueError:
+        raise DataError(f"labelled.lists: {ratio!r} is not a ratio in percent") from None
+
+
+def _too_small(ratio: float, count: int) -> str:
+    if count == 0:
+        return "there are no training scans to label"
+    smallest = -(-10000 // count) / 100  # rounded up to two decimals
+    return f"{ratio:g} % of {count} training scans labels none; the smallest ratio that does is {smallest:g}"
+
+
+def _complaint(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more} {'is' if len(names) == 1 else 'are'} {what}"
