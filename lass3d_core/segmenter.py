@@ -1,0 +1,30 @@
+"""A branch as it predicts from points alone: backbone, adapter, classifier."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lass3d_core.sparse.maps import KernelPyramid
+
+
+class Segmenter(nn.Module):
+    """logits = classifier(adapter(backbone(points))). There is no place for text, so none can be needed."""
+
+    def __init__(self, backbone: nn.Module, adapter: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.adapter = adapter
+        self.classifier = classifier
+
+    def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
+        """features (M,F) float32 of the voxels of `pyramid` -> logits (M,C)."""
+        logits: Tensor = self.classifier(self.adapter(self.backbone(features, pyramid)))
+        return logits
+
+
+def make_classifier(channels: int, num_classes: int) -> nn.Module:
+    """The classifier of every method, features (M,channels) -> logits (M,num_classes).
+
+    Decision: the paper says "multi-layer perceptron" (Sec. 4.2); one hidden layer as wide as the features.
+    """
+    return nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, num_classes))

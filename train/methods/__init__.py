@@ -1,0 +1,42 @@
+"""The training methods, one paper each. To add one: its file, and its line in METHODS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lass3d_core.errors import UnknownName
+from lass3d_core.typed import nearest
+from train.methods.contract import Ingredients, Method
+from train.methods.lass3d import Lass3d, Lass3dConfig
+from train.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
+from train.methods.supervised import Supervised, SupervisedConfig
+
+MethodConfig = SupervisedConfig | MeanTeacherConfig | Lass3dConfig
+
+METHODS: dict[str, tuple[type[Any], Callable[[Any, Ingredients], Method]]] = {
+    "supervised": (SupervisedConfig, Supervised),
+    "mean_teacher": (MeanTeacherConfig, MeanTeacher),
+    "lass3d": (Lass3dConfig, Lass3d),
+}
+"""name -> (the type of its configuration, what builds it from one)"""
+
+
+def config_type(name: str) -> type[MethodConfig]:
+    """The configuration of the method `name`, its paper's values as defaults. Raises UnknownName."""
+    if name not in METHODS:
+        raise UnknownName(
+            f"method {name!r} does not exist; known: {', '.join(METHODS)}{nearest(name, METHODS)}"
+        )
+    return METHODS[name][0]
+
+
+def name_of(config: MethodConfig) -> str:
+    """The name of the method that `config` configures."""
+    return next(name for name, (of_method, _) in METHODS.items() if isinstance(config, of_method))
+
+
+def build(config: MethodConfig, ingredients: Ingredients) -> Method:
+    """The method of `config`, with freshly initialised networks."""
+    _, make = METHODS[name_of(config)]
+    return make(config, ingredients)
