@@ -15,9 +15,9 @@ class SemanticConsistency(nn.Module):
     """Pulls 3D features, projected into the text space, to their own text and away from the others.
 
     Decision: the form is that of CLIP2Scene's published code: the inner products of the projected feature
-    with the unit-length text embeddings are logits, and the text that is paired with the point is their target
-    in a cross-entropy. There the texts are class names; here they are the phrases of the batch (entity level)
-    and the captions of the batch (image level), and the two levels are added as the fusion adds them.
+    with the unit-length text embeddings are logits, and the text that is paired with the point is their
+    target in a cross-entropy. There the texts are class names; here they are the phrases of the batch (entity
+    level) and the captions of the batch (image level), and the two levels are added as the fusion adds them.
     """
 
     def __init__(self, channels: int, text_dim: int) -> None:

@@ -22,10 +22,10 @@ from lass3d_core.errors import ManifestError
 class TextBatch:
     """The frozen text embeddings that the voxels of one batch refer to.
 
-    image_rows (R,D) float32: the rows of every image's caption (CLIP's token-level rows, or sentences); image
-    i owns image_rows[image_offsets[i]:image_offsets[i+1]], at least one. image_offsets (I+1,) int64, always on
-    the host, where the slicing is done. image_pooled (I,D) float32: one row per caption. entity_rows (P,D)
-    float32: one row per phrase.
+    image_rows (R,D) float32: the rows of every image's caption (CLIP's token-level rows, or sentences).
+    image_offsets (I+1,) int64: image i owns image_rows[image_offsets[i]:image_offsets[i+1]], at least one;
+    always on the host, where the slicing is done. image_pooled (I,D) float32: one row per caption.
+    entity_rows (P,D) float32: one row per phrase.
     """
 
     image_rows: Tensor

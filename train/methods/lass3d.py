@@ -31,7 +31,7 @@ from train.methods.contract import Ingredients, SemiBatch
 
 @dataclass(frozen=True)
 class Lass3dConfig:
-    """Defaults are the paper's, switches are its ablations, the last three are extensions and not the paper's."""
+    """Defaults are the paper's and switches its ablations; the last three are extensions, not the paper's."""
 
     alpha: float = 0.999  # horizon of the teacher, Eq. (1); Sec. 4.2
     lambda_u: float = 0.1  # weight of Eq. (8); Sec. 4.2
@@ -103,8 +103,8 @@ class Lass3d(nn.Module):
     backbone only through what the student's backbone learns beside it, by Eq. (7), (8) and (6).
 
     Decisions. Eq. (3) is taken on the unlabelled points, as its superscript says. The teacher runs in
-    training mode and keeps running statistics of its own (see ema.update_buffers). Without Eq. (3) the adapter
-    would stay untrained, so it is bypassed: only its normalisation remains (Tab. 2, Tab. 6).
+    training mode and keeps running statistics of its own (see ema.update_buffers). Without Eq. (3) the
+    adapter would stay untrained, so it is bypassed: only its normalisation remains (Tab. 2, Tab. 6).
     Eq. (6) is a mean over points. As the printed sum, its gradient was measured at 6 to 70 times that of
     Eq. (7) after the weight 0.1, so that it would be the whole training. As a mean it is below a hundredth of
     it with the student's confidence in Eq. (5), and 2 to 13 times larger with the teacher's.
@@ -129,7 +129,7 @@ class Lass3d(nn.Module):
         self.teacher = Segmenter(ema.teacher_of(self.backbone), adapter, ema.teacher_of(self.classifier))
         self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
         self.measures: dict[str, float] = {}
-        self._exploited = _Exploited(torch.empty(0), Mining.start(torch.empty(0, dtype=torch.bool), 0))
+        self._exploited: _Exploited  # set by `losses`, read by `further_losses` of the same step
 
     @property
     def predictor(self) -> nn.Module:
@@ -228,7 +228,7 @@ class Lass3d(nn.Module):
         return self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)
 
     def _select(self, logits: Tensor, teacher: Tensor, reliable: Tensor) -> Tensor:
-        """Negative classes (U,K) of the unlabelled points; `reforward` also moves its list of used ones on."""
+        """Negative classes (U,K) of the unlabelled points; `reforward` also extends its list of used ones."""
         confidence = logits.detach().softmax(dim=1) if self.config.pe_confidence == "student" else teacher
         if self.config.pe_form == "single_pass":
             negatives = least_likely(confidence, self.config.pe_iterations, self.config.tau_n)
