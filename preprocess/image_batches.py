@@ -1,0 +1,65 @@
+"""Images through a language-vision model: in batches, and one by one where a batch fails, so that a bad image is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from lass3d_core.errors import BackendUnavailable, DataError, StorageError
+from lass3d_core.records import View
+
+Answer = TypeVar("Answer")
+Ask = Callable[[list[np.ndarray], list[View]], list[Answer]]
+
+BATCH = 8
+"""Images handed to a model at once; its adapter may cut them further. Also how far apart progress is reported."""
+
+
+def answers(views: Sequence[View], ask: Ask[Answer], tick: Callable[[int], None]) -> Iterator[Answer | str]:
+    """What `ask` says of each view's image, in order; for a failing image, why it failed, on one line.
+
+    ask takes images (H,W,3) uint8 RGB and their views. tick is told how many images were done.
+    Raises BackendUnavailable, StorageError: they are no fault of an image.
+    """
+    for start in range(0, len(views), BATCH):
+        batch = list(views[start : start + BATCH])
+        try:
+            yield from _asked(batch, ask)
+        except (BackendUnavailable, StorageError):
+            raise
+        except Exception:
+            for view in batch:
+                yield _asked_alone(view, ask)
+        tick(len(batch))
+
+
+def read_image(path: Path) -> np.ndarray:
+    """The image as (H,W,3) uint8 RGB. Raises DataError."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+        reason = str(error).replace("\n", " ")
+        raise DataError(f"{path} cannot be read as an image ({reason}); restore the file") from None
+
+
+def _asked(batch: list[View], ask: Ask[Answer]) -> list[Answer]:
+    given = ask([read_image(view.image_path) for view in batch], batch)
+    if len(given) != len(batch):
+        raise DataError(f"the model gave {len(given)} answers for {len(batch)} images")
+    return given
+
+
+def _asked_alone(view: View, ask: Ask[Answer]) -> Answer | str:
+    try:
+        return _asked([view], ask)[0]
+    except (BackendUnavailable, StorageError):
+        raise
+    except DataError as error:
+        return str(error)
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

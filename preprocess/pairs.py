@@ -1,0 +1,210 @@
+"""Stage `pairs`: which image and which entity each point of a scan is paired with (Sec. 3.2, Eq. 2).
+
+Points are projected into the views; a point's image is the view that sees it best centred, its entity the one that
+owns its pixel. What is stored is *which* texts, never their embeddings, so another text encoder changes no pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from lass3d_core.datasets import Block
+from lass3d_core.errors import DataError
+from lass3d_core.fingerprint import Record, digest
+from lass3d_core.geometry import Visibility, VisiblePixels, visible_pixels
+from lass3d_core.manifest import PairsSpec
+from lass3d_core.masks import area, decode
+from lass3d_core.pair_index import IndexedShard, LabelledLists, PairIndex, write_index
+from lass3d_core.records import NONE, Camera, Entity, PairedScan, PointTextPairs, Scan, View
+from lass3d_core.shards import ShardHeader, write_shard
+from lass3d_core.splits import read_list
+from lass3d_core.typed import plain
+from preprocess import entities
+from preprocess.jsonl_shards import read_ends
+from preprocess.project import Failure, Job, Make, Project, Tick
+
+NAME = "pairs"
+SCHEMA = 1
+PRODUCER = "lass3d 0.1.0"
+
+Entities = Mapping[str, Sequence[Entity]]
+"""image_id -> the entities of that image."""
+
+
+def record(project: Project, block: Block) -> Record:
+    """What a shard is made from: the thresholds, points, labels and cameras, and the block's entities.
+
+    The entities' content holds the size of each image. Neither captions nor the text table are read.
+    """
+    _, footer = read_ends(_entities_of(project, block))
+    return Record(
+        stage=NAME,
+        schema=SCHEMA,
+        params={"pairs": plain(project.manifest.pairs), "compact": project.manifest.compact},
+        inputs=project.identities(project.points_of(block)),
+        upstream={f"{entities.NAME} {block.name}": footer.digests["content"]},
+    )
+
+
+def opened(project: Project) -> Make:
+    """Nothing is loaded; the returned function makes one shard."""
+    spec = project.manifest.pairs
+
+    def make(job: Job, tick: Tick) -> list[Failure]:
+        assert job.block is not None
+        found = entities.entities_in(_entities_of(project, job.block))
+
+        def scans() -> Iterator[PairedScan]:
+            for scan_id in job.block.scan_ids:
+                yield pair(project.dataset.read_scan(scan_id), found, spec)
+                tick(1)
+
+        write_shard(job.path, _header(project, job.block, job.record), scans(), project.manifest.compact)
+        return []
+
+    return make
+
+
+def write_pair_index(project: Project, records: Mapping[Block, Record]) -> None:
+    """Say that the pairs are complete: `pairs/index.json`, for the trainer. Raises StorageError, DataError."""
+    spec = project.spec.labelled
+    train = project.dataset.scan_ids("train")
+    shards = tuple(
+        IndexedShard(f"{block.name}.h5", block.split, len(block.scan_ids), digest(record))
+        for block, record in records.items()
+    )
+    lists = {ratio: read_list(path, train) for ratio, path in spec.lists.items()}
+    index = PairIndex(
+        project.name, project.dataset.label_space.names, LabelledLists(spec.protocol, lists), shards
+    )
+    write_index(project.folder / NAME, index)
+
+
+def pair(scan: Scan, found: Entities, spec: PairsSpec) -> PairedScan:
+    """A scan with the image slots and the entity slot of every point.
+
+    image: up to max_views views that see the point, best centred first. entity: that of the best-centred view whose
+    pixel has one, kept in image or not. Decision: the paper does not say which of several views counts; near the
+    border an object is cut and the lens is worst, so the centre is trusted.
+    Raises DataError where masks and image differ in size or a depth image is missing or unreadable.
+    """
+    kept = {view.image_id: confident(found.get(view.image_id, ()), spec.min_score) for view in scan.views}
+    phrases = tuple(sorted({one.phrase for of_image in kept.values() for one in of_image}))
+    slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
+    count, views = len(scan.points), len(scan.views)
+    distance = np.full((views, count), np.inf, np.float32)
+    entity = np.full((views, count), NONE, np.int16)
+    for row, view in enumerate(scan.views):
+        seen = visible_pixels(view.camera, scan.points, visibility_of(spec), depth_map_of(view, spec))
+        distance[row, seen.point] = distance_from_centre(seen, view.camera)
+        owner = painted(kept[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
+        entity[row, seen.point] = owner[seen.v, seen.u]
+    pairs = PointTextPairs(
+        image=best_views(distance, spec.max_views),
+        entity=best_entity(distance, entity),
+        image_ids=tuple(view.image_id for view in scan.views),
+        phrases=phrases,
+    )
+    return PairedScan(scan.scan_id, scan.points, scan.features, scan.labels, pairs)
+
+
+def confident(found: Sequence[Entity], min_score: float) -> list[Entity]:
+    """The entities whose score is at least min_score."""
+    return [entity for entity in found if entity.score >= min_score]
+
+
+def painted(
+    found: Sequence[Entity],
+    slot_of: Mapping[str, int],
+    size_hw: tuple[int, int],
+    overlap: str,
+    image_id: str = "",
+) -> np.ndarray:
+    """Which phrase owns each pixel: (H,W) int16 of slots, NONE where no mask lies.
+
+    One entity owns a pixel: the smallest (ties: the higher score), or the highest score (ties: the smaller); then
+    the one found first. Decision: the paper does not say; a small mask is the thing, a large one what it stands on.
+    """
+    wrong = next((entity for entity in found if tuple(entity.mask.size_hw) != tuple(size_hw)), None)
+    if wrong is not None:
+        raise DataError(
+            f"image {image_id}: the mask of {wrong.phrase!r} is {wrong.mask.size_hw}, the image {size_hw}; "
+            "delete its entities shard and run `make captions`"
+        )
+    rank = {
+        "smallest_area": lambda e: (area(e.mask), -e.score),
+        "highest_score": lambda e: (-e.score, area(e.mask)),
+    }
+    owner = np.full(size_hw, NONE, np.int16)
+    for entity in reversed(sorted(found, key=rank[overlap])):
+        owner[decode(entity.mask)] = slot_of[entity.phrase]
+    return owner
+
+
+def distance_from_centre(seen: VisiblePixels, camera: Camera) -> np.ndarray:
+    """How far from the middle of the image each seen pixel lies: (n,) float32, 0 in the middle, 1 at the border."""
+    height, width = camera.size_hw
+    across = np.abs((seen.u + 0.5) / (width / 2) - 1)
+    down = np.abs((seen.v + 0.5) / (height / 2) - 1)
+    return np.maximum(across, down).astype(np.float32)
+
+
+def best_views(distance: np.ndarray, max_views: int) -> np.ndarray:
+    """Slots (N,max_views) int16 of the views with the least distance (V,N), nearest first, NONE where unseen (inf)."""
+    views, count = distance.shape
+    image = np.full((count, max_views), NONE, np.int16)
+    order = np.argsort(distance, axis=0, kind="stable")[:max_views]
+    seen = np.isfinite(np.take_along_axis(distance, order, axis=0))
+    image[:, : min(views, max_views)] = np.where(seen, order, NONE).T
+    return image
+
+
+def best_entity(distance: np.ndarray, entity: np.ndarray) -> np.ndarray:
+    """Slots (N,) int16: of each point's entities (V,N), that of the view with the least distance (V,N), or NONE."""
+    if not len(entity):
+        return np.full(entity.shape[1], NONE, np.int16)
+    usable = np.where(entity == NONE, np.inf, distance)
+    return np.take_along_axis(entity, usable.argmin(axis=0)[None], axis=0)[0]
+
+
+def visibility_of(spec: PairsSpec) -> Visibility:
+    """The part of the manifest's `pairs` that the geometry asks for."""
+    return Visibility(
+        spec.visibility, spec.splat_radius_px, spec.depth_tolerance, spec.depth_slack_m, spec.min_depth_m
+    )
+
+
+def depth_map_of(view: View, spec: PairsSpec) -> np.ndarray | None:
+    """The view's depth image (H,W) float32 in metres, where `visibility` asks for one. Files hold millimetres."""
+    if spec.visibility != "depth_map" or view.depth_path is None:
+        return None
+    try:
+        with Image.open(view.depth_path) as image:
+            return np.asarray(image, np.float32) / 1000
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise DataError(
+            f"{view.depth_path} cannot be read as a depth image ({error}); restore the file"
+        ) from None
+
+
+def _entities_of(project: Project, block: Block) -> Path:
+    return project.folder / entities.NAME / f"{block.name}.jsonl"
+
+
+def _header(project: Project, block: Block, record: Record) -> ShardHeader:
+    space = project.dataset.label_space
+    return ShardHeader(
+        dataset=project.name,
+        shard=block.name,
+        split=block.split,
+        class_names=space.names,
+        colours=space.colours,
+        raw_ids=space.raw_of_train_id,
+        feature_names=project.dataset.feature_names,
+        record=record,
+        producer=PRODUCER,
+    )

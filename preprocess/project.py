@@ -1,0 +1,95 @@
+"""What every stage is given: the manifest, the chosen data set and its shards' blocks of scans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lass3d_core.datasets import Block, Dataset, open_dataset
+from lass3d_core.fingerprint import InputDigests, Record
+from lass3d_core.manifest import DatasetSpec, Manifest
+from lass3d_core.records import View
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Project:
+    """One data set of the manifest."""
+
+    manifest: Manifest
+    name: str
+
+    @property
+    def spec(self) -> DatasetSpec:
+        return self.manifest.datasets[self.name]
+
+    @property
+    def folder(self) -> Path:
+        """Where every artifact of the data set lies."""
+        return self.manifest.artifacts_of(self.name)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        return open_dataset(self.name, self.spec)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The scans of every split, cut into units of work. One block is one shard of every stage but the table."""
+        return tuple(
+            block for split in SPLITS for block in self.dataset.blocks(split, self.manifest.shard_scans)
+        )
+
+    @cached_property
+    def inputs(self) -> InputDigests:
+        """Content identity of the data set's files."""
+        return InputDigests(self.folder / "inputs.json")
+
+    def views_of(self, block: Block) -> list[View]:
+        """Every image of the block's scans, once, in order."""
+        views = (view for scan_id in block.scan_ids for view in self.dataset.views(scan_id))
+        return list({view.image_id: view for view in views}.values())
+
+    def images_of(self, block: Block) -> list[Path]:
+        """The files of those images; none is opened."""
+        files = (path for scan_id in block.scan_ids for path in self.dataset.input_files(scan_id).images)
+        return list(dict.fromkeys(files))
+
+    def points_of(self, block: Block) -> list[Path]:
+        """The files of the block's points, labels and cameras; none is opened."""
+        files = (path for scan_id in block.scan_ids for path in self.dataset.input_files(scan_id).points)
+        return list(dict.fromkeys(files))
+
+    def identities(self, files: list[Path]) -> dict[str, str]:
+        """Path below the data set's root -> digest of the content. Raises DataError for a missing file."""
+        root = self.spec.root
+        return {
+            str(path.relative_to(root) if path.is_relative_to(root) else path): self.inputs.digest_of(path)
+            for path in files
+        }
+
+
+@dataclass(frozen=True)
+class Job:
+    """One shard to be made: where, from which scans (none: from the whole data set), and the record to write in it."""
+
+    path: Path
+    block: Block | None
+    record: Record
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that a model or the disk refused."""
+
+    image_id: str
+    error: str
+
+
+Tick = Callable[[int], None]
+"""Told how many units (images, scans, texts) were done."""
+
+Make = Callable[[Job, Tick], list[Failure]]
+"""Makes one shard. A stage's `opened(project)` loads what it needs once and returns such a function."""
