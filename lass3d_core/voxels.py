@@ -72,12 +72,12 @@ def mean_by_voxel(features: Tensor, voxels: Voxels) -> Tensor:
 def majority_label(labels: Tensor, voxels: Voxels, num_classes: int, ignore: int = IGNORE) -> Tensor:
     """The commonest label of each voxel's points, (M,) int64; the smallest id wins a tie.
 
-    labels (N,) int64: train ids in [0, num_classes) or `ignore`. Ignored points do not vote; a voxel without a
-    vote is `ignore`. Raises DataError for any other label.
+    labels (N,) int64: train ids in [0, num_classes) or `ignore`. Ignored points do not vote; a voxel without
+    a vote is `ignore`. Raises DataError for any other label.
     """
     votes = labels != ignore
     ids = labels[votes]
-    if len(ids) and not (0 <= int(ids.min()) and int(ids.max()) < num_classes):
+    if len(ids) and not (int(ids.min()) >= 0 and int(ids.max()) < num_classes):
         raise DataError(
             f"labels reach from {int(ids.min())} to {int(ids.max())}, not within 0..{num_classes - 1}"
         )

@@ -9,7 +9,7 @@ from lass3d_core.sparse import load
 
 
 def build(config: UNetConfig, in_channels: int) -> nn.Module:
-    """A freshly initialised backbone for `in_channels` input features; it needs `levels` levels of kernel maps.
+    """A freshly initialised backbone for `in_channels` input features per voxel.
 
     Raises UnknownName and BackendUnavailable for its sparse-convolution backend.
     """

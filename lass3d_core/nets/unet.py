@@ -5,6 +5,7 @@ Letters: M voxels of a level, C channels.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -54,7 +55,7 @@ class MinkUNet(nn.Module):
         )
         widths = (config.stem, *config.encoder)
         self.encoder = nn.ModuleList(
-            _Encode(cin, cout, config.blocks, ops) for cin, cout in zip(widths[:-1], widths[1:])
+            _Encode(cin, cout, config.blocks, ops) for cin, cout in itertools.pairwise(widths)
         )
         below = (config.encoder[-1], *config.decoder[:-1])
         self.decoder = nn.ModuleList(

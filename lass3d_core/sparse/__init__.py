@@ -1,11 +1,11 @@
 """Sparse convolution: one vocabulary of operations, several backends.
 
-A backend is a module with three `nn.Module` classes. A convolution has no bias, for a batch norm follows it.
-`SubmanifoldConv(cin, cout)(x (M,cin), pyramid.submanifold[l]) -> (M,cout)`: 3x3x3, stride 1, output on the input's
-voxels. `StridedConv(cin, cout)(x (M_l,cin), pyramid.stride[l]) -> (M_{l+1},cout)`: 2x2x2, stride 2.
-`TransposedConv(cin, cout)(x (M_{l+1},cin), pyramid.stride[l]) -> (M_l,cout)`: its adjoint's shape, back onto the
-voxels of level l. Each has one parameter, `weight (K, cin, cout)`, K counted as `maps.KernelMap` says, so that a
-checkpoint of one backend loads into another. The maps come from `maps.build_pyramid`.
+A backend is a module with three `nn.Module` classes, none with a bias, for a batch norm follows:
+`SubmanifoldConv(cin, cout)(x (M,cin), pyramid.submanifold[l]) -> (M,cout)`: 3x3x3, on the input's voxels;
+`StridedConv(cin, cout)(x (M_l,cin), pyramid.stride[l]) -> (M_{l+1},cout)`: 2x2x2, one level coarser;
+`TransposedConv(cin, cout)(x (M_{l+1},cin), pyramid.stride[l]) -> (M_l,cout)`: 2x2x2, back to the finer level.
+Each has one parameter, `weight (K,cin,cout)` with K ordered as in `maps.KernelMap`, so that the checkpoint of
+one backend loads into another. The maps come from `maps.build_pyramid`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Kernel maps: which voxel meets which under every kernel offset, for all levels of a U-Net, built once.
 
-Pure integer work for loader workers, so that the network itself waits for nothing: the counts are Python ints.
+Pure integer work for loader workers; the network then waits for nothing, as the counts are Python ints.
 Letters: M voxels of a level, P pairs of a map, K kernel offsets.
 """
 
@@ -36,7 +36,7 @@ class KernelMap:
     """The pairs of one convolution: under kernel offset k, row `source` of the input adds to row `target`.
 
     source, target (P,) int32, grouped by offset, ascending. counts: pairs of each offset, K ints.
-    by_target, by_source: the same pairs grouped by row; they turn scattered additions into sums of a fixed order.
+    by_target, by_source: the same pairs grouped by row, for sums instead of scattered additions.
     centre: the offset under which every row meets itself, which is not in the list; None where there is none.
     Offsets count like a (3,3,3) or (2,2,2) array of (x, y, z), z fastest.
     """
@@ -57,7 +57,7 @@ class KernelMap:
 class KernelPyramid:
     """Coordinates and kernel maps of every level; level 0 has the rows that were given, in their order.
 
-    coords: per level (M_l,4) int32 of (batch, x, y, z) in units of that level's voxel, twice as large as the last.
+    coords: per level (M_l,4) int32 of (batch, x, y, z) in voxels of that level, twice as large as the last's.
     submanifold: per level the 3x3x3 map from it to itself. stride: the 2x2x2 map from level l to level l + 1,
     one fewer. All tensors travel as one: between processes, to a device and into a file.
     """
@@ -98,7 +98,7 @@ def build_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
 
 
 def _submanifold_map(coords: Tensor) -> KernelMap:
-    """The 3x3x3 map of coords (M,4) onto themselves: half of it is searched for, the other half mirrors it."""
+    """The 3x3x3 map of coords (M,4) onto themselves: one half is searched for, the other mirrors it."""
     target, source, counts = _half_pairs(coords)
     half = len(target)
     mirrored = torch.cat(torch.arange(half, device=coords.device).split(counts)[::-1])
@@ -115,7 +115,7 @@ def _submanifold_map(coords: Tensor) -> KernelMap:
 
 
 def _half_pairs(coords: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-    """Pairs of the 13 offsets after the centre: target (P/2,), source (P/2,) int32 and the count of each offset.
+    """Pairs of the 13 offsets after the centre: target (P/2,) and source (P/2,) int32, count of each offset.
 
     Those offsets are the next z and four columns of three. In the sorted keys a column is at most three
     consecutive places, so one search per column finds it and two steps walk it.
@@ -179,7 +179,7 @@ def _bags(row: Tensor, rows: int) -> Bags:
 
 
 def _pack(pyramid: KernelPyramid) -> tuple[Any, Tensor]:
-    """The fields of the pyramid with shapes in place of tensors, and all the tensors in one (numel,) int32."""
+    """The fields of the pyramid with shapes for tensors, and all the tensors in one (numel,) int32."""
     tensors: list[Tensor] = []
 
     def take(tensor: Tensor) -> torch.Size:

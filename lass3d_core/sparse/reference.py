@@ -1,9 +1,9 @@
 """Sparse convolution in plain PyTorch: every device, every float type, deterministic.
 
-Gather the source rows of all pairs, multiply them by the matrix of their offset, sum per target row. The sum is
-an `embedding_bag` over pairs grouped by row, an order of magnitude faster than `index_add_` and of a fixed order;
-the centre, which needs no gathering, is one plain product. The backward pass does the same with the two sides
-exchanged.
+Per kernel offset: gather the source rows (few enough to stay in the cache) and multiply them by the offset's
+matrix. Then sum per target row, by an `embedding_bag` over the pairs grouped by row: an order of magnitude
+faster than `index_add_`, and always in the same order. The centre gathers nothing: it is one plain product. The
+backward pass is the same with source and target exchanged. `benchmarks/convolution.py` measures it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lass3d_core.sparse.maps import Bags, KernelMap
+from lass3d_core.sparse.maps import KernelMap
+
+_SUM = 0  # embedding_bag's code for it
 
 
 class _Convolution(nn.Module):
     """What the three have in common: the weight (K, cin, cout) and the mixed-precision cast.
 
-    Decision: Kaiming normal for ReLU, fan-in = the pairs that one output has in a full neighbourhood times cin.
+    Decision: Kaiming normal for ReLU; fan-in = cin times the pairs of an output in a full neighbourhood.
     """
 
     def __init__(self, cin: int, cout: int, offsets: int, pairs: int) -> None:
@@ -33,7 +35,7 @@ class _Convolution(nn.Module):
         return "offsets={}, cin={}, cout={}".format(*self.weight.shape)
 
     def _convolve(self, x: Tensor, pairs: KernelMap) -> Tensor:
-        weight = self.weight
+        weight: Tensor = self.weight
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight = x.to(dtype), weight.to(dtype)
@@ -42,7 +44,7 @@ class _Convolution(nn.Module):
 
 
 class SubmanifoldConv(_Convolution):
-    """3x3x3 convolution, stride 1, whose output voxels are its input voxels; equals a zero-padded dense one there."""
+    """3x3x3 convolution, stride 1, on the input's own voxels; there it equals a zero-padded dense one."""
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__(cin, cout, offsets=27, pairs=27)
@@ -75,53 +77,45 @@ class TransposedConv(_Convolution):
 
 
 class _SparseProduct(torch.autograd.Function):
-    """out[target] += x[source] @ weight[k] over the pairs of every offset k, and x @ weight[centre]."""
+    """Per target row the sum over its pairs of x[source] @ weight[offset]; and the two gradients of that."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.pairs = pairs
-        gathered = x.index_select(0, pairs.source)
-        return _gathered_product(gathered, weight, pairs, pairs.by_target, x)
+        return _product(x, weight, pairs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        pairs, grad = ctx.pairs, grad.contiguous()
-        gathered = grad.index_select(0, pairs.target)
-        grad_x = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            grad_x = _gathered_product(gathered, weight.transpose(1, 2), pairs, pairs.by_source, grad)
-        if ctx.needs_input_grad[1]:
-            grad_weight = _weight_gradient(x, grad, gathered, pairs)
+        grad = grad.contiguous()
+        needs_x, needs_weight, _ = ctx.needs_input_grad
+        grad_x = _product(grad, weight.transpose(1, 2), ctx.pairs.transposed()) if needs_x else None
+        grad_weight = _weight_gradient(x, grad, ctx.pairs) if needs_weight else None
         return grad_x, grad_weight, None
 
 
-def _gathered_product(gathered: Tensor, weight: Tensor, pairs: KernelMap, bags: Bags, x: Tensor) -> Tensor:
-    """The rows `gathered` (P,A) times the matrix of their offset in weight (K,A,B), summed by `bags`, (rows,B)."""
-    products = gathered.new_empty(len(gathered), weight.shape[2])
+def _product(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
+    """x (sources,A) times weight (K,A,B) over the pairs, summed per target: (targets,B)."""
+    products = x.new_empty(len(pairs.source), weight.shape[2])
     matrices = weight.unbind(0)
-    for rows, matrix, out in zip(gathered.split(pairs.counts), matrices, products.split(pairs.counts)):
-        torch.mm(rows, matrix, out=out)
+    for source, matrix, out in zip(pairs.source.split(pairs.counts), matrices, products.split(pairs.counts)):
+        torch.mm(x.index_select(0, source), matrix, out=out)
+    bags = pairs.by_target
     summed: Tensor = torch.embedding_bag(
-        products,
-        bags.positions,
-        bags.offsets,
-        mode=0,
-        include_last_offset=True,  # 0: sum
+        products, bags.positions, bags.offsets, mode=_SUM, include_last_offset=True
     )[0]
-    if pairs.centre is not None:
-        summed.addmm_(x, matrices[pairs.centre])
-    return summed
+    return summed if pairs.centre is None else summed.addmm_(x, matrices[pairs.centre])
 
 
-def _weight_gradient(x: Tensor, grad: Tensor, gathered_grad: Tensor, pairs: KernelMap) -> Tensor:
-    """Sum over the pairs of each offset of x[source]^T grad[target], (K, cin, cout)."""
+def _weight_gradient(x: Tensor, grad: Tensor, pairs: KernelMap) -> Tensor:
+    """Per offset the sum over its pairs of the outer products x[source] grad[target], (K,cin,cout)."""
     result = x.new_empty(len(pairs.counts), x.shape[1], grad.shape[1])
-    gathered_x = x.index_select(0, pairs.source)
-    for rows, grads, out in zip(gathered_x.split(pairs.counts), gathered_grad.split(pairs.counts), result):
-        torch.mm(rows.t(), grads, out=out)
+    for source, target, out in zip(
+        pairs.source.split(pairs.counts), pairs.target.split(pairs.counts), result
+    ):
+        torch.mm(x.index_select(0, source).t(), grad.index_select(0, target), out=out)
     if pairs.centre is not None:
         torch.mm(x.t(), grad, out=result[pairs.centre])
     return result
