@@ -1,0 +1,139 @@
+"""`hashing`: a stand-in for CLIP's text encoder that needs no weights.
+
+A word becomes a random direction drawn from its letters, so that texts with shared words get similar rows.
+A small table says which words mean the same kind of thing; it stands for what a trained encoder knows, and
+pulls synonyms together. Within a run of such words the last one, the head, decides: a "road sign" is a sign
+and a "tree trunk" is a trunk. Words are taken one by one otherwise; their order does not matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from lass3d_core.records import TextRows
+
+_KINDS = (
+    "road street asphalt lane carriageway",
+    "parking lot bay yard",
+    "sidewalk pavement footpath walkway",
+    "grass lawn meadow terrain",
+    "house building facade wall garage",
+    "fence railing paling",
+    "tree bush foliage vegetation hedge",
+    "trunk stem bark",
+    "pole lamp post mast",
+    "sign signboard plate",
+    "car sedan vehicle automobile",
+    "truck lorry van",
+    "person pedestrian walker man woman",
+    "cyclist bicyclist biker bike bicycle rider",
+    "sky cloud heaven",
+)
+_KIND_OF = {word: number for number, words in enumerate(_KINDS) for word in words.split()}
+_FUNCTION_WORDS = frozenset(
+    (
+        "a",
+        "an",
+        "and",
+        "are",
+        "at",
+        "beside",
+        "by",
+        "in",
+        "is",
+        "of",
+        "on",
+        "or",
+        "some",
+        "the",
+        "to",
+        "under",
+        "with",
+    )
+)
+
+
+@dataclass(frozen=True)
+class HashingParams:
+    """dim: D of the rows. context: most rows of a text, its last included. seed: which random directions.
+
+    meaning: weight of what a word means against how it is spelled, in [0,1].
+    """
+
+    dim: int = 64
+    context: int = 32
+    meaning: float = 0.75
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dim < 2 or self.context < 2:
+            raise ValueError("dim and context must be at least 2")
+        if not 0 <= self.meaning <= 1:
+            raise ValueError(f"meaning must lie in [0, 1], got {self.meaning}")
+
+
+class HashingEncoder:
+    """A `TextEncoder` from hashes."""
+
+    def __init__(self, params: HashingParams) -> None:
+        self.params = params
+
+    def encode(self, texts: Sequence[str]) -> TextRows:
+        """Unit rows: one per content word, then the end-of-text row, their unit mean (also pooled)."""
+        rows = [self._rows_of(text) for text in texts]
+        none = np.zeros((0, self.params.dim), np.float32)
+        return TextRows(
+            rows=np.concatenate([none, *rows]),
+            offsets=np.concatenate([[0], np.cumsum([len(block) for block in rows])]).astype(np.int64),
+            pooled=np.concatenate([none, *(block[-1:] for block in rows)]),
+        )
+
+    def _rows_of(self, text: str) -> np.ndarray:
+        words = _words_with_kinds(text)[: self.params.context - 1]
+        vectors = [self._word(word, kind) for word, kind in words]
+        total = np.sum(vectors or [self._direction("end of text")], axis=0)
+        return np.stack([*vectors, total / np.linalg.norm(total)]).astype(np.float32)
+
+    def _word(self, word: str, kind: int | None) -> np.ndarray:
+        spelling = self._direction(f"word {word}")
+        if kind is None:
+            return spelling
+        weight = self.params.meaning
+        mixed = np.sqrt(1 - weight) * spelling + np.sqrt(weight) * self._direction(f"kind {kind}")
+        return mixed / np.linalg.norm(mixed)
+
+    def _direction(self, name: str) -> np.ndarray:
+        return _direction(name, self.params.dim, self.params.seed)
+
+
+def _words_with_kinds(text: str) -> list[tuple[str, int | None]]:
+    """The content words of `text`, each with the kind of thing that it, or the head of its run, names."""
+    found: list[tuple[str, int | None]] = []
+    head: int | None = None
+    for token in reversed(re.findall(r"[^\W_]+|[^\w\s]", text.lower())):
+        word = _singular(token)
+        own = _KIND_OF.get(word)
+        head = own if own is None or head is None else head
+        if word.isalnum() and word not in _FUNCTION_WORDS:
+            found.append((word, head))
+    return found[::-1]
+
+
+def _singular(word: str) -> str:
+    """`word` without its plural ending where the table knows the rest."""
+    endings = (word.removesuffix("s"), word.removesuffix("es"))
+    return next((rest for rest in endings if rest in _KIND_OF), word)
+
+
+@lru_cache(maxsize=4096)
+def _direction(name: str, dim: int, seed: int) -> np.ndarray:
+    """A unit vector (dim,) that follows from `name`."""
+    digest = hashlib.blake2b(name.encode("utf-8"), digest_size=8).digest()
+    vector = np.random.default_rng((seed, int.from_bytes(digest, "little"))).normal(size=dim)
+    return vector / np.linalg.norm(vector)

@@ -1,0 +1,93 @@
+"""The sensors on the roof: where the cameras sit relative to the LiDAR, and KITTI's way of writing it down.
+
+LiDAR frame: x forward, y left, z up. Camera frame: x right, y down, z forward. As in KITTI, cam0 is the
+reference, P0..P3 are 3x4 projections K [I | t] from cam0's frame and Tr is cam0_from_velodyne. With four
+cameras the three extra ones look left, back and right; they are no translations of cam0, so each brings its
+own line `Tr_i` (cam_i_from_velodyne) beside `P_i` = K [I | 0].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lass3d_core.records import Camera
+
+IMAGE_HW = (96, 320)
+_FOCAL_PX = 148.0  # 94 degrees wide: a fifth of the points fall into the front image
+_CENTRE_PX = (159.5, 41.0)  # above the middle, as in KITTI: the ground matters more than the sky
+
+_CAM2_FROM_CAM0_M = (0.0597, -0.0004, 0.0027)
+_CAM1_FROM_CAM0_M = (-0.5371, 0.0, 0.0)
+_CAM3_FROM_CAM0_M = (-0.4731, 0.0029, 0.0027)
+_CAM0_FROM_VELODYNE_M = (-0.004, -0.076, -0.272)
+_LOOK_RADIUS_M = 0.2
+_VIEW_YAW_DEG = {"image_3": 90.0, "image_4": 180.0, "image_5": -90.0}
+
+
+def intrinsics() -> np.ndarray:
+    """K (3,3), pixels, the same for every camera."""
+    return np.array([[_FOCAL_PX, 0.0, _CENTRE_PX[0]], [0.0, _FOCAL_PX, _CENTRE_PX[1]], [0.0, 0.0, 1.0]])
+
+
+def cam0_from_velodyne() -> np.ndarray:
+    """KITTI's `Tr` (4,4): the axes swapped, a small misalignment, a small offset."""
+    transform = np.eye(4)
+    transform[:3, :3] = _looking(np.deg2rad(0.4), np.deg2rad(-0.6))
+    transform[:3, 3] = _CAM0_FROM_VELODYNE_M
+    return transform
+
+
+def cameras(count: int) -> dict[str, Camera]:
+    """The views of a scan by the name of their folder: image_2; with four also image_3, image_4, image_5."""
+    front = cam0_from_velodyne()
+    front[:3, 3] += _CAM2_FROM_CAM0_M
+    rig = {"image_2": Camera(intrinsics(), front, IMAGE_HW)}
+    if count > 1:
+        for name, yaw_deg in _VIEW_YAW_DEG.items():
+            transform = np.eye(4)
+            transform[:3, :3] = _looking(np.deg2rad(yaw_deg), 0.0)
+            transform[:3, 3] = 0.0, -0.08, -_LOOK_RADIUS_M
+            rig[name] = Camera(intrinsics(), transform, IMAGE_HW)
+    return rig
+
+
+def calibration_text(count: int) -> str:
+    """The text of calib.txt. See the head of this file."""
+    centre = (0.0, 0.0, 0.0)
+    right = centre if count > 1 else _CAM3_FROM_CAM0_M
+    offsets = {"P0": centre, "P1": _CAM1_FROM_CAM0_M, "P2": _CAM2_FROM_CAM0_M, "P3": right}
+    rig = cameras(count)
+    extra = [name.removeprefix("image_") for name in rig if name != "image_2"]
+    offsets |= {f"P{number}": centre for number in extra}
+    lines = [
+        _line(key, intrinsics() @ np.column_stack([np.eye(3), offset])) for key, offset in offsets.items()
+    ]
+    lines.append(_line("Tr", cam0_from_velodyne()[:3]))
+    lines += [_line(f"Tr_{number}", rig[f"image_{number}"].cam_from_points[:3]) for number in extra]
+    return "".join(lines)
+
+
+def pose_line(first: np.ndarray, pose: np.ndarray) -> str:
+    """One line of poses.txt: where cam0 stands, in the frame of the cam0 of the drive's first scan.
+
+    first, pose: world_from_velodyne (4,4) of the drive's first scan and of this one.
+    """
+    cam0 = cam0_from_velodyne()
+    relative = cam0 @ np.linalg.inv(first) @ pose @ np.linalg.inv(cam0)
+    return _numbers(relative[:3]) + "\n"
+
+
+def _looking(yaw: float, pitch: float) -> np.ndarray:
+    """Rotation camera_from_velodyne (3,3) of a camera turned left by `yaw` and up by `pitch` radians."""
+    forward = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
+    right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
+    return np.stack([right, np.cross(forward, right), forward])
+
+
+def _line(key: str, matrix: np.ndarray) -> str:
+    return f"{key}: {_numbers(matrix)}\n"
+
+
+def _numbers(matrix: np.ndarray) -> str:
+    """Row by row; rounded, so that an identity reads as one."""
+    return " ".join(f"{value:.12e}" for value in matrix.round(12).ravel() + 0.0)

@@ -1,0 +1,152 @@
+"""Boxes, upright cylinders and ellipsoids, and rays that meet them. One ray caster serves LiDAR and cameras.
+
+Every solid is the unit box, cylinder or ball, stretched by `half`, turned by `rotation`, moved to `centre`.
+Products over rays are einsum's plain loops and not matrix products: a threaded BLAS may round differently
+from run to run, and the files must not differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+NOTHING = -1
+"""Index of the solid that a ray into the sky meets."""
+
+
+class Shape(IntEnum):
+    """Unit solids: |x|,|y|,|z| <= 1; x²+y² <= 1 and |z| <= 1; x²+y²+z² <= 1."""
+
+    BOX = 0
+    CYLINDER = 1
+    ELLIPSOID = 2
+
+
+@dataclass(frozen=True)
+class Solid:
+    """centre, half (3,) metres; rotation (3,3) world_from_local; material: index; colour RGB in [0,1]."""
+
+    shape: Shape
+    centre: np.ndarray
+    half: np.ndarray
+    rotation: np.ndarray
+    material: int
+    colour: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """S solids as arrays, and the direction (3,) to the sun. See Solid."""
+
+    shape: np.ndarray
+    centre: np.ndarray
+    half: np.ndarray
+    rotation: np.ndarray
+    material: np.ndarray
+    colour: np.ndarray
+    to_sun: np.ndarray
+
+    @staticmethod
+    def of(solids: Sequence[Solid], to_sun: np.ndarray) -> Scene:
+        return Scene(
+            shape=np.array([solid.shape for solid in solids]),
+            centre=np.array([solid.centre for solid in solids]),
+            half=np.array([solid.half for solid in solids]),
+            rotation=np.array([solid.rotation for solid in solids]),
+            material=np.array([solid.material for solid in solids]),
+            colour=np.array([solid.colour for solid in solids]),
+            to_sun=to_sun,
+        )
+
+
+def cast(
+    scene: Scene, origin: np.ndarray, directions: np.ndarray, range_m: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest solid along each ray from `origin` (3,) in unit `directions` (R,3), world frame.
+
+    Returns the distance (R,) metres, infinite where nothing lies within `range_m`, and the index (R,) of the
+    solid, NOTHING there. A solid around the origin is not seen.
+    """
+    distance = np.full(len(directions), np.inf)
+    solid = np.full(len(directions), NOTHING)
+    for index in _within_reach(scene, origin, range_m):
+        rays = _rays_towards(scene.centre[index] - origin, np.linalg.norm(scene.half[index]), directions)
+        near = _meet(scene, index, origin, directions[rays])
+        nearer = (near < distance[rays]) & (near <= range_m)
+        distance[rays[nearer]] = near[nearer]
+        solid[rays[nearer]] = index
+    return distance, solid
+
+
+def local_points(scene: Scene, points: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """World `points` (R,3) in the unit frame of their solids (R,): on the surface of the unit shape."""
+    turned = np.einsum("rji,rj->ri", scene.rotation[solid], points - scene.centre[solid])
+    return turned / scene.half[solid]
+
+
+def normals(scene: Scene, local: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """Outward unit normals (R,3), world frame, at the surface points `local` (R,3) of `local_points`."""
+    shape = scene.shape[solid]
+    face = np.zeros_like(local)
+    axis = np.abs(local).argmax(axis=1)[:, None]
+    np.put_along_axis(face, axis, np.sign(np.take_along_axis(local, axis, axis=1)), axis=1)
+    on_cap = np.abs(local[:, 2]) >= np.hypot(local[:, 0], local[:, 1])
+    side = local * (1.0, 1.0, 0.0)
+    cap = local * (0.0, 0.0, 1.0)
+    round_ = np.where(on_cap[:, None], cap, side)
+    gradient = np.select(
+        [(shape == Shape.BOX)[:, None], (shape == Shape.CYLINDER)[:, None]], [face, round_], local
+    )
+    turned = np.einsum("rij,rj->ri", scene.rotation[solid], gradient / scene.half[solid])
+    return turned / np.linalg.norm(turned, axis=1, keepdims=True)
+
+
+def _within_reach(scene: Scene, origin: np.ndarray, range_m: float) -> np.ndarray:
+    gap = np.linalg.norm(scene.centre - origin, axis=1) - np.linalg.norm(scene.half, axis=1)
+    return np.flatnonzero(gap <= range_m)
+
+
+def _rays_towards(offset: np.ndarray, radius: float, directions: np.ndarray) -> np.ndarray:
+    """Indices of the rays whose line passes the ball of `radius` around `offset` on the way forward."""
+    squared = offset @ offset
+    if squared <= radius * radius:
+        return np.arange(len(directions))
+    cosine = np.sqrt((squared - radius * radius) / squared) - 1e-9
+    return np.flatnonzero(np.einsum("rj,j->r", directions, offset) >= cosine * np.sqrt(squared))
+
+
+def _meet(scene: Scene, index: int, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Distance (R,) at which rays enter solid `index`; infinite where they miss it or start inside."""
+    inverse = scene.rotation[index].T / scene.half[index][:, None]
+    start = np.einsum("ij,j->i", inverse, origin - scene.centre[index])
+    step = np.einsum("ij,rj->ri", inverse, directions)
+    step = np.where(np.abs(step) < 1e-12, 1e-12, step)
+    match Shape(scene.shape[index]):
+        case Shape.BOX:
+            enter, leave = _between_planes(start, step)
+        case Shape.CYLINDER:
+            top_enter, top_leave = _between_planes(start[2:], step[:, 2:])
+            side_enter, side_leave = _inside_ball(start[:2], step[:, :2])
+            enter, leave = np.maximum(top_enter, side_enter), np.minimum(top_leave, side_leave)
+        case Shape.ELLIPSOID:
+            enter, leave = _inside_ball(start, step)
+    return np.where((enter <= leave) & (enter > 0), enter, np.inf)
+
+
+def _between_planes(start: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays enter and leave all slabs |coordinate| <= 1; start (A,), step (R,A)."""
+    first, second = (-1.0 - start) / step, (1.0 - start) / step
+    return np.minimum(first, second).max(axis=1), np.maximum(first, second).min(axis=1)
+
+
+def _inside_ball(start: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays enter and leave the unit ball of their dimension; (inf, -inf) where they pass it by."""
+    a = np.einsum("ra,ra->r", step, step)
+    b = np.einsum("a,ra->r", start, step)
+    discriminant = b * b - a * (start @ start - 1.0)
+    root = np.sqrt(np.maximum(discriminant, 0.0))
+    missed = discriminant < 0
+    return np.where(missed, np.inf, (-b - root) / a), np.where(missed, -np.inf, (-b + root) / a)
