@@ -1,7 +1,7 @@
 """`pairs/index.json`: written last, so that its presence says that every pair shard is there; removed first.
 
-{"schema": 1, "dataset", "class_names", "labelled": {"protocol", "lists": {ratio: [scan id]}}, "shards": [{"file",
-"split", "scans", "fingerprint"}]}. A shard's file lies beside the index.
+{"schema": 1, "dataset", "class_names", "labelled": {"protocol", "lists": {ratio: [scan id]}}, "shards":
+[{"file", "split", "scans", "fingerprint"}]}. A shard's file lies beside the index.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAME = "index.json"
 
 @dataclass(frozen=True)
 class IndexedShard:
-    """One pair shard: its file name, split, number of scans, and the fingerprint that its header must show."""
+    """One pair shard: its file name, split, number of scans, and the fingerprint in its header."""
 
     file: str
     split: Literal["train", "val", "test"]

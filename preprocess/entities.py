@@ -1,8 +1,8 @@
 """Stage `entities` (C_e of the paper): the named, masked things in each image.
 
-Record of an image: {"image_id", "size_hw", "entities": [{"phrase", "score", "box_xyxy", "mask"}]}, or {"image_id",
-"error"}. mask: COCO's compressed run-length counts for size_hw. Every entity above the model's floor is kept, so
-that another score threshold redoes the pairs alone.
+Record of an image: {"image_id", "size_hw", "entities": [{"phrase", "score", "box_xyxy", "mask"}]}, or
+{"image_id", "error"}. mask: COCO's compressed run-length counts for size_hw. Every entity above the model's
+floor is kept, so that another score threshold redoes the pairs alone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def needs(manifest: Manifest) -> tuple[str, ...]:
 
 
 def record(project: Project, block: Block) -> Record:
-    """What a shard is made from: the detector, its vocabulary and the images; of the captions their phrases alone."""
+    """What a shard is made from: detector, vocabulary and images; of the captions, their phrases alone."""
     spec = project.manifest.entities
     params = {
         "detector": spec.name,
@@ -104,7 +104,7 @@ def digests(images: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 def entities_in(path: Path) -> dict[str, list[Entity]]:
-    """image_id -> entities, of one shard; none where the image failed. Raises MissingArtifact, CorruptArtifact."""
+    """image_id -> entities of a shard; none where it failed. Raises MissingArtifact, CorruptArtifact."""
     _, images, _ = read_jsonl(path)
     return {image["image_id"]: _from_json(image) for image in images}
 

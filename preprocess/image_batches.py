@@ -1,4 +1,4 @@
-"""Images through a language-vision model: in batches, and one by one where a batch fails, so that a bad image is named."""
+"""Images through a language-vision model, in batches; one by one where a batch fails, to name the bad one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Answer = TypeVar("Answer")
 Ask = Callable[[list[np.ndarray], list[View]], list[Answer]]
 
 BATCH = 8
-"""Images handed to a model at once; its adapter may cut them further. Also how far apart progress is reported."""
+"""Images handed to a model at once (its adapter may cut them further); also the step of the progress."""
 
 
 def answers(views: Sequence[View], ask: Ask[Answer], tick: Callable[[int], None]) -> Iterator[Answer | str]:
@@ -28,13 +28,13 @@ def answers(views: Sequence[View], ask: Ask[Answer], tick: Callable[[int], None]
     for start in range(0, len(views), BATCH):
         batch = list(views[start : start + BATCH])
         try:
-            yield from _asked(batch, ask)
+            given: list[Answer | str] = [*_asked(batch, ask)]
         except (BackendUnavailable, StorageError):
             raise
         except Exception:
-            for view in batch:
-                yield _asked_alone(view, ask)
+            given = [_asked_alone(view, ask) for view in batch]
         tick(len(batch))
+        yield from given
 
 
 def read_image(path: Path) -> np.ndarray:

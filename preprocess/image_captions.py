@@ -1,7 +1,8 @@
-"""Stage `image_captions` (C_i of the paper): what each image shows, in a sentence, with its grounded noun phrases.
+"""Stage `image_captions` (C_i of the paper): what each image shows, in a sentence, with its grounded noun
+phrases.
 
-Record of an image: {"image_id", "text", "phrases": [{"phrase", "box_xyxy"}], "raw"}, or {"image_id", "error"}.
-Phrases are normalised, in the order of the caption; boxes are in pixels, rounded to hundredths.
+Record of an image: {"image_id", "text", "phrases": [{"phrase", "box_xyxy"}], "raw"}, or {"image_id",
+"error"}. Phrases are normalised, in the order of the caption; boxes are in pixels, rounded to hundredths.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def opened(project: Project) -> Make:
 
 
 def digests(images: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """vocabulary: the phrases of each image (what `entities` reads). texts: the sentences (what the table reads)."""
+    """vocabulary: each image's phrases (which `entities` reads). texts: its sentence (which the table reads)."""
     return {
         "vocabulary": content_digest({image["image_id"]: phrases_of(image) for image in images}),
         "texts": content_digest({image["image_id"]: image.get("text") for image in images}),
@@ -74,7 +75,7 @@ def failures(images: Sequence[dict[str, Any]]) -> list[Failure]:
 
 
 def captions_in(path: Path) -> dict[str, str | None]:
-    """image_id -> sentence, of one shard; None where the image failed. Raises MissingArtifact, CorruptArtifact."""
+    """image_id -> sentence of a shard; None where it failed. Raises MissingArtifact, CorruptArtifact."""
     _, images, _ = read_jsonl(path)
     return {image["image_id"]: image.get("text") for image in images}
 

@@ -1,11 +1,11 @@
 """Shards of the caption stages: text files that a stranger can read, yet a cut or flipped byte is noticed.
 
-One JSON object a line. The first is the header (schema, stage, shard, fingerprint, the record of what it was made
-from), the last the footer (how many records, how many with an error, digests, crc32 of everything before it);
-between them stands one record per image: {"image_id": ..., ...} or {"image_id": ..., "error": ...}.
+One JSON object a line. The first is the header (schema, stage, shard, fingerprint, the record of what it was
+made from), the last the footer (how many records, how many with an error, digests, crc32 of everything before
+it); between them stands one record per image: {"image_id": ..., ...} or {"image_id": ..., "error": ...}.
 
-A digest names one aspect of the contents, so that a later stage depends on what it reads and on nothing else: two
-shards with different masks but the same phrases have the same "phrases" digest.
+A digest names one aspect of the contents, so that a later stage depends on what it reads and on nothing else:
+two shards with different masks but the same phrases have the same "phrases" digest.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def write_jsonl(
 
 
 def read_jsonl(path: Path) -> tuple[Header, list[dict[str, Any]], Footer]:
-    """Everything in a shard, checked. Raises MissingArtifact, CorruptArtifact naming the file and the line."""
+    """Everything in a shard, checked. Raises MissingArtifact, CorruptArtifact naming file and line."""
     lines = _bytes(path).splitlines(keepends=True)
     values = [_parsed(path, f"line {number}", line) for number, line in enumerate(lines, start=1)]
     if not values:

@@ -1,7 +1,8 @@
 """Stage `pairs`: which image and which entity each point of a scan is paired with (Sec. 3.2, Eq. 2).
 
-Points are projected into the views; a point's image is the view that sees it best centred, its entity the one that
-owns its pixel. What is stored is *which* texts, never their embeddings, so another text encoder changes no pair.
+Points are projected into the views; a point's image is the view that sees it best centred, its entity the one
+that owns its pixel. What is stored is *which* texts, never their embeddings, so another text encoder changes
+no pair.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lass3d_core.fingerprint import Record, digest
 from lass3d_core.geometry import Visibility, VisiblePixels, visible_pixels
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.masks import area, decode
-from lass3d_core.pair_index import IndexedShard, LabelledLists, PairIndex, write_index
+from lass3d_core.pair_index import IndexedShard, LabelledLists, PairIndex
 from lass3d_core.records import NONE, Camera, Entity, PairedScan, PointTextPairs, Scan, View
 from lass3d_core.shards import ShardHeader, write_shard
 from lass3d_core.splits import read_list
@@ -69,8 +70,8 @@ def opened(project: Project) -> Make:
     return make
 
 
-def write_pair_index(project: Project, records: Mapping[Block, Record]) -> None:
-    """Say that the pairs are complete: `pairs/index.json`, for the trainer. Raises StorageError, DataError."""
+def pair_index(project: Project, records: Mapping[Block, Record]) -> PairIndex:
+    """What tells the trainer that the pairs are complete. Raises DataError for a wrong labelled list."""
     spec = project.spec.labelled
     train = project.dataset.scan_ids("train")
     shards = tuple(
@@ -78,19 +79,17 @@ def write_pair_index(project: Project, records: Mapping[Block, Record]) -> None:
         for block, record in records.items()
     )
     lists = {ratio: read_list(path, train) for ratio, path in spec.lists.items()}
-    index = PairIndex(
-        project.name, project.dataset.label_space.names, LabelledLists(spec.protocol, lists), shards
-    )
-    write_index(project.folder / NAME, index)
+    names = project.dataset.label_space.names
+    return PairIndex(project.name, names, LabelledLists(spec.protocol, lists), shards)
 
 
 def pair(scan: Scan, found: Entities, spec: PairsSpec) -> PairedScan:
     """A scan with the image slots and the entity slot of every point.
 
-    image: up to max_views views that see the point, best centred first. entity: that of the best-centred view whose
-    pixel has one, kept in image or not. Decision: the paper does not say which of several views counts; near the
-    border an object is cut and the lens is worst, so the centre is trusted.
-    Raises DataError where masks and image differ in size or a depth image is missing or unreadable.
+    image: up to max_views views that see the point, best centred first. entity: that of the best-centred view
+    whose pixel has one, kept in image or not. Decision: the paper does not say which of several views counts;
+    near the border an object is cut and the lens is worst, so the centre is trusted. Raises DataError where
+    masks and image differ in size or a depth image is missing or unreadable.
     """
     kept = {view.image_id: confident(found.get(view.image_id, ()), spec.min_score) for view in scan.views}
     phrases = tuple(sorted({one.phrase for of_image in kept.values() for one in of_image}))
@@ -126,8 +125,9 @@ def painted(
 ) -> np.ndarray:
     """Which phrase owns each pixel: (H,W) int16 of slots, NONE where no mask lies.
 
-    One entity owns a pixel: the smallest (ties: the higher score), or the highest score (ties: the smaller); then
-    the one found first. Decision: the paper does not say; a small mask is the thing, a large one what it stands on.
+    One entity owns a pixel: the smallest (ties: the higher score), or the highest score (ties: the smaller);
+    then the one found first. Decision: the paper does not say; a small mask is the thing, a large one what it
+    stands on.
     """
     wrong = next((entity for entity in found if tuple(entity.mask.size_hw) != tuple(size_hw)), None)
     if wrong is not None:
@@ -140,13 +140,13 @@ def painted(
         "highest_score": lambda e: (-e.score, area(e.mask)),
     }
     owner = np.full(size_hw, NONE, np.int16)
-    for entity in reversed(sorted(found, key=rank[overlap])):
+    for entity in sorted(found, key=rank[overlap])[::-1]:
         owner[decode(entity.mask)] = slot_of[entity.phrase]
     return owner
 
 
 def distance_from_centre(seen: VisiblePixels, camera: Camera) -> np.ndarray:
-    """How far from the middle of the image each seen pixel lies: (n,) float32, 0 in the middle, 1 at the border."""
+    """How far from the middle of the image each seen pixel lies: (n,) float32 in [0,1], 1 at the border."""
     height, width = camera.size_hw
     across = np.abs((seen.u + 0.5) / (width / 2) - 1)
     down = np.abs((seen.v + 0.5) / (height / 2) - 1)
@@ -154,7 +154,7 @@ def distance_from_centre(seen: VisiblePixels, camera: Camera) -> np.ndarray:
 
 
 def best_views(distance: np.ndarray, max_views: int) -> np.ndarray:
-    """Slots (N,max_views) int16 of the views with the least distance (V,N), nearest first, NONE where unseen (inf)."""
+    """Slots (N,max_views) int16 of the views of least distance (V,N), in that order; NONE where unseen."""
     views, count = distance.shape
     image = np.full((count, max_views), NONE, np.int16)
     order = np.argsort(distance, axis=0, kind="stable")[:max_views]
@@ -164,7 +164,7 @@ def best_views(distance: np.ndarray, max_views: int) -> np.ndarray:
 
 
 def best_entity(distance: np.ndarray, entity: np.ndarray) -> np.ndarray:
-    """Slots (N,) int16: of each point's entities (V,N), that of the view with the least distance (V,N), or NONE."""
+    """Slots (N,) int16: of each point's entities (V,N) that of the view with the least distance (V,N)."""
     if not len(entity):
         return np.full(entity.shape[1], NONE, np.int16)
     usable = np.where(entity == NONE, np.inf, distance)
@@ -179,7 +179,7 @@ def visibility_of(spec: PairsSpec) -> Visibility:
 
 
 def depth_map_of(view: View, spec: PairsSpec) -> np.ndarray | None:
-    """The view's depth image (H,W) float32 in metres, where `visibility` asks for one. Files hold millimetres."""
+    """The view's depth image (H,W) float32 metres, if `visibility` asks for one; files hold millimetres."""
     if spec.visibility != "depth_map" or view.depth_path is None:
         return None
     try:

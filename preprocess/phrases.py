@@ -1,7 +1,8 @@
 """Phrases of language-vision models, brought into one spelling so that equal things get one text row.
 
-Decision: the paper gives no rule. Models answer "A car", "the car.", "<phrase>car</phrase>" for the same thing and
-sometimes word pieces ("##ing"), nothing at all, or a word for the picture itself; the latter three name no thing.
+Decision: the paper gives no rule. Models answer "A car", "the car.", "<phrase>car</phrase>" for the same
+thing and sometimes word pieces ("##ing"), nothing at all, or a word for the picture itself; the latter three
+name no thing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _EDGES = " .,;:!?()[]{}"
 
 
 def normalise(phrase: str) -> str | None:
-    """`phrase` in lower case without grounding markup, outer punctuation and leading articles; None if it names nothing."""
+    """`phrase` in lower case without markup, quotes, outer punctuation, articles; None if it names nothing."""
     bare = _QUOTES.sub(" ", _MARKUP.sub(" ", phrase)).lower()
     text = " ".join(bare.split()).strip(_EDGES)
     while (shorter := _ARTICLE.sub("", text).lstrip(_EDGES)) != text:

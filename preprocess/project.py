@@ -37,7 +37,7 @@ class Project:
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
-        """The scans of every split, cut into units of work. One block is one shard of every stage but the table."""
+        """The scans of every split, cut into units of work: one shard of every stage but the table."""
         return tuple(
             block for split in SPLITS for block in self.dataset.blocks(split, self.manifest.shard_scans)
         )
@@ -73,7 +73,7 @@ class Project:
 
 @dataclass(frozen=True)
 class Job:
-    """One shard to be made: where, from which scans (none: from the whole data set), and the record to write in it."""
+    """A shard to be made: where, from which scans (None: the whole data set), and the record to write in it."""
 
     path: Path
     block: Block | None

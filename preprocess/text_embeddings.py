@@ -1,7 +1,7 @@
 """Stage `text_embeddings`: rows of every caption (E_i) and every entity phrase (E_e) that the pairs may name.
 
-One table for the whole data set. Decision: a caption keeps all its token-level rows, since attention over a single
-key is no attention; a phrase keeps its pooled row, which is added to its points.
+One table for the whole data set. Decision: a caption keeps all its token-level rows, since attention over a
+single key is no attention; a phrase keeps its pooled row, which is added to its points.
 """
 
 from __future__ import annotations

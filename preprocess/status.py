@@ -1,0 +1,81 @@
+"""What `make status` prints: every stage with its state, its size, and in words why it is not fresh."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from lass3d_core.errors import DataError
+from preprocess.project import Project
+from preprocess.stages import STAGES, Plan, plan
+
+_SHOWN_REASONS = 3
+
+
+def status(project: Project) -> str:
+    """The table, one line per stage. Raises nothing for absent data: that is a state too."""
+    try:
+        rows = [_row(project, plan(project, stage)) for stage in STAGES.values()]
+    except DataError as error:
+        remedy = "; run `make street`" if project.spec.simulate else ""
+        return f"{project.name}: the data cannot be read: {error}{remedy}"
+    project.inputs.save()
+    width = max(len(name) for name, _, _ in rows)
+    lines = [f"{name:{width}}  {size:>9}  {state}" for name, size, state in rows]
+    return "\n".join([f"{project.name}, artifacts in {project.folder}", *lines])
+
+
+def state_of(planned: Plan) -> str:
+    """`fresh`, `missing`, `partial (n of m)`, or `stale (n of m): reasons`; for people."""
+    count = len(planned.shards)
+    states = Counter(shard.state for shard in planned.shards)
+    failed = sum(shard.failures for shard in planned.shards if shard.state == "fresh")
+    failures = f"; {failed} images failed" if failed else ""
+    if states["missing"] == count:
+        return f"missing ({_shards(count)})"
+    if planned.waits_for is not None:
+        return f"waits for {planned.waits_for}, which it reads"
+    if planned.fresh:
+        return f"fresh ({_shards(count)}){failures}"
+    if states["stale"]:
+        return f"stale ({states['stale']} of {count}): {why(planned)}{failures}"
+    return f"partial ({states['fresh']} of {count}){failures}"
+
+
+def why(planned: Plan) -> str:
+    """Why some shards are not fresh: the distinct reasons, the most frequent first."""
+    counted = Counter(reason for shard in planned.to_do for reason in shard.reasons or (shard.state,))
+    shown = [reason for reason, _ in counted.most_common(_SHOWN_REASONS)]
+    more = len(counted) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more reasons" if more > 0 else "")
+
+
+def size_on_disk(paths: Sequence[Path]) -> str:
+    """The files' size in words, "-" where there is none."""
+    found = [path.stat().st_size for path in paths if path.exists()]
+    if not found:
+        return "-"
+    size = float(sum(found))
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def _row(project: Project, planned: Plan) -> tuple[str, str, str]:
+    stage = planned.stage
+    everything = sorted((project.folder / stage.name).glob(f"*{stage.suffix}"))
+    current = [shard.path for shard in planned.shards]
+    others = set(everything) - set(current)
+    left = (
+        f"; {len(others)} files of other blocks ({size_on_disk(sorted(others))}) may be deleted"
+        if others
+        else ""
+    )
+    return stage.name, size_on_disk(current), state_of(planned) + left
+
+
+def _shards(count: int) -> str:
+    return f"{count} shard{'' if count == 1 else 's'}"
