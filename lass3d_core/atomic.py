@@ -16,6 +16,9 @@ _REASONS = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.EACCES: "permission denied; choose a folder that you may write to",
     errno.EPERM: "permission denied; choose a folder that you may write to",
+    errno.EFBIG: "the file grows beyond the size that the system allows; raise the limit (ulimit -f)",
+    errno.EIO: "the disk reports an error; check it",
+    errno.EEXIST: "a part of the path is a file, not a folder; choose another folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder",
     errno.ENOENT: "the folder vanished; create it again",
 }
@@ -47,7 +50,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(_errno(error) or 0)
+        reason = _REASONS.get(error.errno or 0)
         if reason is None:
             raise
         raise StorageError(f"cannot write {path}: {reason}") from error
@@ -65,14 +68,6 @@ def remove_parts(folder: Path) -> None:
         owner = part.suffixes[-2][1:] if len(part.suffixes) >= 2 else ""
         if not (owner.isdigit() and _alive(int(owner))):
             part.unlink(missing_ok=True)
-
-
-def _errno(error: OSError) -> int | None:
-    """The error number; h5py hides it in the text ("errno = 28")."""
-    if error.errno is not None:
-        return error.errno
-    text = str(error)
-    return int(text.split("errno = ")[1].split(",")[0].split(")")[0]) if "errno = " in text else None
 
 
 def _alive(process: int) -> bool:

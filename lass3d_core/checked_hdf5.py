@@ -3,11 +3,13 @@
 HDF5 notices a flipped byte only where it is asked to: data need the fletcher32 filter, metadata the newest
 format (`libver="latest"`), and variable-length strings have no checksum at all. So every array is chunked
 with fletcher32, every text is fixed-length UTF-8, and every fault on reading becomes one CorruptArtifact that
-says what to do. No time stamps are stored: equal content gives equal bytes.
+says what to do. No time stamps are stored: equal content gives equal bytes. Importing this module registers
+the compression of compact files (hdf5plugin).
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import hdf5plugin
 import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
@@ -25,9 +28,15 @@ _CHUNK_BYTES = 1 << 26
 
 @contextmanager
 def create(part: Path) -> Iterator[h5py.File]:
-    """A new file at `part`, closed at the end; to be used inside `atomic.whole_file`."""
-    with h5py.File(part, "w", libver="latest", locking=False) as file:
+    """A new file, written to `part` at the end; to be used inside `atomic.whole_file`.
+
+    Decision: it is built in memory (a shard is some hundred megabytes). HDF5 answers a full disk with a
+    cascade of unraisable errors when it closes the file; a plain write answers with one OSError that says so.
+    """
+    memory = io.BytesIO()
+    with h5py.File(memory, "w", libver="latest") as file:
         yield file
+    part.write_bytes(memory.getbuffer())
 
 
 def write_array(group: h5py.Group, name: str, array: np.ndarray, compact: bool = False) -> None:
@@ -61,9 +70,9 @@ def write_attributes(group: h5py.Group, values: Mapping[str, Any]) -> None:
 class CheckedFile:
     """A read-only view of such a file, opened at the first read and again in every process that inherits it.
 
-    kind and schema: what the file's attributes `kind` and `schema` must be. remedy: the end of every error
-    message. Raises, from every method: MissingArtifact (no file), StaleArtifact (another schema),
-    CorruptArtifact (all else).
+    kind and schema: what the file's attributes `kind` and `schema` must be. remedy: the command
+    that makes the file again. Raises, from every method: MissingArtifact (no file), StaleArtifact (another
+    schema), CorruptArtifact (all else).
     """
 
     def __init__(self, path: Path, kind: str, schema: int, remedy: str) -> None:
@@ -110,7 +119,7 @@ class CheckedFile:
 
     def corrupt(self, where: str, why: str) -> CorruptArtifact:
         """The error for a fault at `where` in this file."""
-        return CorruptArtifact(f"{self.path} is damaged at {where} ({why}); {self._remedy}")
+        return CorruptArtifact(f"{self.path} is damaged at {where} ({why}); delete it and {self._remedy}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None}
@@ -120,19 +129,24 @@ class CheckedFile:
             return self._file
         self.close()
         if not self.path.is_file():
-            raise MissingArtifact(f"{self.path} is missing; {self._remedy.removeprefix('delete it and ')}")
+            raise MissingArtifact(f"{self.path} is missing; {self._remedy}")
         # A published file never changes, and locks fail on some network file systems.
-        self._file, self._process = h5py.File(self.path, "r", locking=False), os.getpid()
-        self._check_kind(self._file)
-        return self._file
+        with self._faults("its beginning"):
+            file = h5py.File(self.path, "r", locking=False)
+            self._check_kind(file)
+        self._file, self._process = file, os.getpid()
+        return file
 
     def _check_kind(self, file: h5py.File) -> None:
-        kind, schema = file.attrs.get("kind"), file.attrs.get("schema")
-        if kind is None or schema is None or bytes(kind).decode() != self._kind:
-            raise StaleArtifact(f"{self.path} is not a {self._kind} file; {self._remedy}")
+        kind, schema = bytes(file.attrs["kind"]).decode(), int(file.attrs["schema"])
+        if kind != self._kind:
+            raise StaleArtifact(
+                f"{self.path} holds {kind!r}, not {self._kind!r}; delete it and {self._remedy}"
+            )
         if schema != self._schema:
             raise StaleArtifact(
-                f"{self.path} has schema {schema}, this version reads schema {self._schema}; {self._remedy}"
+                f"{self.path} has schema {schema}, this version reads {self._schema};"
+                f" delete it and {self._remedy}"
             )
 
     @contextmanager
@@ -141,9 +155,8 @@ class CheckedFile:
         try:
             yield
         except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise self.corrupt(
-                where, str(error).splitlines()[0] if str(error) else type(error).__name__
-            ) from error
+            reason = str(error).partition("\n")[0].strip("'\"") or type(error).__name__
+            raise self.corrupt(where, reason) from error
 
 
 def _text_type(texts: Sequence[str]) -> np.dtype:
@@ -151,6 +164,4 @@ def _text_type(texts: Sequence[str]) -> np.dtype:
 
 
 def _bitshuffle() -> dict[str, Any]:
-    import hdf5plugin
-
     return dict(hdf5plugin.Bitshuffle(cname="lz4"))

@@ -46,7 +46,9 @@ class BackendUnavailable(Lass3dError):
     """A package, its build or a device that a choice needs is absent."""
 
 
-def exit_status(main: Callable[[], int | None], how_to_resume: str = "run the same command again to resume") -> int:
+def exit_status(
+    main: Callable[[], int | None], how_to_resume: str = "run the same command again to resume"
+) -> int:
     """Run `main` and turn what it raises into an exit status (0, 2 or 130) and at most one line on stderr."""
     try:
         return main() or 0

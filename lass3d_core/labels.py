@@ -18,8 +18,8 @@ IGNORE = 255
 class LabelSpace:
     """The classes of a data set.
 
-    names: train id -> name, C of them. train_id_of_raw: every raw id that may occur in a file -> train id
-    or IGNORE. raw_of_train_id: train id -> the raw id that a submission writes. colours: train id -> (r, g, b).
+    names: train id -> name, C of them. train_id_of_raw: every raw id that may occur in a file -> train id or
+    IGNORE. raw_of_train_id: train id -> the raw id that a submission writes. colours: train id -> (r, g, b).
     """
 
     names: tuple[str, ...]
@@ -44,10 +44,10 @@ class LabelSpace:
         return table
 
     def train_ids(self, raw: np.ndarray, where: str) -> np.ndarray:
-        """Raw ids (N,) of any integer type as train ids (N,) uint8. Raises DataError naming unknown raw ids."""
-        clipped = np.minimum(raw, len(self._table) - 1)
-        found = self._table[clipped]
-        unknown = np.unique(raw[(found < 0) | (raw >= len(self._table))])
+        """Raw ids (N,) of any integer type as train ids (N,) uint8. Raises DataError naming unknown ones."""
+        in_table = (raw >= 0) & (raw < len(self._table))
+        found = self._table[np.where(in_table, raw, 0)]
+        unknown = np.unique(raw[~in_table | (found < 0)])
         if len(unknown):
             shown = ", ".join(map(str, unknown[:5]))
             raise DataError(f"{where}: unknown class id {shown}; the file is damaged or of another data set")

@@ -1,7 +1,7 @@
 """`data_manifest.yaml` as frozen dataclasses: which data, which language-vision models, which thresholds.
 
-Every unknown or missing key, wrong type and missing folder is reported together, each by its path in the file.
-The dataclasses below are the schema; `docs/formats.md` describes the file for people.
+Every unknown or missing key, wrong type and missing folder is reported together, each by its path in the
+file. The dataclasses below are the schema; `docs/formats.md` describes the file for people.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LvmStage = Literal["image_captions", "entities", "text_embeddings"]
 
 @dataclass(frozen=True)
 class SimulateSpec:
-    """The simulated street: scans per split, cameras (1 front, or 4 around), frames per drive through one scene."""
+    """The simulated street: scans per split, cameras (1 front, or 4 around), frames per drive."""
 
     train: int = 120
     val: int = 20
@@ -58,7 +58,7 @@ class SplitSpec:
 
 @dataclass(frozen=True)
 class LabelledSpec:
-    """Which training scans keep their labels at RATIO %: `nested` (ours: seeded, nested) or published list files.
+    """Which training scans keep their labels at RATIO %: `nested` (ours: seeded) or published list files.
 
     lists: ratio -> text file with one scan id a line; only with protocol `lists`.
     """
@@ -123,7 +123,9 @@ class PairsSpec:
         if self.max_views < 1:
             raise ValueError(f"max_views must be at least 1, got {self.max_views}")
         if min(self.splat_radius_px, self.depth_tolerance, self.depth_slack_m, self.min_depth_m) < 0:
-            raise ValueError("splat_radius_px, depth_tolerance, depth_slack_m and min_depth_m must not be negative")
+            raise ValueError(
+                "splat_radius_px, depth_tolerance, depth_slack_m and min_depth_m must not be negative"
+            )
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,9 @@ class Manifest:
         if self.shard_scans < 1:
             raise ValueError(f"shard_scans must be at least 1, got {self.shard_scans}")
         if not 0 <= self.max_failures <= 1:
-            raise ValueError(f"max_failures is a share of the images and must lie in [0, 1], got {self.max_failures}")
+            raise ValueError(
+                f"max_failures is a share of the images and must lie in [0, 1], got {self.max_failures}"
+            )
         if self.workers < 0:
             raise ValueError(f"workers must not be negative (0 = one per core), got {self.workers}")
 
@@ -163,7 +167,9 @@ LvmCheck = Callable[[LvmStage, LvmSpec, str, list[str]], None]
 """Appends to the list what is wrong with an LvmSpec found at a path; preprocess.lvm has one."""
 
 
-def read_manifest(path: Path, dataset: str | None = None, check_lvm: LvmCheck | None = None) -> tuple[Manifest, str]:
+def read_manifest(
+    path: Path, dataset: str | None = None, check_lvm: LvmCheck | None = None
+) -> tuple[Manifest, str]:
     """The manifest at `path` and the name of the chosen data set (`dataset`, or the manifest's default).
 
     Checks the whole file, and on disk only what the chosen data set needs. Raises ManifestError with every
@@ -172,10 +178,10 @@ def read_manifest(path: Path, dataset: str | None = None, check_lvm: LvmCheck | 
     values = _load_yaml(path)
     problems: list[str] = []
     manifest = build(Manifest, values, "", problems)
-    named = [key for key in (values.get("datasets") or {})] if isinstance(values, Mapping) else []
-    chosen = dataset or (str(values.get("default")) if isinstance(values, Mapping) else "")
+    named, default = _named_datasets(values)
+    chosen = dataset or default
     if named and chosen not in named:
-        known = ", ".join(map(str, named))
+        known = ", ".join(named)
         problems.append(f"datasets: there is no data set {chosen!r} (known: {known}){nearest(chosen, named)}")
     if manifest is not None:
         manifest = _resolve(manifest, path.resolve().parent)
@@ -191,17 +197,28 @@ def read_manifest(path: Path, dataset: str | None = None, check_lvm: LvmCheck | 
     return manifest, chosen
 
 
+def _named_datasets(values: Any) -> tuple[list[str], str]:
+    """The names under `datasets` and the default, read from a file that may be wrong in every way."""
+    if not isinstance(values, Mapping) or not isinstance(values.get("datasets"), Mapping):
+        return [], ""
+    return [str(name) for name in values["datasets"]], str(values.get("default"))
+
+
 def _load_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ManifestError(f"{path} does not exist; give MANIFEST=path or run from the project's folder") from None
+        raise ManifestError(
+            f"{path} does not exist; give MANIFEST=path or run from the project's folder"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise ManifestError(f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or error}") from None
+        raise ManifestError(
+            f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or error}"
+        ) from None
 
 
 def _resolve(manifest: Manifest, base: Path) -> Manifest:
@@ -210,7 +227,9 @@ def _resolve(manifest: Manifest, base: Path) -> Manifest:
         name: replace(
             spec,
             root=base / spec.root.expanduser(),
-            labelled=replace(spec.labelled, lists={r: base / p.expanduser() for r, p in spec.labelled.lists.items()}),
+            labelled=replace(
+                spec.labelled, lists={r: base / p.expanduser() for r, p in spec.labelled.lists.items()}
+            ),
         )
         for name, spec in manifest.datasets.items()
     }

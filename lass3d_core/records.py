@@ -36,7 +36,9 @@ class Camera:
         if min(self.size_hw) <= 0:
             raise DataError(f"Camera.size_hw must be positive, got {self.size_hw}")
         if self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
-            raise DataError(f"Camera.K has focal lengths {self.K[0, 0]:g}, {self.K[1, 1]:g}; both must be positive")
+            raise DataError(
+                f"Camera.K has focal lengths {self.K[0, 0]:g}, {self.K[1, 1]:g}; both must be positive"
+            )
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,15 @@ class TextRows:
         texts, dim = self.pooled.shape
         _check(self.pooled, "TextRows.pooled", (texts, dim), np.float32)
         _check(self.rows, "TextRows.rows", (len(self.rows), dim), np.float32)
-        if self.offsets.shape != (texts + 1,) or np.any(np.diff(self.offsets) < 1) or self.offsets[-1] != len(self.rows):
-            raise DataError("TextRows.offsets must start at 0, give every text a row and end at the number of rows")
+        if (
+            self.offsets.shape != (texts + 1,)
+            or self.offsets[0] != 0
+            or np.any(np.diff(self.offsets) < 1)
+            or self.offsets[-1] != len(self.rows)
+        ):
+            raise DataError(
+                "TextRows.offsets must start at 0, give every text a row and end at the number of rows"
+            )
 
 
 @dataclass(frozen=True)

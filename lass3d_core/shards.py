@@ -19,7 +19,7 @@ from lass3d_core.records import PairedScan, PointTextPairs
 
 SCHEMA = 1
 KIND = "lass3d pairs"
-_REMEDY = 'delete it and run "make pairs"'
+_REMEDY = 'run "make pairs"'
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,13 @@ class ShardReader:
         except DataError as error:
             raise self._file.corrupt(f"scan {scan_id}", str(error)) from None
 
+    def has_labels(self, scan_id: str) -> bool:
+        """Whether the scan has labels; nothing else is read."""
+        return self._file.has(f"{self._group(scan_id)}/label")
+
     def labels(self, scan_id: str) -> np.ndarray | None:
         """Train ids (N,) uint8 alone, or None where the scan has none."""
-        name = f"{self._group(scan_id)}/label"
-        return self._file.array(name) if self._file.has(name) else None
+        return self._file.array(f"{self._group(scan_id)}/label") if self.has_labels(scan_id) else None
 
     def point_count(self, scan_id: str) -> int:
         """Number of points; nothing else is read."""

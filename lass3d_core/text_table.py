@@ -20,7 +20,7 @@ from lass3d_core.fingerprint import Record, canonical_json, digest
 
 SCHEMA = 1
 KIND = "lass3d text table"
-_REMEDY = 'delete it and run "make captions"'
+_REMEDY = 'run "make captions"'
 
 
 @dataclass(frozen=True)

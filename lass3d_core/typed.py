@@ -11,7 +11,7 @@ import difflib
 import enum
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +36,9 @@ def build(cls: type[T], values: Any, path: str, problems: list[str]) -> T | None
         if name not in values and _required(field):
             problems.append(f"{_join(path, name)}: missing")
     built = {
-        name: convert(hints[name], values[name], _join(path, name), problems) for name in fields if name in values
+        name: convert(hints[name], values[name], _join(path, name), problems)
+        for name in fields
+        if name in values
     }
     if len(problems) > before:
         return None
@@ -54,18 +56,18 @@ def convert(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
         return _convert_union(arguments, value, path, problems)
     if origin is typing.Literal:
         if value not in arguments:
-            problems.append(f"{path}: {_shown(value)} is not one of {_listed(arguments)}{nearest(str(value), arguments)}")
+            problems.append(_not_one_of(path, value, arguments))
         return value
     if origin is tuple:
         return _convert_tuple(arguments, value, path, problems)
     if origin in (dict, Mapping) or hint in (dict, Mapping) or str(origin).endswith("abc.Mapping'>"):
         return _convert_mapping(arguments, value, path, problems)
     if dataclasses.is_dataclass(hint):
-        return build(hint, value, path, problems)  # type: ignore[arg-type]
+        return value if isinstance(value, hint) else build(hint, value, path, problems)  # type: ignore[arg-type]
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         known = [member.value for member in hint]
         if value not in known:
-            problems.append(f"{path}: {_shown(value)} is not one of {_listed(known)}{nearest(str(value), known)}")
+            problems.append(_not_one_of(path, value, known))
             return value
         return hint(value)
     return _convert_plain(hint, value, path, problems)
@@ -82,7 +84,7 @@ def parse_setting(text: str) -> tuple[tuple[str, ...], Any]:
 
 
 def replace_at(config: T, keys: tuple[str, ...], value: Any, path: str, problems: list[str]) -> T:
-    """A copy of the frozen dataclass `config` with the nested field `keys` set to `value`, typed and checked."""
+    """A copy of the frozen `config` with its nested field `keys` set to `value`, typed and checked."""
     hints = typing.get_type_hints(type(config))
     name, rest = keys[0], keys[1:]
     here = _join(path, name)
@@ -138,7 +140,8 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, path: str, problems: 
         if not trial:
             return converted
         complaints.append(trial)
-    problems.extend(max(complaints, key=len) if len(options) > 1 else complaints[0])
+    most_detailed = max(complaints, key=len)
+    problems.extend(most_detailed)
     return value
 
 
@@ -151,7 +154,9 @@ def _convert_tuple(arguments: tuple[Any, ...], value: Any, path: str, problems: 
     if len(value) != len(arguments):
         problems.append(f"{path}: expected {len(arguments)} values, got {len(value)}")
         return value
-    return tuple(convert(hint, item, f"{path}[{i}]", problems) for i, (hint, item) in enumerate(zip(arguments, value)))
+    return tuple(
+        convert(hint, item, f"{path}[{i}]", problems) for i, (hint, item) in enumerate(zip(arguments, value))
+    )
 
 
 def _convert_mapping(arguments: tuple[Any, ...], value: Any, path: str, problems: list[str]) -> Any:
@@ -186,6 +191,10 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 def _join(path: str, key: Any) -> str:
     return f"{path}.{key}" if path else str(key)
+
+
+def _not_one_of(path: str, value: Any, known: Sequence[Any]) -> str:
+    return f"{path}: {_shown(value)} is not one of {_listed(known)}{nearest(str(value), known)}"
 
 
 def _listed(items: Iterable[Any]) -> str:
