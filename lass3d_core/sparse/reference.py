@@ -2,8 +2,8 @@
 
 Per kernel offset: gather the source rows (few enough to stay in the cache) and multiply them by the offset's
 matrix. Then sum per target row, by an `embedding_bag` over the pairs grouped by row: an order of magnitude
-faster than `index_add_`, and always in the same order. The centre gathers nothing: it is one plain product. The
-backward pass is the same with source and target exchanged. `benchmarks/convolution.py` measures it.
+faster than `index_add_`, and always in the same order. The centre gathers nothing: it is one plain product.
+The backward pass is the same with source and target exchanged. `benchmarks/convolution.py` measures it.
 """
 
 from __future__ import annotations
