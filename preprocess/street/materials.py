@@ -32,7 +32,7 @@ class Material:
 
 _ALL = (
     Material("road", 40, ((0.33, 0.33, 0.35),), 0.22, drop_out=0.10, pattern="lane_marks"),
-    Material("parking", 44, ((0.44, 0.38, 0.47),), 0.26, drop_out=0.10),
+    Material("parking", 44, ((0.46, 0.37, 0.48),), 0.26, drop_out=0.10),
     Material("sidewalk", 48, ((0.62, 0.61, 0.60),), 0.32, drop_out=0.08),
     Material("terrain", 72, ((0.46, 0.52, 0.22), (0.54, 0.50, 0.27)), 0.38, 0.05, drop_out=0.10),
     Material(
@@ -44,7 +44,7 @@ _ALL = (
     ),
     Material("fence", 51, ((0.51, 0.34, 0.19), (0.30, 0.43, 0.39)), 0.40, 0.03, drop_out=0.15),
     Material("vegetation", 70, ((0.20, 0.42, 0.15), (0.31, 0.50, 0.17)), 0.45, 0.20, drop_out=0.15),
-    Material("trunk", 71, ((0.33, 0.23, 0.15),), 0.40, 0.03),
+    Material("trunk", 71, ((0.32, 0.26, 0.22),), 0.40, 0.03),
     Material("pole", 80, ((0.42, 0.54, 0.64), (0.28, 0.37, 0.46)), 0.50),
     Material("traffic sign", 81, ((0.10, 0.25, 0.72), (0.90, 0.76, 0.10)), 0.70),
     Material(
@@ -56,7 +56,7 @@ _ALL = (
     ),
     Material("truck", 18, ((0.91, 0.46, 0.10), (0.18, 0.55, 0.56)), 0.46, drop_out=0.12),
     Material("person", 30, ((0.55, 0.15, 0.50), (0.88, 0.35, 0.55)), 0.35, 0.04, drop_out=0.10),
-    Material("bicyclist", 31, ((0.68, 0.88, 0.14),), 0.40, 0.04, drop_out=0.12),
+    Material("bicyclist", 31, ((0.55, 0.95, 0.35),), 0.40, 0.04, drop_out=0.12),
 )
 
 MATERIALS: dict[str, Material] = {material.name: material for material in _ALL}

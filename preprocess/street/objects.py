@@ -161,13 +161,13 @@ def bicyclist(rng: np.random.Generator, x: float, y: float, z: float, heading: f
         solid(
             Shape.CYLINDER,
             "bicyclist",
-            colour * 0.7,
+            colour * 0.85,
             (x + dx, y + dy, z + 0.34),
             (0.34, 0.34, 0.03),
             yawed(heading) @ rolled(np.pi / 2),
         )
         for dx, dy in (along, -along)
     ]
-    frame = solid(Shape.BOX, "bicyclist", colour * 0.8, (x, y, z + 0.6), (0.5, 0.06, 0.2), heading)
+    frame = solid(Shape.BOX, "bicyclist", colour * 0.9, (x, y, z + 0.6), (0.5, 0.06, 0.2), heading)
     rider = solid(Shape.ELLIPSOID, "bicyclist", colour, (x, y, z + 1.2), (0.3, 0.24, 0.5), heading)
     return [*wheels, frame, rider]

@@ -207,7 +207,7 @@ def _traffic(rng: np.random.Generator, layout: Layout, travel_m: float) -> Itera
         for _ in range(rng.integers(0, 4)):
             vehicle = objects.truck if rng.random() < 0.15 else objects.car
             yield from vehicle(rng, rng.uniform(*x_range), y, 0.0, heading + float(rng.normal(0.0, 0.03)))
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.integers(2, 5)):
         side = layout.sides[rng.integers(2)]
         x, lateral = rng.uniform(*layout.x), layout.road_half - 0.4
         yield from objects.bicyclist(rng, x, side.sign * lateral, 0.0, float(rng.normal(0.0, 0.1)))
