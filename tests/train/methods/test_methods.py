@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from lass3d_core import typed
+from lass3d_core.errors import UnknownName
+from lass3d_core.nets import UNetConfig
+from lass3d_core.nets import build as build_backbone
+from lass3d_core.sparse.maps import build_pyramid
+from train.methods import METHODS, build, config_type, name_of
+from train.methods.contract import Ingredients, Method, SemiBatch
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_name_leads_to_configuration_and_back(name: str, ingredients: Ingredients) -> None:
+    config = config_type(name)()
+    assert name_of(config) == name
+    assert build(config, ingredients).measures == {}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_configuration_survives_being_written_and_read(name: str) -> None:
+    problems: list[str] = []
+    config = config_type(name)(alpha=0.5)
+    assert typed.build(config_type(name), typed.plain(config), "method", problems) == config
+    assert problems == []
+
+
+def test_unknown_method_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match=r"lass4d.*known: supervised, .*did you mean 'lass3d'"):
+        config_type("lass4d")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_predictor_takes_points_and_no_text(name: str, ingredients: Ingredients) -> None:
+    predictor = build(config_type(name)(), ingredients).predictor
+    assert list(inspect.signature(predictor.forward).parameters) == ["features", "pyramid"]
+
+
+def objectives(method: Method, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
+    yield method.losses(batch, step)
+    yield from method.further_losses(batch, step)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_state_dict_holds_all_that_a_restart_needs(
+    name: str, batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    def train(method: torch.nn.Module, steps: range) -> None:
+        optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
+        for step in steps:
+            for objective in objectives(method, batch, step):
+                optimiser.zero_grad()
+                sum(objective.values()).backward()
+                optimiser.step()
+            method.after_step(step)
+
+    through, resumed = build(config_type(name)(), ingredients), build(config_type(name)(), ingredients)
+    train(through, range(2))
+    resumed.load_state_dict(through.state_dict())
+    train(through, range(2, 4))
+    train(resumed, range(2, 4))
+    for key, value in through.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_real_backbone_trains_every_method(name: str, batch: SemiBatch, ingredients: Ingredients) -> None:
+    config = UNetConfig(stem=4, encoder=(4, 8), decoder=(8, 4), blocks=1)
+    backbone = build_backbone(config, 4)
+    pyramid = build_pyramid(batch.pyramid.coords[0], backbone.levels)
+    method = build(
+        config_type(name)(),
+        Ingredients(lambda: build_backbone(config, 4), ingredients.num_classes, ingredients.text_dim, None),
+    )
+    whole = SemiBatch(**{**vars(batch), "pyramid": pyramid})
+    terms = method.losses(whole, 0)
+    sum(terms.values()).backward()
+    method.after_step(0)
+    assert all(bool(term.isfinite()) for term in terms.values())
+    assert method.predictor(whole.features, pyramid).shape == (240, 5)
