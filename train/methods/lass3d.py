@@ -25,7 +25,7 @@ from lass3d_core.exploitation import (
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE
 from lass3d_core.safm import Safm, SafmConfig
-from lass3d_core.segmenter import Segmenter, make_classifier
+from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from train.methods.contract import Ingredients, SemiBatch
 
 

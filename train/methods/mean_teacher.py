@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lass3d_core import ema, losses
 from lass3d_core.labels import IGNORE
-from lass3d_core.segmenter import Segmenter, make_classifier
+from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from train.methods.contract import Ingredients, SemiBatch
 
 
