@@ -1,0 +1,104 @@
+"""What the page shows of program one's files: the classes, captions, entities, and the pictures themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lass3d_core.datasets import Dataset
+from lass3d_core.errors import CorruptArtifact, Lass3dError
+from lass3d_core.labels import LabelSpace
+from lass3d_core.records import Entity, GroundedPhrase, ImageCaption, RunLengthMask
+from lass3d_core.shards import ShardHeader
+from train.paired_scans import PairedScans
+from train.report.images import PicturedImage
+
+
+def label_space(header: ShardHeader) -> LabelSpace:
+    """The classes as the shards record them; of the raw ids only those that a submission writes."""
+    train_id_of_raw = {raw: train_id for train_id, raw in enumerate(header.raw_ids)}
+    return LabelSpace(header.class_names, train_id_of_raw, header.raw_ids, header.colours)
+
+
+def spread(items: Sequence[str], count: int) -> list[str]:
+    """At most `count` of `items`, evenly spread from the first to the last."""
+    if not items:
+        return []
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[index] for index in chosen]
+
+
+def pictured_images(
+    scans: PairedScans, scan_ids: Sequence[str], dataset: Dataset | None
+) -> list[PicturedImage]:
+    """The images of the named scans with what was said of them.
+
+    dataset: knows where the pictures lie. Without it, or where it does not find them, they come without a file;
+    images that no shard of captions or entities mentions come without those. Raises CorruptArtifact.
+    """
+    image_ids = [image_id for scan_id in scan_ids for image_id in scans.read(scan_id).pairs.image_ids]
+    files = _files(dataset, scan_ids)
+    captions = _records(scans.folder / "image_captions", set(image_ids))
+    entities = _records(scans.folder / "entities", set(image_ids))
+    return [
+        PicturedImage(
+            image_id, files.get(image_id), _caption(captions.get(image_id)), _entities(entities.get(image_id))
+        )
+        for image_id in image_ids
+    ]
+
+
+def _files(dataset: Dataset | None, scan_ids: Sequence[str]) -> dict[str, Path]:
+    """image id -> its picture; none where the data set is no longer where it was."""
+    try:
+        views = [view for scan_id in scan_ids for view in dataset.views(scan_id)] if dataset else []
+    except Lass3dError:
+        return {}
+    return {view.image_id: view.image_path for view in views}
+
+
+def _records(folder: Path, image_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """image id -> its record in the JSONL shards of `folder`, for the images that have one."""
+    return {
+        record["image_id"]: record
+        for path in sorted(folder.glob("*.jsonl"))
+        for record in _lines(path)
+        if record.get("image_id") in image_ids and "error" not in record
+    }
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                raise CorruptArtifact(
+                    f"{path}: line {number} is not JSON; delete it and run `make captions`"
+                ) from None
+
+
+def _caption(record: dict[str, Any] | None) -> ImageCaption | None:
+    if record is None:
+        return None
+    phrases = tuple(GroundedPhrase(item["phrase"], tuple(item["box_xyxy"])) for item in record["phrases"])
+    return ImageCaption(record["text"], phrases, record["raw"])
+
+
+def _entities(record: dict[str, Any] | None) -> tuple[Entity, ...]:
+    if record is None:
+        return ()
+    height, width = record["size_hw"]
+    return tuple(
+        Entity(
+            item["phrase"],
+            item["score"],
+            tuple(item["box_xyxy"]),
+            RunLengthMask((height, width), item["mask"]),
+        )
+        for item in record["entities"]
+    )
