@@ -23,9 +23,9 @@ from lass3d_core.exploitation import (
     negative_learning,
 )
 from lass3d_core.labels import IGNORE
+from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from lass3d_core.records import NONE
 from lass3d_core.safm import Safm, SafmConfig
-from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from train.methods.contract import Ingredients, SemiBatch
 
 
