@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import enum
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -175,14 +176,28 @@ def _convert_plain(hint: Any, value: Any, path: str, problems: list[str]) -> Any
             return Path(value)
         problems.append(f"{path}: expected a path, got {_shown(value)}")
         return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float:
+        return _convert_float(value, path, problems)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         problems.append(f"{path}: expected {_TYPE_WORDS.get(hint, hint.__name__)}, got {_shown(value)}")
     return value
 
 
-_TYPE_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+def _convert_float(value: Any, path: str, problems: list[str]) -> Any:
+    """A finite number; also written as a text, which is what YAML 1.1 makes of 1e-3 (no dot)."""
+    try:
+        number = (
+            float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
+        )
+    except (ValueError, OverflowError):
+        number = None
+    if number is None or not math.isfinite(number):
+        problems.append(f"{path}: expected a finite number, got {_shown(value)}")
+        return value
+    return number
+
+
+_TYPE_WORDS = {int: "a whole number", str: "a text", bool: "true or false"}
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:

@@ -1,0 +1,161 @@
+"""python -m train: run, eval, demo, report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from lass3d_core.datasets import open_dataset
+from lass3d_core.errors import ManifestError, exit_status
+from lass3d_core.manifest import Manifest, read_manifest
+from train import compare
+from train.config import RunConfig, SavedRun, with_settings
+from train.evaluate import table
+from train.paired_scans import PairedScans
+from train.presets import preset_for
+from train.run import Run, train_run
+from train.run_folder import RunFolder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; its exit status."""
+    options = parser().parse_args(arguments)
+    return exit_status(lambda: _run(options), "the same command with --resume (make: RESUME=1) goes on")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m train", description="From pair shards to a segmenter.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="train one run and evaluate it")
+    run.set_defaults(command=run_command)
+    _add_choice(run)
+    run.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    evaluate = commands.add_parser("eval", help="point-level mIoU of a run")
+    evaluate.set_defaults(command=eval_command)
+    _add_choice(evaluate)
+    evaluate.add_argument("--split", choices=("val", "test"), default="val")
+    report = commands.add_parser("report", help="one HTML page of a run")
+    report.set_defaults(command=report_command)
+    _add_choice(report)
+    demo = commands.add_parser("demo", help="supervised, LASS3D without text and LASS3D side by side")
+    demo.set_defaults(command=demo_command)
+    _add_data(demo, ratio=2.0)
+    demo.add_argument("--processes", type=int, default=2, metavar="N", help="runs at a time (2)")
+    return top
+
+
+def _add_data(command: argparse.ArgumentParser, ratio: float) -> None:
+    """Which data, how many labels, and where the dice start."""
+    command.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"), metavar="FILE")
+    command.add_argument("--dataset", metavar="NAME", help="a data set of the manifest (its default)")
+    command.add_argument(
+        "--ratio",
+        type=float,
+        default=ratio,
+        metavar="PERCENT",
+        help=f"training scans with labels ({ratio:g})",
+    )
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--threads", type=int, default=1, help="more than one only on a quiet machine (1)")
+
+
+def _add_choice(command: argparse.ArgumentParser) -> None:
+    """What names a run."""
+    _add_data(command, ratio=1.0)
+    command.add_argument(
+        "--method", default="lass3d", metavar="NAME", help="supervised, mean_teacher, ... (lass3d)"
+    )
+    command.add_argument("--preset", metavar="NAME", help="paper or demo (demo for a simulated data set)")
+    command.add_argument("--tag", metavar="NAME", help="a folder of its own for a run with other settings")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="such as method.tau_r=0.8"
+    )
+
+
+def run_command(options: argparse.Namespace) -> None:
+    """Train, evaluate, and say where everything lies."""
+    manifest, dataset = read_manifest(options.manifest, options.dataset)
+    config = _config(options, manifest, dataset)
+    run = _run_of(config, options, manifest, dataset)
+    trained = train_run(run, options.resume)
+    for split in run.splits:
+        print(table(run.evaluated(split)))
+    print(f"{'wrote' if trained else 'nothing to do, trained before:'} {run.folder.path}")
+
+
+def eval_command(options: argparse.Namespace) -> None:
+    """Evaluate a finished run again, from its last checkpoint."""
+    run = _existing(options)
+    metrics = run.metrics(run.trained_method(), options.split)
+    metrics.save(run.folder.metrics(options.split))
+    print(table(metrics))
+    print(f"wrote {run.folder.metrics(options.split)}")
+
+
+def report_command(options: argparse.Namespace) -> None:
+    """Write the page of a finished run."""
+    manifest, dataset = read_manifest(options.manifest, options.dataset)
+    print(f"wrote {_write_page(_existing(options), manifest, dataset)}")
+
+
+def demo_command(options: argparse.Namespace) -> None:
+    """Train what the demo compares, several at a time; say how they did and where the page is."""
+    manifest, dataset = read_manifest(options.manifest, options.dataset)
+    runs = compare.demo(manifest, dataset, options.ratio, options.seed, options.processes)
+    print(f"wrote {_write_page(list(runs.values())[-1], manifest, dataset)}")
+
+
+def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
+    from train.report.page import write_report
+
+    dataset_on_disk = open_dataset(dataset, manifest.datasets[dataset])
+    return write_report(run.folder.path, run.pairs.folder, dataset=dataset_on_disk)
+
+
+def _run(options: argparse.Namespace) -> int | None:
+    if options.threads < 1:
+        raise ManifestError(f"--threads must be at least 1, got {options.threads}")
+    if options.seed < 0:
+        raise ManifestError(f"--seed must not be negative, got {options.seed}")
+    torch.set_num_threads(options.threads)
+    status: int | None = options.command(options)
+    return status
+
+
+def _config(options: argparse.Namespace, manifest: Manifest, dataset: str) -> RunConfig:
+    preset = preset_for(options.preset, manifest.datasets[dataset])
+    return with_settings(preset(dataset, options.method, options.ratio, options.seed), options.set)
+
+
+def _run_of(config: RunConfig, options: argparse.Namespace, manifest: Manifest, dataset: str) -> Run:
+    folder = RunFolder.of(manifest.runs, config, options.tag)
+    pairs = PairedScans.open(manifest.artifacts_of(dataset))
+    return Run.of(config, pairs, manifest.datasets[dataset].labelled, folder, default_device())
+
+
+def _existing(options: argparse.Namespace) -> Run:
+    """The run that the options name, with the settings that it was trained with.
+
+    Raises MissingArtifact, and StaleArtifact where the data or a --set differ from the run's.
+    """
+    manifest, dataset = read_manifest(options.manifest, options.dataset)
+    wanted = _config(options, manifest, dataset)
+    folder = RunFolder.of(manifest.runs, wanted, options.tag)
+    saved = SavedRun.load(folder.config)
+    run = _run_of(wanted if options.set else saved.config, options, manifest, dataset)
+    folder.require_same(run.saved)
+    return run
+
+
+def default_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

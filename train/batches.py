@@ -1,0 +1,170 @@
+"""Shards -> augmented, voxelised batches: the one data set of torch, blind to which data these are.
+
+Batch t is a pure function of (seed, t): neither the number of workers, nor their order, nor a restart changes it.
+Letters: N points of a scan, M voxels of the batch, F input features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lass3d_core.records import PairedScan, labels_or_ignore
+from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
+from lass3d_core.splits import LabelledSplit
+from lass3d_core.voxels import Voxels, collate, first_valid, majority_label, mean_by_voxel, voxelise
+from train.augment import augmented, kept
+from train.config import DataConfig
+from train.methods.contract import SemiBatch
+from train.paired_scans import PairedScans
+from train.text_batches import TextRowsOf
+
+_LABELLED, _UNLABELLED, _ORDER = 0, 1, 2
+"""What a random stream is for; the streams of a seed never meet."""
+
+
+@dataclass(frozen=True)
+class VoxelScan:
+    """One scan of a batch. features (M,F) float32; labels, image, entity (M,) int64, see SemiBatch."""
+
+    voxels: Voxels
+    features: Tensor
+    labels: Tensor
+    image: Tensor
+    entity: Tensor
+
+
+class StepBatches(Dataset[SemiBatch]):
+    """Item t is the batch of step t."""
+
+    def __init__(
+        self, pairs: PairedScans, split: LabelledSplit, config: DataConfig, seed: int, levels: int, steps: int
+    ) -> None:
+        """levels: of the kernel maps that the backbone asks for."""
+        self._pairs = pairs
+        self._split = split
+        self._config = config
+        self._seed = seed
+        self._levels = levels
+        self._steps = steps
+        self._rows_of = TextRowsOf(pairs.text_table)
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: int) -> SemiBatch:
+        labelled = self._draw(self._split.labelled, self._config.labelled_scans, _LABELLED, step)
+        unlabelled = self._draw(self._split.unlabelled, self._config.unlabelled_scans, _UNLABELLED, step)
+        scans = [self._pairs.read(scan_id) for scan_id in (*labelled, *unlabelled)]
+        texts, image_slots, phrase_slots = self._rows_of.batch([scan.pairs for scan in scans])
+        parts = [
+            self._voxel_scan(scan, slot < len(labelled), image_slots[slot], phrase_slots[slot], step, slot)
+            for slot, scan in enumerate(scans)
+        ]
+        counts = torch.tensor([len(part.features) for part in parts])
+        of_scan = torch.repeat_interleave(torch.arange(len(parts)), counts)
+        return SemiBatch(
+            features=torch.cat([part.features for part in parts]),
+            pyramid=build_pyramid(collate([part.voxels.coords for part in parts]), self._levels),
+            labels=torch.cat([part.labels for part in parts]),
+            is_labelled=of_scan < len(labelled),
+            scan=of_scan,
+            image=torch.cat([part.image for part in parts]),
+            entity=torch.cat([part.entity for part in parts]),
+            texts=texts,
+        )
+
+    def _draw(self, scan_ids: Sequence[str], count: int, purpose: int, step: int) -> list[str]:
+        """`count` scans for `step`: the scans in a shuffled order, then in another, and so on."""
+        if not scan_ids:
+            return []
+        return [self._nth(scan_ids, step * count + slot, purpose) for slot in range(count)]
+
+    def _nth(self, scan_ids: Sequence[str], number: int, purpose: int) -> str:
+        cycle, place = divmod(number, len(scan_ids))
+        order = np.random.default_rng((self._seed, _ORDER, purpose, cycle)).permutation(len(scan_ids))
+        return scan_ids[order[place]]
+
+    def _voxel_scan(
+        self,
+        scan: PairedScan,
+        is_labelled: bool,
+        image_slots: np.ndarray,
+        phrase_slots: np.ndarray,
+        step: int,
+        slot: int,
+    ) -> VoxelScan:
+        """One scan, augmented and voxelised. *_slots: the scan's own text slots -> those of the batch, NONE last."""
+        rng = np.random.default_rng((self._seed, _LABELLED if is_labelled else _UNLABELLED, step, slot))
+        keep = kept(len(scan.points), self._config.augment, rng)
+        points = augmented(scan.points[keep], self._config.augment, rng)
+        voxels = voxelise(torch.from_numpy(points), self._config.voxel_m)
+        labels = labels_or_ignore(scan.labels if is_labelled else None, len(scan.points))[keep]
+        return VoxelScan(
+            voxels,
+            voxel_features(points, scan.features[keep], voxels),
+            majority_label(torch.from_numpy(labels.astype(np.int64)), voxels, self._pairs.num_classes),
+            first_valid(torch.from_numpy(image_slots[scan.pairs.image[keep, 0]]), voxels),
+            first_valid(torch.from_numpy(phrase_slots[scan.pairs.entity[keep]]), voxels),
+        )
+
+
+def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels) -> Tensor:
+    """What the network sees of a voxel: mean position in metres and mean features of its points, (M,3+F) float32."""
+    columns = np.concatenate([points, features.astype(np.float32)], axis=1)
+    return mean_by_voxel(torch.from_numpy(columns), voxels)
+
+
+def batch_loader(batches: StepBatches, first: int, workers: int) -> Iterator[SemiBatch]:
+    """The batches of the steps first, first + 1, ... in this order, built ahead by `workers` processes."""
+    loader = DataLoader(batches, batch_size=None, sampler=range(first, len(batches)), num_workers=workers)
+    return iter(loader)
+
+
+@dataclass(frozen=True)
+class WholeScan:
+    """A scan as it is evaluated: every point, unaltered. inverse (N,) int64: point -> voxel. labels (N,) uint8."""
+
+    scan_id: str
+    features: Tensor
+    pyramid: KernelPyramid
+    inverse: Tensor
+    labels: np.ndarray
+
+
+class WholeScans(Dataset[WholeScan]):
+    """Item i is scan i of `scan_ids`."""
+
+    def __init__(self, pairs: PairedScans, scan_ids: Sequence[str], voxel_m: float, levels: int) -> None:
+        self._pairs = pairs
+        self._scan_ids = scan_ids
+        self._voxel_m = voxel_m
+        self._levels = levels
+
+    def __len__(self) -> int:
+        return len(self._scan_ids)
+
+    def __getitem__(self, number: int) -> WholeScan:
+        return whole_scan(self._pairs.read(self._scan_ids[number]), self._voxel_m, self._levels)
+
+
+def whole_scan(scan: PairedScan, voxel_m: float, levels: int) -> WholeScan:
+    """`scan` voxelised as it is."""
+    voxels = voxelise(torch.from_numpy(scan.points), voxel_m)
+    return WholeScan(
+        scan_id=scan.scan_id,
+        features=voxel_features(scan.points, scan.features, voxels),
+        pyramid=build_pyramid(collate([voxels.coords]), levels),
+        inverse=voxels.inverse,
+        labels=labels_or_ignore(scan.labels, len(scan.points)),
+    )
+
+
+def scan_loader(scans: WholeScans, workers: int) -> Iterator[WholeScan]:
+    """Every scan of `scans` in order, built ahead by `workers` processes."""
+    return iter(DataLoader(scans, batch_size=None, num_workers=workers))

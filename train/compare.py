@@ -1,0 +1,170 @@
+"""Several runs side by side, each in a process of its own, and what their figures say."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import RLock
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from lass3d_core.atomic import write_text
+from lass3d_core.errors import Lass3dError, exit_status
+from lass3d_core.manifest import LabelledSpec, Manifest
+from train.config import RunConfig
+from train.methods.lass3d import Lass3dConfig
+from train.paired_scans import PairedScans
+from train.presets import demo as demo_preset
+from train.run import Run, train_run
+from train.run_folder import RunFolder
+
+NOISE = 3.0
+"""Differences of mIoU in % below this, from one seed, are noise: the spread over seeds is about as large."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run to be made, in a form that travels to another process. title: what people call it."""
+
+    title: str
+    config: RunConfig
+    artifacts: Path
+    labelled: LabelledSpec
+    folder: Path
+
+    def open(self) -> Run:
+        """The run, its data opened. Raises as PairedScans.open and Run.of do."""
+        pairs = PairedScans.open(self.artifacts)
+        return Run.of(self.config, pairs, self.labelled, RunFolder(self.folder), torch.device("cpu"))
+
+
+def demo(manifest: Manifest, dataset: str, ratio: float, seed: int, processes: int) -> dict[str, Run]:
+    """Train supervised, LASS3D without text and LASS3D on the same labelled scans; print how they compare.
+
+    Runs that are finished are not trained again, unfinished ones go on. title -> run, LASS3D last.
+    Raises Lass3dError where a run fails.
+    """
+    plans = demo_plans(manifest, dataset, ratio, seed)
+    runs = {plan.title: plan.open() for plan in plans}
+    to_do = [plan for plan in plans if not runs[plan.title].is_finished]
+    print(
+        f"training {len(to_do)} of {len(plans)} runs"
+        if to_do
+        else f"all {len(plans)} runs were trained before"
+    )
+    train_all(to_do, processes)
+    write_text(
+        listing(manifest, dataset),
+        json.dumps({plan.title: str(plan.folder) for plan in plans}, indent=1) + "\n",
+    )
+    print(comparison(runs))
+    return runs
+
+
+def listing(manifest: Manifest, dataset: str) -> Path:
+    """demo.json: title -> the run's folder; a run's page compares it with the others that are named here."""
+    return manifest.runs / dataset / "demo.json"
+
+
+def demo_plans(manifest: Manifest, dataset: str, ratio: float, seed: int) -> list[Plan]:
+    """What the demo compares, the baseline first."""
+    supervised = demo_preset(dataset, "supervised", ratio, seed)
+    lass3d = demo_preset(dataset, "lass3d", ratio, seed)
+    without_text = replace(lass3d, method=without_captions(lass3d.method))
+    artifacts, labelled = manifest.artifacts_of(dataset), manifest.datasets[dataset].labelled
+    return [
+        Plan(title, config, artifacts, labelled, RunFolder.of(manifest.runs, config, tag).path)
+        for title, config, tag in (
+            ("supervised only", supervised, None),
+            ("LASS3D without text", without_text, "no-text"),
+            ("LASS3D", lass3d, None),
+        )
+    ]
+
+
+def without_captions(method: object) -> Lass3dConfig:
+    """The same method with text taken from it (Tab. 3, first row)."""
+    assert isinstance(method, Lass3dConfig)
+    return replace(method, captions="none")
+
+
+def train_all(plans: Sequence[Plan], at_most: int) -> None:
+    """Train every plan in a fresh process of one thread, `at_most` at a time.
+
+    Raises Lass3dError where one fails, having said why itself; the others are stopped, and go on another time.
+    """
+    context = multiprocessing.get_context("spawn")
+    waiting = list(enumerate(plans))
+    running: dict[BaseProcess, Plan] = {}
+    lock = context.RLock()
+    try:
+        while waiting or running:
+            while waiting and len(running) < max(at_most, 1):
+                line, plan = waiting.pop(0)
+                process = context.Process(target=_train_one, args=(plan, line, lock))
+                process.start()
+                running[process] = plan
+            wait([process.sentinel for process in running])
+            for process in [process for process in running if not process.is_alive()]:
+                plan = running.pop(process)
+                if process.exitcode:
+                    raise Lass3dError(
+                        f"the run {plan.folder} failed; the same command goes on once the cause is mended"
+                    )
+    finally:
+        for process in running:
+            process.terminate()
+            process.join()
+
+
+def _train_one(plan: Plan, line: int, lock: RLock) -> None:
+    """Body of the process that trains `plan`. Ctrl-C is for the parent, which then ends this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    tqdm.set_lock(lock)
+
+    def train() -> None:
+        train_run(plan.open(), resume=True, line=line)
+
+    sys.exit(exit_status(train))
+
+
+def comparison(runs: Mapping[str, Run]) -> str:
+    """Test and validation mIoU of each run as a table, and what may be concluded for the last of `runs`."""
+    splits = next(iter(runs.values())).splits
+    figures = {title: [_miou(run, split) for split in splits] for title, run in runs.items()}
+    width = max(map(len, runs))
+    lines = [f"{'mIoU in %':<{width}}" + "".join(f"{split:>8}" for split in splits)]
+    lines += [
+        f"{title:<{width}}" + "".join(f"{value:8.1f}" for value in row) for title, row in figures.items()
+    ]
+    *controls, last = runs
+    lines += [_verdict(splits[-1], last, figures[last][-1], title, figures[title][-1]) for title in controls]
+    run = runs[last]
+    lines.append(
+        f"points alone at test time; {len(run.split.labelled)} labelled scans, {run.config.schedule.steps} steps each; "
+        f"one seed: differences under about {NOISE:.0f} are noise"
+    )
+    return "\n".join(lines)
+
+
+def _verdict(split: str, title: str, miou: float, other: str, other_miou: float) -> str:
+    gap = miou - other_miou
+    better = "better" if gap > 0 else "worse"
+    noise = ", which is within the noise" if abs(gap) < NOISE else ""
+    return f"on {split}, {title} is {abs(gap):.1f} {better} than {other}{noise}"
+
+
+def _miou(run: Run, split: str) -> float:
+    """In percent, over the classes that occur; NaN where there is none."""
+    share = run.evaluated(split).miou_absent_dropped
+    return math.nan if share is None else 100 * share

@@ -1,0 +1,169 @@
+"""A run's whole configuration: frozen, typed, saved beside its results, and what `eval` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lass3d_core.atomic import write_text
+from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact
+from lass3d_core.fingerprint import Record, digest
+from lass3d_core.nets import UNetConfig
+from lass3d_core.typed import build, parse_setting, plain, replace_at
+from train.augment import AugmentConfig
+from train.methods import MethodConfig, config_type, name_of
+from train.optimiser import OptimConfig, ScheduleConfig
+
+SCHEMA = 1
+"""Of config.json and of what a training step means; raised when either changes."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a step sees. The defaults are LaserMix's outdoor recipe."""
+
+    labelled_scans: int = 2  # per step
+    unlabelled_scans: int = 2  # per step
+    voxel_m: float = 0.05  # edge of a voxel, metres
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    workers: int = 4  # processes that build batches; 0 = the training process itself
+
+    def __post_init__(self) -> None:
+        if self.labelled_scans < 1:
+            raise ValueError(f"labelled_scans must be at least 1, got {self.labelled_scans}")
+        if min(self.unlabelled_scans, self.workers) < 0:
+            raise ValueError("unlabelled_scans and workers must not be negative")
+        if not 0 < self.voxel_m < 100:
+            raise ValueError(f"voxel_m is in metres and must lie in (0, 100), got {self.voxel_m}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run, but for the data's content. ratio: percent of the training scans with labels.
+
+    note: where a preset departs from the paper, and why; shown with the results.
+    """
+
+    dataset: str
+    preset: str
+    ratio: float
+    seed: int
+    method: MethodConfig
+    data: DataConfig = field(default_factory=DataConfig)
+    net: UNetConfig = field(default_factory=UNetConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    note: str = ""
+
+    @property
+    def method_name(self) -> str:
+        """The method's name on the command line."""
+        return name_of(self.method)
+
+    @property
+    def name(self) -> str:
+        """The run's folder, but for a tag: "lass3d-demo-r2-s0"."""
+        return f"{self.method_name}-{self.preset}-r{self.ratio:g}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What config.json holds. pairs, split: digests of the pairs and of the choice of labelled scans."""
+
+    config: RunConfig
+    pairs: str
+    split: str
+
+    @property
+    def record(self) -> Record:
+        """What decides the run's result, comparable with that of another one.
+
+        The number of loader workers is left out: a batch does not depend on it.
+        """
+        params = {"method_name": self.config.method_name, **plain(self.config)}
+        params["data"] = {key: value for key, value in params["data"].items() if key != "workers"}
+        return {
+            "stage": "train",
+            "schema": SCHEMA,
+            "params": params,
+            "inputs": {},
+            "upstream": {"the pairs": self.pairs, "the choice of labelled scans": self.split},
+        }
+
+    @property
+    def digest(self) -> str:
+        """Of the record: runs with the same digest end with the same weights."""
+        return digest(self.record)
+
+    def save(self, path: Path) -> None:
+        """Write config.json. Raises StorageError."""
+        values = {
+            "schema": SCHEMA,
+            "pairs": self.pairs,
+            "split": self.split,
+            "method_name": self.config.method_name,
+            "config": plain(self.config),
+        }
+        write_text(path, json.dumps(values, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> SavedRun:
+        """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values["schema"] != SCHEMA:
+                raise CorruptArtifact(
+                    f"{path} has schema {values['schema']}, this version reads {SCHEMA}; train again"
+                )
+            config = from_plain(values["config"], values["method_name"])
+            return cls(config, str(values["pairs"]), str(values["split"]))
+        except FileNotFoundError:
+            raise MissingArtifact(f'{path} is missing; run "make train" first') from None
+        except (OSError, ValueError, KeyError, TypeError, ManifestError) as error:
+            raise CorruptArtifact(
+                f"{path} is no run configuration ({error}); delete its folder and train again"
+            ) from error
+
+
+def from_plain(values: dict[str, Any], method_name: str) -> RunConfig:
+    """The inverse of `typed.plain` for a RunConfig of the method `method_name`. Raises ManifestError, UnknownName."""
+    problems: list[str] = []
+    method = build(config_type(method_name), values["method"], "method", problems)
+    config = None if method is None else build(RunConfig, {**values, "method": method}, "", problems)
+    if config is None:
+        raise ManifestError(" | ".join(problems))
+    return config
+
+
+def with_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
+    """`config` with every "key.key=value" of `settings` applied. Raises ManifestError naming each wrong one."""
+    problems: list[str] = []
+    for setting in settings:
+        try:
+            keys, value = parse_setting(setting)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if len(keys) == 1 and keys[0] in _FIXED:
+            problems.append(f"{keys[0]}: give {_FIXED[keys[0]]} instead")
+            continue
+        found: list[str] = []
+        config = replace_at(config, keys, value, "", found)
+        problems += found
+    if problems:
+        raise ManifestError(f"--set: {' | '.join(problems)}")
+    return config
+
+
+_FIXED = {
+    "method": "--method",
+    "dataset": "--dataset",
+    "preset": "--preset",
+    "ratio": "--ratio",
+    "seed": "--seed",
+    "note": "--tag",
+}
+"""Keys of a RunConfig that have a flag of their own, which names the run's folder."""

@@ -1,0 +1,143 @@
+"""The official metric: point-level mIoU, one confusion matrix over all points of all scans of a split.
+
+A point is predicted as its voxel is. Points alone go in: no image, no text, no test-time augmentation.
+Letters: N points of a scan, C classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from lass3d_core.atomic import write_text
+from lass3d_core.errors import CorruptArtifact, MissingArtifact
+from lass3d_core.metrics import accuracy, confusion_matrix, iou, mean_iou
+from lass3d_core.typed import build, plain
+from train.batches import WholeScan
+
+
+@torch.inference_mode()
+def predict(predictor: nn.Module, scan: WholeScan, device: torch.device) -> np.ndarray:
+    """The train id of every point of `scan` in raw order, (N,) uint8. `predictor` is used in the mode it is in."""
+    logits = predictor(scan.features.to(device), scan.pyramid.to(device))
+    return logits.argmax(dim=1).cpu()[scan.inverse].numpy().astype(np.uint8)
+
+
+def confusion(
+    predictor: nn.Module, scans: Iterable[WholeScan], num_classes: int, device: torch.device
+) -> np.ndarray:
+    """Confusion matrix (C,C) int64 over all points of `scans`, rows the truth; `predictor` is left in evaluation mode."""
+    predictor.eval()
+    matrix = np.zeros((num_classes, num_classes), np.int64)
+    for scan in scans:
+        matrix += confusion_matrix(scan.labels, predict(predictor, scan, device), num_classes)
+    return matrix
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """metrics-<split>.json: the figures, and beside them the protocol that they were taken under.
+
+    confusion (C,C): points, rows the truth. iou: per class in [0,1], None where it is neither true nor predicted.
+    miou_official: such a class counts 0, as semantic-kitti-api has it; miou_absent_dropped: it counts nothing.
+    protocol: how the labelled scans were chosen. labelled_scans: how many of training_scans had labels.
+    """
+
+    run_digest: str
+    split: str
+    miou_official: float
+    miou_absent_dropped: float | None
+    accuracy: float | None
+    class_names: tuple[str, ...]
+    iou: tuple[float | None, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    scans: int
+    points: int
+    protocol: str
+    ratio: float
+    seed: int
+    labelled_scans: int
+    training_scans: int
+    steps: int
+    checkpoint: str = "last"
+    level: str = "points"
+    test_time_augmentation: bool = False
+
+    def save(self, path: Path) -> None:
+        """Write the JSON, whole or not at all. Raises StorageError."""
+        write_text(path, json.dumps(plain(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Metrics:
+        """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
+        problems: list[str] = []
+        try:
+            metrics = build(cls, json.loads(path.read_text(encoding="utf-8")), "", problems)
+        except FileNotFoundError:
+            raise MissingArtifact(f'{path} is missing; run "make eval"') from None
+        except (OSError, ValueError) as error:
+            raise CorruptArtifact(
+                f'{path} holds no metrics ({error}); delete it and run "make eval"'
+            ) from None
+        if metrics is None:
+            raise CorruptArtifact(
+                f'{path} holds no metrics ({" | ".join(problems)}); delete it and run "make eval"'
+            )
+        return metrics
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """`confusion` as an array (C,C) int64."""
+        return np.array(self.confusion, np.int64)
+
+
+def figures_of(matrix: np.ndarray) -> dict[str, Any]:
+    """The fields of Metrics that follow from a confusion matrix (C,C)."""
+    return {
+        "miou_official": mean_iou(matrix, "zero"),
+        "miou_absent_dropped": _or_none(mean_iou(matrix, "dropped")),
+        "accuracy": _or_none(accuracy(matrix)),
+        "iou": tuple(_or_none(value) for value in iou(matrix).tolist()),
+        "confusion": tuple(tuple(row) for row in matrix.tolist()),
+        "points": int(matrix.sum()),
+    }
+
+
+def table(metrics: Metrics) -> str:
+    """The figures for the terminal: IoU per class in percent, then both means and what they were taken under."""
+    width = max(map(len, metrics.class_names))
+    lines = [f"  {name:<{width}}  {percent(value)}" for name, value in zip(metrics.class_names, metrics.iou)]
+    lines += [
+        f"mIoU {percent(metrics.miou_official)} % (absent classes count 0), "
+        f"{percent(metrics.miou_absent_dropped)} % (absent classes dropped), "
+        f"accuracy {percent(metrics.accuracy)} %",
+        f"{metrics.split}: {metrics.points} points of {metrics.scans} scans, point level, {metrics.checkpoint} checkpoint, "
+        f"no test-time augmentation; {metrics.labelled_scans} of {metrics.training_scans} training scans labelled "
+        f"({metrics.protocol}, {metrics.ratio:g} %, seed {metrics.seed})",
+    ]
+    return "\n".join(lines)
+
+
+def percent(share: float | None) -> str:
+    """A share in [0,1] as percent with one decimal, a dash for None."""
+    return "   -" if share is None else f"{100 * share:4.1f}"
+
+
+def with_progress(scans: Iterable[WholeScan], total: int, what: str, line: int = 0) -> Iterable[WholeScan]:
+    """`scans` behind a progress bar that vanishes at the end."""
+    return tqdm(
+        scans, total=total, desc=what, unit="scan", leave=False, position=line, delay=1, dynamic_ncols=True
+    )
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if np.isnan(value) else value

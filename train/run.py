@@ -1,0 +1,194 @@
+"""One run from its configuration to its figures: the place where all the parts of the trainer are put together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import torch
+
+from lass3d_core import nets
+from lass3d_core.errors import DataError
+from lass3d_core.fingerprint import canonical_json
+from lass3d_core.manifest import LabelledSpec
+from lass3d_core.metrics import mean_iou
+from lass3d_core.splits import LabelledSplit
+from lass3d_core.typed import plain
+from train import checkpoint, methods
+from train.batches import StepBatches, WholeScan, WholeScans, batch_loader, scan_loader, whole_scan
+from train.config import RunConfig, SavedRun
+from train.environment import write_environment
+from train.evaluate import Metrics, confusion, figures_of, with_progress
+from train.logs import RunLog
+from train.loop import Surroundings, step_seed, train
+from train.methods.contract import Ingredients, Method
+from train.optimiser import make_optimiser
+from train.paired_scans import PairedScans, class_weights
+from train.run_folder import RunFolder
+
+EVALUATED = ("val", "test")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A configuration, the data that it meets and the folder that it fills."""
+
+    config: RunConfig
+    pairs: PairedScans
+    split: LabelledSplit
+    folder: RunFolder
+    device: torch.device
+
+    @classmethod
+    def of(
+        cls,
+        config: RunConfig,
+        pairs: PairedScans,
+        labelled: LabelledSpec,
+        folder: RunFolder,
+        device: torch.device,
+    ) -> Run:
+        """Chooses the labelled scans. Raises DataError where the ratio leaves the method nothing to work with."""
+        split = pairs.labelled_split(labelled, config.ratio, config.seed)
+        if config.data.unlabelled_scans and not split.unlabelled:
+            raise DataError(
+                f"ratio {config.ratio:g} leaves no unlabelled scan, which {config.method_name} needs; "
+                "take a smaller ratio, or METHOD=supervised"
+            )
+        return cls(config, pairs, split, folder, device)
+
+    @cached_property
+    def saved(self) -> SavedRun:
+        """What identifies the run."""
+        split = hashlib.sha256(canonical_json(plain(self.split)).encode()).hexdigest()
+        return SavedRun(self.config, self.pairs.digest, split)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that can be evaluated, because they have labels."""
+        return tuple(split for split in EVALUATED if self.pairs.labelled_scans(split))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its figures are there."""
+        return self.folder.config.exists() and self.folder.is_finished(self.saved, self.splits)
+
+    def make_method(self) -> Method:
+        """The method with fresh networks, which depend on the seed alone."""
+        torch.manual_seed(step_seed(self.config.seed, -1))
+        weights = None
+        if self.config.optim.class_weights == "inverse_sqrt":
+            weights = torch.from_numpy(class_weights(self.pairs.points_per_class(self.split.labelled)))
+        ingredients = Ingredients(
+            make_backbone=partial(nets.build, self.config.net, self.pairs.in_channels),
+            num_classes=self.pairs.num_classes,
+            text_dim=self.pairs.text_table.caption_pooled.shape[1],
+            class_weights=weights,
+        )
+        return methods.build(self.config.method, ingredients).to(self.device)
+
+    def trained_method(self) -> Method:
+        """The method after its last step. Raises MissingArtifact where it has not come so far, CorruptArtifact."""
+        self.folder.require_trained(self.config.schedule.steps)
+        last = checkpoint.load_latest(self.folder.checkpoints, self.saved.digest)
+        method = self.make_method()
+        method.load_state_dict(last.method)
+        return method
+
+    def whole_scan(self, scan_id: str) -> WholeScan:
+        """One scan, as it is evaluated."""
+        return whole_scan(self.pairs.read(scan_id), self.config.data.voxel_m, self.levels)
+
+    def whole_scans(self, split: str) -> WholeScans:
+        """The scans of `split` that have labels, as they are evaluated."""
+        return WholeScans(self.pairs, self.pairs.labelled_scans(split), self.config.data.voxel_m, self.levels)
+
+    @property
+    def levels(self) -> int:
+        """Levels of kernel maps that the backbone asks for."""
+        return len(self.config.net.encoder) + 1
+
+    def evaluated(self, split: str) -> Metrics:
+        """The figures on `split` as they were saved. Raises MissingArtifact, CorruptArtifact."""
+        return Metrics.load(self.folder.metrics(split))
+
+    def metrics(self, method: Method, split: str, line: int = 0) -> Metrics:
+        """Evaluate the method's predictor on `split`. Raises DataError where no scan of it has labels."""
+        scans = self.whole_scans(split)
+        if not len(scans):
+            raise DataError(f"no scan of the split {split} has labels; it cannot be evaluated")
+        ahead = with_progress(
+            scan_loader(scans, self.config.data.workers), len(scans), f"evaluating {split}", line
+        )
+        matrix = confusion(method.predictor, ahead, self.pairs.num_classes, self.device)
+        return Metrics(
+            run_digest=self.saved.digest,
+            split=split,
+            class_names=self.pairs.header.class_names,
+            scans=len(scans),
+            protocol=self.split.protocol,
+            ratio=self.config.ratio,
+            seed=self.config.seed,
+            labelled_scans=len(self.split.labelled),
+            training_scans=len(self.pairs.splits["train"]),
+            steps=self.config.schedule.steps,
+            **figures_of(matrix),
+        )
+
+
+def train_run(run: Run, resume: bool, line: int = 0) -> bool:
+    """Train, evaluate and write everything into the run's folder; False where that had been done before.
+
+    resume: go on from the last checkpoint of an unfinished run. line: of the terminal, for the progress bars.
+    Raises StaleArtifact where the folder holds another run, Lass3dError where it holds an unfinished one.
+    """
+    with run.folder.locked():
+        if run.folder.config.exists():
+            run.folder.require_same(run.saved)
+            if run.is_finished:
+                return False
+            run.folder.require_leave_to_go_on(run.config.schedule.steps, resume)
+        run.saved.save(run.folder.config)
+        run.split.save(run.folder.split)
+        write_environment(run.folder.environment, run.device)
+        method = _train(run, line)
+        for split in run.splits:
+            run.metrics(method, split, line).save(run.folder.metrics(split))
+    return True
+
+
+def _train(run: Run, line: int) -> Method:
+    """Take the steps that are left."""
+    config, saved = run.config, run.saved
+    method = run.make_method()
+    optimiser = make_optimiser(config.optim, method.parameters())
+    steps_done = 0
+    if checkpoint.checkpoints(run.folder.checkpoints):
+        last = checkpoint.load_latest(run.folder.checkpoints, saved.digest)
+        method.load_state_dict(last.method)
+        optimiser.load_state_dict(last.optimiser)
+        steps_done = last.steps_done
+
+    def validate() -> Mapping[str, float]:
+        scans = scan_loader(run.whole_scans("val"), config.data.workers)
+        matrix = confusion(method.predictor, scans, run.pairs.num_classes, run.device)
+        return {"val_miou": mean_iou(matrix, "dropped")}
+
+    def save(done: int) -> None:
+        checkpoint.save(run.folder.checkpoints, done, saved.digest, method, optimiser)
+
+    batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, config.schedule.steps)
+    with RunLog(run.folder.path, steps_done) as log:
+        ahead = batch_loader(batches, steps_done, config.data.workers)
+        train(
+            config,
+            method,
+            optimiser,
+            ahead,
+            run.device,
+            steps_done,
+            Surroundings(log.write, validate, save, line),
+        )
+    return method

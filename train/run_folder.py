@@ -1,0 +1,108 @@
+"""A run's folder: what lies where, whether it is finished, and that one process at a time works in it.
+
+runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
+  config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-val.json  metrics-test.json
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lass3d_core.atomic import remove_parts, storage_errors
+from lass3d_core.errors import CorruptArtifact, Lass3dError, ManifestError, MissingArtifact, StaleArtifact
+from lass3d_core.fingerprint import reasons
+from train.checkpoint import checkpoints, steps_of
+from train.config import RunConfig, SavedRun
+from train.evaluate import Metrics
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, runs: Path, config: RunConfig, tag: str | None) -> RunFolder:
+        """The folder of `config` below `runs`. Raises ManifestError for a tag that is no part of a file name."""
+        if tag is not None and not re.fullmatch(r"[A-Za-z0-9._]([A-Za-z0-9._-]*)", tag):
+            raise ManifestError(f"--tag {tag!r} may hold letters, digits, '.', '_' and '-' only")
+        return cls(runs / config.dataset / (f"{config.name}-{tag}" if tag else config.name))
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def split(self) -> Path:
+        return self.path / "split.json"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def metrics(self, split: str) -> Path:
+        return self.path / f"metrics-{split}.json"
+
+    def is_finished(self, saved: SavedRun, splits: Sequence[str]) -> bool:
+        """Whether the run that `saved` describes has its figures for all of `splits`."""
+        try:
+            return all(Metrics.load(self.metrics(split)).run_digest == saved.digest for split in splits)
+        except (MissingArtifact, CorruptArtifact):
+            return False
+
+    def require_same(self, wanted: SavedRun) -> None:
+        """Raises StaleArtifact where another run than `wanted` lies here, saying in what it differs."""
+        found = SavedRun.load(self.config)
+        if found.digest != wanted.digest:
+            why = "; ".join(reasons(found.record, wanted.record))
+            raise StaleArtifact(
+                f"{self.path} holds another run ({why}); delete the folder or give --tag NAME"
+            )
+
+    def require_leave_to_go_on(self, steps: int, resume: bool) -> None:
+        """Raises Lass3dError where an unfinished run lies here and `resume` was not asked for."""
+        if checkpoints(self.checkpoints) and not resume:
+            raise Lass3dError(f"{self.path} is unfinished; {self._how_to_go_on(steps)}")
+
+    def require_trained(self, steps: int) -> None:
+        """Raises MissingArtifact where the run has not taken all of its `steps`."""
+        if self._steps_done < steps:
+            raise MissingArtifact(f"{self.path} is not trained to its end; {self._how_to_go_on(steps)}")
+
+    @property
+    def _steps_done(self) -> int:
+        found = checkpoints(self.checkpoints)
+        return steps_of(found[-1]) if found else 0
+
+    def _how_to_go_on(self, steps: int) -> str:
+        return (
+            f"{self._steps_done} of {steps} steps are done: `make train` with RESUME=1 (--resume) goes on, "
+            "deleting the folder starts anew"
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else trains here meanwhile. Raises Lass3dError where somebody does, StorageError."""
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / "lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Lass3dError(
+                    f"{self.path} is being trained by another process; wait for it, or give --tag NAME"
+                ) from None
+            for folder in (self.path, self.checkpoints):
+                remove_parts(folder)
+            yield
