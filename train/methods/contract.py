@@ -6,7 +6,7 @@ Letters: M voxels of the batch, C classes, F input features, D text dimension.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import torch
@@ -22,8 +22,8 @@ class SemiBatch:
 
     features (M,F) float32. pyramid: coordinates and kernel maps of every level. labels (M,) int64 train ids,
     255 where ignored and on every voxel of an unlabelled scan. is_labelled (M,) bool: the voxel belongs to a
-    labelled scan. scan (M,) int64: which scan of the batch. image (M,) int64: slot into texts' images, -1 none.
-    entity (M,) int64: row of texts.entity_rows, -1 none.
+    labelled scan. scan (M,) int64: which scan of the batch. image (M,) int64: slot into texts' images, -1
+    none. entity (M,) int64: row of texts.entity_rows, -1 none.
     """
 
     features: Tensor
@@ -37,12 +37,7 @@ class SemiBatch:
 
     def to(self, device: torch.device) -> SemiBatch:
         """The same batch on `device`."""
-        return SemiBatch(
-            **{
-                name: getattr(self, name).to(device)
-                for name in ("features", "pyramid", "labels", "is_labelled", "scan", "image", "entity", "texts")
-            }
-        )
+        return SemiBatch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -62,18 +57,18 @@ class Ingredients:
 class Method(Protocol):
     """A method is an nn.Module: state that must survive a restart is its parameters, buffers and submodules.
 
-    predictor: the module that is evaluated, `forward(features, pyramid) -> logits (M,C)`: points alone, no text.
-    measures: figures of the last step that are no loss (reliable share, pseudo-label accuracy), for the log.
+    predictor: the module that is evaluated, `forward(features, pyramid) -> logits (M,C)`: points, no text.
+    measures: figures of the last step that are no loss (reliable share, number of points), for the log.
     """
 
     predictor: nn.Module
     measures: dict[str, float]
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        """The named terms of the objective, each already weighted; the loop sums them (Eq. 9) and logs each."""
+        """The named terms of the objective, each weighted already; the loop sums (Eq. 9) and logs them."""
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
-        """Objectives of inner rounds; the loop takes (and counts) one more optimiser step after each. Often none."""
+        """Objectives of inner rounds, often none; the loop takes (and counts) an optimiser step after each."""
 
     def after_step(self, step: int) -> None:
         """Called once per outer step, after the last optimiser step (Eq. 1 lives here)."""
