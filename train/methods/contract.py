@@ -68,7 +68,7 @@ class Method(Protocol):
         """The named terms of the objective, each weighted already; the loop sums (Eq. 9) and logs them."""
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
-        """Objectives of inner rounds, often none; the loop takes (and counts) an optimiser step after each."""
+        """Objectives of inner rounds, often none; the loop takes and counts an optimiser step after each."""
 
     def after_step(self, step: int) -> None:
         """Called once per outer step, after the last optimiser step (Eq. 1 lives here)."""
