@@ -1,4 +1,4 @@
-"""What the page shows of program one's files: the classes, captions, entities, and the pictures themselves."""
+"""What the page shows of program one's files: classes, captions, entities, and the pictures themselves."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def pictured_images(
 ) -> list[PicturedImage]:
     """The images of the named scans with what was said of them.
 
-    dataset: knows where the pictures lie. Without it, or where it does not find them, they come without a file;
-    images that no shard of captions or entities mentions come without those. Raises CorruptArtifact.
+    dataset: knows where the pictures lie; without it, or where it does not find them, they come without file.
+    Images that no shard of captions or entities mentions come without those. Raises CorruptArtifact.
     """
     image_ids = [image_id for scan_id in scan_ids for image_id in scans.read(scan_id).pairs.image_ids]
     files = _files(dataset, scan_ids)

@@ -14,7 +14,8 @@ import numpy as np
 
 from lass3d_core.labels import IGNORE, LabelSpace
 from lass3d_core.records import NONE, PairedScan
-from train.report.markup import Markup, element, join, json_script
+from train.report.markup import Markup, element, json_script
+from train.report.words import counted, grouped, percent
 
 _MOST_POINTS = 40_000
 _LEVELS = 65535
@@ -72,7 +73,7 @@ def cloud_viewer(scans: Sequence[PicturedScan], space: LabelSpace, seed: int = 0
         json_script(_classes(space), class_="classes"),
         *[json_script(payload, class_="cloud") for payload in payloads],
         element("noscript", element("p", "Turning the point clouds needs JavaScript.", class_="absent")),
-        element("script", Markup(_script())),
+        element("script", _script()),
         class_="clouds",
     )
 
@@ -120,13 +121,13 @@ def _picker(scans: Sequence[PicturedScan]) -> Markup:
     for index, pictured in enumerate(scans):
         right = accuracy(pictured.prediction, pictured.scan.labels)
         count = len(pictured.scan.points)
-        label = f"{right:.0%} right" if right is not None else "no truth"
-        cut = f", {_MOST_POINTS:,} shown".replace(",", " ") if count > _MOST_POINTS else ""
+        label = f"{percent(right)} % right" if right is not None else "no truth"
+        cut = f", {grouped(_MOST_POINTS)} shown" if count > _MOST_POINTS else ""
         buttons.append(
             element(
                 "button",
                 element("code", pictured.scan.scan_id),
-                element("span", f"{label} · {count:,} points".replace(",", " ") + cut, class_="quiet"),
+                element("span", f"{label} · {counted(count, 'point')}{cut}", class_="quiet"),
                 type="button",
                 aria_pressed="true" if index == 0 else "false",
             )
@@ -178,8 +179,8 @@ def _classes(space: LabelSpace) -> dict[str, object]:
     }
 
 
-def _script() -> str:
-    return join(Markup(resources.files("train.report").joinpath("viewer.js").read_text(encoding="utf-8")))
+def _script() -> Markup:
+    return Markup(resources.files("train.report").joinpath("viewer.js").read_text(encoding="utf-8"))
 
 
 def _base64(array: np.ndarray) -> str:

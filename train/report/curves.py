@@ -30,7 +30,7 @@ class Curve:
 
 
 def chart(title: str, curves: Sequence[Curve], *, unit: str = "", smooth: bool = False) -> Markup:
-    """A figure of `curves` against the step. smooth: the raw values stay visible, faint, behind a moving mean.
+    """A figure of `curves` against the step. smooth: the raw values stay, faint, behind a moving mean.
 
     A quantity without a single finite value gets a line that says so instead of an empty frame.
     """
@@ -70,7 +70,7 @@ def legend(names: Sequence[str]) -> Markup:
         element(
             "li",
             element(
-                "svg", _stroke(f"M0 5H30", rank), viewBox="0 0 30 10", width=30, height=10, aria_hidden="true"
+                "svg", _stroke("M0 5H30", rank), viewBox="0 0 30 10", width=30, height=10, aria_hidden="true"
             ),
             name,
         )
@@ -80,7 +80,7 @@ def legend(names: Sequence[str]) -> Markup:
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round values (1, 2, 2.5 or 5 times a power of ten) in [low, high], at most `most` of them and at least 2."""
+    """Two to `most` round values (1, 2, 2.5 or 5 times a power of ten) in [low, high]."""
     span = high - low
     power = 10.0 ** math.floor(math.log10(span / most))
     for factor in (1, 2, 2.5, 5, 10, 20, 25, 50):

@@ -1,4 +1,4 @@
-"""Sample images as the language-vision models saw them: the caption, and every entity's mask over the picture."""
+"""Sample images with what the language-vision models said: the caption, and the entities' masks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PicturedImage:
 
 
 def image_gallery(images: Sequence[PicturedImage]) -> Markup:
-    """The images with captions, entity overlays and a legend of phrases. One phrase keeps one colour throughout."""
+    """The images with captions, entity overlays and phrases. A phrase keeps its colour throughout."""
     phrases = sorted({entity.phrase for image in images for entity in image.entities})
     colours = {phrase: _HUES[index % len(_HUES)] for index, phrase in enumerate(phrases)}
     return element("div", *[_figure(image, colours) for image in images], class_="gallery")

@@ -16,9 +16,9 @@ class Markup(str):
 
 
 def element(name: str, /, *children: str | None, **attributes: str | int | float | bool | None) -> Markup:
-    """`<name attributes>children</name>`. Children and attribute values are escaped unless they are Markup.
+    """`<name attributes>children</name>`. Children are escaped unless they are Markup, attributes always.
 
-    A trailing underscore is dropped from an attribute's name (`class_`), others become hyphens (`aria_label`);
+    A trailing underscore of an attribute's name is dropped (`class_`), others become hyphens (`aria_label`).
     None and False leave the attribute out, True writes it as XML asks (`hidden="hidden"`).
     """
     written = "".join(_attribute(key, value) for key, value in attributes.items())

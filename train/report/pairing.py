@@ -17,7 +17,7 @@ from lass3d_core.records import NONE, PairedScan
 
 @dataclass(frozen=True)
 class PhraseUse:
-    """One phrase. points: that carry it in all scans. classes (C,): its points per class in labelled scans."""
+    """points: that carry the phrase in all scans. classes (C,): those in labelled scans, by class."""
 
     phrase: str
     points: int

@@ -1,4 +1,4 @@
-"""A run's folder as plain records: configuration, split, log, results, and the runs that it was compared with."""
+"""A run's folder as plain records: configuration, split, log, figures, and the runs to compare it with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from train.logs import read_log
 from train.presets import paper
 from train.report.tables import Setting
 
-
 SPLITS = ("test", "val")
 """The splits that are evaluated, the one to report first."""
 
@@ -28,8 +27,8 @@ SPLITS = ("test", "val")
 class RunRecord:
     """Everything that a run's folder says of it, but for its weights.
 
-    title: how the page calls the run. log: column -> values (n,) float64 by row, NaN where not taken; has "step",
-    or is empty. metrics: "val", "test" -> its figures, where it was evaluated.
+    title: how the page calls the run. log: column -> values (n,) float64 by row, NaN where not taken; it has
+    "step", or is empty. metrics: "val", "test" -> its figures, where it was evaluated.
     """
 
     folder: Path
@@ -65,7 +64,7 @@ def read_run(folder: Path, title: str | None = None) -> RunRecord:
 
 
 def siblings(run: RunRecord) -> list[RunRecord]:
-    """The other runs of the comparison that `run` is part of, from demo.json (title -> folder) beside its folder.
+    """The other runs of the comparison that `run` is in, from demo.json (title -> folder) beside its folder.
 
     None where there is no such file or it does not name the run; runs that are gone are left out.
     Raises CorruptArtifact.
@@ -88,7 +87,7 @@ def title_of(config: RunConfig) -> str:
 
 
 def settings(config: RunConfig) -> list[Setting]:
-    """Every setting of the run by its path; where the `paper` preset of the same method has another value, with it."""
+    """Every setting of the run by its path, with the `paper` preset's value where that is another one."""
     papers = paper(config.dataset, config.method_name, config.ratio, config.seed)
     here, there = flat(plain(config)), flat(plain(papers))
     return [

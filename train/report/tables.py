@@ -14,6 +14,7 @@ import numpy as np
 from lass3d_core.labels import LabelSpace
 from lass3d_core.metrics import accuracy, iou, mean_iou
 from train.report.markup import Markup, element
+from train.report.words import percent
 
 _CELL = 26
 _LEFT_OF_CELLS, _ABOVE_CELLS = 104, 92
@@ -36,11 +37,6 @@ class Setting:
     default: str | None = None
 
 
-def percent(share: float) -> str:
-    """A share in [0,1] as percent with one decimal, an en dash where there is none."""
-    return "–" if math.isnan(share) else f"{100 * share:.1f}"
-
-
 def headline(figures: Sequence[tuple[str, str, str]]) -> Markup:
     """Large figures: (what, figure, how it was measured)."""
     items = [
@@ -51,13 +47,13 @@ def headline(figures: Sequence[tuple[str, str, str]]) -> Markup:
 
 
 def per_class_table(results: Sequence[RunResult], space: LabelSpace) -> Markup:
-    """IoU per class with bars, the first run in the accent colour, its siblings beside it, and both means."""
+    """IoU per class with bars: the first run in the accent colour, its siblings beside it, then the means."""
     columns = [iou(result.matrix) for result in results]
     truth = results[0].matrix.sum(axis=1)
     head = element(
         "tr",
-        element("th", "Class", scope="col"),
-        element("th", "Points", scope="col", class_="number"),
+        element("th", "class", scope="col"),
+        element("th", "points", scope="col", class_="number"),
         *[element("th", result.name, scope="col") for result in results],
     )
     rows = [
@@ -71,36 +67,42 @@ def per_class_table(results: Sequence[RunResult], space: LabelSpace) -> Markup:
         for label in range(len(space.names))
     ]
     means = [
-        _mean_row("Mean IoU, an absent class counts 0", [mean_iou(r.matrix, "zero") for r in results]),
-        _mean_row("Mean IoU over the classes present", [mean_iou(r.matrix, "dropped") for r in results]),
-        _mean_row("Share of points right", [accuracy(r.matrix) for r in results]),
+        _mean_row(
+            "mean over the classes that occur", [mean_iou(result.matrix, "dropped") for result in results]
+        ),
+        _mean_row(
+            "mean, a class that occurs nowhere as 0", [mean_iou(result.matrix, "zero") for result in results]
+        ),
+        _mean_row("points right", [accuracy(result.matrix) for result in results]),
     ]
-    table = element(
-        "table", element("thead", head), element("tbody", *rows), element("tfoot", *means), class_="per-class"
-    )
-    return element("div", table, class_="scroll", tabindex=0, role="region", aria_label="IoU per class")
+    body = (element("thead", head), element("tbody", *rows), element("tfoot", *means))
+    return _scrolling(element("table", *body, class_="per-class"), "IoU per class")
 
 
 def confusion_map(matrix: np.ndarray, space: LabelSpace) -> Markup:
-    """The confusion matrix as a heat map, each row in shares of the true class; classes that occur nowhere left out."""
+    """The confusion matrix as a heat map in per cent of each row; classes that occur nowhere are left out."""
     kept = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
-    counts = matrix[np.ix_(kept, kept)]
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = shares_of_truth(matrix)[np.ix_(kept, kept)]
     names = [space.names[label] for label in kept]
-    size = len(kept) * _CELL
+    width, height = _LEFT_OF_CELLS + len(kept) * _CELL + 44, _ABOVE_CELLS + len(kept) * _CELL + 2
     drawing = element(
         "svg",
         *[_column_name(name, column) for column, name in enumerate(names)],
         *[_row_name(name, row) for row, name in enumerate(names)],
         *[_cell(shares[r, c], r, c, names) for r in range(len(kept)) for c in range(len(kept))],
-        viewBox=f"0 0 {_LEFT_OF_CELLS + size + 40} {_ABOVE_CELLS + size + 4}",
-        width=_LEFT_OF_CELLS + size + 40,
+        viewBox=f"0 0 {width} {height}",
+        width=width,
         role="img",
-        aria_label=_worst_confusions(shares, names),
+        aria_label="Confusion matrix; the largest confusions are listed beside it",
         xmlns="http://www.w3.org/2000/svg",
         class_="confusion",
     )
-    return element("div", drawing, class_="scroll", tabindex=0, role="region", aria_label="Confusion matrix")
+    return _scrolling(drawing, "Confusion matrix")
+
+
+def shares_of_truth(matrix: np.ndarray) -> np.ndarray:
+    """The confusion matrix (C,C) float64 with each row as shares of it; rows without points are 0."""
+    return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
 
 
 def settings_table(settings: Sequence[Setting]) -> Markup:
@@ -122,11 +124,11 @@ def settings_table(settings: Sequence[Setting]) -> Markup:
 
 
 def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
-    """A table whose first column names the row; cells that look like numbers are set flush right."""
-    top = element(
-        "tr",
-        *[element("th", name, scope="col", class_="number" if i else None) for i, name in enumerate(head)],
-    )
+    """A table whose first column names the row, the others flush right."""
+    top = [
+        element("th", name, scope="col", class_="number" if column else None)
+        for column, name in enumerate(head)
+    ]
     body = [
         element(
             "tr",
@@ -135,22 +137,32 @@ def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
         )
         for row in rows
     ]
-    table = element("table", element("thead", top), element("tbody", *body), class_="plain")
-    return element("div", table, class_="scroll", tabindex=0, role="region", aria_label=head[0])
+    table = element("table", element("thead", element("tr", *top)), element("tbody", *body), class_="plain")
+    return _scrolling(table, head[0])
+
+
+def _scrolling(content: Markup, name: str) -> Markup:
+    """A box in which wide content scrolls sideways, by keyboard too."""
+    return element("div", content, class_="scroll", tabindex=0, role="region", aria_label=name)
 
 
 def _bars(values: Sequence[float]) -> list[Markup]:
-    best = max((value for value in values if not math.isnan(value)), default=math.nan)
+    """A cell with figure and bar per run; the best is bold where it is alone."""
+    best = [
+        value for value in values if value == max((v for v in values if not math.isnan(v)), default=math.nan)
+    ]
     cells = []
     for rank, value in enumerate(values):
+        tag = "b" if len(values) > 1 and best == [value] else "span"
         width = 0.0 if math.isnan(value) else 100 * value
-        number = element(
-            "b" if value == best and len(values) > 1 else "span", percent(value), class_="figure"
-        )
         bar = element(
             "span", element("span", class_=f"fill run-{rank}", style=f"width:{width:.1f}%"), class_="bar"
         )
-        cells.append(element("td", element("span", number, bar, class_="barred")))
+        cells.append(
+            element(
+                "td", element("span", element(tag, percent(value), class_="figure"), bar, class_="barred")
+            )
+        )
     return cells
 
 
@@ -162,16 +174,14 @@ def _swatch(space: LabelSpace, label: int) -> Markup:
     return element("span", class_="swatch", style="background:rgb({} {} {})".format(*space.colours[label]))
 
 
-def _share(part: float, whole: float) -> str:
+def _share(part: int, whole: int) -> str:
     if not part:
         return "–"
-    share = 100 * part / whole
-    return f"{share:.1f} %" if share >= 0.1 else "< 0.1 %"
+    return f"{100 * part / whole:.1f} %" if part >= whole / 1000 else "< 0.1 %"
 
 
 def _column_name(name: str, column: int) -> Markup:
-    x = _LEFT_OF_CELLS + column * _CELL + _CELL / 2 + 4
-    y = _ABOVE_CELLS - 6
+    x, y = _LEFT_OF_CELLS + column * _CELL + _CELL / 2 + 4, _ABOVE_CELLS - 6
     return element("text", name, x=x, y=y, transform=f"rotate(-45 {x} {y})")
 
 
@@ -181,25 +191,15 @@ def _row_name(name: str, row: int) -> Markup:
 
 
 def _cell(share: float, row: int, column: int, names: Sequence[str]) -> Markup:
-    x, y = _LEFT_OF_CELLS + column * _CELL, _ABOVE_CELLS + row * _CELL
-    kind = "hit" if row == column else "miss"
-    words = f"{share:.1%} of {names[row]} predicted as {names[column]}"
-    square = element(
-        "rect", x=x, y=y, width=_CELL - 1, height=_CELL - 1, class_="empty" if share < 0.005 else kind,
-        style=None if share < 0.005 else f"fill-opacity:{0.08 + 0.92 * share:.2f}",
-    )  # fmt: skip
-    text = element(
-        "text", f"{100 * share:.0f}", x=x + (_CELL - 1) / 2, y=y + _CELL / 2, dy="0.34em", text_anchor="middle",
-        class_="on-dark" if share > 0.5 else "on-light",
-    )  # fmt: skip
-    return element("g", element("title", words), square, text if share >= 0.005 else None)
-
-
-def _worst_confusions(shares: np.ndarray, names: Sequence[str]) -> str:
-    wrong = shares * (1 - np.eye(len(names)))
-    order = np.argsort(-wrong, axis=None)[:3]
-    worst = [divmod(int(index), len(names)) for index in order]
-    listed = "; ".join(
-        f"{names[r]} taken for {names[c]} {wrong[r, c]:.0%}" for r, c in worst if wrong[r, c] > 0
+    x, y, side = _LEFT_OF_CELLS + column * _CELL, _ABOVE_CELLS + row * _CELL, _CELL - 1
+    occurs = share >= 0.005
+    kind = ("hit" if row == column else "miss") if occurs else "empty"
+    depth = f"fill-opacity:{0.08 + 0.92 * share:.2f}" if occurs else None
+    tone = "on-dark" if share > 0.5 else "on-light"
+    middle = {"x": x + side / 2, "y": y + side / 2, "dy": "0.34em", "text_anchor": "middle"}
+    return element(
+        "g",
+        element("title", f"{share:.1%} of {names[row]} predicted as {names[column]}"),
+        element("rect", x=x, y=y, width=side, height=side, class_=kind, style=depth),
+        element("text", f"{100 * share:.0f}", **middle, class_=tone) if occurs else None,
     )
-    return f"Confusion matrix, rows true, columns predicted. Largest confusions: {listed or 'none'}"

@@ -7,14 +7,16 @@ for (const viewer of document.querySelectorAll(".clouds")) {
   const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer;
   const classes = read("classes")[0];
   const clouds = read("cloud").map(unpack);
+  const ratio = 2; // canvas pixels per CSS pixel: smooth on every screen
   const canvases = [...viewer.querySelectorAll("canvas")];
+  const entries = [...viewer.querySelectorAll(".classes-legend button")];
   const reading = viewer.querySelector(".reading");
   const start = { yaw: -2.5, pitch: 0.62, zoom: 1 };
   const camera = { ...start };
   let cloud = clouds[0];
   let alone = null; // the class that is shown by itself
   let seen = new Int32Array(0), depth = new Float32Array(0), shade = new Uint8Array(0);
-  let width = 0, height = 0, ratio = 1, waiting = false;
+  let width = 0, height = 0, waiting = false;
 
   function unpack(packed) {
     const levels = new Uint16Array(bytes(packed.xyz));
@@ -38,7 +40,7 @@ for (const viewer of document.querySelectorAll(".clouds")) {
     const { xyz, count, reach, ground } = cloud;
     const [cy, sy, cp, sp] = [Math.cos(camera.yaw), Math.sin(camera.yaw), Math.cos(camera.pitch), Math.sin(camera.pitch)];
     const away = (2.3 * reach) / camera.zoom, focal = 1.25 * Math.min(width, 1.6 * height);
-    const size = 0.0042 * reach * focal;
+    const size = 0.0046 * reach * focal;
     seen.fill(-1);
     depth.fill(Infinity);
     for (let i = 0; i < count; i++) {
@@ -48,7 +50,7 @@ for (const viewer of document.querySelectorAll(".clouds")) {
       const far = away - (cp * back + sp * z), up = cp * z - sp * back;
       if (far < 0.02 * reach) continue;
       const u = Math.round(width / 2 + (focal * right) / far), v = Math.round(height / 2 - (focal * up) / far);
-      const radius = Math.min(9, Math.max(0.8 * ratio, size / far));
+      const radius = Math.min(4.5 * ratio, Math.max(0.55 * ratio, size / far));
       splat(i, u, v, radius, far);
     }
     shadeDepthJumps(reach);
@@ -85,19 +87,29 @@ for (const viewer of document.querySelectorAll(".clouds")) {
     }
   }
 
-  const css = (name) => {
-    const [r, g, b] = getComputedStyle(viewer).getPropertyValue(name).trim().split(/\s+/).map(Number);
-    return [r, g, b];
-  };
+  const css = (name) => getComputedStyle(viewer).getPropertyValue(name).trim().split(/\s+/).map(Number);
+  const luminance = ([r, g, b]) => (0.2126 * r * r + 0.7152 * g * g + 0.0722 * b * b) / 65025;
+
+  // A class colour, moved towards black or white until it stands off the ground of the canvas.
+  function legible(colour, ground) {
+    const towards = luminance(ground) > 0.4 ? 0 : 255;
+    for (let mix = 0; ; mix += 0.05) {
+      const moved = colour.map((channel) => channel + (towards - channel) * mix);
+      const [dark, light] = [luminance(moved), luminance(ground)].sort((a, b) => a - b);
+      if (mix > 0.6 || (light + 0.05) / (dark + 0.05) > 1.7) return moved;
+    }
+  }
 
   // Colour of every point in one panel, or null where the panel leaves the point out.
-  function colouring(show) {
+  function colouring(show, colours) {
     const { prediction, truth, text } = cloud;
-    if (show === "prediction") return (i) => classes.colours[prediction[i]];
-    if (show === "truth") return (i) => classes.colours[truth[i]] ?? null;
-    const [quiet, loud, middle] = [css("--point-quiet"), css("--point-loud"), css("--point-middle")];
-    if (show === "error") return (i) => (truth[i] === classes.ignore ? null : truth[i] === prediction[i] ? quiet : loud);
-    return (i) => (text[i] >= 2 ? css.accent : text[i] === 1 ? middle : quiet);
+    const [quiet, loud, middle, strong] = ["quiet", "loud", "middle", "accent"].map((name) => css(`--point-${name}`));
+    switch (show) {
+      case "prediction": return (i) => colours[prediction[i]];
+      case "truth": return (i) => colours[truth[i]] ?? null;
+      case "error": return (i) => (truth[i] === classes.ignore ? null : truth[i] === prediction[i] ? quiet : loud);
+      default: return (i) => (text[i] >= 2 ? strong : text[i] === 1 ? middle : quiet);
+    }
   }
 
   function draw() {
@@ -105,11 +117,12 @@ for (const viewer of document.querySelectorAll(".clouds")) {
     measure();
     if (!width || !height) return;
     project();
-    css.accent = css("--point-accent");
+    const colours = classes.colours.map((colour) => legible(colour, css("--ground")));
+    for (const entry of entries) entry.firstChild.style.background = `rgb(${colours[entry.dataset.class]})`;
     for (const canvas of canvases) {
       const context = canvas.getContext("2d");
       const image = context.createImageData(width, height);
-      const colour = colouring(canvas.dataset.show);
+      const colour = colouring(canvas.dataset.show, colours);
       const pixels = new Uint32Array(image.data.buffer);
       for (let at = 0; at < pixels.length; at++) {
         if (seen[at] < 0) continue;
@@ -124,7 +137,6 @@ for (const viewer of document.querySelectorAll(".clouds")) {
 
   function measure() {
     const box = canvases[0].getBoundingClientRect();
-    ratio = Math.min(2, window.devicePixelRatio || 1);
     const [w, h] = [Math.round(box.width * ratio), Math.round(box.height * ratio)];
     if (w === width && h === height) return;
     [width, height] = [w, h];
@@ -204,7 +216,6 @@ for (const viewer of document.querySelectorAll(".clouds")) {
     press(picks, button);
     redraw();
   }));
-  const entries = [...viewer.querySelectorAll(".classes-legend button")];
   entries.forEach((button) => button.addEventListener("click", () => {
     alone = alone === Number(button.dataset.class) ? null : Number(button.dataset.class);
     press(entries, alone === null ? null : button);
