@@ -10,9 +10,10 @@ from pathlib import Path
 from lass3d_core.errors import ManifestError, exit_status
 from lass3d_core.manifest import read_manifest
 from preprocess.audit import audit
+from preprocess.lock import only_one
 from preprocess.lvm import check_lvm
 from preprocess.project import Project
-from preprocess.run import only_one, run_stage
+from preprocess.run import run_stage
 from preprocess.stages import STAGES
 from preprocess.status import status
 from preprocess.street import StreetReport, write_street
@@ -55,19 +56,19 @@ def _street(project: Project, chosen: argparse.Namespace) -> None:
         raise ManifestError(
             f"data set {project.name!r} is not simulated; only one with `simulate` can be written"
         )
-    with only_one(project):
+    with only_one(project.folder):
         print(f"street: {_simulated(project)}")
 
 
 def _captions(project: Project, chosen: argparse.Namespace) -> None:
-    with only_one(project):
+    with only_one(project.folder):
         _ensure_data(project)
         for name in (chosen.only,) if chosen.only else CAPTIONS:
             run_stage(project, name)
 
 
 def _pairs(project: Project, chosen: argparse.Namespace) -> None:
-    with only_one(project):
+    with only_one(project.folder):
         _ensure_data(project)
         run_stage(project, "pairs")
 

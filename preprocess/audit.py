@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from preprocess.stages import STAGES, plan
 from preprocess.status import state_of
 
 _PICTURES_PER_SPLIT = 2
+_PICTURE_WIDTH = 1280
 _SHOWN_PHRASES = 12
 
 
@@ -127,13 +129,17 @@ def _pictures_of(project: Project, scan_id: str, found: pairs.Entities) -> Itera
         picture = overlay(read_image(view.image_path), owner, seen.v, seen.u, seen.depth)
         path = project.folder / "audit" / f"{view.image_id.replace('/', '-')}.png"
         with whole_file(path) as part:
-            Image.fromarray(picture).save(part, format="PNG")
+            _enlarged(picture).save(part, format="PNG")
         yield path
+
+
+def _enlarged(picture: np.ndarray) -> Image.Image:
+    """A small picture in whole multiples of its pixels, so that single points can be seen."""
+    factor = max(1, _PICTURE_WIDTH // picture.shape[1])
+    return Image.fromarray(picture.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
 def _colour(slot: int) -> tuple[int, int, int]:
     """Well apart for neighbouring slots: steps of the golden angle around the colour wheel."""
-    import colorsys
-
     red, green, blue = colorsys.hsv_to_rgb(slot * 0.381966 % 1, 0.8, 1)
     return int(red * 255), int(green * 255), int(blue * 255)

@@ -57,7 +57,7 @@ def opened(project: Project) -> Make:
 
 
 def digests(images: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """vocabulary: each image's phrases (which `entities` reads). texts: its sentence (which the table reads)."""
+    """vocabulary: each image's phrases, which `entities` reads. texts: its sentence, for the table."""
     return {
         "vocabulary": content_digest({image["image_id"]: phrases_of(image) for image in images}),
         "texts": content_digest({image["image_id"]: image.get("text") for image in images}),

@@ -18,7 +18,7 @@ from lass3d_core.errors import DataError
 from lass3d_core.fingerprint import Record, digest
 from lass3d_core.geometry import Visibility, VisiblePixels, visible_pixels
 from lass3d_core.manifest import PairsSpec
-from lass3d_core.masks import area, decode
+from lass3d_core.masks import decode
 from lass3d_core.pair_index import IndexedShard, LabelledLists, PairIndex
 from lass3d_core.records import NONE, Camera, Entity, PairedScan, PointTextPairs, Scan, View
 from lass3d_core.shards import ShardHeader, write_shard
@@ -135,13 +135,12 @@ def painted(
             f"image {image_id}: the mask of {wrong.phrase!r} is {wrong.mask.size_hw}, the image {size_hw}; "
             "delete its entities shard and run `make captions`"
         )
-    rank = {
-        "smallest_area": lambda e: (area(e.mask), -e.score),
-        "highest_score": lambda e: (-e.score, area(e.mask)),
-    }
-    owner = np.full(size_hw, NONE, np.int16)
-    for entity in sorted(found, key=rank[overlap])[::-1]:
-        owner[decode(entity.mask)] = slot_of[entity.phrase]
+    masks = [decode(entity.mask) for entity in found]
+    area, score = [np.count_nonzero(mask) for mask in masks], [-entity.score for entity in found]
+    keys = {"smallest_area": (area, score), "highest_score": (score, area)}[overlap]
+    owner = np.full(size_hw, NONE, np.int16, order="F")  # as the masks are
+    for i in np.lexsort(keys[::-1])[::-1]:  # the best is painted last
+        np.copyto(owner, slot_of[found[i].phrase], where=masks[i])
     return owner
 
 

@@ -20,7 +20,7 @@ _EDGES = " .,;:!?()[]{}"
 
 
 def normalise(phrase: str) -> str | None:
-    """`phrase` in lower case without markup, quotes, outer punctuation, articles; None if it names nothing."""
+    """`phrase` in lower case, without markup, quotes, outer signs, articles; None if it names nothing."""
     bare = _QUOTES.sub(" ", _MARKUP.sub(" ", phrase)).lower()
     text = " ".join(bare.split()).strip(_EDGES)
     while (shorter := _ARTICLE.sub("", text).lstrip(_EDGES)) != text:

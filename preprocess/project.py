@@ -73,7 +73,7 @@ class Project:
 
 @dataclass(frozen=True)
 class Job:
-    """A shard to be made: where, from which scans (None: the whole data set), and the record to write in it."""
+    """A shard to be made: where, from which scans (None: the whole data set), the record to write in it."""
 
     path: Path
     block: Block | None

@@ -31,13 +31,13 @@ def state_of(planned: Plan) -> str:
     count = len(planned.shards)
     states = Counter(shard.state for shard in planned.shards)
     failed = sum(shard.failures for shard in planned.shards if shard.state == "fresh")
-    failures = f"; {failed} images failed" if failed else ""
+    failures = f"; {counted(failed, 'image')} failed" if failed else ""
     if states["missing"] == count:
-        return f"missing ({_shards(count)})"
+        return f"missing ({counted(count, 'shard')})"
     if planned.waits_for is not None:
         return f"waits for {planned.waits_for}, which it reads"
     if planned.fresh:
-        return f"fresh ({_shards(count)}){failures}"
+        return f"fresh ({counted(count, 'shard')}){failures}"
     if states["stale"]:
         return f"stale ({states['stale']} of {count}): {why(planned)}{failures}"
     return f"partial ({states['fresh']} of {count}){failures}"
@@ -45,9 +45,9 @@ def state_of(planned: Plan) -> str:
 
 def why(planned: Plan) -> str:
     """Why some shards are not fresh: the distinct reasons, the most frequent first."""
-    counted = Counter(reason for shard in planned.to_do for reason in shard.reasons or (shard.state,))
-    shown = [reason for reason, _ in counted.most_common(_SHOWN_REASONS)]
-    more = len(counted) - len(shown)
+    frequent = Counter(reason for shard in planned.to_do for reason in shard.reasons or (shard.state,))
+    shown = [reason for reason, _ in frequent.most_common(_SHOWN_REASONS)]
+    more = len(frequent) - len(shown)
     return "; ".join(shown) + (f"; and {more} more reasons" if more > 0 else "")
 
 
@@ -70,12 +70,11 @@ def _row(project: Project, planned: Plan) -> tuple[str, str, str]:
     current = [shard.path for shard in planned.shards]
     others = set(everything) - set(current)
     left = (
-        f"; {len(others)} files of other blocks ({size_on_disk(sorted(others))}) may be deleted"
-        if others
-        else ""
+        f"; {counted(len(others), 'file')} of other blocks ({size_on_disk(sorted(others))})" if others else ""
     )
     return stage.name, size_on_disk(current), state_of(planned) + left
 
 
-def _shards(count: int) -> str:
-    return f"{count} shard{'' if count == 1 else 's'}"
+def counted(number: int, thing: str) -> str:
+    """`1 shard`, `2 shards`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"

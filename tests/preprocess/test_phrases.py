@@ -26,7 +26,10 @@ def test_spellings_of_one_thing_become_one_phrase(raw: str, expected: str) -> No
     assert normalise(raw) == expected
 
 
-@pytest.mark.parametrize("raw", ["", "  ", "...", "##ing", "man ##ab", "the", "an image", "Photo.", "the scene", "<object></object>"])
+@pytest.mark.parametrize(
+    "raw",
+    ["", "  ", "...", "##ing", "man ##ab", "the", "an image", "Photo.", "the scene", "<object></object>"],
+)
 def test_what_names_no_thing_is_refused(raw: str) -> None:
     assert normalise(raw) is None
 
