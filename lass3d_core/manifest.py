@@ -6,10 +6,11 @@ file. The dataclasses below are the schema; `docs/formats.md` describes the file
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -50,6 +51,8 @@ class SplitSpec:
     test: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not (self.train and self.val):
+            raise ValueError("train and val each need at least one sequence")
         everything = self.train + self.val + self.test
         twice = sorted({name for name in everything if everything.count(name) > 1})
         if twice:
@@ -178,30 +181,19 @@ def read_manifest(
     values = _load_yaml(path)
     problems: list[str] = []
     manifest = build(Manifest, values, "", problems)
-    named, default = _named_datasets(values)
-    chosen = dataset or default
+    named = _mapping_at(values, "datasets")
+    chosen = dataset or str(_mapping_at(values).get("default"))
     if named and chosen not in named:
-        known = ", ".join(named)
+        known = ", ".join(map(str, named))
         problems.append(f"datasets: there is no data set {chosen!r} (known: {known}){nearest(chosen, named)}")
-    if manifest is not None:
-        manifest = _resolve(manifest, path.resolve().parent)
-        if check_lvm is not None:
-            check_lvm("image_captions", manifest.image_captions, "image_captions", problems)
-            check_lvm("entities", manifest.entities, "entities", problems)
-            check_lvm("text_embeddings", manifest.text_embeddings, "text_embeddings", problems)
-        if chosen in manifest.datasets:
-            _check_folders(manifest.datasets[chosen], f"datasets.{chosen}", problems)
+    base = path.resolve().parent
+    _check_folders(_mapping_at(values, "datasets", chosen), base, f"datasets.{chosen}", problems)
+    if check_lvm is not None:
+        _check_lvms(values, check_lvm, problems)
     if problems or manifest is None:
         count = f"{len(problems)} problems: " if len(problems) > 1 else ""
         raise ManifestError(f"{path}: {count}{' | '.join(problems)}")
-    return manifest, chosen
-
-
-def _named_datasets(values: Any) -> tuple[list[str], str]:
-    """The names under `datasets` and the default, read from a file that may be wrong in every way."""
-    if not isinstance(values, Mapping) or not isinstance(values.get("datasets"), Mapping):
-        return [], ""
-    return [str(name) for name in values["datasets"]], str(values.get("default"))
+    return _resolve(manifest, base), chosen
 
 
 def _load_yaml(path: Path) -> Any:
@@ -226,20 +218,41 @@ def _resolve(manifest: Manifest, base: Path) -> Manifest:
     datasets = {
         name: replace(
             spec,
-            root=base / spec.root.expanduser(),
+            root=_absolute(base, spec.root),
             labelled=replace(
-                spec.labelled, lists={r: base / p.expanduser() for r, p in spec.labelled.lists.items()}
+                spec.labelled, lists={r: _absolute(base, p) for r, p in spec.labelled.lists.items()}
             ),
         )
         for name, spec in manifest.datasets.items()
     }
-    artifacts, runs = base / manifest.artifacts.expanduser(), base / manifest.runs.expanduser()
+    artifacts, runs = _absolute(base, manifest.artifacts), _absolute(base, manifest.runs)
     return replace(manifest, datasets=datasets, artifacts=artifacts, runs=runs)
 
 
-def _check_folders(spec: DatasetSpec, path: str, problems: list[str]) -> None:
-    if spec.simulate is None and not spec.root.is_dir():
-        problems.append(f"{path}.root: the folder {spec.root} does not exist; point it at the data set")
-    for ratio, file in spec.labelled.lists.items():
-        if not file.is_file():
+def _check_folders(dataset: Mapping[Any, Any], base: Path, path: str, problems: list[str]) -> None:
+    """Report what the chosen data set names and is not there; raw values, so that no wrong key hides it."""
+    root = dataset.get("root")
+    if isinstance(root, str) and dataset.get("simulate") is None and not _absolute(base, root).is_dir():
+        problems.append(f"{path}.root: the folder {root} does not exist; point it at the data set")
+    for ratio, file in _mapping_at(dataset, "labelled", "lists").items():
+        if isinstance(file, str) and not _absolute(base, file).is_file():
             problems.append(f"{path}.labelled.lists.{ratio}: the file {file} does not exist")
+
+
+def _check_lvms(values: Any, check_lvm: LvmCheck, problems: list[str]) -> None:
+    """Check each language-vision model whose block has the right form; `build` has reported the others."""
+    for stage in get_args(LvmStage):
+        spec = build(EntitiesSpec if stage == "entities" else LvmSpec, _mapping_at(values, stage), stage, [])
+        if spec is not None:
+            check_lvm(stage, spec, stage, problems)
+
+
+def _mapping_at(values: Any, *keys: str) -> Mapping[Any, Any]:
+    """The mapping below `keys`, empty where there is none: the file may be wrong in every way."""
+    for key in keys:
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values if isinstance(values, Mapping) else {}
+
+
+def _absolute(base: Path, path: str | Path) -> Path:
+    return base / os.path.expanduser(path)  # noqa: PTH111 - lets an unknown ~user pass

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -11,3 +14,13 @@ def pytest_configure(config: object) -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of real frames: LASS3D_SAMPLES, or shared/samples beside the checkout; skips without."""
+    beside = Path(__file__).parents[2] / "shared" / "samples"
+    folder = Path(os.environ.get("LASS3D_SAMPLES", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real frames at {folder}; set LASS3D_SAMPLES")
+    return folder

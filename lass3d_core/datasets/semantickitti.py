@@ -99,7 +99,7 @@ class SemanticKitti:
         """Sequence -> its scan ids, ascending."""
         if split not in self._splits:
             raise UnknownName(f"there is no split {split!r} (known: {', '.join(self._splits)})")
-        return {sequence: self._scans_in(sequence, split) for sequence in self._splits[split]}
+        return {sequence: self._scans_in(sequence, split) for sequence in sorted(self._splits[split])}
 
     def _scans_in(self, sequence: str, split: str) -> list[str]:
         folder = self._sequences / sequence / "velodyne"

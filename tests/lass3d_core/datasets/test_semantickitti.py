@@ -1,0 +1,270 @@
+"""The SemanticKITTI reader: the official layout, both forms of calibration, and every broken file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lass3d_core.datasets import Dataset, open_dataset
+from lass3d_core.datasets.semantickitti import LABEL_SPACE
+from lass3d_core.errors import DataError, UnknownName
+from lass3d_core.geometry import Visibility, project, visible_pixels
+from lass3d_core.labels import IGNORE
+from lass3d_core.manifest import DatasetSpec, SplitSpec
+
+EVERYTHING = Visibility(kind="none")
+TR = "0 -1 0 0 0 0 -1 -0.1 1 0 0 -0.3"
+P = "100 0 30 {} 0 100 20 0 0 0 1 0"
+POINTS = np.array([[5, 1, 0, 0.5], [6, -1, -1, 0.25], [-4, 0, 0, 1]], np.float32)
+RAW = np.array([40, 252 | 7 << 16, 99], np.uint32)
+
+
+def make_sequence(root: Path, name: str, frames: int = 2, labelled: bool = True) -> Path:
+    folder = root / "sequences" / name
+    for part in ("velodyne", "labels", "image_2", "image_3"):
+        (folder / part).mkdir(parents=True)
+    for frame in range(frames):
+        POINTS.tofile(folder / "velodyne" / f"{frame:06d}.bin")
+        if labelled:
+            RAW.tofile(folder / "labels" / f"{frame:06d}.label")
+        for image in ("image_2", "image_3"):
+            Image.new("RGB", (60, 40)).save(folder / image / f"{frame:06d}.png")
+    lines = [f"P{number}: {P.format(-50 * number)}" for number in range(4)]
+    (folder / "calib.txt").write_text("\n".join([*lines, f"Tr: {TR}", ""]))
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_sequence(tmp_path, "00", frames=5)
+    make_sequence(tmp_path, "01", frames=2)
+    make_sequence(tmp_path, "11", frames=1, labelled=False)
+    return tmp_path
+
+
+def opened(root: Path, views: tuple[str, ...] = ("image_2",), train: tuple[str, ...] = ("00",)) -> Dataset:
+    return open_dataset(
+        "kitti", DatasetSpec("semantickitti", root, SplitSpec(train, ("01",), ("11",)), views)
+    )
+
+
+def test_there_are_34_raw_ids_19_classes_and_an_ignore_label() -> None:
+    assert len(LABEL_SPACE.train_id_of_raw) == 34 and len(LABEL_SPACE.names) == 19
+    ids = LABEL_SPACE.train_id_of_raw
+    assert [raw for raw, train_id in ids.items() if train_id == IGNORE] == [0, 1, 52, 99]
+    name = {raw: LABEL_SPACE.names[train_id] for raw, train_id in ids.items() if train_id != IGNORE}
+    assert name[252] == "car" and name[60] == "road" and name[13] == name[16] == name[257] == "other-vehicle"
+    assert name[254] == "person" and name[253] == "bicyclist" and name[255] == "motorcyclist"
+    assert LABEL_SPACE.raw_of_train_id == (
+        10, 11, 15, 18, 20, 30, 31, 32, 40, 44, 48, 49, 50, 51, 70, 71, 72, 80, 81,
+    )  # fmt: skip
+    assert len(set(LABEL_SPACE.colours)) == 19 and LABEL_SPACE.colours[0] == (100, 150, 245)
+
+
+def test_a_scan_has_points_remission_train_ids_and_views(root: Path) -> None:
+    scan = opened(root).read_scan("00/000001")
+    np.testing.assert_array_equal(scan.points, POINTS[:, :3])
+    np.testing.assert_array_equal(scan.features, POINTS[:, 3:])
+    assert scan.labels is not None and scan.labels.tolist() == [8, 0, 255]
+    assert [view.image_id for view in scan.views] == ["00/000001/image_2"]
+    assert scan.views[0].camera.size_hw == (40, 60)
+
+
+def test_the_offset_of_a_camera_is_in_its_projection_and_is_not_added_twice(root: Path) -> None:
+    """Worked by hand: the official x = P2 Tr X against K [R|t] X, for every camera."""
+    names = ("image_2", "image_3")
+    Tr = np.vstack([np.array(TR.split(), float).reshape(3, 4), [0, 0, 0, 1]])
+    for number, view in zip((2, 3), opened(root, names).views("00/000000")):
+        P_i = np.array(P.format(-50 * number).split(), float).reshape(3, 4)
+        official = P_i @ Tr @ np.column_stack([POINTS[:, :3], np.ones(3)]).T
+        uv, depth = project(view.camera, POINTS[:, :3])
+        np.testing.assert_allclose(depth, official[2], rtol=1e-6)
+        np.testing.assert_allclose(uv[:2], (official[:2] / official[2]).T[:2], rtol=1e-5)
+        np.testing.assert_allclose(view.camera.cam_from_points[0, 3], -50 * number / 100)
+
+
+def test_a_camera_that_looks_elsewhere_has_its_own_line(root: Path) -> None:
+    """`Tr_3` replaces `Tr` for image_3 alone: here a camera that looks to the left."""
+    with (root / "sequences/00/calib.txt").open("a") as file:
+        file.write("P3: 100 0 30 0 0 100 20 0 0 0 1 0\nTr_3: 1 0 0 0 0 0 -1 0 0 1 0 2\n")
+    front, left = opened(root, ("image_2", "image_3")).views("00/000000")
+    points = np.array([[0, 5, 0]], np.float32)
+    assert project(left.camera, points)[1].tolist() == [7.0]
+    assert project(front.camera, points)[1][0] < 0
+
+
+def test_scans_are_listed_by_split_in_ascending_order(root: Path) -> None:
+    dataset = opened(root)
+    assert dataset.scan_ids("train") == tuple(f"00/{frame:06d}" for frame in range(5))
+    assert dataset.scan_ids("val") == ("01/000000", "01/000001")
+    make_sequence(root, "02", frames=1)
+    assert opened(root, train=("02", "00")).scan_ids("train") == (*dataset.scan_ids("train"), "02/000000")
+    with pytest.raises(UnknownName, match=r"no split 'dev' \(known: train, val, test\)"):
+        dataset.scan_ids("dev")
+
+
+def test_blocks_hold_every_scan_once_and_none_of_two_sequences(root: Path) -> None:
+    make_sequence(root, "02", frames=3)
+    blocks = opened(root, train=("00", "02")).blocks("train", 2)
+    assert [block.name for block in blocks] == ["00-000", "00-001", "00-002", "02-000", "02-001"]
+    assert blocks[2].scan_ids == ("00/000004",) and {block.split for block in blocks} == {"train"}
+    assert sum((block.scan_ids for block in blocks), ()) == opened(root, train=("00", "02")).scan_ids("train")
+
+
+def test_a_test_scan_has_no_labels(root: Path) -> None:
+    assert opened(root).read_scan("11/000000").labels is None
+
+
+def test_input_files_are_exactly_what_is_read(root: Path) -> None:
+    dataset = opened(root)
+    labelled, unlabelled = dataset.input_files("00/000000"), dataset.input_files("11/000000")
+    assert [path.name for path in labelled.points] == ["000000.bin", "000000.label", "calib.txt"]
+    assert [path.name for path in unlabelled.points] == ["000000.bin", "calib.txt"]
+    assert [path.relative_to(root).as_posix() for path in labelled.images] == [
+        "sequences/00/image_2/000000.png"
+    ]
+
+
+def test_views_need_no_points(root: Path) -> None:
+    (root / "sequences/00/velodyne/000000.bin").write_bytes(b"")
+    assert len(opened(root).views("00/000000")) == 1
+
+
+def rewrite(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        (folder / name).write_text(change((folder / name).read_text()))
+
+    return apply
+
+
+def write(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def remove(name: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).unlink()
+
+
+def points_with(value: float) -> bytes:
+    wrong = POINTS.copy()
+    wrong[:2, 1] = value
+    return wrong.tobytes()
+
+
+BIN, LABEL, IMAGE = "velodyne/000000.bin", "labels/000000.label", "image_2/000000.png"
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "cut points": (write(BIN, POINTS.tobytes()[:-3]), r"000000\.bin is cut off: 45 bytes"),
+    "no point": (write(BIN, b""), r"000000\.bin is empty"),
+    "NaN points": (write(BIN, points_with(np.nan)), r"000000\.bin has 2 of 3 points with NaN or infinity"),
+    "infinite points": (write(BIN, points_with(np.inf)), r"000000\.bin has 2 of 3 points with NaN"),
+    "missing points": (remove(BIN), r"000000\.bin does not exist"),
+    "labels of another length": (write(LABEL, RAW[:2].tobytes()), r"000000\.label has 8 bytes, .* needs 12"),
+    "cut labels": (write(LABEL, RAW.tobytes()[:-1]), r"000000\.label has 11 bytes"),
+    "unknown class": (
+        write(LABEL, np.uint32([40, 77, 300]).tobytes()),
+        r"000000\.label: unknown class id 77, 300",
+    ),
+    "missing calibration": (remove("calib.txt"), r"calib\.txt does not exist"),
+    "no Tr": (
+        rewrite("calib.txt", lambda text: text.replace("Tr:", "Tx:")),
+        r'no line "Tr".*data_odometry_calib\.zip',
+    ),
+    "no P2": (rewrite("calib.txt", lambda text: text.replace("P2:", "Q2:")), r'no line "P2" for image_2'),
+    "short line": (
+        rewrite("calib.txt", lambda text: text.replace(" -0.3", "")),
+        r"calib\.txt must hold lines",
+    ),
+    "words": (rewrite("calib.txt", lambda text: text.replace("-0.3", "x")), r"calib\.txt must hold lines"),
+    "no colon": (rewrite("calib.txt", lambda text: text + "nonsense\n"), r"calib\.txt must hold lines"),
+    "binary": (write("calib.txt", b"\xff\xfe\x00"), r"calib\.txt must hold lines"),
+    "infinite Tr": (
+        rewrite("calib.txt", lambda text: text.replace("-0.3", "inf")),
+        r'"Tr" holds NaN or infinity',
+    ),
+    "no rotation": (
+        rewrite("calib.txt", lambda text: text.replace("0 -1 0 0", "0 -2 0 0")),
+        r'rotation in "Tr"',
+    ),
+    "no projection": (
+        rewrite("calib.txt", lambda text: text.replace("P2: 100", "P2: -100")),
+        r'"P2" is no projection',
+    ),
+    "missing image": (remove(IMAGE), r"000000\.png does not exist"),
+    "empty image": (write(IMAGE, b""), r"000000\.png is not a readable image"),
+    "no image": (write(IMAGE, b"GIF89a"), r"000000\.png is not a readable image"),
+    "cut image header": (
+        lambda folder: (folder / IMAGE).write_bytes((folder / IMAGE).read_bytes()[:20]),
+        "readable",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_file_is_one_clear_line(root: Path, case: str) -> None:
+    damage, pattern = BROKEN[case]
+    damage(root / "sequences" / "00")
+    with pytest.raises(DataError, match=pattern) as caught:
+        opened(root).read_scan("00/000000")
+    assert "\n" not in str(caught.value) and str(root) in str(caught.value)
+
+
+def test_a_folder_in_place_of_a_file_is_one_clear_line(root: Path) -> None:
+    file = root / "sequences/00" / BIN
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(DataError, match=r"000000\.bin cannot be read"):
+        opened(root).read_scan("00/000000")
+
+
+def test_a_sequence_that_is_not_there_is_named(root: Path) -> None:
+    with pytest.raises(DataError, match=r"split 'train' names sequence 77, but .* holds no \.bin file"):
+        opened(root, train=("00", "77")).scan_ids("train")
+
+
+@pytest.mark.samples
+def test_real_frames_read_and_fall_into_their_images(samples: Path) -> None:
+    """PandaSet in this layout: 13 to 14 thousand of about 106 thousand points lie in the front image."""
+    dataset = opened(samples / "pandaset_as_semantickitti")
+    for scan_id in (*dataset.scan_ids("train"), *dataset.scan_ids("val")):
+        scan = dataset.read_scan(scan_id)
+        assert scan.labels is not None and 105_000 < len(scan.points) < 108_000
+        inside = len(visible_pixels(scan.views[0].camera, scan.points, EVERYTHING).point)
+        seen = len(visible_pixels(scan.views[0].camera, scan.points, Visibility()).point)
+        assert 13_000 < inside < 14_000
+        assert 0.95 * inside < seen < inside
+
+
+@pytest.mark.samples
+def test_the_kitti_frame_that_was_cut_to_its_image_falls_into_it(samples: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sequences" / "00"
+    for source, target in (
+        ("velodyne_000008.bin", "velodyne/000008.bin"),
+        ("image_2_000008.png", "image_2/000008.png"),
+    ):
+        (folder / target).parent.mkdir(parents=True)
+        (folder / target).write_bytes((samples / "kitti" / source).read_bytes())
+    (folder / "calib.txt").write_bytes((samples / "kitti" / "calib.txt").read_bytes())
+    scan = opened(tmp_path).read_scan("00/000008")
+    assert scan.labels is None and len(scan.points) == 17_238 and scan.views[0].camera.size_hw == (375, 1242)
+    assert len(visible_pixels(scan.views[0].camera, scan.points, EVERYTHING).point) == 17_238
+
+
+@pytest.mark.samples
+def test_labelled_points_lie_on_pixels_of_their_colour(samples: Path) -> None:
+    """Vegetation is greener than road in a photograph, if and only if the points lie where they belong."""
+    dataset = opened(samples / "pandaset_as_semantickitti")
+    scan = dataset.read_scan("00/000000")
+    with Image.open(scan.views[0].image_path) as image:
+        pixels = np.asarray(image.convert("RGB"), np.float32)
+    seen = visible_pixels(scan.views[0].camera, scan.points, Visibility())
+    greenness = pixels[seen.v, seen.u, 1] - pixels[seen.v, seen.u][:, [0, 2]].mean(axis=1)
+    assert scan.labels is not None
+    labels = scan.labels[seen.point]
+    green = {
+        name: greenness[labels == LABEL_SPACE.names.index(name)].mean() for name in ("vegetation", "road")
+    }
+    assert green["vegetation"] > green["road"] + 1
