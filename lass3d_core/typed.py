@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 T = TypeVar("T")
 
 
@@ -76,12 +78,13 @@ def convert(hint: Any, value: Any, path: str, problems: list[str]) -> Any:
 
 def parse_setting(text: str) -> tuple[tuple[str, ...], Any]:
     """`"method.tau_r=0.8"` as (("method", "tau_r"), 0.8); the value is read as YAML. Raises ValueError."""
-    import yaml
-
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ValueError(f"{text!r} is not of the form key=value")
-    return tuple(key.strip().split(".")), yaml.safe_load(value)
+    try:
+        return tuple(key.strip().split(".")), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ValueError(f"{text!r}: the value is not valid YAML") from None
 
 
 def replace_at(config: T, keys: tuple[str, ...], value: Any, path: str, problems: list[str]) -> T:
