@@ -121,13 +121,13 @@ def _picker(scans: Sequence[PicturedScan]) -> Markup:
     for index, pictured in enumerate(scans):
         right = accuracy(pictured.prediction, pictured.scan.labels)
         count = len(pictured.scan.points)
-        label = f"{percent(right)} % right" if right is not None else "no truth"
         cut = f", {grouped(_MOST_POINTS)} shown" if count > _MOST_POINTS else ""
         buttons.append(
             element(
                 "button",
                 element("code", pictured.scan.scan_id),
-                element("span", f"{label} · {counted(count, 'point')}{cut}", class_="quiet"),
+                element("span", f"{percent(right)} % right" if right is not None else "no truth"),
+                element("span", f"{counted(count, 'point')}{cut}", class_="quiet"),
                 type="button",
                 aria_pressed="true" if index == 0 else "false",
             )

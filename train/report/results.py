@@ -76,9 +76,9 @@ def verdict(found: Sequence[RunResult], split: str) -> str:
     own, *others = [(result.name, 100 * mean_iou(result.matrix, "dropped")) for result in found]
     sentences = [_compared(own, other) for other in others]
     return (
-        f"On the {SPLIT_NAMES[split]} scans, with the same labelled scans: {'; '.join(sentences)}. Each is one "
-        "run with one seed, and another choice of labelled scans moves such figures: differences under about "
-        f"{NOISE:.0f} points are noise."
+        f"On the {SPLIT_NAMES[split]} scans, with the same labelled scans: {'; '.join(sentences)}. "
+        "Each is one run with one seed, and another choice of labelled scans moves such figures: "
+        f"differences under about {NOISE:.0f} points are noise."
     )
 
 
@@ -142,7 +142,7 @@ def _mistakes(matrix: np.ndarray, space: LabelSpace) -> Markup:
     items = [
         element(
             "li",
-            element("span", f"{wrong[row, column]:.0%}", class_="number"),
+            element("span", f"{100 * wrong[row, column]:.0f} %", class_="number"),
             f" of {space.names[row]} is taken for {space.names[column]}",
         )
         for row, column in pairs

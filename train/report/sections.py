@@ -180,9 +180,9 @@ def _coverage_words(measured: Coverage, uses_text: bool) -> str:
     words = f"Counted over {counted(measured.scans, 'training scan')}. "
     if measured.labelled_scans:
         words += (
-            f"Labels were read in the {counted(measured.labelled_scans, 'labelled scan')} alone. A phrase has "
-            "no class of its own, so the class that it lies on most often stands in: how well the text fits is "
-            "an upper bound."
+            f"Labels were read in the {counted(measured.labelled_scans, 'labelled scan')} alone. A phrase "
+            "has no class of its own, so the class that it lies on most often stands in: how well the text "
+            "fits is an upper bound."
         )
     else:
         words += "None of them is labelled, so the text cannot be held against labels."

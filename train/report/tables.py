@@ -13,7 +13,7 @@ import numpy as np
 
 from lass3d_core.labels import LabelSpace
 from lass3d_core.metrics import accuracy, iou, mean_iou
-from train.report.markup import Markup, element
+from train.report.markup import Markup, element, join
 from train.report.words import percent
 
 _CELL = 26
@@ -49,6 +49,7 @@ def headline(figures: Sequence[tuple[str, str, str]]) -> Markup:
 def per_class_table(results: Sequence[RunResult], space: LabelSpace) -> Markup:
     """IoU per class with bars: the first run in the accent colour, its siblings beside it, then the means."""
     columns = [iou(result.matrix) for result in results]
+    occurs = ~np.isnan(columns).all(axis=0)
     truth = results[0].matrix.sum(axis=1)
     head = element(
         "tr",
@@ -62,21 +63,19 @@ def per_class_table(results: Sequence[RunResult], space: LabelSpace) -> Markup:
             element("th", _swatch(space, label), space.names[label], scope="row"),
             element("td", _share(truth[label], truth.sum()), class_="number"),
             *_bars([column[label] for column in columns]),
-            class_="absent-class" if all(math.isnan(column[label]) for column in columns) else None,
         )
-        for label in range(len(space.names))
+        for label in np.flatnonzero(occurs)
     ]
     means = [
-        _mean_row(
-            "mean over the classes that occur", [mean_iou(result.matrix, "dropped") for result in results]
-        ),
-        _mean_row(
-            "mean, a class that occurs nowhere as 0", [mean_iou(result.matrix, "zero") for result in results]
-        ),
+        _mean_row("mean over classes that occur", [mean_iou(result.matrix, "dropped") for result in results]),
+        _mean_row("mean, absent classes as 0", [mean_iou(result.matrix, "zero") for result in results]),
         _mean_row("points right", [accuracy(result.matrix) for result in results]),
     ]
     body = (element("thead", head), element("tbody", *rows), element("tfoot", *means))
-    return _scrolling(element("table", *body, class_="per-class"), "IoU per class")
+    table = _scrolling(element("table", *body, class_="per-class"), "IoU per class")
+    absent = [name for name, present in zip(space.names, occurs) if not present]
+    rest = f"Neither true nor predicted: {', '.join(absent)}."
+    return join(table, element("p", rest, class_="aside") if absent else None)
 
 
 def confusion_map(matrix: np.ndarray, space: LabelSpace) -> Markup:
