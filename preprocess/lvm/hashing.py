@@ -37,25 +37,7 @@ _KINDS = (
 )
 _KIND_OF = {word: number for number, words in enumerate(_KINDS) for word in words.split()}
 _FUNCTION_WORDS = frozenset(
-    (
-        "a",
-        "an",
-        "and",
-        "are",
-        "at",
-        "beside",
-        "by",
-        "in",
-        "is",
-        "of",
-        "on",
-        "or",
-        "some",
-        "the",
-        "to",
-        "under",
-        "with",
-    )
+    {"a", "an", "and", "at", "by", "in", "of", "on", "or", "some", "the", "to", "with"}
 )
 
 

@@ -14,7 +14,7 @@ from lass3d_core.records import Camera
 
 IMAGE_HW = (96, 320)
 _FOCAL_PX = 148.0  # 94 degrees wide: a fifth of the points fall into the front image
-_CENTRE_PX = (159.5, 41.0)  # above the middle, as in KITTI: the ground matters more than the sky
+_CENTRE_PX = (160.0, 41.5)  # above the middle, as in KITTI: the ground matters more than the sky
 
 _CAM2_FROM_CAM0_M = (0.0597, -0.0004, 0.0027)
 _CAM1_FROM_CAM0_M = (-0.5371, 0.0, 0.0)

@@ -95,9 +95,9 @@ def _beam_directions(rng: np.random.Generator, model: LidarModel) -> np.ndarray:
 
 
 def _pixel_directions(camera: Camera) -> np.ndarray:
-    """Unit directions (H*W,3), camera frame, through the centres of the pixels (u, v), whole numbers."""
+    """Unit directions (H*W,3), camera frame, through the centres of the pixels: (u + 0.5, v + 0.5)."""
     height, width = camera.size_hw
-    v, u = (grid.ravel() for grid in np.mgrid[0:height, 0:width])
+    v, u = (grid.ravel() + 0.5 for grid in np.mgrid[0:height, 0:width])
     K = camera.K
     rays = np.stack([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], np.ones(len(u))], axis=1)
     return rays / np.linalg.norm(rays, axis=1, keepdims=True)

@@ -6,7 +6,7 @@ World frame: x along the street, y to the left, z up, the road at z = 0, metres.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,12 +33,24 @@ class Side:
 
 @dataclass(frozen=True)
 class Layout:
-    """road_half: half the road's width. crossing: where a street crosses, as (x, half its width), or None."""
+    """A street for a car that starts at x = 0 and takes `frames` scans.
 
+    road_half: half the road's width. crossing: where a street crosses, as (x, half its width), or None.
+    """
+
+    frames: int
     road_half: float
     sides: tuple[Side, Side]
     crossing: tuple[float, float] | None
-    x: tuple[float, float]
+
+    @property
+    def travel_m(self) -> float:
+        return (self.frames - 1) * _STEP_M
+
+    @property
+    def x(self) -> tuple[float, float]:
+        """Where the street begins and ends."""
+        return -_REACH_M, _REACH_M + self.travel_m
 
     def kerb(self, side: Side) -> float:
         """|y| where the sidewalk begins."""
@@ -66,25 +78,36 @@ class Layout:
         return [(self.x[0], middle - half), (middle + half, self.x[1])]
 
 
-def build_scene(rng: np.random.Generator, frames: int) -> tuple[Scene, Layout]:
-    """A street around a car that drives along it from x = 0 for `frames` scans, and its layout."""
-    travel_m = (frames - 1) * _STEP_M
-    layout = _draw_layout(rng, travel_m)
-    solids = [*_ground(rng, layout), *_traffic(rng, layout, travel_m)]
+def lay_out(rng: np.random.Generator, frames: int) -> Layout:
+    """Draw the street for a drive of `frames` scans."""
+    sides = []
+    for sign in (1, -1):
+        parking = rng.uniform(2.1, 2.6) if rng.random() < 0.45 else 0.0
+        sidewalk = rng.uniform(1.5, 3.0) if rng.random() < 0.85 else 0.0
+        sides.append(Side(sign, parking, sidewalk, rng.uniform(0.0, 0.06)))
+    plain = Layout(frames, rng.uniform(3.2, 5.5), (sides[0], sides[1]), crossing=None)
+    if rng.random() > 0.35:
+        return plain
+    return replace(plain, crossing=(rng.uniform(plain.x[0] + 25, plain.x[1] - 12), rng.uniform(3.0, 4.5)))
+
+
+def build_scene(rng: np.random.Generator, layout: Layout) -> Scene:
+    """The ground of `layout`, what stands on it, and the sun."""
+    solids = [*_ground(rng, layout), *_traffic(rng, layout)]
     for side in layout.sides:
         for furnish in (_plots, _greenery, _kerbside, _parked):
             solids += furnish(rng, layout, side)
     elevation, azimuth = np.deg2rad(rng.uniform(35, 70)), rng.uniform(0, 2 * np.pi)
     level = np.cos(elevation)
     to_sun = np.array([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)])
-    return Scene.of(solids, to_sun), layout
+    return Scene.of(solids, to_sun)
 
 
-def drive(rng: np.random.Generator, layout: Layout, frames: int) -> list[np.ndarray]:
-    """Poses world_from_velodyne (4,4) of `frames` scans a metre apart, weaving a little in the right lane."""
+def drive(rng: np.random.Generator, layout: Layout) -> list[np.ndarray]:
+    """Poses world_from_velodyne (4,4) of the scans, a metre apart, weaving a little in the right lane."""
     phase, swing = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.5)
     poses = []
-    for frame in range(frames):
+    for frame in range(layout.frames):
         x = frame * _STEP_M
         y = -layout.road_half / 2 + swing * np.sin(x / 12 + phase)
         yaw = np.arctan(swing / 12 * np.cos(x / 12 + phase))
@@ -99,17 +122,6 @@ def drive(rng: np.random.Generator, layout: Layout, frames: int) -> list[np.ndar
 def _pitched(angle: float) -> np.ndarray:
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
-
-
-def _draw_layout(rng: np.random.Generator, travel_m: float) -> Layout:
-    x = (-_REACH_M, _REACH_M + travel_m)
-    sides = []
-    for sign in (1, -1):
-        parking = rng.uniform(2.1, 2.6) if rng.random() < 0.45 else 0.0
-        sidewalk = rng.uniform(1.5, 3.0) if rng.random() < 0.85 else 0.0
-        sides.append(Side(sign, parking, sidewalk, rng.uniform(0.0, 0.06)))
-    crossing = (rng.uniform(x[0] + 25, x[1] - 12), rng.uniform(3.0, 4.5)) if rng.random() < 0.35 else None
-    return Layout(rng.uniform(3.2, 5.5), (sides[0], sides[1]), crossing, x)
 
 
 def _ground(rng: np.random.Generator, layout: Layout) -> Iterator[Solid]:
@@ -199,10 +211,10 @@ def _parked(rng: np.random.Generator, layout: Layout, side: Side) -> Iterator[So
         x += rng.uniform(7.5, 12.0)
 
 
-def _traffic(rng: np.random.Generator, layout: Layout, travel_m: float) -> Iterator[Solid]:
+def _traffic(rng: np.random.Generator, layout: Layout) -> Iterator[Solid]:
     """Vehicles in the two lanes, none in the way of our own car, and people on bicycles."""
     lane = layout.road_half / 2
-    ahead, behind = (travel_m + 12.0, layout.x[1]), (layout.x[0], -10.0)
+    ahead, behind = (layout.travel_m + 12.0, layout.x[1]), (layout.x[0], -10.0)
     for x_range, y, heading in ((ahead, -lane, 0.0), (behind, -lane, 0.0), (layout.x, lane, np.pi)):
         for _ in range(rng.integers(0, 4)):
             vehicle = objects.truck if rng.random() < 0.15 else objects.car

@@ -21,13 +21,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from lass3d_core.atomic import remove_parts, storage_errors, whole_file, write_text
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, ManifestError
 from lass3d_core.manifest import SimulateSpec, SplitSpec
 from lass3d_core.typed import plain
 from preprocess.street import rig
 from preprocess.street.sensors import LidarModel, picture, sweep
 from preprocess.street.shapes import Scene
-from preprocess.street.world import build_scene, drive
+from preprocess.street.world import Layout, build_scene, drive, lay_out
 
 GENERATOR = 1
 """Raise it with every change that alters the files."""
@@ -50,7 +50,7 @@ class StreetReport:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class StreetSequence:
     """One sequence to be simulated. entropy: seeds its scenes, together with the number of the drive."""
 
     folder: Path
@@ -64,18 +64,26 @@ class Sequence:
         suffixes = {"velodyne": ".bin", "labels": ".label"} | dict.fromkeys(rig.cameras(self.cameras), ".png")
         return {name: self.folder / name / f"{scan:06d}{suffix}" for name, suffix in suffixes.items()}
 
-    def scene_and_poses(self, drive_number: int) -> tuple[Scene, list[np.ndarray]]:
-        """The scene of a drive and the poses world_from_velodyne (4,4) of its scans."""
-        rng = np.random.default_rng((*self.entropy, drive_number))
-        scene, layout = build_scene(rng, self.frames_per_drive)
-        return scene, drive(rng, layout, self.frames_per_drive)
+    def poses(self, drive_number: int) -> list[np.ndarray]:
+        """The poses world_from_velodyne (4,4) of the scans of a drive."""
+        return drive(np.random.default_rng((*self.entropy, drive_number, 1)), self._layout(drive_number))
+
+    def scene(self, drive_number: int) -> Scene:
+        """The street of a drive."""
+        return build_scene(
+            np.random.default_rng((*self.entropy, drive_number, 2)), self._layout(drive_number)
+        )
+
+    def _layout(self, drive_number: int) -> Layout:
+        return lay_out(np.random.default_rng((*self.entropy, drive_number, 0)), self.frames_per_drive)
 
 
 def write_street(root: Path, spec: SimulateSpec, splits: SplitSpec, workers: int = 0) -> StreetReport:
     """Simulate what is missing below `root`/sequences: for each split, its first sequence.
 
     workers: processes of one thread each, 0 = one per core. A tree made from another `spec` is replaced as a
-    whole. Raises DataError where `root` holds sequences that the simulator did not write, StorageError.
+    whole. Raises DataError where a sequence is there that the simulator did not write, ManifestError where a
+    split names none, StorageError.
     """
     sequences = _sequences(root, spec, splits)
     renewed = _settle(root, spec, [sequence.folder.name for sequence in sequences])
@@ -87,7 +95,7 @@ def write_street(root: Path, spec: SimulateSpec, splits: SplitSpec, workers: int
     return StreetReport(root, len(missing), len(everything) - len(missing), renewed)
 
 
-def _sequences(root: Path, spec: SimulateSpec, splits: SplitSpec) -> list[Sequence]:
+def _sequences(root: Path, spec: SimulateSpec, splits: SplitSpec) -> list[StreetSequence]:
     named = (
         ("train", splits.train, spec.train),
         ("val", splits.val, spec.val),
@@ -95,11 +103,11 @@ def _sequences(root: Path, spec: SimulateSpec, splits: SplitSpec) -> list[Sequen
     )
     for split, names, _ in named:
         if not names:
-            raise DataError(
-                f"the simulated street needs a sequence for {split}; name one under splits.{split}"
+            raise ManifestError(
+                f"splits.{split} is empty: the simulated street needs a sequence for each split; name one"
             )
     return [
-        Sequence(
+        StreetSequence(
             root / "sequences" / names[0], scans, (spec.seed, number), spec.cameras, spec.frames_per_drive
         )
         for number, (_, names, scans) in enumerate(named)
@@ -113,13 +121,14 @@ def _settle(root: Path, spec: SimulateSpec, names: list[str]) -> str | None:
     found = _read_record(record)
     if found == wanted:
         return None
-    if found is None and any((root / "sequences").glob("*")):
-        raise DataError(
-            f"{root / 'sequences'} holds sequences that the simulator did not write; choose another root"
-        )
+    ours = found["sequences"] if found else []
+    for folder in (root / "sequences" / name for name in names):
+        if folder.name not in ours and folder.exists():
+            raise DataError(f"{folder} was not written by the simulator; choose another root or sequence")
     with storage_errors(root):
-        for name in found["sequences"] if found else ():
-            shutil.rmtree(root / "sequences" / name, ignore_errors=True)
+        for folder in (root / "sequences" / name for name in ours):
+            if folder.exists():
+                shutil.rmtree(folder)
     write_text(record, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
     return _differences(found, wanted) if found else None
 
@@ -141,32 +150,29 @@ def _differences(found: dict, wanted: dict) -> str:
     return ", ".join(f"{key} is {wanted[key]}, was {found.get(key)}" for key in changed)
 
 
-def _write_sequence_files(sequence: Sequence) -> None:
+def _write_sequence_files(sequence: StreetSequence) -> None:
     """calib.txt, poses.txt, times.txt. A drive begins with the identity pose, in a street of its own."""
     for name in sequence.files(0):
         remove_parts(sequence.folder / name)
     remove_parts(sequence.folder)
-    lines = []
-    for drive_number in range(-(-sequence.scans // sequence.frames_per_drive)):
-        _, poses = sequence.scene_and_poses(drive_number)
-        lines += [rig.pose_line(poses[0], pose) for pose in poses]
+    drives = range(-(-sequence.scans // sequence.frames_per_drive))
+    poses = [rig.pose_line(poses[0], pose) for poses in map(sequence.poses, drives) for pose in poses]
     texts = {
         "calib.txt": rig.calibration_text(sequence.cameras),
-        "poses.txt": "".join(lines[: sequence.scans]),
+        "poses.txt": "".join(poses[: sequence.scans]),
         "times.txt": "".join(f"{scan * _SECONDS_PER_SCAN:.6e}\n" for scan in range(sequence.scans)),
     }
     for name, text in texts.items():
-        path = sequence.folder / name
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            write_text(path, text)
+        if not (sequence.folder / name).is_file():
+            write_text(sequence.folder / name, text)
 
 
-def _is_whole(sequence: Sequence, scan: int) -> bool:
+def _is_whole(sequence: StreetSequence, scan: int) -> bool:
     return all(path.is_file() for path in sequence.files(scan).values())
 
 
-def _write_scans(missing: list[tuple[Sequence, int]], workers: int) -> None:
-    processes = min(workers or len(os.sched_getaffinity(0)), len(missing))
+def _write_scans(missing: list[tuple[StreetSequence, int]], workers: int) -> None:
+    processes = min(workers or os.cpu_count() or 1, len(missing))
     progress = tqdm(total=len(missing), desc="street", unit="scan", disable=not missing)
     with progress, _mapped(missing, processes) as done:
         for _ in done:
@@ -174,7 +180,7 @@ def _write_scans(missing: list[tuple[Sequence, int]], workers: int) -> None:
 
 
 @contextmanager
-def _mapped(missing: list[tuple[Sequence, int]], processes: int) -> Iterator[Iterable[None]]:
+def _mapped(missing: list[tuple[StreetSequence, int]], processes: int) -> Iterator[Iterable[None]]:
     if processes <= 1:
         yield map(_write_scan, missing)
         return
@@ -198,12 +204,12 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _write_scan(job: tuple[Sequence, int]) -> None:
+def _write_scan(job: tuple[StreetSequence, int]) -> None:
     sequence, scan = job
     drive_number, frame = divmod(scan, sequence.frames_per_drive)
-    scene, poses = sequence.scene_and_poses(drive_number)
-    rng = np.random.default_rng((*sequence.entropy, drive_number, frame, 1))
-    files, pose = sequence.files(scan), poses[frame]
+    scene, pose = sequence.scene(drive_number), sequence.poses(drive_number)[frame]
+    rng = np.random.default_rng((*sequence.entropy, drive_number, 3, frame))
+    files = sequence.files(scan)
     turn = sweep(scene, pose, rng, LidarModel())
     _write_array(files["velodyne"], np.column_stack([turn.points, turn.remission]).astype("<f4"))
     _write_array(files["labels"], turn.raw_labels.astype("<u4"))
