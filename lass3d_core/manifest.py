@@ -36,6 +36,8 @@ class SimulateSpec:
     def __post_init__(self) -> None:
         if min(self.train, self.val, self.test) < 1:
             raise ValueError("train, val and test must each be at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
         if self.cameras not in (1, 4):
             raise ValueError(f"cameras must be 1 (front) or 4 (around), got {self.cameras}")
         if self.frames_per_drive < 1:
