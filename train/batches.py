@@ -107,16 +107,19 @@ class StepBatches(Dataset[SemiBatch]):
         labels = labels_or_ignore(scan.labels if is_labelled else None, len(scan.points))[keep]
         return VoxelScan(
             voxels,
-            voxel_features(points, scan.features[keep], voxels),
+            voxel_features(points, scan.features[keep], voxels, self._config.position_unit_m),
             majority_label(torch.from_numpy(labels.astype(np.int64)), voxels, self._pairs.num_classes),
             first_valid(torch.from_numpy(image_slots[scan.pairs.image[keep, 0]]), voxels),
             first_valid(torch.from_numpy(phrase_slots[scan.pairs.entity[keep]]), voxels),
         )
 
 
-def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels) -> Tensor:
-    """What the network sees of a voxel: mean position in metres and mean features of its points, (M,3+F) float32."""
-    columns = np.concatenate([points, features.astype(np.float32)], axis=1)
+def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels, unit_m: float) -> Tensor:
+    """What the network sees of a voxel: mean position in units of `unit_m` metres, and mean features, (M,3+F).
+
+    points (N,3) float32 metres, features (N,F) of any floating type.
+    """
+    columns = np.concatenate([points / np.float32(unit_m), features.astype(np.float32)], axis=1)
     return mean_by_voxel(torch.from_numpy(columns), voxels)
 
 
@@ -140,25 +143,25 @@ class WholeScan:
 class WholeScans(Dataset[WholeScan]):
     """Item i is scan i of `scan_ids`."""
 
-    def __init__(self, pairs: PairedScans, scan_ids: Sequence[str], voxel_m: float, levels: int) -> None:
+    def __init__(self, pairs: PairedScans, scan_ids: Sequence[str], config: DataConfig, levels: int) -> None:
         self._pairs = pairs
         self._scan_ids = scan_ids
-        self._voxel_m = voxel_m
+        self._config = config
         self._levels = levels
 
     def __len__(self) -> int:
         return len(self._scan_ids)
 
     def __getitem__(self, number: int) -> WholeScan:
-        return whole_scan(self._pairs.read(self._scan_ids[number]), self._voxel_m, self._levels)
+        return whole_scan(self._pairs.read(self._scan_ids[number]), self._config, self._levels)
 
 
-def whole_scan(scan: PairedScan, voxel_m: float, levels: int) -> WholeScan:
+def whole_scan(scan: PairedScan, config: DataConfig, levels: int) -> WholeScan:
     """`scan` voxelised as it is."""
-    voxels = voxelise(torch.from_numpy(scan.points), voxel_m)
+    voxels = voxelise(torch.from_numpy(scan.points), config.voxel_m)
     return WholeScan(
         scan_id=scan.scan_id,
-        features=voxel_features(scan.points, scan.features, voxels),
+        features=voxel_features(scan.points, scan.features, voxels, config.position_unit_m),
         pyramid=build_pyramid(collate([voxels.coords]), levels),
         inverse=voxels.inverse,
         labels=labels_or_ignore(scan.labels, len(scan.points)),

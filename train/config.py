@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lass3d_core.atomic import write_text
-from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact
+from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact, UnknownName
 from lass3d_core.fingerprint import Record, digest
 from lass3d_core.nets import UNetConfig
 from lass3d_core.typed import build, parse_setting, plain, replace_at
@@ -28,6 +28,7 @@ class DataConfig:
     labelled_scans: int = 2  # per step
     unlabelled_scans: int = 2  # per step
     voxel_m: float = 0.05  # edge of a voxel, metres
+    position_unit_m: float = 1.0  # what 1 means in the positions that the network sees, metres
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     workers: int = 4  # processes that build batches; 0 = the training process itself
 
@@ -38,6 +39,8 @@ class DataConfig:
             raise ValueError("unlabelled_scans and workers must not be negative")
         if not 0 < self.voxel_m < 100:
             raise ValueError(f"voxel_m is in metres and must lie in (0, 100), got {self.voxel_m}")
+        if not self.position_unit_m > 0:
+            raise ValueError(f"position_unit_m must be positive, got {self.position_unit_m}")
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class SavedRun:
             return cls(config, str(values["pairs"]), str(values["split"]))
         except FileNotFoundError:
             raise MissingArtifact(f'{path} is missing; run "make train" first') from None
-        except (OSError, ValueError, KeyError, TypeError, ManifestError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ManifestError, UnknownName) as error:
             raise CorruptArtifact(
                 f"{path} is no run configuration ({error}); delete its folder and train again"
             ) from error

@@ -48,6 +48,7 @@ def demo(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
         DataConfig(
             unlabelled_scans=_unlabelled(settings),
             voxel_m=0.3,
+            position_unit_m=10.0,
             augment=AugmentConfig(keep=0.65, shift_m=0.0, jitter_m=0.01),
             workers=0,
         ),

@@ -99,11 +99,11 @@ class Run:
 
     def whole_scan(self, scan_id: str) -> WholeScan:
         """One scan, as it is evaluated."""
-        return whole_scan(self.pairs.read(scan_id), self.config.data.voxel_m, self.levels)
+        return whole_scan(self.pairs.read(scan_id), self.config.data, self.levels)
 
     def whole_scans(self, split: str) -> WholeScans:
         """The scans of `split` that have labels, as they are evaluated."""
-        return WholeScans(self.pairs, self.pairs.labelled_scans(split), self.config.data.voxel_m, self.levels)
+        return WholeScans(self.pairs, self.pairs.labelled_scans(split), self.config.data, self.levels)
 
     @property
     def levels(self) -> int:

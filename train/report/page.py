@@ -16,7 +16,6 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.labels import LabelSpace
 from lass3d_core.records import PairedScan
 from train import evaluate
-from train.batches import whole_scan
 from train.paired_scans import PairedScans
 from train.report.artifacts import label_space, pictured_images, spread
 from train.report.clouds import PicturedScan, cloud_viewer
@@ -93,9 +92,7 @@ def predictor(run: RunRecord, scans: PairedScans) -> Predict:
     device = torch.device("cpu")
     again = Run(run.config, scans, run.split, RunFolder(run.folder), device)
     network = again.trained_method().predictor.eval()
-    return lambda scan: evaluate.predict(
-        network, whole_scan(scan, run.config.data.voxel_m, again.levels), device
-    )
+    return lambda scan: evaluate.predict(network, again.whole_scan(scan.scan_id), device)
 
 
 def _clouds(run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Predict | None) -> Markup:

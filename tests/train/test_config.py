@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact
+from lass3d_core.fingerprint import reasons
+from lass3d_core.typed import plain
+from train.config import RunConfig, SavedRun, from_plain, with_settings
+from train.methods import METHODS
+from train.presets import PRESETS, demo
+
+
+def lass3d() -> RunConfig:
+    return demo("street", "lass3d", 2.0, 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_survives_json(preset: str, method: str) -> None:
+    config = PRESETS[preset]("street", method, 2.0, 3)
+    assert from_plain(json.loads(json.dumps(plain(config))), method) == config
+
+
+def test_a_saved_run_reads_back(tmp_path: Path) -> None:
+    saved = SavedRun(lass3d(), "pairs", "split")
+    saved.save(tmp_path / "config.json")
+    assert SavedRun.load(tmp_path / "config.json") == saved
+
+
+def test_a_missing_run_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifact, match="make train"):
+        SavedRun.load(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"schema": 9}', '{"schema": 1, "config": {}, "method_name": "x"}']
+)
+def test_a_damaged_run_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CorruptArtifact, match=r"config\.json"):
+        SavedRun.load(tmp_path / "config.json")
+
+
+def test_settings_are_typed() -> None:
+    config = with_settings(
+        lass3d(), ["method.tau_r=0.8", "method.captions=entity", "net.stem=8", "data.augment.keep=1"]
+    )
+    assert (config.method.tau_r, config.method.captions, config.net.stem) == (0.8, "entity", 8)
+    assert config.data.augment.keep == 1.0
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("method.separatoin=dual", "did you mean 'separation'"),
+        ("metod.tau_r=0.8", "did you mean 'method'"),
+        ("method.tau_r=high", "expected a .*number"),
+        ("method.captions=images", "did you mean 'image'"),
+        ("method.tau_r=2", "tau_r must lie in"),
+        ("net.encoder=[8, 8]", "as many widths"),
+        ("seed=3", "give --seed"),
+        ("method=supervised", "give --method"),
+        ("tau_r", "key=value"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_to_write(setting: str, complaint: str) -> None:
+    with pytest.raises(ManifestError, match=complaint):
+        with_settings(lass3d(), [setting])
+
+
+def test_all_wrong_settings_are_reported_together() -> None:
+    with pytest.raises(ManifestError, match=r"tau_x.*\| .*steps"):
+        with_settings(lass3d(), ["method.tau_x=1", "schedule.steps=many"])
+
+
+def test_two_runs_that_differ_say_in_what() -> None:
+    one = SavedRun(lass3d(), "a", "s")
+    other = SavedRun(with_settings(lass3d(), ["method.tau_r=0.8"]), "b", "s")
+    assert one.digest != other.digest
+    assert reasons(one.record, other.record) == ["method tau_r: 0.9 -> 0.8", "the pairs was redone"]
+
+
+def test_the_number_of_workers_makes_no_other_run() -> None:
+    config = lass3d()
+    more = replace(config, data=replace(config.data, workers=7))
+    assert SavedRun(config, "p", "s").digest == SavedRun(more, "p", "s").digest

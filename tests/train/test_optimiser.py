@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from train.optimiser import OptimConfig, ScheduleConfig, learning_rate, make_optimiser, set_rate
+
+OPTIM = OptimConfig(peak_lr=0.2)
+SHAPES = st.sampled_from(["one_cycle", "cosine", "poly"])
+
+
+def rates(schedule: ScheduleConfig) -> list[float]:
+    return [learning_rate(OPTIM, schedule, step) for step in range(schedule.steps)]
+
+
+def test_one_cycle_starts_at_a_25th_of_the_peak_and_reaches_it_after_the_warm_up() -> None:
+    of = rates(ScheduleConfig(steps=100, shape="one_cycle", warm_up=0.2))
+    assert of[0] == pytest.approx(0.2 / 25)
+    assert of[20] == pytest.approx(0.2)
+    assert of[99] < 0.001
+
+
+def test_cosine_warms_up_along_a_line() -> None:
+    of = rates(ScheduleConfig(steps=100, shape="cosine", warm_up=0.1))
+    assert of[5] - of[4] == pytest.approx(of[9] - of[8])
+    assert of[55] == pytest.approx(0.1, rel=0.01)
+
+
+def test_poly_falls_with_the_power_nine_tenths() -> None:
+    of = rates(ScheduleConfig(steps=10, shape="poly", warm_up=0.0))
+    assert of[5] == pytest.approx(0.2 * 0.5**0.9)
+
+
+@given(shape=SHAPES, steps=st.integers(1, 60), warm_up=st.floats(0, 0.9))
+@settings(max_examples=50, deadline=None)
+def test_the_rate_rises_to_the_peak_and_then_only_falls(shape: str, steps: int, warm_up: float) -> None:
+    of = rates(ScheduleConfig(steps=steps, shape=shape, warm_up=warm_up))
+    top = of.index(max(of))
+    assert 0 < min(of) <= max(of) <= 0.2 + 1e-12
+    assert of[:top] == sorted(of[:top])
+    assert of[top:] == sorted(of[top:], reverse=True)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_the_optimiser_updates_trainable_parameters_alone_at_the_rate_that_was_set(name: str) -> None:
+    free, frozen = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2), requires_grad=False)
+    optimiser = make_optimiser(OptimConfig(name=name, weight_decay=0.0), [free, frozen])
+    set_rate(optimiser, 0.0)
+    free.grad = torch.ones(2)
+    optimiser.step()
+    assert free.tolist() == [1.0, 1.0]
+    set_rate(optimiser, 0.1)
+    optimiser.step()
+    assert (free < 1).all() and frozen.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("wrong", [{"peak_lr": 0.0}, {"weight_decay": -1.0}, {"peak_lr": float("nan")}])
+def test_an_impossible_optimiser_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        OptimConfig(**wrong)
