@@ -129,7 +129,8 @@ def _value_changes(old: Any, new: Any, path: tuple[str, ...]) -> list[str]:
             else:
                 found += _value_changes(old[key], new[key], here)
         return found
-    return [] if old == new else [f"{' '.join(path)}: {_shown(old)} -> {_shown(new)}"]
+    same = canonical_json(old) == canonical_json(new)  # unlike ==, it tells 1, 1.0 and true apart
+    return [] if same else [f"{' '.join(path)}: {_shown(old)} -> {_shown(new)}"]
 
 
 def _input_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
@@ -163,5 +164,6 @@ def _files(count: int, kind: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    text = text or json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."

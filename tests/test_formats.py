@@ -1,0 +1,108 @@
+"""docs/formats.md is true: its snippets run with h5py alone, and it names every field and every key."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from lass3d_core import manifest
+from lass3d_core.fingerprint import Record
+from lass3d_core.records import PairedScan, PointTextPairs
+from lass3d_core.shards import ShardHeader, write_shard
+from lass3d_core.text_table import TextTable, write_text_table
+
+TEXT = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
+RECORD: Record = {"stage": "pairs", "schema": 1, "params": {}, "inputs": {}, "upstream": {}}
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Path:
+    """A shard of one scan of five points, and its text table, where the snippets look for them."""
+    folder = tmp_path / "artifacts" / "street"
+    pairs = PointTextPairs(
+        image=np.array([[0], [0], [-1], [0], [-1]], np.int16),
+        entity=np.array([1, 1, -1, 0, -1], np.int16),
+        image_ids=("00/000000/image_2",),
+        phrases=("house", "parked car"),
+    )
+    points, remission = np.zeros((5, 3), np.float32), np.zeros((5, 1), np.float32)
+    labels = np.array([1, 1, 0, 1, 255], np.uint8)
+    header = ShardHeader(
+        "street",
+        "00-000",
+        "train",
+        ("road", "car"),
+        ((0, 0, 0), (9, 9, 9)),
+        (40, 10),
+        ("remission",),
+        RECORD,
+        "x",
+    )
+    write_shard(
+        folder / "pairs" / "00-000.h5", header, [PairedScan("00/000000", points, remission, labels, pairs)]
+    )
+    table = TextTable(
+        image_ids=("00/000000/image_2",),
+        image_caption=np.zeros(1, np.int32),
+        caption_texts=("a street with a car",),
+        caption_offsets=np.array([0, 6]),
+        caption_rows=np.zeros((6, 8), np.float16),
+        caption_pooled=np.zeros((1, 8), np.float16),
+        phrases=("house", "parked car"),
+        phrase_rows=np.zeros((2, 8), np.float16),
+    )
+    write_text_table(folder / "text_embeddings.h5", table, RECORD)
+    return folder
+
+
+def run(snippet: str, folder: Path) -> str:
+    """What the snippet prints, run in `folder` by an interpreter that does not see this project."""
+    command = [sys.executable, "-I", "-W", "error", "-c", snippet]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_snippets_read_a_shard_and_a_table_with_h5py_alone(artifacts: Path) -> None:
+    shard, table = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert run(shard, artifacts.parents[1]).splitlines() == [
+        "00/000000 5 points, most of class car",
+        "  seen by an image: 3 of 5",
+        "  phrases: {'house': 1, 'parked car': 2}",
+    ]
+    assert run(table, artifacts.parents[1]).splitlines() == [
+        "image: a street with a car (6, 8)",
+        "entity: parked car (8,)",
+    ]
+    assert "lass3d" not in shard + table
+
+
+def test_every_dataset_and_attribute_of_the_files_is_described(artifacts: Path) -> None:
+    with (
+        h5py.File(artifacts / "pairs" / "00-000.h5") as shard,
+        h5py.File(artifacts / "text_embeddings.h5") as table,
+    ):
+        scan = shard["scans/00/000000"]
+        names = {*shard.attrs, *table.attrs, *scan.attrs, *table, "scan_ids", "record"}
+        names |= {f"scans/ID/{field}" for field in scan}
+        assert set(shard) == {"scans", "scan_ids", "record"}
+    assert len(names) > 25 and [name for name in sorted(names) if f"`{name}`" not in TEXT] == []
+
+
+def test_every_key_of_the_manifest_is_described() -> None:
+    nested = {"datasets.NAME": manifest.DatasetSpec, "pairs": manifest.PairsSpec}
+    keys = [
+        field.name
+        for field in dataclasses.fields(manifest.Manifest)
+        if field.name not in ("datasets", "pairs")
+    ]
+    keys += [f"{path}.{field.name}" for path, kind in nested.items() for field in dataclasses.fields(kind)]
+    assert [key for key in keys if f"`{key}`" not in TEXT] == []
+    inner = (manifest.SimulateSpec, manifest.SplitSpec, manifest.LabelledSpec, manifest.EntitiesSpec)
+    words = [field.name for kind in inner for field in dataclasses.fields(kind)]
+    assert [word for word in words if f"`{word}`" not in TEXT and f"{{{word}:" not in TEXT] == []
