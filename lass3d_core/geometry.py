@@ -112,10 +112,16 @@ def seen_by_zbuffer(
 
     Two passes, nearest first and then the comparison, so that the order of the points does not matter.
     """
-    nearest = np.full(size_hw, np.inf, np.float32)
-    np.minimum.at(nearest.reshape(-1), v.astype(np.int64) * size_hw[1] + u, depth)
-    nearest = _window_minimum(nearest, visibility.splat_radius_px)
-    return depth <= nearest[v, u] * (1 + visibility.depth_tolerance) + visibility.depth_slack_m
+    radius = visibility.splat_radius_px
+    width = size_hw[1] + 2 * radius
+    buffer = np.full((size_hw[0] + 2 * radius) * width, np.inf, np.float32)  # with a margin for the splats
+    pixel = (v.astype(np.int64) + radius) * width + u + radius
+    np.minimum.at(buffer, pixel, depth)
+    nearest = depth.copy()
+    for dv in range(-radius, radius + 1):
+        for du in range(-radius, radius + 1):
+            np.minimum(nearest, buffer[pixel + (dv * width + du)], out=nearest)
+    return depth <= nearest * (1 + visibility.depth_tolerance) + visibility.depth_slack_m
 
 
 def seen_by_depth_map(
@@ -128,7 +134,8 @@ def seen_by_depth_map(
     """
     measured = depth_map[v, u]
     valid = np.isfinite(measured) & (measured > 0)
-    return valid & (np.abs(depth - np.where(valid, measured, 0)) <= tolerance * np.where(valid, measured, 0))
+    surface = np.where(valid, measured, 0)
+    return valid & (np.abs(depth - surface) <= tolerance * surface)
 
 
 def rigid(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
@@ -159,18 +166,6 @@ def scale_intrinsics(K: np.ndarray, from_hw: tuple[int, int], to_hw: tuple[int, 
 def _row(row: np.ndarray, points: np.ndarray) -> np.ndarray:
     """row (4,) times the homogeneous points (N,3), summed in a fixed order: subsets agree to the bit."""
     return points[:, 0] * row[0] + points[:, 1] * row[1] + points[:, 2] * row[2] + row[3]
-
-
-def _window_minimum(image: np.ndarray, radius: int) -> np.ndarray:
-    """The minimum over the square window of 2*radius+1 pixels around each pixel, cut off at the border."""
-    for axis in (0, 1):
-        lines = np.moveaxis(image, axis, 0)
-        result = lines.copy()
-        for shift in range(1, min(radius, len(lines) - 1) + 1):
-            np.minimum(result[shift:], lines[:-shift], out=result[shift:])
-            np.minimum(result[:-shift], lines[shift:], out=result[:-shift])
-        image = np.moveaxis(result, 0, axis)
-    return image
 
 
 def _checked(depth_map: np.ndarray | None, camera: Camera) -> np.ndarray:
