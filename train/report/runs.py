@@ -91,28 +91,29 @@ def settings(config: RunConfig) -> list[Setting]:
     papers = paper(config.dataset, config.method_name, config.ratio, config.seed)
     here, there = flat(plain(config)), flat(plain(papers))
     return [
-        Setting(key, value, there.get(key, "–") if value != there.get(key) else None)
+        Setting(key, worded(value), None if value == there.get(key) else worded(there.get(key)))
         for key, value in here.items()
         if key not in ("note", "preset")
     ]
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested values as "key.key" -> value in words."""
-    named: dict[str, str] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values as "key.key" -> value."""
+    named: dict[str, Any] = {}
     for key, value in values.items():
         path = f"{prefix}{key}"
-        named |= flat(value, f"{path}.") if isinstance(value, Mapping) else {path: _worded(value)}
+        named |= flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
     return named
 
 
-def _worded(value: Any) -> str:
+def worded(value: Any) -> str:
+    """A setting's value as people read it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):
-        return ", ".join(map(_worded, value)) or "none"
+        return ", ".join(map(worded, value)) or "none"
     return "none" if value is None else str(value)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from train.presets import PRESETS
 from train.report.curves import Curve, chart, legend
 from train.report.markup import Markup, element, join
 from train.report.pairing import Coverage
-from train.report.runs import RunRecord, flat, settings
-from train.report.tables import headline, plain_table, settings_table
+from train.report.runs import RunRecord, flat, settings, worded
+from train.report.tables import Setting, headline, plain_table, settings_table
 from train.report.words import counted, percent
 
 _CHARTS = {
@@ -107,6 +108,7 @@ def setup(run: RunRecord) -> Markup:
     changed = [entry for entry in entries if entry.default is not None]
     same = [entry for entry in entries if entry.default is None]
     identity = {"pairs": run.saved.pairs[:16], "run": run.saved.digest[:16]}
+    surroundings = [Setting(key, worded(value)) for key, value in (flat(run.environment) | identity).items()]
     changes = settings_table(changed) if changed else element("p", "Nowhere.")
     return join(
         element("p", run.config.note) if run.config.note else None,
@@ -116,7 +118,7 @@ def setup(run: RunRecord) -> Markup:
             element(
                 "div",
                 element("h3", "Environment and fingerprints"),
-                _listed(flat(run.environment) | identity),
+                settings_table(surroundings),
             ),
             class_="columns",
         ),
@@ -165,7 +167,11 @@ def _beyond_preset(run: RunRecord) -> list[str]:
         return []
     preset = PRESETS[config.preset](config.dataset, config.method_name, config.ratio, config.seed)
     usual, own = flat(plain(preset)), flat(plain(config))
-    return [f"{key}={value}" for key, value in own.items() if usual.get(key) != value]
+    return [
+        f"{key}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}"
+        for key, value in own.items()
+        if usual.get(key) != value
+    ]
 
 
 def _curves(runs: Sequence[RunRecord], column: str, scale: float = 1.0) -> list[Curve]:
@@ -195,10 +201,3 @@ def _main_class(classes: np.ndarray, space: LabelSpace) -> str:
 
 def _folded(summary: str, content: Markup) -> Markup:
     return element("details", element("summary", summary), content)
-
-
-def _listed(values: Mapping[str, str]) -> Markup:
-    rows = [
-        element("tr", element("th", key, scope="row"), element("td", value)) for key, value in values.items()
-    ]
-    return element("table", element("tbody", *rows), class_="settings")

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lass3d_core.labels import IGNORE, LabelSpace
+from lass3d_core.records import PairedScan, PointTextPairs
+from train.report.clouds import PicturedScan, accuracy, cloud_viewer, quantise
+
+_SPACE = LabelSpace(
+    ("ground", "<b>wall</b>", "lamp"), {1: 0, 2: 1, 3: 2}, (1, 2, 3), ((9, 9, 9), (200, 0, 0), (0, 0, 200))
+)
+
+
+def _scan(points: np.ndarray, labels: np.ndarray | None, phrases: tuple[str, ...] = ("a", "b")) -> PairedScan:
+    count = len(points)
+    pairs = PointTextPairs(
+        image=np.where(np.arange(count) % 3 > 0, 0, -1).astype(np.int16)[:, None],
+        entity=np.where(np.arange(count) % 3 == 2, 1, -1).astype(np.int16),
+        image_ids=("0/0/image",),
+        phrases=phrases,
+    )
+    return PairedScan("0/0", points.astype(np.float32), np.zeros((count, 1), np.float32), labels, pairs)
+
+
+def _payloads(drawn: str) -> list[dict]:
+    found = re.findall(r'<script type="application/json" class="cloud">(.*?)</script>', drawn)
+    return [json.loads(text) for text in found]
+
+
+def _decoded(text: str, dtype: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    seed=st.integers(0, 99), size=st.floats(0.1, 1e3), shift=st.floats(-1e3, 1e3), count=st.integers(1, 50)
+)
+def test_quantised_points_come_back_within_half_a_step(
+    seed: int, size: float, shift: float, count: int
+) -> None:
+    points = (shift + size * np.random.default_rng(seed).random((count, 3))).astype(np.float32)
+    quantised = quantise(points)
+    assert np.abs(quantised.points() - points).max() <= 0.5 * quantised.step + 1e-9
+
+
+def test_a_hundred_metres_are_kept_to_a_millimetre() -> None:
+    points = np.random.default_rng(0).uniform(-50, 50, (1000, 3)).astype(np.float32)
+    assert np.abs(quantise(points).points() - points).max() < 1e-3
+
+
+def test_what_the_page_holds_decodes_to_the_scan() -> None:
+    points = np.random.default_rng(1).uniform(-5, 5, (9, 3))
+    labels = np.array([0, 1, 2, 0, 1, 2, 0, 1, IGNORE], np.uint8)
+    prediction = np.roll(labels % 3, 1).astype(np.uint8)
+    (payload,) = _payloads(cloud_viewer([PicturedScan(_scan(points, labels), prediction)], _SPACE))
+    levels = _decoded(payload["xyz"], "<u2").reshape(-1, 3)
+    back = np.array(payload["origin"]) + payload["step"] * levels
+    assert np.abs(back - points).max() <= payload["step"]
+    assert _decoded(payload["prediction"], "u1").tolist() == prediction.tolist()
+    assert _decoded(payload["truth"], "u1").tolist() == labels.tolist()
+    assert _decoded(payload["text"], "<u2").tolist() == [0, 1, 3] * 3
+
+
+def test_a_scan_without_labels_is_shown_without_truth() -> None:
+    scan = _scan(np.zeros((6, 3)), None)
+    drawn = cloud_viewer([PicturedScan(scan, np.zeros(6, np.uint8))], _SPACE)
+    assert "no truth" in drawn
+    assert set(_decoded(_payloads(drawn)[0]["truth"], "u1")) == {IGNORE}
+
+
+def test_a_large_scan_is_thinned_and_the_page_says_so() -> None:
+    count = 50_000
+    points = np.random.default_rng(2).uniform(-50, 50, (count, 3))
+    labels = np.zeros(count, np.uint8)
+    drawn = cloud_viewer([PicturedScan(_scan(points, labels), labels)], _SPACE)
+    assert len(_decoded(_payloads(drawn)[0]["prediction"], "u1")) == 40_000
+    assert "shown" in drawn
+    assert drawn == cloud_viewer([PicturedScan(_scan(points, labels), labels)], _SPACE)
+    assert len(drawn) < 1e6
+
+
+def test_phrases_and_class_names_are_escaped() -> None:
+    hostile = "</script><script>alert(1)</script>"
+    scan = _scan(np.zeros((3, 3)), np.array([1, 1, 1], np.uint8), ("a", hostile))
+    drawn = cloud_viewer([PicturedScan(scan, np.ones(3, np.uint8))], _SPACE)
+    assert hostile not in drawn
+    assert "<b>wall" not in drawn
+    assert _payloads(drawn)[0]["phrases"] == ["a", hostile]
+
+
+def test_the_legend_names_the_classes_that_occur_and_no_other() -> None:
+    scan = _scan(np.zeros((3, 3)), np.array([0, 0, IGNORE], np.uint8))
+    drawn = cloud_viewer([PicturedScan(scan, np.zeros(3, np.uint8))], _SPACE)
+    assert re.findall(r'data-class="(\d+)"', drawn) == ["0"]
+
+
+@pytest.mark.parametrize(("truth", "expected"), [([0, 1, 255, 1], 2 / 3), ([255] * 4, None), (None, None)])
+def test_accuracy_counts_the_points_whose_label_counts(
+    truth: list[int] | None, expected: float | None
+) -> None:
+    labels = None if truth is None else np.array(truth, np.uint8)
+    assert accuracy(np.array([0, 1, 1, 2], np.uint8), labels) == expected
+
+
+def test_all_points_in_one_place_are_no_fault() -> None:
+    scan = _scan(np.full((4, 3), 7.0), np.zeros(4, np.uint8))
+    thin = replace(scan, features=scan.features)
+    (payload,) = _payloads(cloud_viewer([PicturedScan(thin, np.zeros(4, np.uint8))], _SPACE))
+    assert payload["origin"] == [7.0, 7.0, 7.0] and payload["step"] > 0
