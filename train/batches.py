@@ -107,19 +107,19 @@ class StepBatches(Dataset[SemiBatch]):
         labels = labels_or_ignore(scan.labels if is_labelled else None, len(scan.points))[keep]
         return VoxelScan(
             voxels,
-            voxel_features(points, scan.features[keep], voxels, self._config.position_unit_m),
+            voxel_features(points, scan.features[keep], voxels),
             majority_label(torch.from_numpy(labels.astype(np.int64)), voxels, self._pairs.num_classes),
             first_valid(torch.from_numpy(image_slots[scan.pairs.image[keep, 0]]), voxels),
             first_valid(torch.from_numpy(phrase_slots[scan.pairs.entity[keep]]), voxels),
         )
 
 
-def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels, unit_m: float) -> Tensor:
-    """What the network sees of a voxel: mean position in units of `unit_m` metres, and mean features, (M,3+F).
+def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels) -> Tensor:
+    """What the network sees of a voxel: mean position in metres and mean features of its points, (M,3+F).
 
     points (N,3) float32 metres, features (N,F) of any floating type.
     """
-    columns = np.concatenate([points / np.float32(unit_m), features.astype(np.float32)], axis=1)
+    columns = np.concatenate([points, features.astype(np.float32)], axis=1)
     return mean_by_voxel(torch.from_numpy(columns), voxels)
 
 
@@ -161,7 +161,7 @@ def whole_scan(scan: PairedScan, config: DataConfig, levels: int) -> WholeScan:
     voxels = voxelise(torch.from_numpy(scan.points), config.voxel_m)
     return WholeScan(
         scan_id=scan.scan_id,
-        features=voxel_features(scan.points, scan.features, voxels, config.position_unit_m),
+        features=voxel_features(scan.points, scan.features, voxels),
         pyramid=build_pyramid(collate([voxels.coords]), levels),
         inverse=voxels.inverse,
         labels=labels_or_ignore(scan.labels, len(scan.points)),

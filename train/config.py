@@ -28,7 +28,6 @@ class DataConfig:
     labelled_scans: int = 2  # per step
     unlabelled_scans: int = 2  # per step
     voxel_m: float = 0.05  # edge of a voxel, metres
-    position_unit_m: float = 1.0  # what 1 means in the positions that the network sees, metres
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     workers: int = 4  # processes that build batches; 0 = the training process itself
 
@@ -39,8 +38,6 @@ class DataConfig:
             raise ValueError("unlabelled_scans and workers must not be negative")
         if not 0 < self.voxel_m < 100:
             raise ValueError(f"voxel_m is in metres and must lie in (0, 100), got {self.voxel_m}")
-        if not self.position_unit_m > 0:
-            raise ValueError(f"position_unit_m must be positive, got {self.position_unit_m}")
 
 
 @dataclass(frozen=True)

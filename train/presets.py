@@ -48,11 +48,10 @@ def demo(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
         DataConfig(
             unlabelled_scans=_unlabelled(settings),
             voxel_m=0.3,
-            position_unit_m=10.0,
             augment=AugmentConfig(keep=0.65, shift_m=0.0, jitter_m=0.01),
             workers=0,
         ),
-        UNetConfig(stem=16, encoder=(24, 32, 48), decoder=(32, 32, 32), blocks=1),
+        UNetConfig(stem=16, encoder=(24, 32, 48), decoder=(32, 32, 32), blocks=1, standardise_input=True),
         OptimConfig("adamw", peak_lr=1e-2, weight_decay=0.01, class_weights="inverse_sqrt"),
         ScheduleConfig(steps=300, shape="one_cycle", warm_up=0.15, validate_every=100, checkpoint_every=50),
         note=_DEMO_NOTE,

@@ -30,8 +30,8 @@ class RunFolder:
     @classmethod
     def of(cls, runs: Path, config: RunConfig, tag: str | None) -> RunFolder:
         """The folder of `config` below `runs`. Raises ManifestError for a tag that is no part of a file name."""
-        if tag is not None and not re.fullmatch(r"[A-Za-z0-9._]([A-Za-z0-9._-]*)", tag):
-            raise ManifestError(f"--tag {tag!r} may hold letters, digits, '.', '_' and '-' only")
+        if tag is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag):
+            raise ManifestError(f"--tag {tag!r} may hold letters, digits, '.', '_' and '-', the first a letter or digit")
         return cls(runs / config.dataset / (f"{config.name}-{tag}" if tag else config.name))
 
     @property

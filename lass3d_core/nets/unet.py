@@ -26,6 +26,7 @@ class UNetConfig:
     encoder: tuple[int, ...] = (32, 64, 128, 256)  # channels after each halving
     decoder: tuple[int, ...] = (256, 128, 96, 96)  # channels after each doubling; the last is the output
     blocks: int = 2  # residual blocks per stage
+    standardise_input: bool = False  # batch norm of the inputs first; LaserMix feeds them as they are
     backend: str = "reference"  # of lass3d_core.sparse
 
     def __post_init__(self) -> None:
@@ -47,6 +48,7 @@ class MinkUNet(nn.Module):
         super().__init__()
         self.out_channels = config.decoder[-1]
         self.levels = len(config.encoder) + 1
+        self.enter = BatchNorm(in_channels, affine=False) if config.standardise_input else nn.Identity()
         self.stem = nn.ModuleList(
             [
                 _ConvNormReLU(ops.SubmanifoldConv(in_channels, config.stem), config.stem),
@@ -65,7 +67,7 @@ class MinkUNet(nn.Module):
 
     def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
         """features (M,in_channels) of the voxels pyramid.coords[0] -> (M,out_channels)."""
-        x = features
+        x = self.enter(features)
         for layer in self.stem:
             x = layer(x, pyramid.submanifold[0])
         skips = []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from lass3d_core.errors import UnknownName
@@ -9,8 +11,6 @@ from train.presets import demo, paper, preset_for
 
 
 def spec(simulate: SimulateSpec | None) -> DatasetSpec:
-    from pathlib import Path
-
     return DatasetSpec("semantickitti", Path("data"), SplitSpec(("00",), ("01",)), simulate=simulate)
 
 

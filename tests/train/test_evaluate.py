@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lass3d_core.errors import CorruptArtifact, MissingArtifact
+from lass3d_core.sparse.maps import KernelPyramid
+from train.batches import WholeScans, scan_loader
+from train.config import DataConfig
+from train.evaluate import Metrics, confusion, figures_of, predict, table
+from train.paired_scans import PairedScans
+
+CPU = torch.device("cpu")
+CONFIG = DataConfig(voxel_m=0.5)
+
+
+class ByHeight(nn.Module):
+    """Says ground below 0.25 m, wall below 2.5 m, lamp above: a rule on the voxel's mean height."""
+
+    def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
+        classes = torch.bucketize(features[:, 2].contiguous(), torch.tensor([0.25, 2.5]))
+        return nn.functional.one_hot(classes, 3).float()
+
+
+def by_hand(points: np.ndarray) -> list[int]:
+    """ByHeight, point by point."""
+    cell = [tuple(np.floor(point.astype(np.float64) / 0.5).astype(int)) for point in points]
+    heights: dict[tuple[int, ...], list[float]] = {}
+    for place, point in zip(cell, points):
+        heights.setdefault(place, []).append(float(point[2]))
+    mean = {place: sum(of) / len(of) for place, of in heights.items()}
+    return [0 if mean[place] <= 0.25 else 1 if mean[place] <= 2.5 else 2 for place in cell]
+
+
+def test_the_confusion_is_that_of_a_loop_over_all_points(tiny) -> None:
+    pairs = PairedScans.open(tiny.artifacts)
+    ids = pairs.splits["train"][:3]
+    expected = np.zeros((3, 3), int)
+    for scan in map(pairs.read, ids):
+        for label, prediction in zip(scan.labels, by_hand(scan.points)):
+            if label != 255:
+                expected[label, prediction] += 1
+    found = confusion(ByHeight(), scan_loader(WholeScans(pairs, ids, CONFIG, 2), 0), 3, CPU)
+    assert found.tolist() == expected.tolist()
+    assert found.sum() == 3 * 295
+
+
+def test_a_point_is_predicted_as_its_voxel_in_raw_order(tiny) -> None:
+    pairs = PairedScans.open(tiny.artifacts)
+    scan = pairs.read(pairs.splits["val"][0])
+    whole = next(iter(WholeScans(pairs, [scan.scan_id], CONFIG, 2)[i] for i in range(1)))
+    prediction = predict(ByHeight(), whole, CPU)
+    assert prediction.dtype == np.uint8
+    assert prediction.tolist() == by_hand(scan.points)
+
+
+def metrics() -> Metrics:
+    matrix = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
+    return Metrics(
+        run_digest="d", split="val", class_names=("ground", "wall", "lamp"), scans=2, protocol="nested", ratio=20.0,
+        seed=0, labelled_scans=2, training_scans=10, steps=12, **figures_of(matrix),
+    )  # fmt: skip
+
+
+def test_both_conventions_for_an_absent_class_stand_in_the_figures() -> None:
+    """IoU: ground 6/9, wall 3/6, lamp absent."""
+    assert metrics().iou == (pytest.approx(6 / 9), pytest.approx(3 / 6), None)
+    assert metrics().miou_absent_dropped == pytest.approx((6 / 9 + 3 / 6) / 2)
+    assert metrics().miou_official == pytest.approx((6 / 9 + 3 / 6) / 3)
+    assert metrics().accuracy == pytest.approx(9 / 12)
+
+
+def test_metrics_read_back(tmp_path: Path) -> None:
+    metrics().save(tmp_path / "metrics-val.json")
+    assert Metrics.load(tmp_path / "metrics-val.json") == metrics()
+
+
+def test_a_split_without_labelled_points_has_no_mean_but_reads_back(tmp_path: Path) -> None:
+    empty = replace(metrics(), **figures_of(np.zeros((3, 3), int)))
+    empty.save(tmp_path / "m.json")
+    assert Metrics.load(tmp_path / "m.json").miou_absent_dropped is None
+
+
+def test_the_protocol_stands_beside_the_figure() -> None:
+    words = table(metrics())
+    assert "2 of 10 training scans labelled (nested, 20 %, seed 0)" in words
+    assert "point level, last checkpoint, no test-time augmentation" in words
+    assert "58.3 %" in words
+
+
+def test_missing_and_damaged_metrics_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifact, match="make eval"):
+        Metrics.load(tmp_path / "m.json")
+    (tmp_path / "m.json").write_text('{"split": "val"')
+    with pytest.raises(CorruptArtifact, match=r"m\.json"):
+        Metrics.load(tmp_path / "m.json")
