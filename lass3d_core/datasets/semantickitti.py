@@ -125,6 +125,7 @@ class SemanticKitti:
             self._calibrations[sequence] = _read_calibration(calibration_path)
         number = name.removeprefix("image_")
         camera = _camera(self._calibrations[sequence], number, _image_size(path), calibration_path)
+        _require_centre_inside(camera, path, f'"P{number}" of {calibration_path}')
         return View(f"{scan_id}/{name}", path, camera)
 
 
@@ -195,6 +196,16 @@ def _camera(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, in
         )
     offset = rigid(np.eye(3), np.linalg.solve(K, projection[:, 3]))
     return Camera(K, offset @ rigid(transform[:, :3], transform[:, 3]), size_hw)
+
+
+def _require_centre_inside(camera: Camera, image: Path, projection: str) -> None:
+    """Raises DataError where K cannot belong to an image of this size, as after a resize."""
+    height, width = camera.size_hw
+    if not (0 < camera.K[0, 2] < width and 0 < camera.K[1, 2] < height):
+        raise DataError(
+            f"{image} is {height} x {width} (height x width), and the centre of {projection} is outside it: "
+            "restore the images, or scale the projection as they were scaled"
+        )
 
 
 def _image_size(path: Path) -> tuple[int, int]:
