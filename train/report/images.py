@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -20,8 +20,8 @@ _WIDEST = 960
 _SMALL = 480
 _FILL_ALPHA, _BORDER_ALPHA = 120, 255
 _HUES = (
-    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44bb99"),
-    *("#7a5cc0", "#ffaabb", "#a8bb2a", "#b0703c"),
+    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44bb99", "#7a5cc0"),
+    *("#ffaabb", "#a8bb2a", "#b0703c", "#1f9ed1", "#c6396b", "#7fcf6a", "#d9b382", "#5560c9", "#e0e05a"),
 )
 
 
@@ -37,9 +37,20 @@ class PicturedImage:
 
 def image_gallery(images: Sequence[PicturedImage]) -> Markup:
     """The images with captions, entity overlays and phrases. A phrase keeps its colour throughout."""
-    phrases = sorted({entity.phrase for image in images for entity in image.entities})
-    colours = {phrase: _HUES[index % len(_HUES)] for index, phrase in enumerate(phrases)}
+    colours = phrase_colours([{entity.phrase for entity in image.entities} for image in images])
     return element("div", *[_figure(image, colours) for image in images], class_="gallery")
+
+
+def phrase_colours(together: Sequence[Set[str]]) -> dict[str, str]:
+    """A colour for every phrase; those that stand together differ while there are colours left."""
+    colours: dict[str, str] = {}
+    for phrase in sorted(set().union(*together)):
+        near = {
+            colours[other] for phrases in together if phrase in phrases for other in phrases & colours.keys()
+        }
+        free = [hue for hue in _HUES if hue not in near]
+        colours[phrase] = free[0] if free else _HUES[len(colours) % len(_HUES)]
+    return colours
 
 
 def _figure(image: PicturedImage, colours: dict[str, str]) -> Markup:

@@ -40,7 +40,7 @@ for (const viewer of document.querySelectorAll(".clouds")) {
     const { xyz, count, reach, ground } = cloud;
     const [cy, sy, cp, sp] = [Math.cos(camera.yaw), Math.sin(camera.yaw), Math.cos(camera.pitch), Math.sin(camera.pitch)];
     const away = (2.3 * reach) / camera.zoom, focal = 1.25 * Math.min(width, 1.6 * height);
-    const size = 0.0046 * reach * focal;
+    const size = (0.1 * reach * focal) / count ** 0.35; // denser scans get smaller points
     seen.fill(-1);
     depth.fill(Infinity);
     for (let i = 0; i < count; i++) {

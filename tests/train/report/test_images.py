@@ -10,7 +10,7 @@ from PIL import Image
 
 from lass3d_core.masks import encode
 from lass3d_core.records import Entity, GroundedPhrase, ImageCaption
-from train.report.images import PicturedImage, image_gallery
+from train.report.images import PicturedImage, image_gallery, phrase_colours
 
 _BOX = (0.0, 0.0, 1.0, 1.0)
 
@@ -98,6 +98,16 @@ def test_a_phrase_keeps_its_colour_in_all_images() -> None:
     second = PicturedImage("1", None, None, (_entity("a wall", 0.8, np.s_[:20]),))
     colours = re.findall(r"background:(#\w+)\"></span>a wall", image_gallery([first, second]))
     assert len(colours) == 2 and colours[0] == colours[1]
+
+
+def test_phrases_that_stand_together_differ_in_colour() -> None:
+    together = [{"a", "b", "c"}, {"c", "d"}, {"a", "d"}]
+    colours = phrase_colours(together)
+    assert all(len({colours[phrase] for phrase in phrases}) == len(phrases) for phrases in together)
+
+
+def test_more_phrases_than_colours_are_no_fault() -> None:
+    assert len(phrase_colours([{f"thing {number}" for number in range(50)}])) == 50
 
 
 def test_several_entities_of_one_phrase_are_counted_with_the_best_score() -> None:
