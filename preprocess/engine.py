@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -90,9 +91,10 @@ def _workers(project: Project, stage: str, count: int) -> Iterator[dict[Connecti
         for _ in range(count):
             ours, theirs = spawn.Pipe()
             process = spawn.Process(target=_serve, args=(theirs, bare, stage), daemon=True)
-            process.start()
+            with _ctrl_c_held_back():
+                process.start()
+                started[ours] = process
             theirs.close()
-            started[ours] = process
         yield dict(started)
         for process in started.values():
             process.join()
@@ -103,9 +105,27 @@ def _workers(project: Project, stage: str, count: int) -> Iterator[dict[Connecti
             connection.close()
 
 
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Processes started inside never see Ctrl-C, which is sent to all: the parent, once they run, ends them.
+
+    They inherit the mask. The parent needs the handler too, since any of its threads may catch the signal.
+    """
+    pressed: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    resource_tracker.ensure_running()  # later, with the first process, it would lift the mask
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if pressed:
+        raise KeyboardInterrupt
+
+
 def _serve(parent: Connection, project: Project, stage: str) -> None:
     """A worker: load the model, then make the shards that arrive, until None does or the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends its workers
     try:
         make = STAGES[stage].opened(project)
         parent.send(None)

@@ -76,11 +76,12 @@ def test_a_killed_stage_run_again_gives_the_same_bytes(
         assert not list(street.artifacts.rglob("*.part"))
 
 
-def test_ctrl_c_ends_with_130_and_says_how_to_resume(untouched_street: Any) -> None:
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 1.0])
+def test_ctrl_c_ends_with_130_and_says_how_to_resume(untouched_street: Any, seconds: float) -> None:
     untouched_street.set(workers=2)
     run = start(untouched_street, "captions")
     wait_for(run, "image_captions: ")
-    time.sleep(0.2)
+    time.sleep(seconds)  # before, while and after the workers start
     os.killpg(run.pid, signal.SIGINT)
     _, errors = run.communicate()
     assert run.returncode == 130
