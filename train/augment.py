@@ -33,7 +33,7 @@ class AugmentConfig:
 
 
 def augmented(points: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """points (N,3) float32 metres, turned, mirrored, scaled, shifted and jittered: (N,3) float32, same order."""
+    """points (N,3) float32 metres, turned, mirrored, scaled, shifted and jittered; same shape, same order."""
     turn = yaw(rng.uniform(-config.yaw_rad, config.yaw_rad)) @ mirror(rng.random(2) < config.flip)
     factor = rng.uniform(1 - config.scale, 1 + config.scale)
     offset = rng.normal(0.0, config.shift_m, 3)
@@ -62,5 +62,5 @@ def mirror(flips: np.ndarray) -> np.ndarray:
 
 
 def jitter(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Independent offsets of `shape`, float32, clipped at three sigma so that no point leaves its surroundings."""
+    """Independent offsets of `shape`, float32, cut at three sigma so that points stay where they are."""
     return np.clip(rng.normal(0.0, sigma, shape), -3 * sigma, 3 * sigma).astype(np.float32)

@@ -1,6 +1,6 @@
 """Shards -> augmented, voxelised batches: the one data set of torch, blind to which data these are.
 
-Batch t is a pure function of (seed, t): neither the number of workers, nor their order, nor a restart changes it.
+Batch t is a pure function of (seed, t): no number of workers, no order among them and no restart changes it.
 Letters: N points of a scan, M voxels of the batch, F input features.
 """
 
@@ -99,7 +99,7 @@ class StepBatches(Dataset[SemiBatch]):
         step: int,
         slot: int,
     ) -> VoxelScan:
-        """One scan, augmented and voxelised. *_slots: the scan's own text slots -> those of the batch, NONE last."""
+        """One scan, augmented and voxelised. *_slots: the scan's text slots -> the batch's, NONE last."""
         rng = np.random.default_rng((self._seed, _LABELLED if is_labelled else _UNLABELLED, step, slot))
         keep = kept(len(scan.points), self._config.augment, rng)
         points = augmented(scan.points[keep], self._config.augment, rng)
@@ -131,7 +131,7 @@ def batch_loader(batches: StepBatches, first: int, workers: int) -> Iterator[Sem
 
 @dataclass(frozen=True)
 class WholeScan:
-    """A scan as it is evaluated: every point, unaltered. inverse (N,) int64: point -> voxel. labels (N,) uint8."""
+    """A scan as it is evaluated: unaltered. inverse (N,) int64: point -> voxel. labels (N,) uint8."""
 
     scan_id: str
     features: Tensor

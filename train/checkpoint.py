@@ -1,8 +1,8 @@
 """Checkpoints: whole files that know whether they are intact, and from which a run goes on bit for bit.
 
-A file is 64 hexadecimal digits, a newline, and what `torch.save` writes; the digits are the SHA-256 of the rest,
-because `torch.load` does not notice a flipped byte. There is no random state in it: every draw of step t derives
-from (seed, t).
+A file is 64 hexadecimal digits, a newline, and what `torch.save` writes; the digits are the SHA-256 of the
+rest, because `torch.load` does not notice a flipped byte. It holds no random state: every draw of step t
+derives from (seed, t).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DIGITS = 64
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """steps_done: outer steps taken. run_digest: of the run's settings and data. method, optimiser: state dicts."""
+    """steps_done: outer steps taken. run_digest: of settings and data. method, optimiser: states."""
 
     steps_done: int
     run_digest: str

@@ -51,10 +51,12 @@ def demo(manifest: Manifest, dataset: str, ratio: float, seed: int, processes: i
     """Train supervised, LASS3D without text and LASS3D on the same labelled scans; print how they compare.
 
     Runs that are finished are not trained again, unfinished ones go on. title -> run, LASS3D last.
-    Raises Lass3dError where a run fails.
+    Raises StaleArtifact where another run lies in the folder of one, Lass3dError where one fails.
     """
     plans = demo_plans(manifest, dataset, ratio, seed)
     runs = {plan.title: plan.open() for plan in plans}
+    for run in runs.values():
+        run.require_own_folder()
     to_do = [plan for plan in plans if not runs[plan.title].is_finished]
     print(
         f"training {len(to_do)} of {len(plans)} runs"
@@ -100,7 +102,7 @@ def without_captions(method: object) -> Lass3dConfig:
 def train_all(plans: Sequence[Plan], at_most: int) -> None:
     """Train every plan in a fresh process of one thread, `at_most` at a time.
 
-    Raises Lass3dError where one fails, having said why itself; the others are stopped, and go on another time.
+    Raises Lass3dError where one fails, having said why itself; the others are stopped, to go on another time.
     """
     context = multiprocessing.get_context("spawn")
     waiting = list(enumerate(plans))
@@ -151,8 +153,8 @@ def comparison(runs: Mapping[str, Run]) -> str:
     lines += [_verdict(splits[-1], last, figures[last][-1], title, figures[title][-1]) for title in controls]
     run = runs[last]
     lines.append(
-        f"points alone at test time; {len(run.split.labelled)} labelled scans, {run.config.schedule.steps} steps each; "
-        f"one seed: differences under about {NOISE:.0f} are noise"
+        f"points alone at test time, {len(run.split.labelled)} labelled scans, {run.config.schedule.steps} "
+        f"steps, one seed: differences under about {NOISE:.0f} are noise"
     )
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that decides a run, but for the data's content. ratio: percent of the training scans with labels.
+    """Everything that decides a run, but for the data's content.
 
-    note: where a preset departs from the paper, and why; shown with the results.
+    ratio: percent of the training scans that keep their labels. note: where a preset departs from the paper,
+    and why; shown with the results.
     """
 
     dataset: str
@@ -81,10 +82,10 @@ class SavedRun:
     def record(self) -> Record:
         """What decides the run's result, comparable with that of another one.
 
-        The number of loader workers is left out: a batch does not depend on it.
+        Left out is what decides nothing: the note, and the number of workers, on which no batch depends.
         """
-        params = {"method_name": self.config.method_name, **plain(self.config)}
-        params["data"] = {key: value for key, value in params["data"].items() if key != "workers"}
+        config = replace(self.config, note="", data=replace(self.config.data, workers=0))
+        params = {"method_name": config.method_name, **plain(config)}
         return {
             "stage": "train",
             "schema": SCHEMA,
@@ -129,7 +130,7 @@ class SavedRun:
 
 
 def from_plain(values: dict[str, Any], method_name: str) -> RunConfig:
-    """The inverse of `typed.plain` for a RunConfig of the method `method_name`. Raises ManifestError, UnknownName."""
+    """The inverse of `typed.plain` for a run of `method_name`. Raises ManifestError, UnknownName."""
     problems: list[str] = []
     method = build(config_type(method_name), values["method"], "method", problems)
     config = None if method is None else build(RunConfig, {**values, "method": method}, "", problems)
@@ -139,7 +140,7 @@ def from_plain(values: dict[str, Any], method_name: str) -> RunConfig:
 
 
 def with_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
-    """`config` with every "key.key=value" of `settings` applied. Raises ManifestError naming each wrong one."""
+    """`config` with every "key.key=value" of `settings`. Raises ManifestError naming all wrong ones."""
     problems: list[str] = []
     for setting in settings:
         try:

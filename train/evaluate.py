@@ -26,7 +26,7 @@ from train.batches import WholeScan
 
 @torch.inference_mode()
 def predict(predictor: nn.Module, scan: WholeScan, device: torch.device) -> np.ndarray:
-    """The train id of every point of `scan` in raw order, (N,) uint8. `predictor` is used in the mode it is in."""
+    """The train id of every point of `scan` in raw order, (N,) uint8. The mode of `predictor` stays."""
     logits = predictor(scan.features.to(device), scan.pyramid.to(device))
     return logits.argmax(dim=1).cpu()[scan.inverse].numpy().astype(np.uint8)
 
@@ -34,7 +34,7 @@ def predict(predictor: nn.Module, scan: WholeScan, device: torch.device) -> np.n
 def confusion(
     predictor: nn.Module, scans: Iterable[WholeScan], num_classes: int, device: torch.device
 ) -> np.ndarray:
-    """Confusion matrix (C,C) int64 over all points of `scans`, rows the truth; `predictor` is left in evaluation mode."""
+    """Confusion (C,C) int64 over all points of `scans`, rows the truth. Leaves `predictor` in eval mode."""
     predictor.eval()
     matrix = np.zeros((num_classes, num_classes), np.int64)
     for scan in scans:
@@ -46,8 +46,8 @@ def confusion(
 class Metrics:
     """metrics-<split>.json: the figures, and beside them the protocol that they were taken under.
 
-    confusion (C,C): points, rows the truth. iou: per class in [0,1], None where it is neither true nor predicted.
-    miou_official: such a class counts 0, as semantic-kitti-api has it; miou_absent_dropped: it counts nothing.
+    confusion (C,C): points, rows the truth. iou: per class in [0,1], None where it is neither true nor
+    predicted. miou_official: such a class counts 0, as in semantic-kitti-api; miou_absent_dropped: nothing.
     protocol: how the labelled scans were chosen. labelled_scans: how many of training_scans had labels.
     """
 
@@ -112,15 +112,16 @@ def figures_of(matrix: np.ndarray) -> dict[str, Any]:
 
 
 def table(metrics: Metrics) -> str:
-    """The figures for the terminal: IoU per class in percent, then both means and what they were taken under."""
+    """The figures for the terminal: IoU per class in percent, both means, and what they were taken under."""
     width = max(map(len, metrics.class_names))
     lines = [f"  {name:<{width}}  {percent(value)}" for name, value in zip(metrics.class_names, metrics.iou)]
     lines += [
         f"mIoU {percent(metrics.miou_official)} % (absent classes count 0), "
         f"{percent(metrics.miou_absent_dropped)} % (absent classes dropped), "
         f"accuracy {percent(metrics.accuracy)} %",
-        f"{metrics.split}: {metrics.points} points of {metrics.scans} scans, point level, {metrics.checkpoint} checkpoint, "
-        f"no test-time augmentation; {metrics.labelled_scans} of {metrics.training_scans} training scans labelled "
+        f"{metrics.split}: {metrics.points} points of {metrics.scans} scans, point level, "
+        f"{metrics.checkpoint} checkpoint, no test-time augmentation; "
+        f"{metrics.labelled_scans} of {metrics.training_scans} training scans labelled "
         f"({metrics.protocol}, {metrics.ratio:g} %, seed {metrics.seed})",
     ]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """What a run measures, step by step: log.csv for people and programs, TensorBoard events for curves.
 
-A resumed run goes on in the same files: rows that it will take again are dropped first, so that every step stands
-once.
+A resumed run goes on in the same files: rows that it will take again are dropped first, so that every step
+stands once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class RunLog:
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a log.csv, column -> text, empty where a figure was not taken; none where there is no file.
+    """The whole rows of a log.csv, column -> text, empty where a figure was not taken. No file has no rows.
 
     A last row that a killed run left unfinished is no row. Raises CorruptArtifact.
     """

@@ -26,10 +26,11 @@ Figures = dict[str, float]
 class Surroundings:
     """What the loop calls, so that it needs to know nothing of folders, files and metrics.
 
-    log: takes the step and its figures. validate: figures of the network as it is. save: takes the number of
-    steps done. line: the row of the terminal that the progress bar is drawn in.
+    title: of the progress bar. log: takes the step and its figures. validate: figures of the network as it
+    is. save: takes the number of steps done. line: the row of the terminal that the progress bar is drawn in.
     """
 
+    title: str
     log: Callable[[int, Mapping[str, float]], None]
     validate: Callable[[], Figures]
     save: Callable[[int], object]
@@ -53,10 +54,11 @@ def train(
     bar = tqdm(
         total=schedule.steps,
         initial=steps_done,
-        desc=config.name,
+        desc=around.title,
         unit="step",
         position=around.line,
         dynamic_ncols=True,
+        mininterval=0.5,
     )
     shown: dict[str, str] = {}
     method.train()
@@ -85,7 +87,7 @@ def train(
 def take_step(
     method: Method, optimiser: torch.optim.Optimizer, batch: SemiBatch, step: int, max_grad_norm: float
 ) -> Figures:
-    """One outer step: the objective, then those of the method's inner rounds, an update after each. Eq. (9)."""
+    """One outer step: the objective, Eq. (9), then those of inner rounds, an update after each."""
     figures = update(method, optimiser, method.losses(batch, step), step, max_grad_norm)
     updates = 1
     for terms in method.further_losses(batch, step):

@@ -1,4 +1,4 @@
-"""The optimiser and its learning rate, which is a pure function of the step: there is no schedule to restore."""
+"""The optimiser and its learning rate, a pure function of the step: there is no schedule to restore."""
 
 from __future__ import annotations
 

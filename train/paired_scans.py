@@ -1,4 +1,4 @@
-"""Everything that the trainer reads of a data set: the pair shards, their index and the table of text rows."""
+"""All that the trainer reads of a data set: the pair shards, their index and the table of text rows."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ TEXT_TABLE = "text_embeddings.h5"
 class PairedScans:
     """The pairs of one data set. Shards are opened at their first read, in each loader worker anew.
 
-    header: that of the first shard; classes, colours and features are the same in all. splits: split -> its scan
-    ids, in the order of the data set.
+    header: that of the first shard; classes, colours and features are the same in all. splits: split -> its
+    scan ids, in the order of the data set.
     """
 
     folder: Path
@@ -121,7 +121,7 @@ def _checked_header(reader: ShardReader, fingerprint: str) -> ShardHeader:
 
 
 def class_weights(counts: np.ndarray) -> np.ndarray:
-    """1 / sqrt(frequency) of each class, (C,) float32, their mean over the occurring classes 1; absent classes: 1.
+    """1 / sqrt(frequency) of each class, (C,) float32, with mean 1 over the classes that occur; the others 1.
 
     counts (C,): labelled points of each class. Raises CorruptArtifact where there is none at all.
     """

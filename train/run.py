@@ -1,9 +1,8 @@
-"""One run from its configuration to its figures: the place where all the parts of the trainer are put together."""
+"""One run from its configuration to its figures: here the parts of the trainer are put together."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -50,7 +49,7 @@ class Run:
         folder: RunFolder,
         device: torch.device,
     ) -> Run:
-        """Chooses the labelled scans. Raises DataError where the ratio leaves the method nothing to work with."""
+        """Choose the labelled scans. Raises DataError where the ratio leaves nothing to learn from."""
         split = pairs.labelled_split(labelled, config.ratio, config.seed)
         if config.data.unlabelled_scans and not split.unlabelled:
             raise DataError(
@@ -75,6 +74,11 @@ class Run:
         """Whether its figures are there."""
         return self.folder.config.exists() and self.folder.is_finished(self.saved, self.splits)
 
+    def require_own_folder(self) -> None:
+        """Raises StaleArtifact where another run lies in the folder, CorruptArtifact."""
+        if self.folder.config.exists():
+            self.folder.require_same(self.saved)
+
     def make_method(self) -> Method:
         """The method with fresh networks, which depend on the seed alone."""
         torch.manual_seed(step_seed(self.config.seed, -1))
@@ -90,7 +94,7 @@ class Run:
         return methods.build(self.config.method, ingredients).to(self.device)
 
     def trained_method(self) -> Method:
-        """The method after its last step. Raises MissingArtifact where it has not come so far, CorruptArtifact."""
+        """The method after its last step. Raises MissingArtifact, CorruptArtifact."""
         self.folder.require_trained(self.config.schedule.steps)
         last = checkpoint.load_latest(self.folder.checkpoints, self.saved.digest)
         method = self.make_method()
@@ -145,11 +149,10 @@ def train_run(run: Run, resume: bool, line: int = 0) -> bool:
     Raises StaleArtifact where the folder holds another run, Lass3dError where it holds an unfinished one.
     """
     with run.folder.locked():
-        if run.folder.config.exists():
-            run.folder.require_same(run.saved)
-            if run.is_finished:
-                return False
-            run.folder.require_leave_to_go_on(run.config.schedule.steps, resume)
+        run.require_own_folder()
+        if run.is_finished:
+            return False
+        run.folder.require_leave_to_go_on(run.config.schedule.steps, resume)
         run.saved.save(run.folder.config)
         run.split.save(run.folder.split)
         write_environment(run.folder.environment, run.device)
@@ -171,7 +174,7 @@ def _train(run: Run, line: int) -> Method:
         optimiser.load_state_dict(last.optimiser)
         steps_done = last.steps_done
 
-    def validate() -> Mapping[str, float]:
+    def validate() -> dict[str, float]:
         scans = scan_loader(run.whole_scans("val"), config.data.workers)
         matrix = confusion(method.predictor, scans, run.pairs.num_classes, run.device)
         return {"val_miou": mean_iou(matrix, "dropped")}
@@ -182,13 +185,6 @@ def _train(run: Run, line: int) -> Method:
     batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, config.schedule.steps)
     with RunLog(run.folder.path, steps_done) as log:
         ahead = batch_loader(batches, steps_done, config.data.workers)
-        train(
-            config,
-            method,
-            optimiser,
-            ahead,
-            run.device,
-            steps_done,
-            Surroundings(log.write, validate, save, line),
-        )
+        around = Surroundings(run.folder.path.name, log.write, validate, save, line)
+        train(config, method, optimiser, ahead, run.device, steps_done, around)
     return method

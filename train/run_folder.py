@@ -1,7 +1,7 @@
 """A run's folder: what lies where, whether it is finished, and that one process at a time works in it.
 
 runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
-  config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-val.json  metrics-test.json
+  config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-{val,test}.json  lock
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ class RunFolder:
 
     @classmethod
     def of(cls, runs: Path, config: RunConfig, tag: str | None) -> RunFolder:
-        """The folder of `config` below `runs`. Raises ManifestError for a tag that is no part of a file name."""
+        """The folder of `config` below `runs`. Raises ManifestError for a tag that no folder can have."""
         if tag is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag):
-            raise ManifestError(f"--tag {tag!r} may hold letters, digits, '.', '_' and '-', the first a letter or digit")
+            raise ManifestError(
+                f"--tag {tag!r}: letters and digits, and after the first also '.', '_' and '-'"
+            )
         return cls(runs / config.dataset / (f"{config.name}-{tag}" if tag else config.name))
 
     @property

@@ -32,8 +32,8 @@ class TextRowsOf:
     def batch(self, pairs: Sequence[PointTextPairs]) -> tuple[TextBatch, list[np.ndarray], list[np.ndarray]]:
         """The rows that the scans of `pairs` name, and per scan what its slots are in the batch.
 
-        Per scan: its image slot -> that of the batch, and its phrase slot -> row of entity_rows, both int64 with one
-        entry more at the end, so that slot NONE (-1) stays NONE. An image whose captioning failed has no slot.
+        Per scan: its image slot -> that of the batch, and its phrase slot -> row of entity_rows, both int64
+        with one entry more at the end, so that slot NONE (-1) stays NONE. An image without caption has none.
         Raises StaleArtifact for a name that the table lacks.
         """
         captioned = [i for i in _unique(p.image_ids for p in pairs) if self._caption(i) != NONE]

@@ -33,7 +33,7 @@ TINY = (
 
 @dataclass(frozen=True)
 class TinyProject:
-    """A folder with a manifest and everything that program one would have left. dataset is simulated: no raw data."""
+    """A folder with a manifest and all that program one would have left; simulated, so no raw data."""
 
     root: Path
 
@@ -93,7 +93,8 @@ def write_tiny(
     project.root.mkdir(parents=True, exist_ok=True)
     project.manifest.write_text(
         "schema: 1\ndefault: tiny\ndatasets:\n"
-        "  tiny: {reader: semantickitti, root: data, simulate: {}, splits: {train: ['0'], val: ['1'], test: ['2']}}\n"
+        "  tiny: {reader: semantickitti, root: data, simulate: {}, "
+        "splits: {train: ['0'], val: ['1'], test: ['2']}}\n"
         "image_captions: {name: palette}\nentities: {name: palette}\ntext_embeddings: {name: hashing}\n"
     )
     shards, image_ids = [], []

@@ -62,8 +62,8 @@ def test_a_point_is_predicted_as_its_voxel_in_raw_order(tiny) -> None:
 def metrics() -> Metrics:
     matrix = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
     return Metrics(
-        run_digest="d", split="val", class_names=("ground", "wall", "lamp"), scans=2, protocol="nested", ratio=20.0,
-        seed=0, labelled_scans=2, training_scans=10, steps=12, **figures_of(matrix),
+        run_digest="d", split="val", class_names=("ground", "wall", "lamp"), scans=2, protocol="nested",
+        ratio=20.0, seed=0, labelled_scans=2, training_scans=10, steps=12, **figures_of(matrix),
     )  # fmt: skip
 
 
