@@ -1,15 +1,13 @@
-"""Look before you train: how many points got text, which phrases are frequent, points drawn on masks."""
+"""Look before you train: how many points got text, which phrases are frequent, overlay pictures."""
 
 from __future__ import annotations
 
-import colorsys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from lass3d_core.atomic import whole_file
 from lass3d_core.errors import StaleArtifact
@@ -19,12 +17,12 @@ from lass3d_core.records import NONE, PairedScan
 from lass3d_core.shards import ShardReader
 from preprocess import entities, pairs
 from preprocess.image_batches import read_image
+from preprocess.overlays import two_panels
 from preprocess.project import SPLITS, Project
 from preprocess.stages import STAGES, plan
 from preprocess.status import state_of
 
 _PICTURES_PER_SPLIT = 2
-_PICTURE_WIDTH = 1280
 _SHOWN_PHRASES = 12
 
 
@@ -79,20 +77,6 @@ def audit(project: Project) -> str:
     return "\n".join(lines)
 
 
-def overlay(
-    image: np.ndarray, owner: np.ndarray, v: np.ndarray, u: np.ndarray, depth: np.ndarray
-) -> np.ndarray:
-    """`image` (H,W,3) uint8, its entities (H,W) tinted, the points at rows v, columns u coloured by depth."""
-    tints = np.array([_colour(slot) for slot in range(owner.max() + 1)], np.float32).reshape(-1, 3)
-    picture = image.astype(np.float32)
-    masked = owner != NONE
-    picture[masked] = 0.5 * picture[masked] + 0.5 * tints[owner[masked]]
-    nearness = np.clip(1 - depth / max(float(depth.max(initial=1)), 1), 0, 1)[:, None]
-    order = np.argsort(-depth)  # the nearest point is drawn last
-    picture[v[order], u[order]] = (nearness * (255, 230, 0) + (1 - nearness) * (0, 60, 255))[order]
-    return picture.astype(np.uint8)
-
-
 def _scans(project: Project, split: str) -> Iterator[PairedScan]:
     folder = project.folder / pairs.NAME
     for name in read_index(folder).files(split):
@@ -126,20 +110,9 @@ def _pictures_of(project: Project, scan_id: str, found: pairs.Entities) -> Itera
         seen = visible_pixels(
             view.camera, scan.points, pairs.visibility_of(spec), pairs.depth_map_of(view, spec)
         )
-        picture = overlay(read_image(view.image_path), owner, seen.v, seen.u, seen.depth)
+        image, space = read_image(view.image_path), project.dataset.label_space
+        picture = two_panels(image, scan, seen, space, kept, owner)
         path = project.folder / "audit" / f"{view.image_id.replace('/', '-')}.png"
         with whole_file(path) as part:
-            _enlarged(picture).save(part, format="PNG")
+            picture.save(part, format="PNG")
         yield path
-
-
-def _enlarged(picture: np.ndarray) -> Image.Image:
-    """A small picture in whole multiples of its pixels, so that single points can be seen."""
-    factor = max(1, _PICTURE_WIDTH // picture.shape[1])
-    return Image.fromarray(picture.repeat(factor, axis=0).repeat(factor, axis=1))
-
-
-def _colour(slot: int) -> tuple[int, int, int]:
-    """Well apart for neighbouring slots: steps of the golden angle around the colour wheel."""
-    red, green, blue = colorsys.hsv_to_rgb(slot * 0.381966 % 1, 0.8, 1)
-    return int(red * 255), int(green * 255), int(blue * 255)

@@ -1,13 +1,13 @@
 """Language-vision models behind three one-method Protocols; each adapter is one file.
 
-An adapter takes a list of images and batches it itself. It raises for a batch that it cannot do; the stage then
-tries the images one by one and records the failing ones by name.
+An adapter takes a list of images and batches it itself. It raises for a batch that it cannot do; the stage
+then tries the images one by one and records the failing ones by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,13 +21,15 @@ class ImageCaptioner(Protocol):
     """Names what an image shows."""
 
     def caption(self, images: Sequence[np.ndarray]) -> list[ImageCaption]:
-        """One caption per image; images are (H,W,3) uint8 RGB, boxes come back in pixels of the given image."""
+        """One caption per image; images are (H,W,3) uint8 RGB, boxes are in pixels of the given image."""
 
 
 class EntityDetector(Protocol):
     """Finds and masks the things that a vocabulary names."""
 
-    def detect(self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]) -> list[list[Entity]]:
+    def detect(
+        self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
+    ) -> list[list[Entity]]:
         """Per image, every entity above the model's floor, its phrase taken from that image's vocabulary."""
 
 
@@ -86,12 +88,15 @@ def check_lvm(stage: LvmStage, spec: LvmSpec, path: str, problems: list[str]) ->
     """Append what is wrong with `spec` (a `manifest.LvmCheck`)."""
     known = param_types(stage)
     if spec.name not in known:
-        problems.append(f"{path}.name: there is no model {spec.name!r} (known: {', '.join(known)}){nearest(spec.name, known)}")
+        problems.append(
+            f"{path}.name: there is no model {spec.name!r} "
+            f"(known: {', '.join(known)}){nearest(spec.name, known)}"
+        )
         return
     build(known[spec.name], spec.params, f"{path}.params", problems)
 
 
-def params_of(stage: LvmStage, spec: LvmSpec):  # noqa: ANN201 - the adapter's own dataclass
+def params_of(stage: LvmStage, spec: LvmSpec) -> Any:
     """`spec.params` as the adapter's frozen dataclass; defaults filled in. Raises UnknownName."""
     problems: list[str] = []
     params = build(param_types(stage)[spec.name], spec.params, f"{stage}.params", problems)
@@ -102,4 +107,6 @@ def params_of(stage: LvmStage, spec: LvmSpec):  # noqa: ANN201 - the adapter's o
 
 def _unknown(stage: LvmStage, name: str) -> UnknownName:
     known = param_types(stage)
-    return UnknownName(f"{stage}: there is no model {name!r} (known: {', '.join(known)}){nearest(name, known)}")
+    return UnknownName(
+        f"{stage}: there is no model {name!r} (known: {', '.join(known)}){nearest(name, known)}"
+    )

@@ -1,0 +1,89 @@
+"""Pictures to look at before training: do the points lie on their things, and what are the things called?"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lass3d_core.geometry import VisiblePixels
+from lass3d_core.labels import IGNORE, LabelSpace
+from lass3d_core.masks import decode
+from lass3d_core.records import NONE, Entity, Scan
+
+PICTURE_WIDTH = 1280
+_NAMED = 14
+_GREY = (128, 128, 128)
+
+
+def two_panels(
+    image: np.ndarray,
+    scan: Scan,
+    seen: VisiblePixels,
+    space: LabelSpace,
+    found: Sequence[Entity],
+    owner: np.ndarray,
+) -> Image.Image:
+    """The image (H,W,3) uint8 twice, above each other: with its points, and with its named entities.
+
+    Points are coloured by their label, or by depth where the scan has none. owner (H,W): the entity slot that
+    owns each pixel, NONE for none.
+    """
+    factor = max(1, PICTURE_WIDTH // image.shape[1])
+    above = _enlarged(image, factor)
+    _draw_points(above, seen, point_colours(scan, seen, space), factor)
+    below = _enlarged(tinted(image, owner), factor)
+    _draw_names(below, found, factor)
+    both = Image.new("RGB", (above.width, 2 * above.height))
+    both.paste(above, (0, 0))
+    both.paste(below, (0, above.height))
+    return both
+
+
+def point_colours(scan: Scan, seen: VisiblePixels, space: LabelSpace) -> np.ndarray:
+    """The colour (n,3) uint8 of each seen point: its class's, grey where ignored; by depth without labels."""
+    if scan.labels is None:
+        nearness = np.clip(1 - seen.depth / max(float(seen.depth.max(initial=1)), 1), 0, 1)[:, None]
+        return (nearness * (255, 230, 0) + (1 - nearness) * (0, 60, 255)).astype(np.uint8)
+    table = np.full((IGNORE + 1, 3), _GREY, np.uint8)
+    table[: len(space.colours)] = space.colours
+    return table[scan.labels[seen.point]]
+
+
+def tinted(image: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """`image` (H,W,3) uint8 with the pixels of each slot of `owner` (H,W) in a tint of its own."""
+    tints = np.array([_tint(slot) for slot in range(owner.max(initial=NONE) + 1)], np.float32).reshape(-1, 3)
+    picture = image.astype(np.float32)
+    masked = owner != NONE
+    picture[masked] = 0.5 * picture[masked] + 0.5 * tints[owner[masked]]
+    return picture.astype(np.uint8)
+
+
+def _draw_points(picture: Image.Image, seen: VisiblePixels, colours: np.ndarray, factor: int) -> None:
+    """Every point as a small square, the nearest last."""
+    draw, half = ImageDraw.Draw(picture), max(1, factor // 2)
+    for i in np.argsort(-seen.depth):
+        x, y = int((seen.u[i] + 0.5) * factor), int((seen.v[i] + 0.5) * factor)
+        draw.rectangle((x - half, y - half, x + half, y + half), fill=tuple(map(int, colours[i])))
+
+
+def _draw_names(picture: Image.Image, found: Sequence[Entity], factor: int) -> None:
+    """The phrases of the largest entities, each in the middle of its box."""
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
+    for entity in sorted(found, key=lambda one: -np.count_nonzero(decode(one.mask)))[:_NAMED]:
+        left, top, right, bottom = (side * factor for side in entity.box_xyxy)
+        middle = ((left + right) / 2, (top + bottom) / 2)
+        draw.text(middle, entity.phrase, "white", font, anchor="mm", stroke_width=2, stroke_fill="black")
+
+
+def _enlarged(picture: np.ndarray, factor: int) -> Image.Image:
+    """Whole multiples of the pixels, so that single points of a small picture can be seen."""
+    return Image.fromarray(picture.repeat(factor, axis=0).repeat(factor, axis=1))
+
+
+def _tint(slot: int) -> tuple[int, int, int]:
+    """Well apart for neighbouring slots: steps of the golden angle around the colour wheel."""
+    red, green, blue = colorsys.hsv_to_rgb(slot * 0.381966 % 1, 0.8, 1)
+    return int(red * 255), int(green * 255), int(blue * 255)
