@@ -102,7 +102,7 @@ def _summary(run: RunRecord) -> str:
     reached = percent(run.metrics[split].miou_absent_dropped)
     return (
         f"A network that reads points alone, trained with labels on {labelled} of {every} scans, "
-        f"reaches {reached} % mean IoU on the {SPLIT_NAMES[split]} scans."
+        f"reaches {reached}\u202f% mean IoU on the {SPLIT_NAMES[split]} scans."
     )
 
 

@@ -17,7 +17,7 @@ from train.report.markup import Markup, element, join
 from train.report.words import percent
 
 _CELL = 26
-_LEFT_OF_CELLS, _ABOVE_CELLS = 104, 92
+_LEFT_OF_CELLS, _ABOVE_CELLS, _BESIDE_CELLS = 92, 76, 64
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def confusion_map(matrix: np.ndarray, space: LabelSpace) -> Markup:
     kept = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
     shares = shares_of_truth(matrix)[np.ix_(kept, kept)]
     names = [space.names[label] for label in kept]
-    width, height = _LEFT_OF_CELLS + len(kept) * _CELL + 44, _ABOVE_CELLS + len(kept) * _CELL + 2
+    width, height = _LEFT_OF_CELLS + len(kept) * _CELL + _BESIDE_CELLS, _ABOVE_CELLS + len(kept) * _CELL + 2
     drawing = element(
         "svg",
         *[_column_name(name, column) for column, name in enumerate(names)],
@@ -180,7 +180,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _column_name(name: str, column: int) -> Markup:
-    x, y = _LEFT_OF_CELLS + column * _CELL + _CELL / 2 + 4, _ABOVE_CELLS - 6
+    x, y = _LEFT_OF_CELLS + column * _CELL + _CELL / 2 + 2, _ABOVE_CELLS - 6
     return element("text", name, x=x, y=y, transform=f"rotate(-45 {x} {y})")
 
 
