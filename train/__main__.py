@@ -24,15 +24,18 @@ from train.run_folder import RunFolder
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; its exit status."""
     options = parser().parse_args(arguments)
-    return exit_status(lambda: _run(options), "the same command with --resume (make: RESUME=1) goes on")
+    return exit_status(lambda: _run(options), options.after_interrupt)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="python -m train", description="From pair shards to a segmenter.")
+    top.set_defaults(after_interrupt="run the same command again")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="train one run and evaluate it")
-    run.set_defaults(command=run_command)
+    run.set_defaults(
+        command=run_command, after_interrupt="the same command with --resume (make: RESUME=1) goes on"
+    )
     _add_choice(run)
     run.add_argument("--resume", action="store_true", help="go on with an unfinished run")
     evaluate = commands.add_parser("eval", help="point-level mIoU of a run")

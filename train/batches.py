@@ -99,7 +99,10 @@ class StepBatches(Dataset[SemiBatch]):
         step: int,
         slot: int,
     ) -> VoxelScan:
-        """One scan, augmented and voxelised. *_slots: the scan's text slots -> the batch's, NONE last."""
+        """One scan, augmented and voxelised. *_slots: the scan's text slots -> the batch's, NONE last.
+
+        Decision: of several views of a point the first counts, which sees it best centred.
+        """
         rng = np.random.default_rng((self._seed, _LABELLED if is_labelled else _UNLABELLED, step, slot))
         keep = kept(len(scan.points), self._config.augment, rng)
         points = augmented(scan.points[keep], self._config.augment, rng)

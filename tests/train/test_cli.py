@@ -145,7 +145,7 @@ def test_a_run_folder_that_cannot_be_written_is_named(tiny, capsys) -> None:
 
 
 def test_the_command_line_is_frozen() -> None:
-    data = {"manifest", "dataset", "ratio", "seed", "threads", "command"}
+    data = {"manifest", "dataset", "ratio", "seed", "threads", "command", "after_interrupt"}
     choice = data | {"method", "preset", "tag", "set"}
     expected = {
         "run": choice | {"resume"},
