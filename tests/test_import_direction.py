@@ -14,10 +14,10 @@ SOURCES = sorted(
     path for part in ("lass3d_core", "preprocess", "train") for path in (ROOT / part).rglob("*.py")
 )
 
-TORCH_HALF = {
-    "voxels", "sparse", "nets", "safm", "adapter", "alignment", "exploitation", "ema", "losses", "metrics",
-}  # fmt: skip
-FILES_HALF = {"manifest", "checked_hdf5", "pair_index", "shards", "text_table", "datasets", "splits", "fingerprint"}
+TORCH_HALF = {"voxels", "sparse", "nets", "safm", "adapter", "alignment"}
+TORCH_HALF |= {"exploitation", "ema", "losses", "metrics"}
+FILES_HALF = {"manifest", "checked_hdf5", "pair_index", "shards", "text_table"}
+FILES_HALF |= {"datasets", "splits", "fingerprint"}
 HEAVY = {"transformers", "groundingdino", "segment_anything", "open_clip", "torchsparse", "spconv", "ray"}
 
 
