@@ -1,6 +1,6 @@
 """The whole path on real LiDAR and photographs: one frame to learn from, one of another street to judge by.
 
-PandaSet frames in SemanticKITTI's layout. `palette` cannot name photographs, so nothing is asked of its words.
+PandaSet in SemanticKITTI's layout. `palette` cannot name photographs, so nothing is asked of its words.
 """
 
 from __future__ import annotations
