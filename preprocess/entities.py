@@ -18,11 +18,10 @@ from lass3d_core.errors import DataError
 from lass3d_core.fingerprint import Record
 from lass3d_core.manifest import Manifest
 from lass3d_core.records import Entity, RunLengthMask, View
-from lass3d_core.typed import plain
 from preprocess import image_captions
 from preprocess.image_batches import answers
 from preprocess.jsonl_shards import content_digest, read_ends, read_jsonl, write_jsonl
-from preprocess.lvm import EntityDetector, load_detector, params_of
+from preprocess.lvm import EntityDetector, identity_of, load_detector
 from preprocess.phrases import normalise, normalise_all
 from preprocess.project import Failure, Job, Make, Project, Tick
 
@@ -43,7 +42,7 @@ def record(project: Project, block: Block) -> Record:
     spec = project.manifest.entities
     params = {
         "detector": spec.name,
-        "detector params": plain(params_of(NAME, spec)),
+        "detector params": identity_of(NAME, spec),
         "vocabulary": spec.vocabulary,
         "fixed": list(spec.fixed),
     }

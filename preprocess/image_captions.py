@@ -16,10 +16,9 @@ import numpy as np
 from lass3d_core.datasets import Block
 from lass3d_core.fingerprint import Record
 from lass3d_core.records import ImageCaption, View
-from lass3d_core.typed import plain
 from preprocess.image_batches import answers
 from preprocess.jsonl_shards import content_digest, read_jsonl, write_jsonl
-from preprocess.lvm import load_captioner, params_of
+from preprocess.lvm import identity_of, load_captioner
 from preprocess.phrases import normalise, normalise_all
 from preprocess.project import Failure, Job, Make, Project, Tick
 
@@ -33,7 +32,7 @@ def record(project: Project, block: Block) -> Record:
     return Record(
         stage=NAME,
         schema=SCHEMA,
-        params={"captioner": spec.name, "captioner params": plain(params_of(NAME, spec))},
+        params={"captioner": spec.name, "captioner params": identity_of(NAME, spec)},
         inputs=project.identities(project.images_of(block)),
         upstream={},
     )

@@ -14,10 +14,9 @@ from lass3d_core.errors import DataError
 from lass3d_core.fingerprint import Record
 from lass3d_core.records import TextRows
 from lass3d_core.text_table import TextTable, write_text_table
-from lass3d_core.typed import plain
 from preprocess import entities, image_captions
 from preprocess.jsonl_shards import read_ends
-from preprocess.lvm import TextEncoder, load_encoder, params_of
+from preprocess.lvm import TextEncoder, identity_of, load_encoder
 from preprocess.project import Failure, Job, Make, Project, Tick
 
 NAME = "text_embeddings"
@@ -33,7 +32,7 @@ def record(project: Project) -> Record:
         for block in project.blocks:
             _, footer = read_ends(project.folder / stage / f"{block.name}.jsonl")
             upstream[f"{stage} {block.name}"] = footer.digests[aspect]
-    params = {"encoder": spec.name, "encoder params": plain(params_of(NAME, spec))}
+    params = {"encoder": spec.name, "encoder params": identity_of(NAME, spec)}
     return Record(stage=NAME, schema=SCHEMA, params=params, inputs={}, upstream=upstream)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from lass3d_core.errors import UnknownName
 from lass3d_core.manifest import LvmSpec, LvmStage
 from lass3d_core.records import Entity, ImageCaption, TextRows
-from lass3d_core.typed import build, nearest
+from lass3d_core.typed import build, nearest, plain
 
 
 class ImageCaptioner(Protocol):
@@ -103,6 +103,14 @@ def params_of(stage: LvmStage, spec: LvmSpec) -> Any:
     if params is None:
         raise UnknownName(" | ".join(problems))
     return params
+
+
+def identity_of(stage: LvmStage, spec: LvmSpec) -> dict[str, Any]:
+    """The parameters that decide the answers, as plain JSON: all but `run`, which device and batch size fill.
+
+    Raises UnknownName.
+    """
+    return {key: value for key, value in plain(params_of(stage, spec)).items() if key != "run"}
 
 
 def _unknown(stage: LvmStage, name: str) -> UnknownName:
