@@ -1,0 +1,97 @@
+"""Where a model runs, in which numbers, and how many items at once. Imports torch: for adapters alone."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from tqdm import tqdm
+
+from lass3d_core.errors import BackendUnavailable, DataError, UnknownName
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`. Raises UnknownName, BackendUnavailable."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UnknownName(f"there is no device {name!r} (known: auto, cpu, cuda, cuda:N)")
+    device = torch.device(name)
+    if device.type == "cuda":
+        found = torch.cuda.device_count()
+        if (device.index or 0) >= found:
+            raise BackendUnavailable(
+                f"device {name!r}: PyTorch sees {found} GPUs; set run.device to `auto` or `cpu`"
+            )
+    return device
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """`float32`, `bfloat16`, or `auto`: bfloat16 on a GPU, float32 on the CPU. Raises UnknownName."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in _DTYPES:
+        raise UnknownName(f"there is no dtype {name!r} (known: auto, {', '.join(_DTYPES)})")
+    return _DTYPES[name]
+
+
+class Halving:
+    """Runs a function over batches of items; a batch that the GPU cannot hold is halved and tried again.
+
+    The smaller size is kept for what follows and said once. Every call runs in inference mode.
+    """
+
+    def __init__(self, model: str, batch: int) -> None:
+        self.model = model
+        self.batch = batch
+
+    @torch.inference_mode()
+    def __call__(
+        self, run: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]
+    ) -> list[Result]:
+        """The results of `run`, one per item, in the order of `items`.
+
+        Raises DataError when a single item does not fit.
+        """
+        results: list[Result] = []
+        while len(results) < len(items):
+            batch = items[len(results) : len(results) + self.batch]
+            given = self._fitting(run, batch)
+            if given is None:
+                self._halve(len(batch))
+                continue
+            if len(given) != len(batch):
+                raise DataError(f"{self.model}: {len(given)} results for a batch of {len(batch)}")
+            results += given
+        return results
+
+    def _fitting(
+        self, run: Callable[[Sequence[Item]], Sequence[Result]], batch: Sequence[Item]
+    ) -> Sequence[Result] | None:
+        """What `run` gives, None where it does not fit; its tensors are free again when this returns."""
+        try:
+            return run(batch)
+        except torch.OutOfMemoryError:
+            return None
+
+    def _halve(self, tried: int) -> None:
+        torch.cuda.empty_cache()
+        if tried == 1:
+            raise DataError(
+                f"{self.model}: a batch of one does not fit into the GPU's memory; "
+                "free some, take a smaller model, or set run.device to `cpu`"
+            )
+        self.batch = tried // 2
+        tqdm.write(
+            f"{self.model}: a batch of {tried} does not fit into the GPU's memory; going on with {self.batch}"
+            f" (run.batch: {self.batch} saves the try)",
+            file=sys.stderr,
+        )
