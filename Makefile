@@ -42,7 +42,7 @@ demo: $(ENV) ## simulated street -> captions -> pairs -> train -> evaluate -> re
 	@$(RUN) -m preprocess street --manifest $(MANIFEST) --dataset street
 	@$(RUN) -m preprocess captions --manifest $(MANIFEST) --dataset street
 	@$(RUN) -m preprocess pairs --manifest $(MANIFEST) --dataset street
-	@$(RUN) -m train demo --manifest $(MANIFEST) --dataset street
+	@$(RUN) -m train demo --manifest $(MANIFEST) --dataset street --seed $(SEED) $(if $(TAG),--tag $(TAG))
 
 street: $(ENV) ## write the simulated street, in SemanticKITTI's layout
 	@$(RUN) -m preprocess street $(DATA)

@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="supervised, LASS3D without text and LASS3D side by side")
     demo.set_defaults(command=demo_command)
     _add_data(demo, ratio=2.0)
+    _add_tag(demo)
     demo.add_argument("--processes", type=int, default=2, metavar="N", help="runs at a time (2)")
     return top
 
@@ -74,10 +75,14 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
         "--method", default="lass3d", metavar="NAME", help="supervised, mean_teacher, ... (lass3d)"
     )
     command.add_argument("--preset", metavar="NAME", help="paper or demo (demo for a simulated data set)")
-    command.add_argument("--tag", metavar="NAME", help="a folder of its own for a run with other settings")
+    _add_tag(command)
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="such as method.tau_r=0.8"
     )
+
+
+def _add_tag(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--tag", metavar="NAME", help="a folder of its own for a run with other settings")
 
 
 def run_command(options: argparse.Namespace) -> None:
@@ -109,7 +114,7 @@ def report_command(options: argparse.Namespace) -> None:
 def demo_command(options: argparse.Namespace) -> None:
     """Train what the demo compares, several at a time; say how they did and where the page is."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
-    runs = compare.demo(manifest, dataset, options.ratio, options.seed, options.processes)
+    runs = compare.demo(manifest, dataset, options.ratio, options.seed, options.processes, options.tag)
     print(f"wrote {_write_page(list(runs.values())[-1], manifest, dataset)}")
 
 

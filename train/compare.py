@@ -47,13 +47,15 @@ class Plan:
         return Run.of(self.config, pairs, self.labelled, RunFolder(self.folder), torch.device("cpu"))
 
 
-def demo(manifest: Manifest, dataset: str, ratio: float, seed: int, processes: int) -> dict[str, Run]:
+def demo(
+    manifest: Manifest, dataset: str, ratio: float, seed: int, processes: int, tag: str | None = None
+) -> dict[str, Run]:
     """Train supervised, LASS3D without text and LASS3D on the same labelled scans; print how they compare.
 
     Runs that are finished are not trained again, unfinished ones go on. title -> run, LASS3D last.
     Raises StaleArtifact where another run lies in the folder of one, Lass3dError where one fails.
     """
-    plans = demo_plans(manifest, dataset, ratio, seed)
+    plans = demo_plans(manifest, dataset, ratio, seed, tag)
     runs = {plan.title: plan.open() for plan in plans}
     for run in runs.values():
         run.require_own_folder()
@@ -77,8 +79,10 @@ def listing(manifest: Manifest, dataset: str) -> Path:
     return manifest.runs / dataset / "demo.json"
 
 
-def demo_plans(manifest: Manifest, dataset: str, ratio: float, seed: int) -> list[Plan]:
-    """What the demo compares, the baseline first."""
+def demo_plans(
+    manifest: Manifest, dataset: str, ratio: float, seed: int, tag: str | None = None
+) -> list[Plan]:
+    """What the demo compares, the baseline first. tag: ends the names of the run folders."""
     supervised = demo_preset(dataset, "supervised", ratio, seed)
     lass3d = demo_preset(dataset, "lass3d", ratio, seed)
     without_text = replace(lass3d, method=without_captions(lass3d.method))
@@ -86,9 +90,9 @@ def demo_plans(manifest: Manifest, dataset: str, ratio: float, seed: int) -> lis
     return [
         Plan(title, config, artifacts, labelled, RunFolder.of(manifest.runs, config, tag).path)
         for title, config, tag in (
-            ("supervised only", supervised, None),
-            ("LASS3D without text", without_text, "no-text"),
-            ("LASS3D", lass3d, None),
+            ("supervised only", supervised, tag),
+            ("LASS3D without text", without_text, f"no-text-{tag}" if tag else "no-text"),
+            ("LASS3D", lass3d, tag),
         )
     ]
 

@@ -68,7 +68,8 @@ class RunFolder:
         if found.digest != wanted.digest:
             why = "; ".join(reasons(found.record, wanted.record))
             raise StaleArtifact(
-                f"{self.path} holds another run ({why}); delete the folder or give --tag NAME"
+                f"{self.path} holds another run ({why}); delete the folder, or name another --tag NAME "
+                "(make: TAG=NAME)"
             )
 
     def require_leave_to_go_on(self, steps: int, resume: bool) -> None:

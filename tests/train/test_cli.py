@@ -151,7 +151,7 @@ def test_the_command_line_is_frozen() -> None:
         "run": choice | {"resume"},
         "eval": choice | {"split"},
         "report": choice,
-        "demo": data | {"processes"},
+        "demo": data | {"processes", "tag"},
     }
     for command, flags in expected.items():
         assert set(vars(parser().parse_args([command]))) == flags
