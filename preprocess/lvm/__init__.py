@@ -47,6 +47,14 @@ def load_captioner(spec: LvmSpec) -> ImageCaptioner:
             from preprocess.lvm.palette import PaletteCaptioner
 
             return PaletteCaptioner(params_of("image_captions", spec))
+        case "kosmos2":
+            from preprocess.lvm.kosmos2 import Kosmos2Captioner
+
+            return Kosmos2Captioner(params_of("image_captions", spec))
+        case "florence2":
+            from preprocess.lvm.florence2 import Florence2Captioner
+
+            return Florence2Captioner(params_of("image_captions", spec))
     raise _unknown("image_captions", spec.name)
 
 
@@ -72,12 +80,17 @@ def load_encoder(spec: LvmSpec) -> TextEncoder:
 
 def param_types(stage: LvmStage) -> dict[str, type]:
     """Name -> the frozen dataclass of parameters, for every model that can serve `stage`. Loads no model."""
+    from preprocess.lvm import params
     from preprocess.lvm.hashing import HashingParams
     from preprocess.lvm.palette import PaletteCaptionParams, PaletteEntityParams
 
     match stage:
         case "image_captions":
-            return {"palette": PaletteCaptionParams}
+            return {
+                "palette": PaletteCaptionParams,
+                "kosmos2": params.Kosmos2Params,
+                "florence2": params.Florence2Params,
+            }
         case "entities":
             return {"palette": PaletteEntityParams}
         case "text_embeddings":

@@ -1,0 +1,97 @@
+"""`florence2`: Florence-2 by transformers (4.56 or later), a smaller captioner in place of KOSMOS-2.
+
+Two questions per tile: what it shows, then where the phrases of that answer are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import AutoProcessor, Florence2ForConditionalGeneration
+
+from lass3d_core.records import GroundedPhrase, ImageCaption
+from preprocess.lvm.device import Halving, pick_device, pick_dtype
+from preprocess.lvm.params import Florence2Params
+from preprocess.lvm.sentences import without_tail
+from preprocess.lvm.tiles import captioned
+from preprocess.lvm.weights import check_keys, loading, local_path
+
+NAME = "florence2"
+TASKS = {
+    "caption": "<CAPTION>",
+    "detailed": "<DETAILED_CAPTION>",
+    "more_detailed": "<MORE_DETAILED_CAPTION>",
+}
+GROUND = "<CAPTION_TO_PHRASE_GROUNDING>"
+
+
+class Florence2Captioner:
+    """An `ImageCaptioner`: greedy decoding, one caption per tile, its phrases grounded in a second call."""
+
+    def __init__(self, params: Florence2Params) -> None:
+        """Load the model. Raises BackendUnavailable, CorruptArtifact, DataError."""
+        self.params = params
+        self._device = pick_device(params.run.device)
+        self._dtype = pick_dtype(params.dtype, self._device)
+        self._in_batches = Halving(NAME, params.run.batch)
+        folder = local_path(params.weights, params.revision, NAME)
+        with loading(NAME, folder):
+            self._processor = AutoProcessor.from_pretrained(folder)
+            model, info = Florence2ForConditionalGeneration.from_pretrained(
+                folder, dtype=self._dtype, output_loading_info=True
+            )
+            check_keys(NAME, folder, info["missing_keys"], ())
+            self._model = model.to(self._device).eval()
+
+    def caption(self, images: Sequence[np.ndarray]) -> list[ImageCaption]:
+        """One caption per image (H,W,3) uint8 RGB; boxes in its pixels, to a 1000th of a tile."""
+        return captioned(images, self.params.tiles, lambda tiles: self._in_batches(self._captions, tiles))
+
+    def _captions(self, tiles: Sequence[np.ndarray]) -> list[ImageCaption]:
+        """One caption per tile (H,W,3), all in one batch."""
+        pictures = [Image.fromarray(tile) for tile in tiles]
+        texts = self._described(pictures)
+        answers = self._decoded(self._answered(pictures, [f"{GROUND}{text}" for text in texts]), markup=True)
+        return [
+            ImageCaption(text, self._phrases(answer, picture.size), raw=f"{text}\n{answer}")
+            for text, answer, picture in zip(texts, answers, pictures)
+        ]
+
+    def _described(self, pictures: list[Image.Image]) -> list[str]:
+        """What each picture shows, in whole sentences."""
+        tokens = self._answered(pictures, [TASKS[self.params.task]] * len(pictures))
+        # The decoder starts with the end token, and is forced to write it where max_new_tokens cuts it off.
+        written = tokens[:, 1 : self.params.max_new_tokens]
+        ended = (written == self._processor.tokenizer.eos_token_id).any(dim=1).tolist()
+        texts = [text.strip() for text in self._decoded(tokens, markup=False)]
+        return [text if whole else without_tail(text) for text, whole in zip(texts, ended)]
+
+    def _answered(self, pictures: list[Image.Image], questions: list[str]) -> torch.Tensor:
+        """The tokens (B,T) of the answers; shorter questions are padded, which the encoder masks."""
+        inputs = self._processor(text=questions, images=pictures, return_tensors="pt", padding=True)
+        return self._model.generate(
+            **inputs.to(self._device, self._dtype),
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=self.params.max_new_tokens,
+        )
+
+    def _decoded(self, tokens: torch.Tensor, markup: bool) -> list[str]:
+        return self._processor.batch_decode(tokens, skip_special_tokens=not markup)
+
+    def _phrases(self, answer: str, size_wh: tuple[int, int]) -> tuple[GroundedPhrase, ...]:
+        """The phrases that `answer` grounds, a cut-off box left out; boxes in pixels of the tile."""
+        found = self._processor.post_process_generation(answer, task=GROUND, image_size=size_wh)[GROUND]
+        return tuple(
+            GroundedPhrase(phrase, _ordered(box)) for phrase, box in zip(found["labels"], found["bboxes"])
+        )
+
+
+def _ordered(box: Sequence[float]) -> tuple[float, float, float, float]:
+    """The box with its corners put in order: the model may spell the lower one first."""
+    x1, x2 = sorted((float(box[0]), float(box[2])))
+    y1, y2 = sorted((float(box[1]), float(box[3])))
+    return x1, y1, x2, y2

@@ -1,0 +1,97 @@
+"""`kosmos2`: the paper's captioner, KOSMOS-2 by transformers.
+
+Three faults of transformers shape this file; none raises, all change the captions:
+- With its default attention, versions 4.52 to 5.0 hide from each of the 64 image slots the ones after it
+  (`image_to_text_projection` becomes causal). `eager` attention is right in every version.
+- From 4.54 on, left-padded rows count their padding as positions. All rows of a batch have one prompt here,
+  so none is padded.
+- It squashes every image into a square: see `tiles`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+from transformers import AutoProcessor, Kosmos2ForConditionalGeneration
+
+from lass3d_core.records import GroundedPhrase, ImageCaption
+from preprocess.lvm.device import Halving, pick_device, pick_dtype
+from preprocess.lvm.params import Kosmos2Params
+from preprocess.lvm.sentences import without_tail
+from preprocess.lvm.tiles import captioned
+from preprocess.lvm.weights import check_keys, loading, local_path
+
+NAME = "kosmos2"
+GROUNDING = "<grounding>"
+"""Asks for boxes after the noun phrases."""
+
+INSTRUCTION = "Describe this image in detail:"
+PROMPTS = {"brief": f"{GROUNDING} An image of", "detailed": f"{GROUNDING} {INSTRUCTION}"}
+
+Box = tuple[float, float, float, float]
+
+
+class Kosmos2Captioner:
+    """An `ImageCaptioner`: greedy decoding, one caption per tile, phrases with the boxes that it spells."""
+
+    def __init__(self, params: Kosmos2Params) -> None:
+        """Load the model. Raises BackendUnavailable, CorruptArtifact, DataError."""
+        self.params = params
+        self._device = pick_device(params.run.device)
+        self._in_batches = Halving(NAME, params.run.batch)
+        folder = local_path(params.weights, params.revision, NAME)
+        with loading(NAME, folder):
+            self._processor = AutoProcessor.from_pretrained(folder)
+            model, info = Kosmos2ForConditionalGeneration.from_pretrained(
+                folder,
+                dtype=pick_dtype(params.dtype, self._device),
+                attn_implementation="eager",
+                output_loading_info=True,
+            )
+            check_keys(NAME, folder, info["missing_keys"], ())
+            self._model = model.to(self._device).eval()
+
+    def caption(self, images: Sequence[np.ndarray]) -> list[ImageCaption]:
+        """One caption per image (H,W,3) uint8 RGB; boxes in its pixels, to a 32nd of a tile."""
+        return captioned(images, self.params.tiles, lambda tiles: self._in_batches(self._captions, tiles))
+
+    def _captions(self, tiles: Sequence[np.ndarray]) -> list[ImageCaption]:
+        """One caption per tile (H,W,3), all in one batch."""
+        inputs = self._processor(
+            text=[PROMPTS[self.params.prompt]] * len(tiles),
+            images=[Image.fromarray(tile) for tile in tiles],
+            return_tensors="pt",
+        ).to(self._device)
+        tokens = self._model.generate(
+            **inputs, do_sample=False, num_beams=1, max_new_tokens=self.params.max_new_tokens
+        )
+        ended = (tokens == self._processor.tokenizer.eos_token_id).any(dim=1).tolist()
+        answers = self._processor.batch_decode(tokens, skip_special_tokens=True)
+        return [self._read(*each) for each in zip(answers, ended, (tile.shape[:2] for tile in tiles))]
+
+    def _read(self, answer: str, ended: bool, size_hw: tuple[int, int]) -> ImageCaption:
+        """The caption that `answer`, markup included, spells for a tile; not ended: cut at max_new_tokens.
+
+        An <object> without a phrase, which transformers names after its patches, names nothing and is left
+        out; so is one whose box was cut off. Its words stay in the sentence.
+        """
+        text, grounded = self._processor.post_process_generation(answer)
+        text = text.removeprefix(INSTRUCTION).strip()
+        phrases = tuple(
+            GroundedPhrase(phrase, _in_pixels(box, size_hw))
+            for phrase, _, boxes in grounded
+            if not phrase.startswith("<")
+            for box in boxes
+        )
+        raw = self._processor.post_process_generation(answer, cleanup_and_extract=False).strip()
+        return ImageCaption(text if ended else without_tail(text), phrases, raw)
+
+
+def _in_pixels(box: Box, size_hw: tuple[int, int]) -> Box:
+    """A box in 0..1 in pixels, its corners put in order: the model may spell the lower one first."""
+    height, width = size_hw
+    x1, x2 = sorted((box[0] * width, box[2] * width))
+    y1, y2 = sorted((box[1] * height, box[3] * height))
+    return x1, y1, x2, y2
