@@ -6,12 +6,13 @@ then tries the images one by one and records the failing ones by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 
-from lass3d_core.errors import UnknownName
+from lass3d_core.errors import BackendUnavailable, UnknownName
 from lass3d_core.manifest import LvmSpec, LvmStage
 from lass3d_core.records import Entity, ImageCaption, TextRows
 from lass3d_core.typed import build, nearest, plain
@@ -40,6 +41,18 @@ class TextEncoder(Protocol):
         """Token-level rows and one pooled row per text, float32."""
 
 
+@contextmanager
+def _packages_at_hand() -> Iterator[None]:
+    """A package that an adapter imports and that is not installed, as one clear line."""
+    try:
+        yield
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"{error}; run `make setup-lvm`, which installs the models' packages"
+        ) from None
+
+
+@_packages_at_hand()
 def load_captioner(spec: LvmSpec) -> ImageCaptioner:
     """The captioner that `spec` names, its model loaded once. Raises UnknownName, BackendUnavailable."""
     match spec.name:
@@ -58,6 +71,7 @@ def load_captioner(spec: LvmSpec) -> ImageCaptioner:
     raise _unknown("image_captions", spec.name)
 
 
+@_packages_at_hand()
 def load_detector(spec: LvmSpec) -> EntityDetector:
     """The detector that `spec` names, its model loaded once. Raises UnknownName, BackendUnavailable."""
     match spec.name:
@@ -68,6 +82,7 @@ def load_detector(spec: LvmSpec) -> EntityDetector:
     raise _unknown("entities", spec.name)
 
 
+@_packages_at_hand()
 def load_encoder(spec: LvmSpec) -> TextEncoder:
     """The text encoder that `spec` names, its model loaded once. Raises UnknownName, BackendUnavailable."""
     match spec.name:
