@@ -79,6 +79,14 @@ def load_detector(spec: LvmSpec) -> EntityDetector:
             from preprocess.lvm.palette import PaletteDetector
 
             return PaletteDetector(params_of("entities", spec))
+        case "grounded_sam":
+            from preprocess.lvm.grounded_sam import GroundedSamDetector
+
+            return GroundedSamDetector(params_of("entities", spec))
+        case "hf_grounded_sam":
+            from preprocess.lvm.hf_grounded_sam import HfGroundedSamDetector
+
+            return HfGroundedSamDetector(params_of("entities", spec))
     raise _unknown("entities", spec.name)
 
 
@@ -107,7 +115,11 @@ def param_types(stage: LvmStage) -> dict[str, type]:
                 "florence2": params.Florence2Params,
             }
         case "entities":
-            return {"palette": PaletteEntityParams}
+            return {
+                "palette": PaletteEntityParams,
+                "grounded_sam": params.GroundedSamParams,
+                "hf_grounded_sam": params.HfGroundedSamParams,
+            }
         case "text_embeddings":
             return {"hashing": HashingParams}
 

@@ -157,7 +157,10 @@ class SegmentAnythingParams:
 
 @dataclass(frozen=True)
 class GroundedSamParams(DetectorParams):
-    """GroundedSAM from its authors' packages. text_encoder: a folder with BERT's tokenizer and configuration."""
+    """GroundedSAM from its authors' packages.
+
+    text_encoder: BERT's tokenizer and shape; its weights are in the checkpoint of Grounding DINO as well.
+    """
 
     dino: GroundingDinoParams = field(default_factory=GroundingDinoParams)
     text_encoder: WeightsParams = WeightsParams("google-bert/bert-base-uncased")

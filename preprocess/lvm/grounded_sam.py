@@ -1,0 +1,180 @@
+"""`grounded_sam`: the paper's entity detector, from groundingdino-py and segment-anything.
+
+Grounding DINO finds a box for each phrase, Segment Anything masks what is in the box. The transformer of the
+former runs in the chosen number type where PyTorch's autocast allows it; masks are decoded in float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import groundingdino
+import numpy as np
+import torch
+from groundingdino.datasets import transforms
+from groundingdino.models import build_model
+from groundingdino.util.misc import clean_state_dict
+from groundingdino.util.slconfig import SLConfig
+from PIL import Image
+from segment_anything import SamPredictor, sam_model_registry
+
+from lass3d_core.errors import BackendUnavailable
+from lass3d_core.records import Entity
+from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, BoxSearch, autocast, entities_of
+from preprocess.lvm.device import Halving, pick_device, pick_dtype
+from preprocess.lvm.params import GroundedSamParams, GroundingDinoParams, SegmentAnythingParams
+from preprocess.lvm.weights import check_keys, loading, local_path
+
+DINO, SAM = "Grounding DINO", "Segment Anything"
+
+_CONFIGS = {"SwinT": "GroundingDINO_SwinT_OGC.py", "SwinB": "GroundingDINO_SwinB_cfg.py"}
+_ONLY_FOR_TRAINING = {"label_enc.weight"}
+_NO_LONGER_KEPT = {"bert.embeddings.position_ids"}  # 0, 1, 2, ...: transformers once stored it
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the checkpoints were trained
+
+
+class GroundedSamDetector:
+    """An `EntityDetector` that loads both models once."""
+
+    def __init__(self, params: GroundedSamParams) -> None:
+        device = pick_device(params.run.device)
+        dtype = pick_dtype(params.dtype, device)
+        finder = BoxFinder(load_dino(params).to(device), params.dino, dtype)
+        self._search = BoxSearch(
+            ask=finder.ask,
+            token_count=finder.token_count,
+            window=finder.model.max_text_len,
+            params=params,
+            in_batches=Halving(DINO, params.run.batch),
+        )
+        self._masker = Masker(load_sam(params.sam).to(device), dtype)
+
+    def detect(
+        self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
+    ) -> list[list[Entity]]:
+        """Per image, an entity per box that scores `box_floor` or more, best first, named by its best phrase.
+
+        Raises DataError for a phrase that is longer than the text encoder's window.
+        """
+        found = self._search(images, vocabularies)
+        return [
+            entities_of(boxes, self._masker.masks(image, boxes.xyxy)) for image, boxes in zip(images, found)
+        ]
+
+
+class BoxFinder:
+    """Grounding DINO on images of one size."""
+
+    def __init__(self, model: torch.nn.Module, params: GroundingDinoParams, dtype: torch.dtype) -> None:
+        self.model = model
+        self._params = params
+        self._dtype = dtype
+        self._device = next(model.parameters()).device
+
+    def token_count(self, text: str) -> int:
+        """Tokens of `text`, without the start and end tokens."""
+        return len(self.model.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def ask(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[Answer]:
+        """A `box_search.Ask`."""
+        samples = torch.stack([self._scaled(image) for image in images]).to(self._device)
+        with autocast(self._device, self._dtype):
+            answer = self.model(samples, captions=list(prompts))
+        logits, boxes = (answer[key].float().cpu().numpy() for key in ("pred_logits", "pred_boxes"))
+        return list(zip(logits, boxes))
+
+    def _scaled(self, image: np.ndarray) -> torch.Tensor:
+        """`image` (H,W,3) uint8 as the model wants it: (3,h,w) float32, scaled and normalised."""
+        scaled, _ = transforms.resize(
+            Image.fromarray(image), None, self._params.short_side, self._params.long_side
+        )
+        values = torch.from_numpy(np.array(scaled, np.float32) / 255).permute(2, 0, 1)
+        return (values - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STD)[:, None, None]
+
+
+class Masker:
+    """Segment Anything on one image and any number of boxes."""
+
+    def __init__(self, model: torch.nn.Module, dtype: torch.dtype) -> None:
+        self._predictor = SamPredictor(model)
+        self._dtype = dtype
+        self._in_batches = Halving(SAM, BOXES_AT_ONCE)
+
+    def masks(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> list[np.ndarray]:
+        """(H,W) bool for each of boxes_xyxy (B,4) in pixels of `image` (H,W,3) uint8; B may be 0.
+
+        The image is encoded once, where there is a box; masks are decoded in float32.
+        """
+        if len(boxes_xyxy) == 0:
+            return []
+        with autocast(self._predictor.device, self._dtype):
+            self._predictor.set_image(image)
+        self._predictor.features = self._predictor.features.float()
+        boxes = torch.from_numpy(boxes_xyxy).to(self._predictor.device)
+        return self._in_batches(
+            self._decoded, self._predictor.transform.apply_boxes_torch(boxes, image.shape[:2])
+        )
+
+    def _decoded(self, boxes: torch.Tensor) -> list[np.ndarray]:
+        masks, _, _ = self._predictor.predict_torch(None, None, boxes=boxes, multimask_output=False)
+        return list(masks[:, 0].cpu().numpy())
+
+
+def load_dino(params: GroundedSamParams) -> torch.nn.Module:
+    """Grounding DINO with its checkpoint, on the CPU, ready to answer.
+
+    Raises BackendUnavailable, CorruptArtifact, DataError for what is wrong with weights or configuration.
+    """
+    text_encoder = local_path(params.text_encoder.weights, params.text_encoder.revision, DINO)
+    weights = local_path(params.dino.weights, params.dino.revision, DINO)
+    config = _config_file(params.dino.config)
+    with loading(DINO, f"the configuration {config}"):
+        settings = SLConfig.fromfile(str(config))
+    settings.text_encoder_type = str(text_encoder)
+    settings.use_checkpoint = settings.use_transformer_ckpt = False  # they save memory in training alone
+    with loading(DINO, text_encoder), contextlib.redirect_stdout(io.StringIO()):
+        model = build_model(settings)
+    with loading(DINO, weights):
+        content = torch.load(weights, map_location="cpu", weights_only=True)
+        state = clean_state_dict(content.get("model", content))
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    check_keys(DINO, weights, missing, set(unexpected) - _ONLY_FOR_TRAINING - _NO_LONGER_KEPT)
+    for layer in model.transformer.encoder.text_layers:
+        layer.register_forward_pre_hook(_mask_per_image_and_head, with_kwargs=True)
+    return model.eval()
+
+
+def load_sam(params: SegmentAnythingParams) -> torch.nn.Module:
+    """Segment Anything with its checkpoint, on the CPU.
+
+    Raises BackendUnavailable, CorruptArtifact, DataError for what is wrong with the weights.
+    """
+    weights = local_path(params.weights, params.revision, SAM)
+    model = sam_model_registry[params.size]()
+    with loading(SAM, weights):
+        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return model.eval()
+
+
+def _config_file(name: str) -> Path:
+    """The configuration that the package brings under `name`, or the file. Raises BackendUnavailable."""
+    if name in _CONFIGS:
+        return Path(groundingdino.__file__).parent / "config" / _CONFIGS[name]
+    if not Path(name).is_file():
+        raise BackendUnavailable(
+            f"{DINO}: there is no configuration {name}; set dino.config to {', '.join(_CONFIGS)} or a file"
+        )
+    return Path(name)
+
+
+def _mask_per_image_and_head(layer: Any, inputs: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Repeat the text mask (B,T,T) to (B·heads,T,T), one image after the other, as attention wants it.
+
+    The layer would do so itself, but one head after the other, which gives images of different prompts each
+    other's masks.
+    """
+    return inputs, {**named, "src_mask": named["src_mask"].repeat_interleave(layer.nhead, dim=0)}
