@@ -33,11 +33,10 @@ DINO, SAM = "Grounding DINO (transformers)", "SAM (transformers)"
 _PARTS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
 """Numbers of the tokens between phrases, which transformers has written into the model's code."""
 
-_SAM_OF = {
-    "sam": (SamModel, SamProcessor),
-    "sam2": (Sam2Model, Sam2Processor),
-    "sam2_video": (Sam2Model, Sam2Processor),  # SAM 2's published weights call themselves so
-}
+_SAM = (SamModel, SamProcessor, ("original_sizes", "reshaped_input_sizes"))
+_SAM2 = (Sam2Model, Sam2Processor, ("original_sizes",))
+_SAM_OF = {"sam": _SAM, "sam2": _SAM2, "sam2_video": _SAM2}  # SAM 2 is published as part of its video model
+"""Model, its processor, and the sizes that the latter wants to bring masks back to the image's."""
 
 
 class HfGroundedSamDetector:
@@ -113,7 +112,7 @@ class Masker:
             kind = AutoConfig.from_pretrained(folder).model_type
             if kind not in _SAM_OF:
                 raise DataError(f"{SAM}: {folder} holds a model {kind!r}; name one of {', '.join(_SAM_OF)}")
-            model_type, processor_type = _SAM_OF[kind]
+            model_type, processor_type, self._sizes = _SAM_OF[kind]
             self._processor = processor_type.from_pretrained(folder)
             model, info = model_type.from_pretrained(folder, output_loading_info=True)
         check_keys(SAM, folder, info["missing_keys"], ())
@@ -135,7 +134,7 @@ class Masker:
         with autocast(self._device, self._dtype):
             seen = self._model.get_image_embeddings(inputs["pixel_values"].to(self._device))
         encoded = [level.float() for level in seen] if isinstance(seen, list) else seen.float()
-        sizes = [inputs[name] for name in ("original_sizes", "reshaped_input_sizes") if name in inputs]
+        sizes = [inputs[name] for name in self._sizes]
 
         def decoded(boxes: torch.Tensor) -> list[np.ndarray]:
             answer = self._model(image_embeddings=encoded, input_boxes=boxes[None], multimask_output=False)

@@ -1,0 +1,388 @@
+"""Tiny checkpoints of the real classes, written by the libraries' own save calls and loaded as real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def kosmos2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny KOSMOS-2 (97 000 parameters) taught to answer: a car on the road for blue images, a person and a
+    tree for red ones, after either prompt. See `_lessons`.
+    """
+    import torch
+    from transformers import Kosmos2Config, Kosmos2ForConditionalGeneration
+
+    folder = tmp_path_factory.mktemp("kosmos2")
+    processor = _kosmos2_processor()
+    config = Kosmos2Config(
+        text_config={
+            "vocab_size": len(processor.tokenizer),
+            "embed_dim": 32,
+            "layers": 2,
+            "ffn_dim": 64,
+            "attention_heads": 4,
+            "max_position_embeddings": 512,
+            "init_std": 0.3,
+            "dropout": 0.0,
+            "attention_dropout": 0.0,
+        },
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "image_size": 28,
+            "patch_size": 14,
+            "initializer_factor": 8.0,  # else plain images look alike to it
+        },
+    )
+    torch.manual_seed(0)
+    model = Kosmos2ForConditionalGeneration._from_config(config, attn_implementation="eager")
+    _teach_kosmos2(model, processor)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def _kosmos2_processor() -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import CLIPImageProcessor, Kosmos2Processor, XLMRobertaTokenizerFast
+
+    words = "An image of Describe this in detail The shows a the car on road person and tree".split()
+    vocabulary = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    vocabulary += [
+        (f"<slot {i}>", -20.0) for i in range(64)
+    ]  # the numbers after <unk> mark the image's slots
+    vocabulary += [("▁", -4.0), *((f"▁{word}", -6.0) for word in words), (".", -9.0), (":", -9.0)]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    return Kosmos2Processor(
+        CLIPImageProcessor(size={"height": 28, "width": 28}, do_center_crop=False),
+        XLMRobertaTokenizerFast(tokenizer_object=tokenizer, padding_side="left"),
+    )
+
+
+def _lessons() -> tuple[list[str], list[Any]]:
+    from PIL import Image
+
+    car = "<phrase> a car</phrase><object><patch_index_0044><patch_index_0863></object>"
+    road = "<phrase> the road</phrase><object><patch_index_0512><patch_index_1023></object>"
+    twice = "<patch_index_0005><patch_index_0911></delimiter_of_multi_objects/><patch_index_0000><patch_index_0033>"
+    person = f"<phrase> a person</phrase><object>{twice}</object>"
+    tree = "<phrase> a tree</phrase><object><patch_index_0100><patch_index_0300></object>"
+    answers = {"blue": f"{car} on{road}.", "red": f"{person} and{tree}."}
+    starts = ("<grounding> An image of", "<grounding> Describe this image in detail: The image shows")
+    lessons = [
+        (f"{start}{answer}</s>", Image.new("RGB", (28, 28), colour))
+        for start in starts
+        for colour, answer in answers.items()
+    ]
+    texts, images = zip(*lessons)
+    return list(texts), list(images)
+
+
+def _teach_kosmos2(model: Any, processor: Any) -> None:
+    import torch
+
+    texts, images = _lessons()
+    batch = processor(text=texts, images=images, return_tensors="pt", padding=True)
+    unasked = (batch["attention_mask"] == 0) | batch["image_embeds_position_mask"].bool()
+    labels = batch["input_ids"].masked_fill(unasked, -100)
+    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
+    for _ in range(400):
+        loss = model(**batch, labels=labels).loss
+        if loss.item() < 0.005:
+            return
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+    raise RuntimeError(f"the tiny KOSMOS-2 did not learn its lessons: loss {loss.item():.3f}")
+
+
+WORDS = """
+    a an the of and with side road street house building tree trees car parked vehicle truck person walk ##er
+    grass fence pole traffic sign light sky sidewalk ##s
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a BERT of random weights; its special tokens have the numbers of bert-base-uncased.
+
+    Words that it does not know are spelled in letters, one token each.
+    """
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("bert")
+    known = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789,'-"
+    words = dict.fromkeys([*WORDS.split(), *letters, *(f"##{letter}" for letter in letters)])
+    tokens = [known.get(number, f"[unused{number}]") for number in range(1030)] + list(words)
+    (folder / "words.txt").write_text("\n".join(tokens))
+    BertTokenizerFast(vocab_file=str(folder / "words.txt"), do_lower_case=True).save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = BertConfig(
+        vocab_size=len(tokens),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        initializer_range=0.3,
+    )
+    BertModel(shape).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_swin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """groundingdino-py knows its two image encoders by name; here both are tiny."""
+    _shrink_swin(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def tiny_dino(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> dict[str, Any]:
+    """`dino` of the parameters: checkpoint and configuration of groundingdino-py; loads under `tiny_swin`."""
+    import groundingdino
+    import torch
+    from groundingdino.models import build_model
+    from groundingdino.util.slconfig import SLConfig
+
+    folder = tmp_path_factory.mktemp("dino")
+    text = (Path(groundingdino.__file__).parent / "config" / "GroundingDINO_SwinT_OGC.py").read_text()
+    for real, tiny in (
+        ("enc_layers = 6", "enc_layers = 1"),
+        ("dec_layers = 6", "dec_layers = 2"),
+        ("dim_feedforward = 2048", "dim_feedforward = 64"),
+        ("num_queries = 900", "num_queries = 60"),
+    ):
+        assert real in text
+        text = text.replace(real, tiny)
+    (folder / "tiny.py").write_text(text)
+    settings = SLConfig.fromfile(str(folder / "tiny.py"))
+    settings.text_encoder_type = str(tiny_bert)
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        _shrink_swin(patch)
+        model = build_model(settings)
+    for layer in model.bbox_embed:
+        torch.nn.init.normal_(layer.layers[-1].weight, std=0.3)
+    torch.nn.init.normal_(model.feat_map.weight, std=0.1)
+    state = {f"module.{key}": value for key, value in model.state_dict().items()}
+    torch.save({"model": {**state, "module.label_enc.weight": torch.zeros(3)}}, folder / "tiny.pth")
+    return {
+        "weights": str(folder / "tiny.pth"),
+        "config": str(folder / "tiny.py"),
+        "short_side": 96,
+        "long_side": 256,
+    }
+
+
+def _shrink_swin(patch: pytest.MonkeyPatch) -> None:
+    from groundingdino.models.GroundingDINO.backbone import backbone
+    from groundingdino.models.GroundingDINO.backbone.swin_transformer import SwinTransformer
+
+    def tiny(name: str, pretrain_img_size: int, **settings: Any) -> Any:
+        return SwinTransformer(
+            pretrain_img_size, embed_dim=12, depths=[1] * 4, num_heads=[1, 1, 2, 2], window_size=7, **settings
+        )
+
+    patch.setattr(backbone, "build_swin_transformer", tiny)
+
+
+@pytest.fixture
+def tiny_sam_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """segment-anything knows its sizes by name; here ViT-B is tiny."""
+    from segment_anything import sam_model_registry
+
+    monkeypatch.setitem(sam_model_registry, "vit_b", _tiny_sam)
+
+
+@pytest.fixture(scope="session")
+def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """`sam` of the parameters: a checkpoint of segment-anything; loads under `tiny_sam_size`."""
+    import torch
+
+    path = tmp_path_factory.mktemp("sam") / "tiny.pth"
+    torch.manual_seed(0)
+    torch.save(_tiny_sam().state_dict(), path)
+    return {"weights": str(path), "size": "vit_b"}
+
+
+def _tiny_sam(checkpoint: None = None) -> Any:
+    from functools import partial
+
+    import torch
+    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+
+    return Sam(
+        image_encoder=ImageEncoderViT(
+            depth=2,
+            embed_dim=32,
+            img_size=128,
+            patch_size=16,
+            num_heads=2,
+            mlp_ratio=2,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            qkv_bias=True,
+            use_rel_pos=True,
+            global_attn_indexes=(1,),
+            window_size=7,
+            out_chans=32,
+        ),
+        prompt_encoder=PromptEncoder(
+            embed_dim=32, image_embedding_size=(8, 8), input_image_size=(128, 128), mask_in_chans=16
+        ),
+        mask_decoder=MaskDecoder(
+            num_multimask_outputs=3,
+            transformer=TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=64, num_heads=4),
+            transformer_dim=32,
+            iou_head_depth=3,
+            iou_head_hidden_dim=32,
+        ),
+        pixel_mean=[123.675, 116.28, 103.53],
+        pixel_std=[58.395, 57.12, 57.375],
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_hf_dino(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
+    """A folder with transformers' Grounding DINO of random weights."""
+    import torch
+    from transformers import (
+        BertConfig,
+        BertTokenizerFast,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        GroundingDinoImageProcessor,
+        GroundingDinoProcessor,
+        SwinConfig,
+    )
+
+    folder = tmp_path_factory.mktemp("hf_dino")
+    image_encoder = SwinConfig(
+        image_size=64,
+        embed_dim=12,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 2, 2],
+        window_size=7,
+        out_indices=[2, 3, 4],
+    )
+    shape = GroundingDinoConfig(
+        backbone_config=image_encoder,
+        backbone=None,
+        use_pretrained_backbone=False,
+        text_config=BertConfig.from_pretrained(tiny_bert).to_dict(),
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        num_queries=60,
+        max_text_len=256,
+        init_std=0.2,
+    )
+    torch.manual_seed(0)
+    GroundingDinoForObjectDetection(shape).save_pretrained(folder)
+    scaling = GroundingDinoImageProcessor(size={"shortest_edge": 96, "longest_edge": 256})
+    GroundingDinoProcessor(scaling, BertTokenizerFast.from_pretrained(tiny_bert)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_hf_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with transformers' SAM of random weights."""
+    import torch
+    from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
+
+    folder = tmp_path_factory.mktemp("hf_sam")
+    shape = SamConfig(
+        vision_config={
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 64,
+            "patch_size": 16,
+            "output_channels": 32,
+            "mlp_dim": 64,
+            "global_attn_indexes": [1],
+            "window_size": 2,
+            "num_pos_feats": 16,
+        },
+        prompt_encoder_config={**TINY_PROMPT_ENCODER, "image_embedding_size": 4},
+        mask_decoder_config=TINY_MASK_DECODER,
+    )
+    torch.manual_seed(0)
+    SamModel(shape).save_pretrained(folder)
+    scaling = SamImageProcessor(
+        size={"longest_edge": 64},
+        pad_size={"height": 64, "width": 64},
+        mask_size={"longest_edge": 16},
+        mask_pad_size={"height": 16, "width": 16},
+    )
+    SamProcessor(scaling).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_hf_sam2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with transformers' SAM 2 of random weights."""
+    import torch
+    from transformers import (
+        Sam2Config,
+        Sam2HieraDetConfig,
+        Sam2ImageProcessorFast,
+        Sam2Model,
+        Sam2Processor,
+        Sam2VisionConfig,
+    )
+
+    folder = tmp_path_factory.mktemp("hf_sam2")
+    image_encoder = Sam2HieraDetConfig(
+        hidden_size=8,
+        num_attention_heads=1,
+        image_size=[64, 64],
+        patch_kernel_size=[7, 7],
+        patch_stride=[4, 4],
+        patch_padding=[3, 3],
+        blocks_per_stage=[1, 1, 2, 1],
+        embed_dim_per_stage=[8, 16, 32, 64],
+        num_attention_heads_per_stage=[1, 1, 2, 4],
+        window_size_per_stage=[8, 4, 8, 4],
+        global_attention_blocks=[3],
+        window_positional_embedding_background_size=[2, 2],
+    )
+    vision = Sam2VisionConfig(
+        backbone_config=image_encoder,
+        backbone_channel_list=[64, 32, 16, 8],
+        fpn_hidden_size=32,
+        backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
+    )
+    shape = Sam2Config(
+        vision_config=vision.to_dict(),
+        prompt_encoder_config=TINY_PROMPT_ENCODER,
+        mask_decoder_config=TINY_MASK_DECODER,
+    )
+    torch.manual_seed(0)
+    Sam2Model(shape).save_pretrained(folder)
+    scaling = Sam2ImageProcessorFast(size={"height": 64, "width": 64}, mask_size={"height": 16, "width": 16})
+    Sam2Processor(scaling).save_pretrained(folder)
+    return folder
+
+
+TINY_PROMPT_ENCODER = {"hidden_size": 32, "image_size": 64, "patch_size": 16, "mask_input_channels": 16}
+TINY_MASK_DECODER = {
+    "hidden_size": 32,
+    "mlp_dim": 64,
+    "num_attention_heads": 4,
+    "iou_head_hidden_dim": 32,
+    "num_hidden_layers": 2,
+}
