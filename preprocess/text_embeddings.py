@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from tqdm import tqdm
 
 from lass3d_core.errors import DataError
 from lass3d_core.fingerprint import Record
@@ -43,6 +44,8 @@ def opened(project: Project) -> Make:
     def make(job: Job, tick: Tick) -> list[Failure]:
         captions, phrases = texts_of(project)
         write_text_table(job.path, table_of(encoder, captions, phrases, tick), job.record)
+        if encoder.cut:
+            tqdm.write(f"{NAME}: {encoder.cut} texts lost their end, longer than the encoder's window")
         return []
 
     return make

@@ -35,7 +35,9 @@ class EntityDetector(Protocol):
 
 
 class TextEncoder(Protocol):
-    """Embeds texts."""
+    """Embeds texts. cut: how many of them so far were longer than the model's window and lost their end."""
+
+    cut: int
 
     def encode(self, texts: Sequence[str]) -> TextRows:
         """Token-level rows and one pooled row per text, float32."""
@@ -98,6 +100,14 @@ def load_encoder(spec: LvmSpec) -> TextEncoder:
             from preprocess.lvm.hashing import HashingEncoder
 
             return HashingEncoder(params_of("text_embeddings", spec))
+        case "open_clip":
+            from preprocess.lvm.open_clip import OpenClipEncoder
+
+            return OpenClipEncoder(params_of("text_embeddings", spec))
+        case "hf_text":
+            from preprocess.lvm.hf_text import HfTextEncoder
+
+            return HfTextEncoder(params_of("text_embeddings", spec))
     raise _unknown("text_embeddings", spec.name)
 
 
@@ -121,7 +131,11 @@ def param_types(stage: LvmStage) -> dict[str, type]:
                 "hf_grounded_sam": params.HfGroundedSamParams,
             }
         case "text_embeddings":
-            return {"hashing": HashingParams}
+            return {
+                "hashing": HashingParams,
+                "open_clip": params.OpenClipParams,
+                "hf_text": params.HfTextParams,
+            }
 
 
 def check_lvm(stage: LvmStage, spec: LvmSpec, path: str, problems: list[str]) -> None:

@@ -65,6 +65,7 @@ class HashingEncoder:
 
     def __init__(self, params: HashingParams) -> None:
         self.params = params
+        self.cut = 0
 
     def encode(self, texts: Sequence[str]) -> TextRows:
         """Unit rows: one per content word, then the end-of-text row, their unit mean (also pooled)."""
@@ -77,8 +78,9 @@ class HashingEncoder:
         )
 
     def _rows_of(self, text: str) -> np.ndarray:
-        words = _words_with_kinds(text)[: self.params.context - 1]
-        vectors = [self._word(word, kind) for word, kind in words]
+        words, room = _words_with_kinds(text), self.params.context - 1
+        self.cut += len(words) > room
+        vectors = [self._word(word, kind) for word, kind in words[:room]]
         total = np.sum(vectors or [self._direction("end of text")], axis=0)
         return np.stack([*vectors, total / np.linalg.norm(total)]).astype(np.float32)
 

@@ -173,3 +173,45 @@ class HfGroundedSamParams(DetectorParams):
 
     dino: WeightsParams = WeightsParams("IDEA-Research/grounding-dino-tiny")
     sam: WeightsParams = WeightsParams("facebook/sam-vit-huge")
+
+
+@dataclass(frozen=True)
+class TextRunParams(RunParams):
+    """The same for texts, of which more fit at once."""
+
+    batch: int = 64
+
+
+@dataclass(frozen=True)
+class OpenClipParams:
+    """A text encoder of open_clip.
+
+    weights: a folder with open_clip_config.json, or a checkpoint file; for a file, architecture names its
+    open_clip architecture (ViT-B-16). quick_gelu: whether it was trained with QuickGELU, as OpenAI's were; to
+    be said for a file whose origin does not tell. normalise: rows of unit length.
+    Decision: ViT-B/16 (PLA, CLIP2Scene), unit rows (all peers), and float32, since texts are few.
+    """
+
+    weights: str = "timm/vit_base_patch16_clip_224.openai"
+    revision: str = "main"
+    architecture: str | None = None
+    quick_gelu: bool | None = None
+    normalise: bool = True
+    dtype: DType = "float32"
+    run: TextRunParams = field(default_factory=TextRunParams)
+
+
+@dataclass(frozen=True)
+class HfTextParams:
+    """A text encoder of transformers.
+
+    pooling: mean (over the tokens of a text, as sentence encoders want it) or projection (CLIP's row at the
+    end of the text, projected). normalise: rows of unit length.
+    """
+
+    weights: str = "sentence-transformers/all-MiniLM-L6-v2"
+    revision: str = "main"
+    pooling: Literal["mean", "projection"] = "mean"
+    normalise: bool = True
+    dtype: DType = "float32"
+    run: TextRunParams = field(default_factory=TextRunParams)

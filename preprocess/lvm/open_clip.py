@@ -1,0 +1,109 @@
+"""`open_clip`: CLIP's text encoder. Rows are after the final norm and the projection, up to end-of-text.
+
+CLIP's text is causal: a token's row knows what stands before it, the row at end-of-text the whole text; it is
+the pooled row, and the only one that training aligned with images.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip.transformer import TextTransformer
+
+from lass3d_core.errors import DataError, UnknownName
+from lass3d_core.records import TextRows
+from lass3d_core.typed import nearest
+from preprocess.lvm.device import Halving, pick_device, pick_dtype
+from preprocess.lvm.params import OpenClipParams
+from preprocess.lvm.quick_gelu import quick_gelu_of
+from preprocess.lvm.text_rows import Encoded, gathered, per_text
+from preprocess.lvm.weights import loading, local_path
+
+NAME = "open_clip"
+CONFIG = "open_clip_config.json"
+
+
+class OpenClipEncoder:
+    """A `TextEncoder`. cut: how many texts so far were longer than the window and lost their end."""
+
+    def __init__(self, params: OpenClipParams) -> None:
+        """Load the model. Raises BackendUnavailable, CorruptArtifact, DataError, UnknownName."""
+        self.params = params
+        self.cut = 0
+        self._device = pick_device(params.run.device)
+        self._in_batches = Halving(NAME, params.run.batch)
+        path = local_path(params.weights, params.revision, NAME)
+        with loading(NAME, path):
+            text, self._tokens_of = _loaded(path, params)
+            dtype = pick_dtype(params.dtype, self._device)
+            self._text = text.to(self._device, dtype).eval()
+
+    def encode(self, texts: Sequence[str]) -> TextRows:
+        """One row per token, then the end-of-text row, which is also the pooled one."""
+        return gathered(self._in_batches(self._encoded, texts), self._text.text_projection.shape[1])
+
+    def _encoded(self, texts: Sequence[str]) -> list[Encoded]:
+        window = self._text.context_length
+        self.cut += int((_ends(self._tokens_of(list(texts), context_length=window + 1)) == window).sum())
+        tokens = self._tokens_of(list(texts)).to(self._device)
+        _, states = self._text(tokens)
+        rows, ends = states @ self._text.text_projection, _ends(tokens)
+        pooled = rows[torch.arange(len(rows), device=rows.device), ends]
+        return per_text(rows, pooled, (ends + 1).tolist(), self.params.normalise)
+
+
+def _loaded(path: Path, params: OpenClipParams) -> tuple[TextTransformer, open_clip.SimpleTokenizer]:
+    """The text half of the model at `path`, and its tokenizer."""
+    if path.is_dir():
+        name, pretrained = f"local-dir:{path}", None
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
+    else:
+        name, pretrained = _architecture(path, params), str(path)
+        config = open_clip.get_model_config(name)
+    model = open_clip.create_model(
+        name,
+        pretrained=pretrained,
+        force_quick_gelu=quick_gelu_of(path, params, config),
+        force_custom_text=True,
+        require_pretrained=True,
+    )
+    text = model.text
+    if not isinstance(text, TextTransformer) or text.pool_type != "argmax" or text.cls_emb is not None:
+        raise DataError(f"{NAME}: {path} has no row at the end of its text, as CLIP has; take `hf_text`")
+    text.output_tokens = True
+    return text, open_clip.get_tokenizer(name)
+
+
+def _architecture(path: Path, params: OpenClipParams) -> str:
+    """open_clip's name for what a checkpoint file holds. Raises DataError, UnknownName."""
+    if _is_torchscript(path):
+        raise DataError(
+            f"{NAME}: {path} is a TorchScript archive, as OpenAI published them; "
+            "take the same weights as safetensors, such as timm/vit_base_patch16_clip_224.openai"
+        )
+    known = open_clip.list_models()
+    if params.architecture is None:
+        raise DataError(f"{NAME}: {path} is a single file; set `architecture` to what it holds (ViT-B-16)")
+    if params.architecture not in known:
+        raise UnknownName(
+            f"{NAME}: open_clip has no architecture {params.architecture!r}"
+            f"{nearest(params.architecture, known)}"
+        )
+    return params.architecture
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def _ends(tokens: torch.Tensor) -> torch.Tensor:
+    """Where each text (T,L) ends: the token with the highest number is end-of-text. (T,) int64."""
+    return tokens.argmax(dim=-1)

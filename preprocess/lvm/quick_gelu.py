@@ -1,0 +1,62 @@
+"""Was a CLIP checkpoint trained with QuickGELU? Nothing in its tensors tells, and the wrong answer is silent.
+
+OpenAI's weights, and some later ones, were. Three places may say so: the manifest, the model's configuration,
+and the origin, where open_clip's table of published weights knows the name. All that speak must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import open_clip
+
+from lass3d_core.errors import DataError
+from preprocess.lvm.params import OpenClipParams
+
+
+def quick_gelu_of(path: Path, params: OpenClipParams, config: Mapping[str, Any]) -> bool:
+    """Whether the model at `path`, of the open_clip configuration `config`, is to use QuickGELU.
+
+    Raises DataError when two places disagree, or none speaks.
+    """
+    said = {
+        "the manifest": params.quick_gelu,
+        "its configuration": _configured(path, config),
+        "its origin": _of_origin(params.weights),
+    }
+    answers = {place: answer for place, answer in said.items() if answer is not None}
+    if not answers:
+        raise DataError(
+            f"open_clip: {path} does not tell whether it was trained with QuickGELU; "
+            "set `quick_gelu` to true (OpenAI's weights, and names with `quickgelu`) or false"
+        )
+    if len(set(answers.values())) > 1:
+        raise DataError(
+            f"open_clip: QuickGELU mismatch for {path}: "
+            f"{', '.join(f'{place} says {str(answer).lower()}' for place, answer in answers.items())}; "
+            "its features would be wrong; mend `quick_gelu` or `architecture`"
+        )
+    return next(iter(answers.values()))
+
+
+def _configured(path: Path, config: Mapping[str, Any]) -> bool | None:
+    """What the configuration says; the plain architecture of a lone file says nothing of its weights."""
+    answer = config.get("quick_gelu")
+    return bool(answer) if path.is_dir() or answer else None
+
+
+def _of_origin(weights: str) -> bool | None:
+    """What open_clip knows of weights of this name: a hub id, or a file named as it was published."""
+    answers = {
+        bool(published.get("quick_gelu"))
+        for published in (open_clip.get_pretrained_cfg(*name) for name in open_clip.list_pretrained())
+        if _is_name_of(weights, published)
+    }
+    return answers.pop() if len(answers) == 1 else None
+
+
+def _is_name_of(weights: str, published: Mapping[str, Any]) -> bool:
+    folder, file = "/".join(Path(weights).parts[-2:]), Path(weights).name
+    return folder == published.get("hf_hub", "").strip("/") or file == Path(published.get("url", "")).name
