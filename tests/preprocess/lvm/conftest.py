@@ -142,14 +142,26 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_swin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """groundingdino-py knows its two image encoders by name; here both are tiny."""
+def grounded_sam_params(
+    tiny_bert: Path, tiny_dino: dict[str, Any], tiny_sam: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """Parameters of `grounded_sam`. Its packages know their image encoders by name: those are tiny here."""
+    from segment_anything import sam_model_registry
+
     _shrink_swin(monkeypatch)
+    monkeypatch.setitem(sam_model_registry, "vit_b", _tiny_sam)
+    return {"dino": tiny_dino, "text_encoder": {"weights": str(tiny_bert)}, "sam": tiny_sam}
+
+
+@pytest.fixture
+def hf_grounded_sam_params(tiny_hf_dino: Path, tiny_hf_sam: Path) -> dict[str, Any]:
+    """Parameters of `hf_grounded_sam`."""
+    return {"dino": {"weights": str(tiny_hf_dino)}, "sam": {"weights": str(tiny_hf_sam)}}
 
 
 @pytest.fixture(scope="session")
 def tiny_dino(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> dict[str, Any]:
-    """`dino` of the parameters: checkpoint and configuration of groundingdino-py; loads under `tiny_swin`."""
+    """`dino` of the parameters: checkpoint and configuration of groundingdino-py, its image encoder tiny."""
     import groundingdino
     import torch
     from groundingdino.models import build_model
@@ -174,7 +186,7 @@ def tiny_dino(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> dict
         model = build_model(settings)
     for layer in model.bbox_embed:
         torch.nn.init.normal_(layer.layers[-1].weight, std=0.3)
-    torch.nn.init.normal_(model.feat_map.weight, std=0.1)
+    model.transformer.decoder.norm.weight.data *= 0.1  # scores neither all 0 nor all 1
     state = {f"module.{key}": value for key, value in model.state_dict().items()}
     torch.save({"model": {**state, "module.label_enc.weight": torch.zeros(3)}}, folder / "tiny.pth")
     return {
@@ -197,17 +209,9 @@ def _shrink_swin(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(backbone, "build_swin_transformer", tiny)
 
 
-@pytest.fixture
-def tiny_sam_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """segment-anything knows its sizes by name; here ViT-B is tiny."""
-    from segment_anything import sam_model_registry
-
-    monkeypatch.setitem(sam_model_registry, "vit_b", _tiny_sam)
-
-
 @pytest.fixture(scope="session")
 def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """`sam` of the parameters: a checkpoint of segment-anything; loads under `tiny_sam_size`."""
+    """`sam` of the parameters: a checkpoint of segment-anything, its ViT-B tiny."""
     import torch
 
     path = tmp_path_factory.mktemp("sam") / "tiny.pth"
