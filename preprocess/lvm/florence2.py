@@ -10,14 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoProcessor, Florence2ForConditionalGeneration
+from transformers import Florence2ForConditionalGeneration
 
 from lass3d_core.records import GroundedPhrase, ImageCaption
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import Florence2Params
+from preprocess.lvm.pretrained import load_pretrained
 from preprocess.lvm.sentences import without_tail
 from preprocess.lvm.tiles import captioned
-from preprocess.lvm.weights import check_keys, loading, local_path
+from preprocess.lvm.weights import local_path
 
 NAME = "florence2"
 TASKS = {
@@ -37,14 +38,13 @@ class Florence2Captioner:
         self._device = pick_device(params.run.device)
         self._dtype = pick_dtype(params.dtype, self._device)
         self._in_batches = Halving(NAME, params.run.batch)
-        folder = local_path(params.weights, params.revision, NAME)
-        with loading(NAME, folder):
-            self._processor = AutoProcessor.from_pretrained(folder)
-            model, info = Florence2ForConditionalGeneration.from_pretrained(
-                folder, dtype=self._dtype, output_loading_info=True
-            )
-            check_keys(NAME, folder, info["missing_keys"], ())
-            self._model = model.to(self._device).eval()
+        self._processor, model = load_pretrained(
+            Florence2ForConditionalGeneration,
+            local_path(params.weights, params.revision, NAME),
+            NAME,
+            dtype=self._dtype,
+        )
+        self._model = model.to(self._device)
 
     def caption(self, images: Sequence[np.ndarray]) -> list[ImageCaption]:
         """One caption per image (H,W,3) uint8 RGB; boxes in its pixels, to a 1000th of a tile."""

@@ -14,14 +14,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
-from transformers import AutoProcessor, Kosmos2ForConditionalGeneration
+from transformers import Kosmos2ForConditionalGeneration
 
 from lass3d_core.records import GroundedPhrase, ImageCaption
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import Kosmos2Params
+from preprocess.lvm.pretrained import load_pretrained
 from preprocess.lvm.sentences import without_tail
 from preprocess.lvm.tiles import captioned
-from preprocess.lvm.weights import check_keys, loading, local_path
+from preprocess.lvm.weights import local_path
 
 NAME = "kosmos2"
 GROUNDING = "<grounding>"
@@ -41,17 +42,14 @@ class Kosmos2Captioner:
         self.params = params
         self._device = pick_device(params.run.device)
         self._in_batches = Halving(NAME, params.run.batch)
-        folder = local_path(params.weights, params.revision, NAME)
-        with loading(NAME, folder):
-            self._processor = AutoProcessor.from_pretrained(folder)
-            model, info = Kosmos2ForConditionalGeneration.from_pretrained(
-                folder,
-                dtype=pick_dtype(params.dtype, self._device),
-                attn_implementation="eager",
-                output_loading_info=True,
-            )
-            check_keys(NAME, folder, info["missing_keys"], ())
-            self._model = model.to(self._device).eval()
+        self._processor, model = load_pretrained(
+            Kosmos2ForConditionalGeneration,
+            local_path(params.weights, params.revision, NAME),
+            NAME,
+            dtype=pick_dtype(params.dtype, self._device),
+            attn_implementation="eager",
+        )
+        self._model = model.to(self._device)
 
     def caption(self, images: Sequence[np.ndarray]) -> list[ImageCaption]:
         """One caption per image (H,W,3) uint8 RGB; boxes in its pixels, to a 32nd of a tile."""
