@@ -1,8 +1,14 @@
-"""Images through a language-vision model, in batches; one by one where a batch fails, to name the bad one."""
+"""Images through a language-vision model, in batches; one by one where a batch fails, to name the bad one.
+
+Threads read the next images while the model is busy with the ones before; Pillow decodes without the lock of
+the interpreter.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +24,15 @@ Ask = Callable[[list[np.ndarray], list[View]], list[Answer]]
 BATCH = 8
 """Images handed to a model at once (its adapter may cut them further); also the step of the progress."""
 
+BATCHES_AHEAD = 2
+"""Batches that are read before the model asks for them; memory holds them and the one at work."""
+
+READERS = 4
+"""Threads that read images."""
+
+Read = tuple[View, "Future[np.ndarray]"]
+"""A view, and its image as soon as it is read; or the reason why it cannot be."""
+
 
 def answers(views: Sequence[View], ask: Ask[Answer], tick: Callable[[int], None]) -> Iterator[Answer | str]:
     """What `ask` says of each view's image, in order; for a failing image, why it failed, on one line.
@@ -25,14 +40,13 @@ def answers(views: Sequence[View], ask: Ask[Answer], tick: Callable[[int], None]
     ask takes images (H,W,3) uint8 RGB and their views. tick is told how many images were done.
     Raises BackendUnavailable, StorageError: they are no fault of an image.
     """
-    for start in range(0, len(views), BATCH):
-        batch = list(views[start : start + BATCH])
+    for batch in _read_ahead(views):
         try:
             given: list[Answer | str] = [*_asked(batch, ask)]
         except (BackendUnavailable, StorageError):
             raise
         except Exception:
-            given = [_asked_alone(view, ask) for view in batch]
+            given = [_asked_alone(each, ask) for each in batch]
         tick(len(batch))
         yield from given
 
@@ -47,16 +61,32 @@ def read_image(path: Path) -> np.ndarray:
         raise DataError(f"{path} cannot be read as an image ({reason}); restore the file") from None
 
 
-def _asked(batch: list[View], ask: Ask[Answer]) -> list[Answer]:
-    given = ask([read_image(view.image_path) for view in batch], batch)
+def _read_ahead(views: Sequence[View]) -> Iterator[list[Read]]:
+    """The views in batches, in order, while the images of `BATCHES_AHEAD` more are being read."""
+    ahead: deque[list[Read]] = deque()
+    pool = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+    try:
+        for start in range(0, len(views), BATCH):
+            batch = views[start : start + BATCH]
+            ahead.append([(view, pool.submit(read_image, view.image_path)) for view in batch])
+            if len(ahead) > BATCHES_AHEAD:
+                yield ahead.popleft()
+        while ahead:
+            yield ahead.popleft()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _asked(batch: list[Read], ask: Ask[Answer]) -> list[Answer]:
+    given = ask([image.result() for _, image in batch], [view for view, _ in batch])
     if len(given) != len(batch):
         raise DataError(f"the model gave {len(given)} answers for {len(batch)} images")
     return given
 
 
-def _asked_alone(view: View, ask: Ask[Answer]) -> Answer | str:
+def _asked_alone(each: Read, ask: Ask[Answer]) -> Answer | str:
     try:
-        return _asked([view], ask)[0]
+        return _asked([each], ask)[0]
     except (BackendUnavailable, StorageError):
         raise
     except DataError as error:

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +13,7 @@ from PIL import Image
 
 from lass3d_core.errors import BackendUnavailable, DataError
 from lass3d_core.records import Camera, View
-from preprocess.image_batches import BATCH, answers, read_image
+from preprocess.image_batches import BATCH, BATCHES_AHEAD, answers, read_image
 
 
 @pytest.fixture
@@ -52,6 +57,50 @@ def test_an_image_that_cannot_be_read_says_which_file(views: list[View]) -> None
     assert str(views[1].image_path) in found[1] and "restore the file" in found[1]
     assert str(views[4].image_path) in found[4]
     assert found[5] == 5
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Pillow closes no pipe
+def test_images_are_read_while_the_model_is_busy_but_no_more_than_the_batches_ahead(
+    views: list[View], tmp_path: Path
+) -> None:
+    """Two files are pipes: a pipe can be written only while somebody reads it."""
+    content = views[7].image_path.read_bytes()
+    many = [views[3]] * ((BATCHES_AHEAD + 2) * BATCH)
+    pipes = {BATCHES_AHEAD * BATCH: tmp_path / "ahead", (BATCHES_AHEAD + 1) * BATCH: tmp_path / "later"}
+    for number, pipe in pipes.items():
+        os.mkfifo(pipe)
+        many[number] = replace(many[number], image_path=pipe)
+    unread = [*pipes.values()]
+    too_early: list[bool] = []
+
+    def ask(images: list[np.ndarray], views: list[View]) -> list[int]:
+        if not too_early:
+            too_early.append(is_read(tmp_path / "later"))
+        if unread:
+            unread.pop(0).write_bytes(content)  # waits for the reader
+        return brightness(images, views)
+
+    assert list(answers(many, ask, lambda units: None)) == [7 if i in pipes else 3 for i in range(len(many))]
+    assert too_early == [False]
+
+
+def is_read(pipe: Path) -> bool:
+    """Whether somebody opens `pipe` to read it, within half a second."""
+    for _ in range(10):
+        with suppress(OSError):
+            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_images_that_nobody_asks_for_any_more_are_not_read(views: list[View]) -> None:
+    before = threading.active_count()
+    found = answers(views * 4, brightness, lambda units: None)
+    assert next(found) == 0
+    found.close()
+    assert threading.active_count() == before
 
 
 def test_too_few_answers_are_a_fault_of_the_image(views: list[View]) -> None:
