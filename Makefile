@@ -12,9 +12,22 @@ TAG      ?=
 SET      ?=
 RESUME   ?=
 SPLIT    ?= val
+ONLY     ?=
+LIMIT    ?=
+IMAGE    ?=
+MIRROR   ?=
+INTO     ?=
 
 # One thread per process: on busy cores two OpenMP threads are often far slower than one.
 export OMP_NUM_THREADS ?= 1
+
+# An environment whose name ends in -lvm also gets the packages of the real models, in versions that fit them.
+EXTRAS := dev
+PINS   := constraints.txt
+ifneq ($(filter %-lvm,$(VENV)),)
+EXTRAS := dev,lvm
+PINS   := constraints-lvm.txt
+endif
 
 RUN    := $(VENV)/bin/python
 ENV    := $(VENV)/.ready
@@ -23,20 +36,25 @@ CHOICE := --method $(METHOD) --ratio $(RATIO) --seed $(SEED) $(if $(PRESET),--pr
 TRAIN  := $(DATA) $(CHOICE) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo street captions pairs status audit train eval report test lint bench clean
+.PHONY: help setup setup-lvm demo street captions pairs status audit doctor weights preview train eval report \
+        test test-lvm lint bench clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; echo
 	@echo "  DATASET=$(DATASET) MANIFEST=$(MANIFEST) METHOD=$(METHOD) RATIO=$(RATIO) SEED=$(SEED) PRESET=$(PRESET) TAG=$(TAG)"
 	@echo "  SET='key=value ...' overrides any setting of a run, RESUME=1 continues one, SPLIT=val|test is what eval reads"
+	@echo "  VENV=.venv-lvm makes any command use the environment with the real models (make setup-lvm)"
 
 setup: $(ENV) ## create the environment in .venv (done by the other targets when needed)
 
-$(ENV): setup.cfg pyproject.toml constraints.txt
+$(ENV): setup.cfg pyproject.toml $(PINS)
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c $(PINS) -e ".[$(EXTRAS)]"
 	@touch $@
+
+setup-lvm: ## create .venv-lvm with the real models' packages (6 GB); VENV=.venv-lvm then makes any command use it
+	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
 
 demo: $(ENV) ## simulated street -> captions -> pairs -> train -> evaluate -> report, minutes on a CPU, no downloads
 	@$(RUN) -m preprocess street --manifest $(MANIFEST) --dataset street
@@ -47,8 +65,8 @@ demo: $(ENV) ## simulated street -> captions -> pairs -> train -> evaluate -> re
 street: $(ENV) ## write the simulated street, in SemanticKITTI's layout
 	@$(RUN) -m preprocess street $(DATA)
 
-captions: $(ENV) ## image captions, entities and text embeddings; only what the manifest changed is redone
-	@$(RUN) -m preprocess captions $(DATA)
+captions: $(ENV) ## captions, entities and text embeddings, what the manifest changed; ONLY=stage; LIMIT=n only prints
+	@$(RUN) -m preprocess captions $(DATA) $(if $(ONLY),--only $(ONLY)) $(if $(LIMIT),--limit $(LIMIT))
 
 pairs: $(ENV) ## project points into pixels and write the point-text shards
 	@$(RUN) -m preprocess pairs $(DATA)
@@ -58,6 +76,15 @@ status: $(ENV) ## every stage: fresh, stale and why, missing, partial, with its 
 
 audit: $(ENV) ## coverage and overlay pictures: look before you train
 	@$(RUN) -m preprocess audit $(DATA)
+
+doctor: $(ENV) ## is everything there that the manifest names? packages, weights, data, disk, GPU; each with the fix
+	@$(RUN) -m preprocess doctor $(DATA)
+
+weights: $(ENV) ## download the weights that the manifest names; MIRROR=folder reads a copied hub cache, INTO=folder
+	@$(RUN) -m preprocess weights $(DATA) $(if $(MIRROR),--mirror $(MIRROR)) $(if $(INTO),--into $(INTO))
+
+preview: $(ENV) ## caption, phrases and masks of IMAGE=file by the manifest's models, as a picture and as text
+	@$(RUN) -m preprocess preview $(DATA) $(IMAGE)
 
 train: $(ENV) ## train METHOD on RATIO % labelled scans
 	@$(RUN) -m train run $(TRAIN) $(if $(RESUME),--resume)
@@ -70,6 +97,10 @@ report: $(ENV) ## one HTML page of that run
 
 test: lint ## lint, type check and the test suite
 	@$(RUN) -m pytest
+
+test-lvm: ## the tests of the real models, on small random weights, in .venv-lvm
+	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
+	@HF_HUB_OFFLINE=1 .venv-lvm/bin/python -m pytest tests/preprocess/lvm
 
 lint: $(ENV) ## ruff and mypy
 	@$(RUN) -m ruff check .

@@ -1,4 +1,4 @@
-"""`python -m preprocess`: street, captions, pairs, status, audit."""
+"""`python -m preprocess`: street, captions, pairs, status, audit, doctor, weights, preview."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 from lass3d_core.errors import ManifestError, exit_status
 from lass3d_core.manifest import read_manifest
 from preprocess.audit import audit
+from preprocess.doctor import doctor
+from preprocess.fetch_weights import fetch_weights
 from preprocess.lock import only_one
 from preprocess.lvm import check_lvm
+from preprocess.preview import first_images, preview
 from preprocess.project import Project
 from preprocess.run import run_stage
 from preprocess.stages import STAGES
@@ -24,11 +27,20 @@ CAPTIONS = tuple(name for name, stage in STAGES.items() if stage.command == "cap
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     chosen = _parser().parse_args(arguments)
-    commands = {"street": _street, "captions": _captions, "pairs": _pairs, "status": _status, "audit": _audit}
+    commands = {
+        "street": _street,
+        "captions": _captions,
+        "pairs": _pairs,
+        "status": _status,
+        "audit": _audit,
+        "doctor": _doctor,
+        "weights": _weights,
+        "preview": _preview,
+    }
 
-    def run() -> None:
+    def run() -> int | None:
         manifest, name = read_manifest(chosen.manifest, chosen.dataset, check_lvm)
-        commands[chosen.command](Project(manifest, name), chosen)
+        return commands[chosen.command](Project(manifest, name), chosen)
 
     return exit_status(run)
 
@@ -42,12 +54,21 @@ def _parser() -> argparse.ArgumentParser:
         ("pairs", "project points into pixels and write the point-text shards"),
         ("status", "every stage: fresh, stale and why, missing, partial"),
         ("audit", "coverage, frequent phrases, overlay pictures"),
+        ("doctor", "is everything there that the manifest names"),
+        ("weights", "download the weights that the manifest names"),
+        ("preview", "caption, phrases and masks of one image, as a picture and as text"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
         command.add_argument("--dataset", help="a key of `datasets` in the manifest; default: its `default`")
         if name == "captions":
             command.add_argument("--only", choices=CAPTIONS, metavar="STAGE", help=", ".join(CAPTIONS))
+            command.add_argument("--limit", type=int, metavar="N", help="print the first N images only")
+        elif name == "weights":
+            command.add_argument("--mirror", type=Path, help="a copied hub cache to take them from")
+            command.add_argument("--into", type=Path, help="put plain files into this folder too")
+        elif name == "preview":
+            command.add_argument("image", type=Path, help="an image file")
     return parser
 
 
@@ -63,6 +84,9 @@ def _street(project: Project, chosen: argparse.Namespace) -> None:
 def _captions(project: Project, chosen: argparse.Namespace) -> None:
     with only_one(project.folder):
         _ensure_data(project)
+        if chosen.limit is not None:
+            print(first_images(project, chosen.limit, chosen.only))
+            return
         for name in (chosen.only,) if chosen.only else CAPTIONS:
             run_stage(project, name)
 
@@ -79,6 +103,20 @@ def _status(project: Project, chosen: argparse.Namespace) -> None:
 
 def _audit(project: Project, chosen: argparse.Namespace) -> None:
     print(audit(project))
+
+
+def _doctor(project: Project, chosen: argparse.Namespace) -> int:
+    lines, healthy = doctor(project)
+    print(lines)
+    return 0 if healthy else 2
+
+
+def _weights(project: Project, chosen: argparse.Namespace) -> None:
+    print(fetch_weights(project.manifest, chosen.mirror, chosen.into))
+
+
+def _preview(project: Project, chosen: argparse.Namespace) -> None:
+    print(preview(project, chosen.image))
 
 
 def _ensure_data(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,10 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 from lass3d_core.geometry import VisiblePixels
 from lass3d_core.labels import IGNORE, LabelSpace
 from lass3d_core.masks import decode
-from lass3d_core.records import NONE, Entity, Scan
+from lass3d_core.records import NONE, Entity, ImageCaption, Scan
 
 PICTURE_WIDTH = 1280
 _NAMED = 14
+_NAME_SIZE = 14
 _GREY = (128, 128, 128)
 
 
@@ -39,6 +41,26 @@ def two_panels(
     both = Image.new("RGB", (above.width, 2 * above.height))
     both.paste(above, (0, 0))
     both.paste(below, (0, above.height))
+    return both
+
+
+def caption_panels(
+    image: np.ndarray, caption: ImageCaption, found: Sequence[Entity], owner: np.ndarray
+) -> Image.Image:
+    """The image (H,W,3) uint8 twice, above each other: the caption's grounded phrases, the masked entities.
+
+    The sentence stands below. owner (H,W): the entity slot that owns each pixel, NONE for none.
+    """
+    factor = max(1, PICTURE_WIDTH // image.shape[1])
+    above = _enlarged(image, factor)
+    _draw_boxes(above, caption, factor)
+    below = _enlarged(tinted(image, owner), factor)
+    _draw_names(below, found, factor)
+    words = _written(caption.text or "(no caption)", above.width)
+    both = Image.new("RGB", (above.width, 2 * above.height + words.height))
+    both.paste(above, (0, 0))
+    both.paste(below, (0, above.height))
+    both.paste(words, (0, 2 * above.height))
     return both
 
 
@@ -71,11 +93,32 @@ def _draw_points(picture: Image.Image, seen: VisiblePixels, colours: np.ndarray,
 
 def _draw_names(picture: Image.Image, found: Sequence[Entity], factor: int) -> None:
     """The phrases of the largest entities, each in the middle of its box."""
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=14)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_NAME_SIZE)
     for entity in sorted(found, key=lambda one: -np.count_nonzero(decode(one.mask)))[:_NAMED]:
         left, top, right, bottom = (side * factor for side in entity.box_xyxy)
         middle = ((left + right) / 2, (top + bottom) / 2)
         draw.text(middle, entity.phrase, "white", font, anchor="mm", stroke_width=2, stroke_fill="black")
+
+
+def _draw_boxes(picture: Image.Image, caption: ImageCaption, factor: int) -> None:
+    """The box of every grounded phrase, named in its upper left corner."""
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_NAME_SIZE)
+    for slot, grounded in enumerate(caption.phrases):
+        left, top, right, bottom = (side * factor for side in grounded.box_xyxy)
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=_tint(slot), width=2)
+        draw.text(
+            (left + 4, top + 2), grounded.phrase, _tint(slot), font, stroke_width=2, stroke_fill="black"
+        )
+
+
+def _written(text: str, width: int) -> Image.Image:
+    """`text` in white on black, in lines that fit `width` pixels."""
+    font = ImageFont.load_default(size=_NAME_SIZE)
+    lines = textwrap.wrap(text, int(0.95 * (width - 16) * len(text) / font.getlength(text)))
+    height = 20 * len(lines) + 16
+    strip = Image.new("RGB", (width, height))
+    ImageDraw.Draw(strip).multiline_text((8, 8), "\n".join(lines), "white", font, spacing=6)
+    return strip
 
 
 def _enlarged(picture: np.ndarray, factor: int) -> Image.Image:

@@ -56,9 +56,13 @@ def size_on_disk(paths: Sequence[Path]) -> str:
     found = [path.stat().st_size for path in paths if path.exists()]
     if not found:
         return "-"
-    size = float(sum(found))
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
+    return in_words(sum(found))
+
+
+def in_words(size: float) -> str:
+    """`340 B`, `1.2 GB`: a number of bytes."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
             break
         size /= 1000
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

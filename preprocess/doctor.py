@@ -1,0 +1,190 @@
+"""`make doctor`: is everything there that the manifest names? One line each, with the fix where it is not."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any, Literal
+
+from packaging.requirements import Requirement
+
+from lass3d_core.errors import DataError, Lass3dError
+from preprocess.fetch_weights import Wanted, models_of, wanted_weights
+from preprocess.lvm import params_of
+from preprocess.project import Project
+from preprocess.status import counted, in_words
+
+PACKAGES = {
+    "kosmos2": ("transformers",),
+    "florence2": ("transformers",),
+    "grounded_sam": (
+        "groundingdino-py",
+        "segment-anything",
+        "torchvision",
+        "transformers",
+        "timm",
+        "matplotlib",
+    ),
+    "hf_grounded_sam": ("transformers", "torchvision"),
+    "open_clip": ("open_clip_torch", "torchvision"),
+    "hf_text": ("transformers",),
+}
+"""Model -> the packages of the [lvm] extra that it imports."""
+
+SYSTEM_LIBRARIES = {"grounded_sam": "cv2"}
+"""Model -> a module that is installed and yet fails to import where a library of the system is absent."""
+
+_SPARE_BYTES = 1e9
+_SHARD_PER_POINT_BYTE = 1.25
+_MASKS_PER_IMAGE = 100e3
+
+Mark = Literal["ok", "note", "FIX"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line. FIX: needed and missing; note: works, but worth knowing."""
+
+    mark: Mark
+    what: str
+    detail: str
+
+
+def doctor(project: Project) -> tuple[str, bool]:
+    """Every finding, and whether nothing that is needed is missing."""
+    findings = [
+        _python(),
+        *_packages(project),
+        *(_weights(one) for one in wanted_weights(project.manifest)),
+        _data(project),
+        _disk(project),
+        *_gpu(project),
+    ]
+    width = max(len(finding.what) for finding in findings)
+    lines = [f"{finding.mark:4}  {finding.what:{width}}  {finding.detail}" for finding in findings]
+    return "\n".join(lines), all(finding.mark != "FIX" for finding in findings)
+
+
+def _python() -> Finding:
+    return Finding("ok", "python", f"{platform.python_version()} in {sys.prefix}")
+
+
+def _packages(project: Project) -> Iterator[Finding]:
+    """The core's requirements, then those of the models that the manifest names, then what they link to."""
+    try:
+        declared = [Requirement(line) for line in requires("lass3d") or ()]
+    except PackageNotFoundError:
+        yield Finding("FIX", "lass3d", "the project is not installed; make setup")
+        return
+    for requirement in declared:
+        if requirement.marker is None:
+            yield _package(requirement, "make setup")
+    ranges = {one.name: one for one in declared if one.marker and one.marker.evaluate({"extra": "lvm"})}
+    names = [spec.name for spec in models_of(project.manifest).values()]
+    for package in dict.fromkeys(package for name in names for package in PACKAGES.get(name, ())):
+        yield _package(ranges.get(package, Requirement(package)), "make setup-lvm, then add VENV=.venv-lvm")
+    for module in {SYSTEM_LIBRARIES[name] for name in names if name in SYSTEM_LIBRARIES}:
+        yield from _linked(module)
+
+
+def _package(requirement: Requirement, remedy: str) -> Finding:
+    needs = f"needs {requirement.specifier}" if requirement.specifier else "any version"
+    try:
+        found = version(requirement.name)
+    except PackageNotFoundError:
+        return Finding("FIX", requirement.name, f"not installed, {needs}; {remedy}")
+    if not requirement.specifier.contains(found, prereleases=True):
+        return Finding("FIX", requirement.name, f"{found}, {needs}; {remedy}")
+    return Finding("ok", requirement.name, found)
+
+
+def _linked(module: str) -> Iterator[Finding]:
+    """Whether `module` finds the libraries that it links to; nothing where it is not installed at all."""
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError:
+        return
+    except ImportError as error:
+        yield Finding("FIX", module, f"{error}; on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0")
+
+
+def _weights(one: Wanted) -> Finding:
+    found = one.found()
+    if found is not None:
+        return Finding("ok", f"{one.model} weights", f"{in_words(_size(found))} in {found}")
+    if one.hub is None:
+        detail = f"{one.weights} does not exist; mend {one.key}.weights in the manifest"
+    else:
+        detail = f"{one.weights} is not on this machine; make weights"
+    return Finding("FIX", f"{one.model} weights", detail)
+
+
+def _data(project: Project) -> Finding:
+    what = f"data set {project.name}"
+    if project.spec.simulate is not None and not project.spec.root.is_dir():
+        return Finding("ok", what, f"simulated; make captions writes it to {project.spec.root}")
+    try:
+        scans = sum(len(block.scan_ids) for block in project.blocks)
+        images = sum(len(project.images_of(block)) for block in project.blocks)
+    except Lass3dError as error:
+        return Finding("FIX", what, str(error))
+    detail = f"{counted(scans, 'scan')} and {counted(images, 'image')} in {project.spec.root}"
+    return Finding("ok", what, detail)
+
+
+def _disk(project: Project) -> Finding:
+    """Decision: the shards take what the point files take and a quarter more, the masks 100 kB an image."""
+    folder = project.folder
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    needed = max(_needed(project) - _size(folder), _SPARE_BYTES)
+    detail = f"{in_words(free)} free for {folder}, about {in_words(needed)} needed"
+    if free < needed:
+        return Finding("FIX", "disk", f"{detail}; free some or set `artifacts` in the manifest")
+    return Finding("ok", "disk", detail)
+
+
+def _needed(project: Project) -> float:
+    try:
+        points = sum(_size(path) for block in project.blocks for path in project.points_of(block))
+        images = sum(len(project.images_of(block)) for block in project.blocks)
+    except DataError:
+        return 0
+    return _SHARD_PER_POINT_BYTE * points + _MASKS_PER_IMAGE * images
+
+
+def _gpu(project: Project) -> Iterator[Finding]:
+    """What PyTorch sees, and whether the devices that the manifest asks for are among it."""
+    import torch
+
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    for stage, spec in models_of(project.manifest).items():
+        device = _device_of(params_of(stage, spec))
+        number = int(device.partition(":")[2] or 0)
+        if device.startswith("cuda") and number >= len(names):
+            detail = f"{stage} asks for {device}, PyTorch sees {counted(len(names), 'GPU')}; set run.device"
+            yield Finding("FIX", "GPU", detail)
+    if names:
+        memory = [torch.cuda.get_device_properties(i).total_memory for i in range(len(names))]
+        found = ", ".join(f"{name} with {in_words(size)}" for name, size in zip(names, memory))
+        yield Finding("ok", "GPU", found)
+    elif wanted_weights(project.manifest):
+        yield Finding("note", "GPU", "none; the models run on the CPU, which takes minutes per image")
+    else:
+        yield Finding("ok", "GPU", "none, and none needed by the models that the manifest names")
+
+
+def _device_of(params: Any) -> str:
+    return params.run.device if hasattr(params, "run") else "cpu"
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of every file below a folder; 0 where there is nothing."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

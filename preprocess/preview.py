@@ -1,0 +1,135 @@
+"""`make preview` and `make captions LIMIT=n`: what the manifest's models say, before a day is spent on it.
+
+Nothing here touches a shard: a shard of some of its images would be a lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from lass3d_core.atomic import whole_file
+from lass3d_core.errors import ManifestError
+from lass3d_core.manifest import EntitiesSpec, LvmStage
+from lass3d_core.masks import decode
+from lass3d_core.records import Entity, ImageCaption
+from preprocess import pairs
+from preprocess.entities import detected
+from preprocess.image_batches import read_image
+from preprocess.lvm import load_captioner, load_detector, load_encoder
+from preprocess.overlays import caption_panels
+from preprocess.phrases import normalise_all
+from preprocess.project import Project
+from preprocess.status import counted
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the models say of one image (H,W,3) uint8 RGB. words: what the detector was asked for.
+
+    words, found: None where the detector was not asked.
+    """
+
+    name: str
+    image: np.ndarray
+    caption: ImageCaption
+    words: tuple[str, ...] | None = None
+    found: list[Entity] | None = None
+
+
+def preview(project: Project, path: Path) -> str:
+    """Caption, phrases and masks of the image at `path`, as text; writes them as a picture too.
+
+    Raises DataError for an unreadable image, and what the models raise.
+    """
+    (seen,) = _detected(project, _captioned(project, [path.name], [read_image(path)]))
+    picture = project.folder / "preview" / f"{path.stem}.png"
+    kept = pairs.confident(seen.found or (), project.manifest.pairs.min_score)
+    slot_of = {phrase: slot for slot, phrase in enumerate(sorted({one.phrase for one in kept}))}
+    size_hw = (seen.image.shape[0], seen.image.shape[1])
+    owner = pairs.painted(kept, slot_of, size_hw, project.manifest.pairs.overlap)
+    with whole_file(picture) as part:
+        caption_panels(seen.image, seen.caption, kept, owner).save(part, format="PNG")
+    return f"{_in_words(seen, project.manifest.pairs.min_score)}\npicture written to {picture}"
+
+
+def first_images(project: Project, count: int, only: LvmStage | None) -> str:
+    """What each stage, or `only` that one and what it reads, says of the data set's first `count` images.
+
+    Raises ManifestError for a count below 1, DataError for an unreadable image, and what the models raise.
+    """
+    if count < 1:
+        raise ManifestError(f"LIMIT must be at least 1, got {count}")
+    views = list(islice((view for block in project.blocks for view in project.views_of(block)), count))
+    seen = _captioned(
+        project, [view.image_id for view in views], [read_image(view.image_path) for view in views]
+    )
+    if only != "image_captions":
+        seen = _detected(project, seen)
+    lines = [_in_words(one, project.manifest.pairs.min_score) for one in seen]
+    if only in (None, "text_embeddings"):
+        lines.append(_encoded(project, seen))
+    return "\n".join([*lines, f"looked at {counted(len(seen), 'image')}; nothing was written"])
+
+
+def _captioned(project: Project, names: Sequence[str], images: Sequence[np.ndarray]) -> list[Seen]:
+    captioner = load_captioner(project.manifest.image_captions)
+    return [Seen(*each) for each in zip(names, images, captioner.caption(images))]
+
+
+def _detected(project: Project, seen: Sequence[Seen]) -> list[Seen]:
+    """The same with the entities, asked for as the stage asks."""
+    spec = project.manifest.entities
+    detector = load_detector(spec)
+    words = [_vocabulary(spec, one.caption) for one in seen]
+    found = detected(detector, [one.image for one in seen], words)
+    return [
+        Seen(one.name, one.image, one.caption, asked, entities)
+        for one, asked, (_, entities) in zip(seen, words, found)
+    ]
+
+
+def _vocabulary(spec: EntitiesSpec, caption: ImageCaption) -> tuple[str, ...]:
+    grounded = () if spec.vocabulary == "fixed" else (one.phrase for one in caption.phrases)
+    return normalise_all([*grounded, *spec.fixed])
+
+
+def _encoded(project: Project, seen: Sequence[Seen]) -> str:
+    """How the encoder takes the captions and the phrases: rows, dimensions, cut texts."""
+    encoder = load_encoder(project.manifest.text_embeddings)
+    phrases = {entity.phrase for one in seen for entity in one.found or ()}
+    texts = sorted({one.caption.text for one in seen} | phrases)
+    encoded = encoder.encode(texts)
+    rows, dim = encoded.rows.shape
+    return f"{len(texts)} texts: {rows} rows of {dim} dimensions, {encoder.cut} cut to the encoder's window"
+
+
+def _in_words(seen: Seen, min_score: float) -> str:
+    height, width = seen.image.shape[:2]
+    lines = [
+        f"{seen.name}, {width} x {height} pixels",
+        f"  caption   {seen.caption.text}",
+        f"  phrases   {', '.join(normalise_all(one.phrase for one in seen.caption.phrases)) or 'none'}",
+    ]
+    if seen.words is not None and seen.found is not None:
+        lines += _table(seen.words, seen.found, min_score)
+    return "\n".join(lines)
+
+
+def _table(words: Sequence[str], found: Sequence[Entity], min_score: float) -> list[str]:
+    """A row per phrase: how many were found, how many reach min_score, the best score, the share covered."""
+    if not words:
+        return ["  entities  none: the detector was asked for nothing"]
+    wide = max(len("entities"), *map(len, words))
+    rows = [f"  {'entities':{wide}}  found  kept  best  of the image"]
+    for word in words:
+        named = [entity for entity in found if entity.phrase == word]
+        kept = pairs.confident(named, min_score)
+        best = max((f"{entity.score:.2f}" for entity in named), default="-")
+        share = np.any([decode(entity.mask) for entity in kept], axis=0).mean() if kept else 0.0
+        rows.append(f"  {word:{wide}}  {len(named):5}  {len(kept):4}  {best:>4}  {share:12.1%}")
+    return [*rows, f"  kept: with a score of at least pairs.min_score, {min_score:g}"]
