@@ -5,6 +5,7 @@ The same two steps as `grounded_sam`, with the number types of its models treate
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 from transformers import (
-    AutoConfig,
-    AutoProcessor,
     GroundingDinoForObjectDetection,
+    GroundingDinoProcessor,
     Sam2Model,
     Sam2Processor,
     SamModel,
@@ -26,7 +26,8 @@ from lass3d_core.records import Entity
 from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, BoxSearch, autocast, entities_of
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import HfGroundedSamParams
-from preprocess.lvm.weights import check_keys, loading, local_path
+from preprocess.lvm.pretrained import load_pretrained
+from preprocess.lvm.weights import loading, local_path
 
 DINO, SAM = "Grounding DINO (transformers)", "SAM (transformers)"
 
@@ -73,12 +74,11 @@ class BoxFinder:
     """Grounding DINO on images of one size."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
-        with loading(DINO, folder):
-            self._processor = AutoProcessor.from_pretrained(folder)
-            model, info = GroundingDinoForObjectDetection.from_pretrained(folder, output_loading_info=True)
-        check_keys(DINO, folder, info["missing_keys"], ())
+        self._processor, model = load_pretrained(
+            GroundingDinoForObjectDetection, folder, DINO, GroundingDinoProcessor
+        )
         self._check_tokens(folder)
-        self._model = model.to(device).eval()
+        self._model = model.to(device)
         self._device, self._dtype = device, dtype
         self.window = model.config.max_text_len
 
@@ -109,14 +109,12 @@ class Masker:
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
         with loading(SAM, folder):
-            kind = AutoConfig.from_pretrained(folder).model_type
-            if kind not in _SAM_OF:
-                raise DataError(f"{SAM}: {folder} holds a model {kind!r}; name one of {', '.join(_SAM_OF)}")
-            model_type, processor_type, self._sizes = _SAM_OF[kind]
-            self._processor = processor_type.from_pretrained(folder)
-            model, info = model_type.from_pretrained(folder, output_loading_info=True)
-        check_keys(SAM, folder, info["missing_keys"], ())
-        self._model = model.to(device).eval()
+            kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        if kind not in _SAM_OF:
+            raise DataError(f"{SAM}: {folder} holds a model {kind!r}; name one of {', '.join(_SAM_OF)}")
+        model_kind, processor_kind, self._sizes = _SAM_OF[kind]
+        self._processor, model = load_pretrained(model_kind, folder, SAM, processor_kind)
+        self._model = model.to(device)
         self._device, self._dtype = device, dtype
         self._in_batches = Halving(SAM, BOXES_AT_ONCE)
 

@@ -13,15 +13,17 @@ from transformers.utils import logging
 from preprocess.lvm.weights import check_keys, loading
 
 
-def load_pretrained(kind: Any, folder: Path, name: str, **options: Any) -> tuple[Any, Any]:
+def load_pretrained(
+    kind: Any, folder: Path, name: str, processor_kind: Any = AutoProcessor, **options: Any
+) -> tuple[Any, Any]:
     """The processor in `folder` and its model, of class `kind`, for evaluation on the CPU.
 
-    name: of the model, for messages. options: for `from_pretrained`.
+    name: of the model, for messages. options: for the model's `from_pretrained`.
     Raises BackendUnavailable, CorruptArtifact; DataError where the weights leave a parameter unset, of which
     transformers only warns.
     """
     with loading(name, folder), _hushed():
-        processor = AutoProcessor.from_pretrained(folder)
+        processor = processor_kind.from_pretrained(folder)
         model, info = kind.from_pretrained(folder, output_loading_info=True, **options)
     check_keys(name, folder, info["missing_keys"], ())
     return processor, model.eval()
