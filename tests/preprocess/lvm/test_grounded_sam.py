@@ -179,8 +179,8 @@ def refused(spec: EntitiesSpec, kind: type[Lass3dError]) -> str:
 def test_absent_weights_are_named(spec: Callable[..., EntitiesSpec], grounded_sam_params: Any) -> None:
     for part in ("dino", "sam"):
         there = grounded_sam_params[part]
-        line = refused(spec(**{part: {**there, "weights": "weights/none.pth.tar.gz"}}), BackendUnavailable)
-        assert "weights/none.pth.tar.gz" in line
+        line = refused(spec(**{part: {**there, "weights": "/nowhere/none.pth"}}), BackendUnavailable)
+        assert "/nowhere/none.pth" in line
         assert line.startswith("Grounding DINO: " if part == "dino" else "Segment Anything: ")
     line = refused(spec(text_encoder={"weights": "/nowhere/bert"}), BackendUnavailable)
     assert line.startswith("Grounding DINO: ") and "/nowhere/bert" in line
