@@ -115,14 +115,14 @@ def _linked(module: str) -> Iterator[Finding]:
 
 
 def _weights(one: Wanted) -> Finding:
-    found = one.found()
+    what, found = f"{one.model} weights", one.found()
     if found is not None:
-        return Finding("ok", f"{one.model} weights", f"{in_words(_size(found))} in {found}")
+        return Finding("ok", what, f"{one.weights}: {in_words(_size(found))} in {found}")
     if one.hub is None:
         detail = f"{one.weights} does not exist; mend {one.key}.weights in the manifest"
     else:
         detail = f"{one.weights} is not on this machine; make weights"
-    return Finding("FIX", f"{one.model} weights", detail)
+    return Finding("FIX", what, detail)
 
 
 def _data(project: Project) -> Finding:

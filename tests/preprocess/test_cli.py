@@ -239,4 +239,4 @@ def test_the_flags_are_few(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["captions", "--help"])
     flags = {word.strip(",") for word in capsys.readouterr().out.split() if word.startswith("--")}
-    assert flags == {"--help", "--manifest", "--dataset", "--only"}
+    assert flags == {"--help", "--manifest", "--dataset", "--only", "--limit"}

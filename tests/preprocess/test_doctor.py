@@ -1,0 +1,85 @@
+"""What `make doctor` says, and its exit status."""
+
+from __future__ import annotations
+
+import shutil
+from importlib import metadata
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from preprocess.doctor import PACKAGES
+from preprocess.lvm import param_types
+
+
+def lines_of(street: Any, capfd: Any, status: int) -> dict[str, tuple[str, str]]:
+    """What -> (mark, detail) of every line printed."""
+    capfd.readouterr()
+    assert street.run("doctor") == status
+    printed, errors = capfd.readouterr()
+    assert errors == ""
+    rows = [line.split(None, 1) for line in printed.splitlines()]
+    cells = [(mark, *rest.split("  ", 1)) for mark, rest in rows]
+    return {what: (mark, detail.strip()) for mark, what, detail in cells}
+
+
+def test_a_healthy_project_is_all_ok(street: Any, capfd: Any) -> None:
+    lines = lines_of(street, capfd, status=0)
+    assert {mark for mark, _ in lines.values()} == {"ok"}
+    assert lines["data set street"][1] == f"10 scans and 10 images in {street.folder / 'data'}"
+    assert lines["numpy"][1] == metadata.version("numpy")
+    assert "free for" in lines["disk"][1] and "GPU" in lines and "python" in lines
+
+
+def test_street_that_is_not_written_yet_needs_nothing(untouched_street: Any, capfd: Any) -> None:
+    shutil.rmtree(untouched_street.folder / "data")
+    mark, detail = lines_of(untouched_street, capfd, status=0)["data set street"]
+    assert mark == "ok" and "make captions writes it" in detail
+
+
+def test_absent_data_is_named_with_what_is_missing(street: Any, capfd: Any) -> None:
+    street.set(datasets__street__simulate=None)
+    shutil.rmtree(street.sequences / "01")
+    mark, detail = lines_of(street, capfd, status=2)["data set street"]
+    assert mark == "FIX" and "01" in detail
+
+
+def test_absent_weights_are_named_with_the_key_that_names_them(street: Any, capfd: Any) -> None:
+    street.set(text_embeddings={"name": "hf_text", "params": {"weights": "/no/where"}})
+    mark, detail = lines_of(street, capfd, status=2)["hf_text weights"]
+    assert mark == "FIX"
+    assert detail == "/no/where does not exist; mend text_embeddings.params.weights in the manifest"
+
+
+def test_weights_that_are_there_are_measured(street: Any, capfd: Any) -> None:
+    (street.folder / "model").mkdir()
+    (street.folder / "model" / "a.bin").write_bytes(bytes(1500))
+    street.set(text_embeddings={"name": "hf_text", "params": {"weights": str(street.folder / "model")}})
+    capfd.readouterr()
+    street.run("doctor")
+    assert f"1.5 kB in {street.folder / 'model'}" in capfd.readouterr().out
+
+
+def test_absent_gpu_that_the_manifest_asks_for_is_named(street: Any, capfd: Any) -> None:
+    street.set(text_embeddings={"name": "hf_text", "params": {"run": {"device": "cuda:77"}}})
+    capfd.readouterr()
+    assert street.run("doctor") == 2
+    assert "FIX   GPU" in (printed := capfd.readouterr().out)
+    assert "text_embeddings asks for cuda:77" in printed
+
+
+def test_full_disk_is_named(street: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(street.folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
+    mark, detail = lines_of(street, capfd, status=2)["disk"]
+    assert mark == "FIX" and detail.startswith("10.0 kB free") and "`artifacts`" in detail
+
+
+def test_every_model_with_weights_names_its_packages_and_each_is_in_the_extra() -> None:
+    stages = ("image_captions", "entities", "text_embeddings")
+    models = {name for stage in stages for name in param_types(stage)}
+    assert set(PACKAGES) == models - {"palette", "hashing"}
+    declared = [Requirement(line) for line in metadata.requires("lass3d") or ()]
+    extra = {one.name for one in declared if one.marker and one.marker.evaluate({"extra": "lvm"})}
+    assert {package for packages in PACKAGES.values() for package in packages} <= extra
