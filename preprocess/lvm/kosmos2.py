@@ -11,6 +11,7 @@ Three faults of transformers shape this file; none raises, all change the captio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -67,24 +68,26 @@ class Kosmos2Captioner:
         )
         ended = (tokens == self._processor.tokenizer.eos_token_id).any(dim=1).tolist()
         answers = self._processor.batch_decode(tokens, skip_special_tokens=True)
-        return [self._read(*each) for each in zip(answers, ended, (tile.shape[:2] for tile in tiles))]
+        sizes = [tile.shape[:2] for tile in tiles]
+        return [read_answer(self._processor, *each) for each in zip(answers, ended, sizes)]
 
-    def _read(self, answer: str, ended: bool, size_hw: tuple[int, int]) -> ImageCaption:
-        """The caption that `answer`, markup included, spells for a tile; not ended: cut at max_new_tokens.
 
-        An <object> without a phrase, which transformers names after its patches, names nothing and is left
-        out; so is one whose box was cut off. Its words stay in the sentence.
-        """
-        text, grounded = self._processor.post_process_generation(answer)
-        text = text.removeprefix(INSTRUCTION).strip()
-        phrases = tuple(
-            GroundedPhrase(phrase, _in_pixels(box, size_hw))
-            for phrase, _, boxes in grounded
-            if not phrase.startswith("<")
-            for box in boxes
-        )
-        raw = self._processor.post_process_generation(answer, cleanup_and_extract=False).strip()
-        return ImageCaption(text if ended else without_tail(text), phrases, raw)
+def read_answer(processor: Any, answer: str, ended: bool, size_hw: tuple[int, int]) -> ImageCaption:
+    """The caption that `answer`, markup included, spells for a tile; not ended: cut at max_new_tokens.
+
+    Decision: an <object> without a phrase, which transformers names after its patches, names nothing and is
+    left out, and so is one whose box was cut off. A phrase with several boxes stands once per box.
+    """
+    text, grounded = processor.post_process_generation(answer)
+    text = text.removeprefix(INSTRUCTION).strip()
+    phrases = tuple(
+        GroundedPhrase(phrase, _in_pixels(box, size_hw))
+        for phrase, _, boxes in grounded
+        if not phrase.startswith("<")
+        for box in boxes
+    )
+    raw = processor.post_process_generation(answer, cleanup_and_extract=False).strip()
+    return ImageCaption(text if ended else without_tail(text), phrases, raw)
 
 
 def _in_pixels(box: Box, size_hw: tuple[int, int]) -> Box:

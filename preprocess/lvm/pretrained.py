@@ -10,6 +10,7 @@ from typing import Any
 from transformers import AutoProcessor
 from transformers.utils import logging
 
+from lass3d_core.errors import BackendUnavailable, DataError
 from preprocess.lvm.weights import check_keys, loading
 
 
@@ -19,14 +20,31 @@ def load_pretrained(
     """The processor in `folder` and its model, of class `kind`, for evaluation on the CPU.
 
     name: of the model, for messages. options: for the model's `from_pretrained`.
-    Raises BackendUnavailable, CorruptArtifact; DataError where the weights leave a parameter unset, of which
-    transformers only warns.
+    Raises BackendUnavailable, CorruptArtifact; DataError where the folder holds another model or the weights
+    leave a parameter unset, of which transformers only warns.
     """
     with loading(name, folder), _hushed():
+        _check_kind(kind, folder, name)
         processor = processor_kind.from_pretrained(folder)
         model, info = kind.from_pretrained(folder, output_loading_info=True, **options)
     check_keys(name, folder, info["missing_keys"], ())
     return processor, model.eval()
+
+
+def _check_kind(kind: Any, folder: Path, name: str) -> None:
+    """Refuse another model's folder, from which transformers would build a default model of full size.
+
+    Types with a longer name pass: SAM 2 is published as `sam2_video`.
+    """
+    config, _ = kind.config_class.get_config_dict(folder)
+    if not config:
+        raise BackendUnavailable(f"{name}: {folder} has no config.json; complete the folder")
+    found, wanted = str(config.get("model_type")), kind.config_class.model_type
+    if not found.startswith(wanted):
+        raise DataError(
+            f"{name}: {folder} holds a model of type {found}, not {wanted}; "
+            "name the weights that belong to this model"
+        )
 
 
 @contextmanager
