@@ -19,11 +19,12 @@ from preprocess.lvm.params import OpenClipParams
 def quick_gelu_of(path: Path, params: OpenClipParams, config: Mapping[str, Any]) -> bool:
     """Whether the model at `path`, of the open_clip configuration `config`, is to use QuickGELU.
 
-    Raises DataError when two places disagree, or none speaks.
+    Decision: a configuration without the key says nothing, though open_clip takes that for false: a folder
+    put together by hand would have no other sign. Raises DataError when two places disagree or none speaks.
     """
     said = {
         "the manifest": params.quick_gelu,
-        "its configuration": _configured(path, config),
+        "its configuration": config.get("quick_gelu"),
         "its origin": _of_origin(params.weights),
     }
     answers = {place: answer for place, answer in said.items() if answer is not None}
@@ -39,12 +40,6 @@ def quick_gelu_of(path: Path, params: OpenClipParams, config: Mapping[str, Any])
             "its features would be wrong; mend `quick_gelu` or `architecture`"
         )
     return next(iter(answers.values()))
-
-
-def _configured(path: Path, config: Mapping[str, Any]) -> bool | None:
-    """What the configuration says; the plain architecture of a lone file says nothing of its weights."""
-    answer = config.get("quick_gelu")
-    return bool(answer) if path.is_dir() or answer else None
 
 
 def _of_origin(weights: str) -> bool | None:

@@ -162,10 +162,20 @@ def test_published_weights_are_known_by_their_name(weights: str, expected: bool)
     assert quick_gelu_of(Path("file.pt"), OpenClipParams(weights=weights), {}) is expected
 
 
-def test_openai_weights_without_quick_gelu_in_the_configuration_are_refused(tmp_path: Path) -> None:
+def test_openai_weights_have_quick_gelu_though_the_configuration_is_silent(tmp_path: Path) -> None:
+    params = OpenClipParams(weights="timm/vit_base_patch16_clip_224.openai")
+    assert quick_gelu_of(tmp_path, params, {"embed_dim": 512}) is True
+
+
+def test_openai_weights_against_their_configuration_are_refused(tmp_path: Path) -> None:
     params = OpenClipParams(weights="timm/vit_base_patch16_clip_224.openai")
     with pytest.raises(DataError, match=r"its configuration says false, its origin says true"):
-        quick_gelu_of(tmp_path, params, {"embed_dim": 512})
+        quick_gelu_of(tmp_path, params, {"embed_dim": 512, "quick_gelu": False})
+
+
+def test_weights_of_which_nothing_tells_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"does not tell.*set `quick_gelu`"):
+        quick_gelu_of(tmp_path, OpenClipParams(weights=str(tmp_path)), {"embed_dim": 512})
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
