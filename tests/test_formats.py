@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, get_args
 
 import h5py
 import numpy as np
@@ -17,6 +18,7 @@ from lass3d_core.fingerprint import Record
 from lass3d_core.records import PairedScan, PointTextPairs
 from lass3d_core.shards import ShardHeader, write_shard
 from lass3d_core.text_table import TextTable, write_text_table
+from preprocess.lvm import param_types
 
 TEXT = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
 RECORD: Record = {"stage": "pairs", "schema": 1, "params": {}, "inputs": {}, "upstream": {}}
@@ -106,3 +108,26 @@ def test_every_key_of_the_manifest_is_described() -> None:
     inner = (manifest.SimulateSpec, manifest.SplitSpec, manifest.LabelledSpec, manifest.EntitiesSpec)
     words = [field.name for kind in inner for field in dataclasses.fields(kind)]
     assert [word for word in words if f"`{word}`" not in TEXT and f"{{{word}:" not in TEXT] == []
+
+
+def test_every_parameter_of_the_models_is_described() -> None:
+    kinds = {stage: param_types(stage) for stage in get_args(manifest.LvmStage)}
+    names = {name for models in kinds.values() for name in models}
+    fields = {
+        field for models in kinds.values() for kind in models.values() for field in fields_below(kind())
+    }
+    assert len(fields) > 20
+    assert [name for name in sorted(names | fields) if f"`{name}`" not in TEXT] == []
+
+
+def fields_below(params: Any) -> set[str]:
+    """The keys of a model's parameters; of nested ones `run.batch`, `tiles.overlap`, and plain `weights`."""
+    found = set()
+    for field in dataclasses.fields(params):
+        value = getattr(params, field.name)
+        if dataclasses.is_dataclass(value):
+            same = ("weights", "revision")
+            found |= {key if key in same else f"{field.name}.{key}" for key in fields_below(value)}
+        else:
+            found.add(field.name)
+    return found
