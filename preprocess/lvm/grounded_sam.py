@@ -1,7 +1,7 @@
 """`grounded_sam`: the paper's entity detector, from groundingdino-py and segment-anything.
 
-Grounding DINO finds a box for each phrase, Segment Anything masks what is in the box. The transformer of the
-former runs in the chosen number type where PyTorch's autocast allows it; masks are decoded in float32.
+Grounding DINO finds boxes for the phrases, Segment Anything masks what is in each box. Both networks multiply
+in the chosen number type (`dtype`); masks are decoded in float32.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class GroundedSamDetector:
     """An `EntityDetector` that loads both models once."""
 
     def __init__(self, params: GroundedSamParams) -> None:
+        """Load the models. Raises BackendUnavailable, CorruptArtifact, DataError."""
         device = pick_device(params.run.device)
         dtype = pick_dtype(params.dtype, device)
         finder = BoxFinder(load_dino(params).to(device), params.dino, dtype)

@@ -1,6 +1,6 @@
 """`hf_grounded_sam`: Grounding DINO and SAM or SAM 2 as transformers has them; needs no other package.
 
-The same two steps as `grounded_sam`, with the number types of its models treated alike.
+The same two steps as `grounded_sam`: boxes for the phrases, then a mask for each box.
 """
 
 from __future__ import annotations
