@@ -84,7 +84,7 @@ weights: $(ENV) ## download the weights that the manifest names; MIRROR=folder r
 	@$(RUN) -m preprocess weights $(DATA) $(if $(MIRROR),--mirror $(MIRROR)) $(if $(INTO),--into $(INTO))
 
 preview: $(ENV) ## caption, phrases and masks of IMAGE=file by the manifest's models, as a picture and as text
-	@$(RUN) -m preprocess preview $(DATA) $(IMAGE)
+	@$(RUN) -m preprocess preview $(DATA) $(or $(IMAGE),$(error give IMAGE=file))
 
 train: $(ENV) ## train METHOD on RATIO % labelled scans
 	@$(RUN) -m train run $(TRAIN) $(if $(RESUME),--resume)

@@ -89,6 +89,7 @@ def test_long_text_is_cut_to_the_context() -> None:
     encoded = encoder.encode(["one two three four five six", "one two three four"])
     assert np.diff(encoded.offsets).tolist() == [5, 5]
     assert np.array_equal(rows_of(encoded, 0), rows_of(encoded, 1))
+    assert encoder.cut == 1
 
 
 def test_seed_changes_the_rows_and_dim_their_width() -> None:

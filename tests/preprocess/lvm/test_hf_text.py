@@ -74,6 +74,13 @@ def test_normalised_rows_have_unit_length(models: tuple[Path, dict[str, Any]]) -
         assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=1e-6)
 
 
+def test_short_numbers_give_nearly_the_same_rows(models: tuple[Path, dict[str, Any]]) -> None:
+    folder, params = models
+    unit = params | {"normalise": True}
+    short = encoder(folder, dtype="bfloat16", **unit).encode(TEXTS)
+    assert short.pooled == pytest.approx(encoder(folder, **unit).encode(TEXTS).pooled, abs=0.05)
+
+
 def test_long_text_is_cut_to_the_window_and_counted(models: tuple[Path, dict[str, Any]]) -> None:
     folder, params = models
     one = encoder(folder, **params)

@@ -101,6 +101,12 @@ def test_normalised_rows_have_unit_length_and_the_same_direction(
     assert np.abs(np.linalg.norm(plain.rows, axis=1) - 1).max() > 0.1
 
 
+def test_short_numbers_give_nearly_the_same_rows(tiny_open_clip: Path) -> None:
+    short = encoder(tiny_open_clip, dtype="bfloat16").encode(TEXTS)
+    assert short.rows.dtype == np.float32
+    assert short.rows == pytest.approx(encoder(tiny_open_clip).encode(TEXTS).rows, abs=0.05)
+
+
 def test_long_text_is_cut_to_the_window_and_counted(tiny_open_clip: Path) -> None:
     one = encoder(tiny_open_clip)
     fits, too_long = "car " * 75, "car " * 76
