@@ -116,9 +116,11 @@ def _linked(module: str) -> Iterator[Finding]:
 
 def _weights(one: Wanted) -> Finding:
     what, found = f"{one.model} weights", one.found()
-    if found is not None:
+    if found is not None and _size(found):
         return Finding("ok", what, f"{one.weights}: {in_words(_size(found))} in {found}")
-    if one.hub is None:
+    if found is not None:
+        detail = f"{found} is empty; put the weights there or mend {one.key}.weights in the manifest"
+    elif one.hub is None:
         detail = f"{one.weights} does not exist; mend {one.key}.weights in the manifest"
     else:
         detail = f"{one.weights} is not on this machine; make weights"

@@ -52,6 +52,13 @@ def test_absent_weights_are_named_with_the_key_that_names_them(street: Any, capf
     assert detail == "/no/where does not exist; mend text_embeddings.params.weights in the manifest"
 
 
+def test_empty_folder_of_weights_is_named(street: Any, capfd: Any) -> None:
+    (street.folder / "model").mkdir()
+    street.set(text_embeddings={"name": "hf_text", "params": {"weights": str(street.folder / "model")}})
+    mark, detail = lines_of(street, capfd, status=2)["hf_text weights"]
+    assert mark == "FIX" and detail.startswith(f"{street.folder / 'model'} is empty")
+
+
 def test_weights_that_are_there_are_measured(street: Any, capfd: Any) -> None:
     (street.folder / "model").mkdir()
     (street.folder / "model" / "a.bin").write_bytes(bytes(1500))
