@@ -5,6 +5,7 @@ Two questions per tile: what it shows, then where the phrases of that answer are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,6 +28,8 @@ TASKS = {
     "more_detailed": "<MORE_DETAILED_CAPTION>",
 }
 GROUND = "<CAPTION_TO_PHRASE_GROUNDING>"
+
+_FRAME = re.compile(r"</?s>|<pad>")
 
 
 class Florence2Captioner:
@@ -66,7 +69,7 @@ class Florence2Captioner:
         # The decoder starts with the end token, and is forced to write it where max_new_tokens cuts it off.
         written = tokens[:, 1 : self.params.max_new_tokens]
         ended = (written == self._processor.tokenizer.eos_token_id).any(dim=1).tolist()
-        texts = [text.strip() for text in self._decoded(tokens, markup=False)]
+        texts = self._decoded(tokens, markup=False)
         return [text if whole else without_tail(text) for text, whole in zip(texts, ended)]
 
     def _answered(self, pictures: list[Image.Image], questions: list[str]) -> torch.Tensor:
@@ -80,7 +83,9 @@ class Florence2Captioner:
         )
 
     def _decoded(self, tokens: torch.Tensor, markup: bool) -> list[str]:
-        return self._processor.batch_decode(tokens, skip_special_tokens=not markup)
+        """The texts without the signs of start, end and padding; markup: with places such as <loc_499>."""
+        texts = self._processor.batch_decode(tokens, skip_special_tokens=not markup)
+        return [_FRAME.sub("", text).strip() for text in texts]
 
     def _phrases(self, answer: str, size_wh: tuple[int, int]) -> tuple[GroundedPhrase, ...]:
         """The phrases that `answer` grounds, a cut-off box left out; boxes in pixels of the tile."""
