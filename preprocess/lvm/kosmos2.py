@@ -1,6 +1,6 @@
 """`kosmos2`: the paper's captioner, KOSMOS-2 by transformers.
 
-Three faults of transformers shape this file; none raises, all change the captions:
+Three traps of the model in transformers shape this file; none raises, all change the captions:
 - With its default attention, versions 4.52 to 5.0 hide from each of the 64 image slots the ones after it
   (`image_to_text_projection` becomes causal). `eager` attention is right in every version.
 - From 4.54 on, left-padded rows count their padding as positions. All rows of a batch have one prompt here,
