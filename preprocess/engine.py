@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from lass3d_core.errors import BackendUnavailable, Lass3dError
+from preprocess.gpus import VISIBLE, visible_gpus
+from preprocess.lvm import run_params
 from preprocess.project import Failure, Job, Project, Tick
 from preprocess.stages import STAGES
 
@@ -39,9 +41,17 @@ Message = Ticked | Finished | Lass3dError | None
 """What a worker sends. None: its model is loaded."""
 
 
-def processes_for(project: Project, shards: int) -> int:
-    """How many processes make `shards` shards: manifest.workers (0: one per core), never more than shards."""
-    return max(1, min(shards, project.manifest.workers or len(os.sched_getaffinity(0))))
+def workers_for(project: Project, stage: str, shards: int) -> tuple[str | None, ...]:
+    """One entry per process that makes `shards` shards: the GPU that it alone sees, None for any.
+
+    A model with weights is loaded once per GPU, or once where there is none or `run.device` names one device;
+    anything else runs in one process per core. `workers` of the manifest is the most, and so are the shards.
+    """
+    run, at_most = run_params(stage, project.manifest), project.manifest.workers
+    if run is None:
+        return (None,) * max(1, min(shards, at_most or len(os.sched_getaffinity(0))))
+    gpus = visible_gpus() if run.device == "auto" else ()
+    return gpus[: min(shards, at_most or len(gpus))] or (None,)
 
 
 def run_shards(project: Project, stage: str, jobs: Sequence[Job], tick: Tick) -> Iterator[list[Failure]]:
@@ -49,9 +59,9 @@ def run_shards(project: Project, stage: str, jobs: Sequence[Job], tick: Tick) ->
 
     Raises what a shard raises, and BackendUnavailable when a process is killed from outside.
     """
-    processes = processes_for(project, len(jobs))
-    if processes > 1:
-        yield from _run_beside(project, stage, jobs, tick, processes)
+    workers = workers_for(project, stage, len(jobs))
+    if len(workers) > 1:
+        yield from _run_beside(project, stage, jobs, tick, workers)
     else:
         make = STAGES[stage].opened(project)
         for job in jobs:
@@ -59,10 +69,10 @@ def run_shards(project: Project, stage: str, jobs: Sequence[Job], tick: Tick) ->
 
 
 def _run_beside(
-    project: Project, stage: str, jobs: Sequence[Job], tick: Tick, processes: int
+    project: Project, stage: str, jobs: Sequence[Job], tick: Tick, gpus: Sequence[str | None]
 ) -> Iterator[list[Failure]]:
     waiting = list(jobs)
-    with _workers(project, stage, processes) as workers:
+    with _workers(project, stage, gpus) as workers:
         while workers:
             for connection in wait(list(workers)):
                 assert isinstance(connection, Connection)
@@ -82,15 +92,17 @@ def _run_beside(
 
 
 @contextmanager
-def _workers(project: Project, stage: str, count: int) -> Iterator[dict[Connection, BaseProcess]]:
+def _workers(
+    project: Project, stage: str, gpus: Sequence[str | None]
+) -> Iterator[dict[Connection, BaseProcess]]:
     """Processes by our end of the pipe to each. Whatever happens, none outlives the block."""
     spawn = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU
     bare = replace(project)  # without what this process has cached
     started: dict[Connection, BaseProcess] = {}
     try:
-        for _ in range(count):
+        for gpu in gpus:
             ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=_serve, args=(theirs, bare, stage), daemon=True)
+            process = spawn.Process(target=_serve, args=(theirs, bare, stage, gpu), daemon=True)
             with _ctrl_c_held_back():
                 process.start()
                 started[ours] = process
@@ -124,8 +136,10 @@ def _ctrl_c_held_back() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _serve(parent: Connection, project: Project, stage: str) -> None:
+def _serve(parent: Connection, project: Project, stage: str, gpu: str | None) -> None:
     """A worker: load the model, then make the shards that arrive, until None does or the parent is gone."""
+    if gpu is not None:
+        os.environ[VISIBLE] = gpu  # before anything loads CUDA
     try:
         make = STAGES[stage].opened(project)
         parent.send(None)

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from lass3d_core.errors import BackendUnavailable, UnknownName
-from lass3d_core.manifest import LvmSpec, LvmStage
+from lass3d_core.manifest import LvmSpec, LvmStage, Manifest
 from lass3d_core.records import Entity, ImageCaption, TextRows
 from lass3d_core.typed import build, nearest, plain
+from preprocess.lvm.params import RunParams
 
 
 class ImageCaptioner(Protocol):
@@ -165,6 +166,14 @@ def identity_of(stage: LvmStage, spec: LvmSpec) -> dict[str, Any]:
     Raises UnknownName.
     """
     return {key: value for key, value in plain(params_of(stage, spec)).items() if key != "run"}
+
+
+def run_params(stage: str, manifest: Manifest) -> RunParams | None:
+    """Where and how fast the stage's model runs; None without a model, or for one without weights."""
+    match stage:
+        case "image_captions" | "entities" | "text_embeddings":
+            return getattr(params_of(stage, getattr(manifest, stage)), "run", None)
+    return None
 
 
 def _unknown(stage: LvmStage, name: str) -> UnknownName:
