@@ -37,7 +37,7 @@ TRAIN  := $(DATA) $(CHOICE) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lvm demo street captions pairs status audit doctor weights preview train eval report \
-        test test-lvm lint bench clean
+        test test-lvm lint bench bench-lvm clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
@@ -108,7 +108,12 @@ lint: $(ENV) ## ruff and mypy
 	@$(RUN) -m mypy
 
 bench: $(ENV) ## the benchmarks: ratios against a peer or a limit
-	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+	@for script in $(filter-out benchmarks/lvm_%,$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(RUN) $$script || exit 1; done
+
+bench-lvm: ## images per second of the real models' adapters against the documented loops, in .venv-lvm
+	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
+	@.venv-lvm/bin/python benchmarks/lvm_throughput.py
 
 clean: ## remove artifacts and runs (never data)
 	rm -rf artifacts runs
