@@ -208,7 +208,9 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 
 def _join(path: str, key: Any) -> str:
-    return f"{path}.{key}" if path else str(key)
+    """The path of `key` below `path`; a key that would break the line is quoted."""
+    name = str(key) if str(key).isprintable() else repr(str(key))
+    return f"{path}.{name}" if path else name
 
 
 def _not_one_of(path: str, value: Any, known: Sequence[Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lass3d_core.typed import build, nearest, parse_setting, plain, replace_at
@@ -178,6 +178,7 @@ VALUES = st.recursive(
 
 @settings(max_examples=50, deadline=None)
 @given(values=VALUES)
+@example(values={"\n": None})
 def test_whatever_stands_in_a_file_is_built_or_reported(values: Any) -> None:
     outer, problems = built(values)
     assert (outer is None) == bool(problems)
