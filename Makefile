@@ -35,9 +35,6 @@ DATA   := --manifest $(MANIFEST) $(if $(DATASET),--dataset $(DATASET))
 CHOICE := --method $(METHOD) --ratio $(RATIO) --seed $(SEED) $(if $(PRESET),--preset $(PRESET)) $(if $(TAG),--tag $(TAG))
 TRAIN  := $(DATA) $(CHOICE) $(foreach s,$(SET),--set $(s))
 
-# The one at full size takes a quarter of an hour and is run by its own name.
-BENCHMARKS := benchmarks/convolution.py $(if $(filter %-lvm,$(VENV)),benchmarks/lvm_throughput.py)
-
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lvm demo street captions pairs status audit doctor weights preview train eval report \
         test test-lvm lint bench bench-lvm clean
@@ -110,8 +107,13 @@ lint: $(ENV) ## ruff and mypy
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-bench: $(ENV) ## the benchmarks: ratios against a peer or a limit; VENV=.venv-lvm also times the real models
-	@for script in $(BENCHMARKS); do echo "== $$script"; $(RUN) $$script || exit 1; done
+bench: $(ENV) ## the benchmarks: ratios against a peer or a limit
+	@for script in $(filter-out benchmarks/lvm_%,$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(RUN) $$script || exit 1; done
+
+bench-lvm: ## images per second of the real models' adapters against the documented loops, in .venv-lvm
+	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
+	@.venv-lvm/bin/python benchmarks/lvm_throughput.py
 
 clean: ## remove artifacts and runs (never data)
 	rm -rf artifacts runs
