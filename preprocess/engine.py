@@ -12,11 +12,11 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from lass3d_core.errors import BackendUnavailable, Lass3dError
+from preprocess.ctrl_c import ctrl_c_held_back
 from preprocess.gpus import VISIBLE, visible_gpus
 from preprocess.lvm import run_params
 from preprocess.project import Failure, Job, Project, Tick
@@ -103,7 +103,7 @@ def _workers(
         for gpu in gpus:
             ours, theirs = spawn.Pipe()
             process = spawn.Process(target=_serve, args=(theirs, bare, stage, gpu), daemon=True)
-            with _ctrl_c_held_back():
+            with ctrl_c_held_back():
                 process.start()
                 started[ours] = process
             theirs.close()
@@ -115,25 +115,6 @@ def _workers(
             process.terminate()
             process.join()
             connection.close()
-
-
-@contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """Processes started inside never see Ctrl-C, which is sent to all: the parent, once they run, ends them.
-
-    They inherit the mask. The parent needs the handler too, since any of its threads may catch the signal.
-    """
-    pressed: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
-    resource_tracker.ensure_running()  # later, with the first process, it would lift the mask
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
-    if pressed:
-        raise KeyboardInterrupt
 
 
 def _serve(parent: Connection, project: Project, stage: str, gpu: str | None) -> None:

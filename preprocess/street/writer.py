@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from lass3d_core.atomic import remove_parts, storage_errors, whole_file, write_t
 from lass3d_core.errors import DataError, ManifestError
 from lass3d_core.manifest import SimulateSpec, SplitSpec
 from lass3d_core.typed import plain
+from preprocess.ctrl_c import ctrl_c_held_back
 from preprocess.street import rig
 from preprocess.street.sensors import LidarModel, picture, sweep
 from preprocess.street.shapes import Scene
@@ -184,7 +185,9 @@ def _mapped(missing: list[tuple[StreetSequence, int]], processes: int) -> Iterat
     if processes <= 1:
         yield map(_write_scan, missing)
         return
-    with _one_thread_each(), multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with _one_thread_each(), ExitStack() as stack:
+        with ctrl_c_held_back():
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes))
         yield pool.imap_unordered(_write_scan, missing)
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -184,3 +186,26 @@ def test_killed_run_resumes_to_the_same_bytes(pristine: Path, tmp_path: Path) ->
 def test_record_names_what_the_tree_was_made_from(street: Path) -> None:
     record = json.loads((street / "street.json").read_text())
     assert record["seed"] == 5 and record["cameras"] == 4 and record["sequences"] == ["00", "01", "02"]
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.5])
+def test_ctrl_c_ends_the_workers_and_leaves_one_line(tmp_path: Path, seconds: float) -> None:
+    script = (
+        "import sys; from pathlib import Path; from preprocess.street import write_street\n"
+        "from lass3d_core.errors import exit_status\n"
+        "from lass3d_core.manifest import SimulateSpec, SplitSpec\n"
+        "print('starting', flush=True)\n"
+        f"spec, splits = {replace(ONE_CAMERA, train=60)!r}, {SPLITS!r}\n"
+        "sys.exit(exit_status(lambda: write_street(Path(sys.argv[1]), spec, splits, 2) and 0))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(seconds)  # while and after the workers start
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (line,) = [line for line in errors.splitlines() if line and "scan/s" not in line]
+    assert line.startswith("interrupted: nothing is half-written")
