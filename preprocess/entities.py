@@ -19,9 +19,9 @@ from lass3d_core.fingerprint import Record
 from lass3d_core.manifest import Manifest
 from lass3d_core.records import Entity, RunLengthMask, View
 from preprocess import image_captions
-from preprocess.image_batches import answers
+from preprocess.image_batches import answers, images_at_once
 from preprocess.jsonl_shards import content_digest, read_ends, read_jsonl, write_jsonl
-from preprocess.lvm import EntityDetector, identity_of, load_detector
+from preprocess.lvm import EntityDetector, identity_of, load_detector, run_params
 from preprocess.phrases import normalise, normalise_all
 from preprocess.project import Failure, Job, Make, Project, Tick
 
@@ -66,7 +66,8 @@ def opened(project: Project) -> Make:
             return detected(detector, images, [words[view.image_id] for view in views])
 
         views = project.views_of(job.block)
-        images = [_as_json(view, answer) for view, answer in zip(views, answers(views, ask, tick))]
+        at_once = images_at_once(run_params(NAME, project.manifest))
+        images = [_as_json(view, answer) for view, answer in zip(views, answers(views, ask, tick, at_once))]
         write_jsonl(job.path, job.record, images, digests(images))
         return image_captions.failures(images)
 

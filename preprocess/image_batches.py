@@ -17,12 +17,13 @@ from PIL import Image, UnidentifiedImageError
 
 from lass3d_core.errors import BackendUnavailable, DataError, StorageError
 from lass3d_core.records import View
+from preprocess.lvm.params import RunParams
 
 Answer = TypeVar("Answer")
 Ask = Callable[[list[np.ndarray], list[View]], list[Answer]]
 
 BATCH = 8
-"""Images handed to a model at once (its adapter may cut them further); also the step of the progress."""
+"""Fewest images handed to a model at once (its adapter may cut them further)."""
 
 BATCHES_AHEAD = 2
 """Batches that are read before the model asks for them; memory holds them and the one at work."""
@@ -34,13 +35,20 @@ Read = tuple[View, "Future[np.ndarray]"]
 """A view, and its image as soon as it is read; or the reason why it cannot be."""
 
 
-def answers(views: Sequence[View], ask: Ask[Answer], tick: Callable[[int], None]) -> Iterator[Answer | str]:
+def images_at_once(run: RunParams | None) -> int:
+    """As many as the model wants to see together, and no fewer than BATCH."""
+    return max(BATCH, run.batch) if run is not None else BATCH
+
+
+def answers(
+    views: Sequence[View], ask: Ask[Answer], tick: Callable[[int], None], at_once: int = BATCH
+) -> Iterator[Answer | str]:
     """What `ask` says of each view's image, in order; for a failing image, why it failed, on one line.
 
-    ask takes images (H,W,3) uint8 RGB and their views. tick is told how many images were done.
+    ask takes at most `at_once` images (H,W,3) uint8 RGB and their views. tick is told how many were done.
     Raises BackendUnavailable, StorageError: they are no fault of an image.
     """
-    for batch in _read_ahead(views):
+    for batch in _read_ahead(views, at_once):
         try:
             given: list[Answer | str] = [*_asked(batch, ask)]
         except (BackendUnavailable, StorageError):
@@ -61,13 +69,13 @@ def read_image(path: Path) -> np.ndarray:
         raise DataError(f"{path} cannot be read as an image ({reason}); restore the file") from None
 
 
-def _read_ahead(views: Sequence[View]) -> Iterator[list[Read]]:
+def _read_ahead(views: Sequence[View], at_once: int) -> Iterator[list[Read]]:
     """The views in batches, in order, while the images of `BATCHES_AHEAD` more are being read."""
     ahead: deque[list[Read]] = deque()
     pool = ThreadPoolExecutor(READERS, thread_name_prefix="read")
     try:
-        for start in range(0, len(views), BATCH):
-            batch = views[start : start + BATCH]
+        for start in range(0, len(views), at_once):
+            batch = views[start : start + at_once]
             ahead.append([(view, pool.submit(read_image, view.image_path)) for view in batch])
             if len(ahead) > BATCHES_AHEAD:
                 yield ahead.popleft()

@@ -16,9 +16,9 @@ import numpy as np
 from lass3d_core.datasets import Block
 from lass3d_core.fingerprint import Record
 from lass3d_core.records import ImageCaption, View
-from preprocess.image_batches import answers
+from preprocess.image_batches import answers, images_at_once
 from preprocess.jsonl_shards import content_digest, read_jsonl, write_jsonl
-from preprocess.lvm import identity_of, load_captioner
+from preprocess.lvm import identity_of, load_captioner, run_params
 from preprocess.phrases import normalise, normalise_all
 from preprocess.project import Failure, Job, Make, Project, Tick
 
@@ -48,7 +48,8 @@ def opened(project: Project) -> Make:
     def make(job: Job, tick: Tick) -> list[Failure]:
         assert job.block is not None
         views = project.views_of(job.block)
-        images = [_as_json(view, answer) for view, answer in zip(views, answers(views, ask, tick))]
+        at_once = images_at_once(run_params(NAME, project.manifest))
+        images = [_as_json(view, answer) for view, answer in zip(views, answers(views, ask, tick, at_once))]
         write_jsonl(job.path, job.record, images, digests(images))
         return failures(images)
 

@@ -7,14 +7,14 @@ single key is no attention; a phrase keeps its pooled row, which is added to its
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from lass3d_core.errors import DataError
+from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact
 from lass3d_core.fingerprint import Record
-from lass3d_core.records import TextRows
-from lass3d_core.text_table import TextTable, write_text_table
+from lass3d_core.text_table import TextTable, read_text_table, read_text_table_record, write_text_table
 from preprocess import entities, image_captions
 from preprocess.jsonl_shards import read_ends
 from preprocess.lvm import TextEncoder, identity_of, load_encoder
@@ -23,6 +23,9 @@ from preprocess.project import Failure, Job, Make, Project, Tick
 NAME = "text_embeddings"
 SCHEMA = 1
 BATCH = 256
+
+Rows = tuple[np.ndarray, np.ndarray]
+"""Of one text: its token-level rows (n,D) and its pooled row (D,), float16."""
 
 
 def record(project: Project) -> Record:
@@ -38,17 +41,28 @@ def record(project: Project) -> Record:
 
 
 def opened(project: Project) -> Make:
-    """Load the encoder; the returned function makes the table."""
+    """Load the encoder; the returned function makes the table, encoding what the one before it lacks."""
     encoder = load_encoder(project.manifest.text_embeddings)
 
     def make(job: Job, tick: Tick) -> list[Failure]:
         captions, phrases = texts_of(project)
-        write_text_table(job.path, table_of(encoder, captions, phrases, tick), job.record)
+        known = table_before(job.path, job.record)
+        write_text_table(job.path, table_of(encoder, captions, phrases, known, tick), job.record)
         if encoder.cut:
             tqdm.write(f"{NAME}: {encoder.cut} texts lost their end, longer than the encoder's window")
         return []
 
     return make
+
+
+def table_before(path: Path, wanted: Record) -> TextTable | None:
+    """The table that lies at `path`, if it is whole and of the same encoder: its rows need no second look."""
+    try:
+        made = read_text_table_record(path)
+        same = (made["params"], made["schema"]) == (wanted["params"], wanted["schema"])
+        return read_text_table(path) if same else None
+    except (MissingArtifact, StaleArtifact, CorruptArtifact):
+        return None
 
 
 def texts_of(project: Project) -> tuple[dict[str, str | None], tuple[str, ...]]:
@@ -63,36 +77,54 @@ def texts_of(project: Project) -> tuple[dict[str, str | None], tuple[str, ...]]:
 
 
 def table_of(
-    encoder: TextEncoder, captions: dict[str, str | None], phrases: tuple[str, ...], tick: Tick
+    encoder: TextEncoder,
+    captions: dict[str, str | None],
+    phrases: tuple[str, ...],
+    known: TextTable | None,
+    tick: Tick,
 ) -> TextTable:
-    """Encode each distinct text once. Raises DataError when no image has a caption."""
+    """Encode each distinct text once, and none whose rows are in `known`.
+
+    Raises DataError when no image has a caption.
+    """
     texts = tuple(sorted({text for text in captions.values() if text is not None}))
     if not texts:
         raise DataError("no image has a caption; see the failures of image_captions")
+    of_caption, of_phrase = _known_rows(known)
+    of_caption |= _encoded(encoder, [text for text in texts if text not in of_caption], tick)
+    new_phrases = _encoded(encoder, [phrase for phrase in phrases if phrase not in of_phrase], tick)
+    of_phrase |= {phrase: pooled for phrase, (_, pooled) in new_phrases.items()}
     row_of = {text: row for row, text in enumerate(texts)}
-    rows = _encoded(encoder, texts, tick)
-    pooled = _encoded(encoder, phrases, tick).pooled if phrases else rows.pooled[:0]
+    tokens = [of_caption[text][0] for text in texts]
+    pooled = np.stack([of_caption[text][1] for text in texts])
     return TextTable(
         image_ids=tuple(captions),
         image_caption=np.array([row_of.get(text, -1) for text in captions.values()], np.int32),
         caption_texts=texts,
-        caption_offsets=rows.offsets,
-        caption_rows=rows.rows.astype(np.float16),
-        caption_pooled=rows.pooled.astype(np.float16),
+        caption_offsets=np.cumsum([0, *map(len, tokens)]).astype(np.int64),
+        caption_rows=np.concatenate(tokens),
+        caption_pooled=pooled,
         phrases=phrases,
-        phrase_rows=pooled.astype(np.float16),
+        phrase_rows=np.stack([of_phrase[phrase] for phrase in phrases]) if phrases else pooled[:0],
     )
 
 
-def _encoded(encoder: TextEncoder, texts: Sequence[str], tick: Tick) -> TextRows:
+def _known_rows(known: TextTable | None) -> tuple[dict[str, Rows], dict[str, np.ndarray]]:
+    """The rows of each caption, and the row of each phrase, of a table; none without a table."""
+    if known is None:
+        return {}, {}
+    tokens = np.split(known.caption_rows, known.caption_offsets[1:-1])
+    of_caption = dict(zip(known.caption_texts, zip(tokens, known.caption_pooled)))
+    return of_caption, dict(zip(known.phrases, known.phrase_rows))
+
+
+def _encoded(encoder: TextEncoder, texts: Sequence[str], tick: Tick) -> dict[str, Rows]:
     """The rows of every text, encoded in batches."""
-    parts = []
+    rows: dict[str, Rows] = {}
     for start in range(0, len(texts), BATCH):
-        parts.append(encoder.encode(texts[start : start + BATCH]))
-        tick(len(parts[-1].pooled))
-    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
-    return TextRows(
-        rows=np.concatenate([part.rows for part in parts]),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        pooled=np.concatenate([part.pooled for part in parts]),
-    )
+        batch = texts[start : start + BATCH]
+        part = encoder.encode(batch)
+        tokens = np.split(part.rows.astype(np.float16), part.offsets[1:-1])
+        rows |= dict(zip(batch, zip(tokens, part.pooled.astype(np.float16))))
+        tick(len(batch))
+    return rows
