@@ -88,6 +88,7 @@ class _Encode(nn.Module):
         self.blocks = _residual_blocks(cin, cout, blocks, ops)
 
     def forward(self, x: Tensor, stride: KernelMap, submanifold: KernelMap) -> Tensor:
+        """x (M,cin) of a level -> (M',cout) of the next coarser one."""
         x = self.down(x, stride)
         for block in self.blocks:
             x = block(x, submanifold)
@@ -103,6 +104,7 @@ class _Decode(nn.Module):
         self.blocks = _residual_blocks(cout + skip, cout, blocks, ops)
 
     def forward(self, x: Tensor, skip: Tensor, stride: KernelMap, submanifold: KernelMap) -> Tensor:
+        """x (M',cin) of a level and skip (M,skip) of the next finer one -> (M,cout) of the finer."""
         x = torch.cat([self.up(x, stride), skip], dim=1)
         for block in self.blocks:
             x = block(x, submanifold)

@@ -54,6 +54,7 @@ def slab(
 def building(
     rng: np.random.Generator, x: float, y: float, z: float, length: float, depth: float
 ) -> list[Solid]:
+    """A box, low or several storeys high, sunk half a metre into the ground."""
     height = float(rng.choice([rng.uniform(2.4, 3.4), rng.uniform(5.0, 14.0)], p=[0.25, 0.75]))
     half = (length / 2, depth / 2, height / 2 + 0.5)
     return [solid(Shape.BOX, "building", paint(rng, "building"), (x, y, z + height / 2 - 0.5), half)]
@@ -67,6 +68,7 @@ def low_wall(rng: np.random.Generator, x: float, y: float, z: float, length: flo
 
 
 def fence(rng: np.random.Generator, x: float, y: float, z: float, length: float) -> list[Solid]:
+    """A thin upright box along x, 0.9 to 2 m high."""
     height = rng.uniform(0.9, 2.0)
     return [
         solid(Shape.BOX, "fence", paint(rng, "fence"), (x, y, z + height / 2), (length / 2, 0.05, height / 2))
@@ -74,6 +76,7 @@ def fence(rng: np.random.Generator, x: float, y: float, z: float, length: float)
 
 
 def car(rng: np.random.Generator, x: float, y: float, z: float, heading: float) -> list[Solid]:
+    """A body with a cabin on it, turned by `heading` radians."""
     length, width, height = rng.uniform(3.7, 4.9), rng.uniform(1.65, 1.9), rng.uniform(1.4, 1.7)
     colour = paint(rng, "car")
     body = solid(
@@ -93,6 +96,7 @@ def car(rng: np.random.Generator, x: float, y: float, z: float, heading: float) 
 
 
 def truck(rng: np.random.Generator, x: float, y: float, z: float, heading: float) -> list[Solid]:
+    """A container as high as a low building, and its cab, turned by `heading` radians."""
     length, width, height = rng.uniform(4.5, 8.0), rng.uniform(2.2, 2.5), rng.uniform(2.4, 3.4)
     colour = paint(rng, "truck")
     load = solid(
@@ -113,6 +117,7 @@ def truck(rng: np.random.Generator, x: float, y: float, z: float, heading: float
 
 
 def tree(rng: np.random.Generator, x: float, y: float, z: float) -> list[Solid]:
+    """A bare trunk, often as thin as a pole, under a crown of one to three ellipsoids."""
     radius, bare = rng.uniform(0.09, 0.28), rng.uniform(1.8, 3.2)
     trunk_half = (radius, radius, bare / 2 + 0.4)
     solids = [solid(Shape.CYLINDER, "trunk", paint(rng, "trunk"), (x, y, z + bare / 2), trunk_half)]
@@ -132,6 +137,7 @@ def bush(rng: np.random.Generator, x: float, y: float, z: float) -> list[Solid]:
 
 
 def pole(rng: np.random.Generator, x: float, y: float, z: float, with_sign: bool) -> list[Solid]:
+    """A post, with a sign's plate at its top or, taller, without."""
     radius = rng.uniform(0.07, 0.16)
     height = rng.uniform(2.4, 3.4) if with_sign else rng.uniform(4.0, 7.0)
     post_half = (radius, radius, height / 2)
@@ -145,6 +151,7 @@ def pole(rng: np.random.Generator, x: float, y: float, z: float, with_sign: bool
 
 
 def person(rng: np.random.Generator, x: float, y: float, z: float) -> list[Solid]:
+    """A body and a head."""
     height, girth = rng.uniform(1.5, 1.9), rng.uniform(0.2, 0.3)
     clothes = paint(rng, "person")
     body_half = (girth, girth, 0.43 * height)
