@@ -35,7 +35,7 @@ def paper(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
 
 
 def demo(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
-    """A short schedule that trains a small network on small scans; tuned on supervised training alone.
+    """A short schedule that trains a small network on small scans; docs/results.md says how it was chosen.
 
     Where it departs from the paper, `note` says so, and why. Raises UnknownName.
     """
