@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,18 +83,24 @@ def test_parts_without_an_owner_are_swept_up(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow beyond 1000 bytes: what the system answers is real."""
+    """No file may grow beyond 1000 bytes: what the system answers is real.
+
+    The limit binds the whole process, pytest's own output too where that goes to a file, so it lasts for one
+    call and is never a fixture: a fixture would still hold it while pytest writes the test's dot.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_file_that_may_not_grow_is_one_clear_line(tmp_path: Path, small_files: None) -> None:
+def test_a_file_that_may_not_grow_is_one_clear_line(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "old")
-    with pytest.raises(StorageError, match=r"cannot write .*a\.txt: the file grows beyond"):
+    with pytest.raises(StorageError, match=r"cannot write .*a\.txt: the file grows beyond"), small_files():
         write_text(tmp_path / "a.txt", "x" * 5000)
     assert (tmp_path / "a.txt").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
