@@ -39,9 +39,10 @@ from tqdm import tqdm
 from transformers import AutoProcessor, Kosmos2ForConditionalGeneration
 
 from lass3d_core.errors import DataError
+from lass3d_core.images import read_image
 from lass3d_core.manifest import EntitiesSpec, LvmSpec
-from lass3d_core.records import Camera, View
-from preprocess.image_batches import Ask, answers, read_image
+from lass3d_core.records import Camera, FilePart, View
+from preprocess.image_batches import Ask, answers
 from preprocess.lvm import load_captioner, load_detector, load_encoder, params_of
 from preprocess.lvm.device import pick_device, pick_dtype
 from preprocess.lvm.grounded_sam import BoxFinder, load_dino, load_sam
@@ -98,9 +99,9 @@ def copies(image: Path | None, folder: Path, count: int) -> list[View]:
         image = folder / "noise.png"
         noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
         Image.fromarray(noise).save(image)
-    camera = Camera(np.eye(3), np.eye(4), read_image(image).shape[:2])
+    camera = Camera(np.eye(3), np.eye(4), read_image(FilePart(image)).shape[:2])
     paths = [folder / f"{number}{image.suffix}" for number in range(count)]
-    return [View(path.stem, Path(shutil.copyfile(image, path)), camera) for path in paths]
+    return [View(path.stem, FilePart(Path(shutil.copyfile(image, path))), camera) for path in paths]
 
 
 def captions(folder: Path, size: Size, views: Sequence[View], device: torch.device) -> Contest:
@@ -118,7 +119,7 @@ def captions(folder: Path, size: Size, views: Sequence[View], device: torch.devi
 
     def loop() -> None:
         for view in views:
-            image = Image.open(view.image_path).convert("RGB")
+            image = Image.open(view.image.path).convert("RGB")
             inputs = processor(text="<grounding>An image of", images=image, return_tensors="pt").to(device)
             tokens = model.generate(**inputs, use_cache=True, max_new_tokens=NEW_TOKENS[size])
             (answer,) = processor.batch_decode(tokens, skip_special_tokens=True)
@@ -138,7 +139,7 @@ def entities(folder: Path, size: Size, views: Sequence[View], device: torch.devi
     names = write_grounded_sam(folder / "grounded_sam", size)
     params = params_of("entities", EntitiesSpec("grounded_sam", {**names, "box_floor": 0.0}))
     finder = BoxFinder(load_dino(params).to(device), params.dino, pick_dtype("auto", device))
-    (boxes,) = search_with(finder, params)([read_image(views[0].image_path)], [PHRASES])
+    (boxes,) = search_with(finder, params)([read_image(views[0].image)], [PHRASES])
     spec = EntitiesSpec("grounded_sam", {**names, "box_floor": floor_for(boxes, BOXES)})
     detector = load_detector(spec)
     return Contest(
@@ -166,7 +167,7 @@ def documented_detector(
 
     def loop() -> None:
         for view in views:
-            image = Image.open(view.image_path).convert("RGB")
+            image = Image.open(view.image.path).convert("RGB")
             tensor, _ = scaled(image, None)
             found, scores, _ = predict(
                 dino, tensor, " . ".join(PHRASES), params.box_floor, params.box_floor, str(device)

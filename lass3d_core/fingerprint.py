@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 from lass3d_core.atomic import write_text
 from lass3d_core.errors import DataError
+from lass3d_core.records import FilePart
 
 
 class Record(TypedDict):
@@ -71,15 +74,16 @@ class InputDigests:
         self._known: dict[str, list[Any]] = _read_memory(memory)
         self._changed = False
 
-    def digest_of(self, path: Path) -> str:
-        """BLAKE2b-128 (32 hex digits) of the file's content. Raises DataError when it cannot be read."""
-        key = str(path.absolute())
+    def digest_of(self, part: FilePart) -> str:
+        """BLAKE2b-128 (32 hex digits) of the part's content. Raises DataError when it cannot be read."""
+        path = part.path
+        key = str(replace(part, path=path.absolute()))
         try:
             status = path.stat()
             known = self._known.get(key)
             if known is not None and known[:2] == [status.st_size, status.st_mtime_ns]:
                 return str(known[2])
-            content = _content_digest(path)
+            content = _content_digest(part)
         except FileNotFoundError:
             raise DataError(
                 f"{path} does not exist; restore it or point the manifest at the right folder"
@@ -98,11 +102,14 @@ class InputDigests:
             self._changed = False
 
 
-def _content_digest(path: Path) -> str:
+def _content_digest(part: FilePart) -> str:
     content = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
+    left = part.size if part.size is not None else sys.maxsize
+    with part.path.open("rb") as file:
+        file.seek(part.start)
+        while block := file.read(min(left, 1 << 20)):
             content.update(block)
+            left -= len(block)
     return content.hexdigest()
 
 

@@ -37,6 +37,25 @@ class Visibility:
     min_depth_m: float = 0.5
 
 
+@dataclass(frozen=True)
+class MeasuredDepth:
+    """What a depth camera measured: depth (H,W) float32 metres along its optical axis, 0 or non-finite where
+    nothing.
+
+    Raises DataError where it is not of the camera's size.
+    """
+
+    depth: np.ndarray
+    camera: Camera
+
+    def __post_init__(self) -> None:
+        if self.depth.shape != self.camera.size_hw:
+            raise DataError(
+                f"the depth map is {self.depth.shape}, its camera's image {self.camera.size_hw}; "
+                "rescale one of them"
+            )
+
+
 class VisiblePixels(NamedTuple):
     """The points that an image sees, in ascending order of their index, and where.
 
@@ -50,26 +69,24 @@ class VisiblePixels(NamedTuple):
 
 
 def visible_pixels(
-    camera: Camera, points: np.ndarray, visibility: Visibility, depth_map: np.ndarray | None = None
+    camera: Camera, points: np.ndarray, visibility: Visibility, measured: MeasuredDepth | None = None
 ) -> VisiblePixels:
     """The pixels of those points (N,3) float32 that are in front of the camera, inside the image and visible.
 
-    depth_map (H,W) float, metres along the optical axis, 0 or non-finite where nothing was measured; needed
-    by, and only read for, visibility `depth_map`. Raises DataError where it is absent or not of the camera's
-    size.
+    measured: needed by, and only used for, visibility `depth_map`. Raises DataError where it is absent.
     """
     ahead = np.flatnonzero(_row(image_from_points(camera)[2], points) > visibility.min_depth_m)
     uv, depth = project(camera, points[ahead])
     inside, v, u = pixels_in_image(uv, depth, camera.size_hw, visibility.min_depth_m)
-    depth = depth[inside]
+    depth, point = depth[inside], ahead[inside]
     match visibility.kind:
         case "zbuffer":
             seen = seen_by_zbuffer(v, u, depth, camera.size_hw, visibility)
         case "depth_map":
-            seen = seen_by_depth_map(v, u, depth, _checked(depth_map, camera), visibility.depth_tolerance)
+            seen = seen_by_depth_map(points[point], _present(measured), visibility.depth_tolerance)
         case "none":
             seen = np.ones(len(depth), bool)
-    return VisiblePixels(ahead[inside][seen], v[seen], u[seen], depth[seen])
+    return VisiblePixels(point[seen], v[seen], u[seen], depth[seen])
 
 
 def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -124,18 +141,21 @@ def seen_by_zbuffer(
     return depth <= nearest * (1 + visibility.depth_tolerance) + visibility.depth_slack_m
 
 
-def seen_by_depth_map(
-    v: np.ndarray, u: np.ndarray, depth: np.ndarray, depth_map: np.ndarray, tolerance: float
-) -> np.ndarray:
-    """Which points (n,) lie on the surface that the depth map (H,W) measured, within tolerance * depth: bool
-    (n,).
+def seen_by_depth_map(points: np.ndarray, measured: MeasuredDepth, tolerance: float) -> np.ndarray:
+    """Which points (n,3) lie on the surface that the depth camera measured, within tolerance * depth: (n,)
+    bool.
 
-    Where nothing was measured (0, NaN, infinity) no point is seen.
+    The depth camera has its own K, size and pose. Where it measured nothing, or does not look, no point is
+    seen.
     """
-    measured = depth_map[v, u]
-    valid = np.isfinite(measured) & (measured > 0)
-    surface = np.where(valid, measured, 0)
-    return valid & (np.abs(depth - surface) <= tolerance * surface)
+    uv, depth = project(measured.camera, points)
+    inside, v, u = pixels_in_image(uv, depth, measured.camera.size_hw)
+    surface = measured.depth[v, u]
+    valid = np.isfinite(surface) & (surface > 0)
+    agrees = np.abs(depth[inside] - np.where(valid, surface, 0)) <= tolerance * np.where(valid, surface, 0)
+    seen = np.zeros(len(points), bool)
+    seen[inside[valid & agrees]] = True
+    return seen
 
 
 def rigid(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
@@ -168,13 +188,9 @@ def _row(row: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points[:, 0] * row[0] + points[:, 1] * row[1] + points[:, 2] * row[2] + row[3]
 
 
-def _checked(depth_map: np.ndarray | None, camera: Camera) -> np.ndarray:
-    if depth_map is None:
+def _present(measured: MeasuredDepth | None) -> MeasuredDepth:
+    if measured is None:
         raise DataError(
             "visibility 'depth_map' needs a depth image, and this view has none; use 'zbuffer' or 'none'"
         )
-    if depth_map.shape != camera.size_hw:
-        raise DataError(
-            f"the depth map is {depth_map.shape}, the camera's image {camera.size_hw}; rescale one of them"
-        )
-    return depth_map
+    return measured

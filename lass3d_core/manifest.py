@@ -24,14 +24,19 @@ LvmStage = Literal["image_captions", "entities", "text_embeddings"]
 
 @dataclass(frozen=True)
 class SimulateSpec:
-    """The simulated street: scans per split, cameras (1 front, or 4 around), frames per drive."""
+    """A simulated world: `street` in SemanticKITTI's layout, `room` in ScanNet's; scans per split.
 
+    Of the street: cameras (1 front, or 4 around), frames per drive. Of the room: RGB-D frames per scene.
+    """
+
+    world: Literal["street", "room"] = "street"
     train: int = 120
     val: int = 20
     test: int = 30
     seed: int = 0
     cameras: int = 1
     frames_per_drive: int = 1
+    frames_per_room: int = 10
 
     def __post_init__(self) -> None:
         if min(self.train, self.val, self.test) < 1:
@@ -40,13 +45,16 @@ class SimulateSpec:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         if self.cameras not in (1, 4):
             raise ValueError(f"cameras must be 1 (front) or 4 (around), got {self.cameras}")
-        if self.frames_per_drive < 1:
-            raise ValueError(f"frames_per_drive must be at least 1, got {self.frames_per_drive}")
+        if min(self.frames_per_drive, self.frames_per_room) < 1:
+            raise ValueError("frames_per_drive and frames_per_room must be at least 1")
 
 
 @dataclass(frozen=True)
 class SplitSpec:
-    """Sequences (or scene lists) of each split. test may lack labels."""
+    """Sequences or scenes of each split; an entry that ends in .txt is a file that lists them, one a line.
+
+    test may lack labels.
+    """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
@@ -63,29 +71,23 @@ class SplitSpec:
 
 @dataclass(frozen=True)
 class LabelledSpec:
-    """Which training scans keep their labels at RATIO %: `nested` (ours: seeded) or published list files.
+    """Which training scans keep their labels at RATIO %.
 
-    lists: ratio -> text file with one scan id a line; only with protocol `lists`.
+    `nested`: ours, seeded and uniform. `lists`: published; ratio -> text file with one scan id a line.
+    `contiguous`: sequence after sequence in `order`, each from its first scan on (GPC's outdoor protocol).
+    name: of the protocol in every result, such as "uniform (IT2)"; empty for the protocol's own.
     """
 
-    protocol: Literal["nested", "lists"] = "nested"
+    protocol: Literal["nested", "lists", "contiguous"] = "nested"
     lists: Mapping[str, Path] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    name: str = ""
 
     def __post_init__(self) -> None:
         if (self.protocol == "lists") != bool(self.lists):
-            raise ValueError("protocol 'lists' needs `lists`, protocol 'nested' has none")
-
-
-@dataclass(frozen=True)
-class DatasetSpec:
-    """One data set on disk. reader: the module of lass3d_core.datasets that reads its layout."""
-
-    reader: Literal["semantickitti"]
-    root: Path
-    splits: SplitSpec
-    views: tuple[str, ...] = ("image_2",)
-    labelled: LabelledSpec = field(default_factory=LabelledSpec)
-    simulate: SimulateSpec | None = None
+            raise ValueError("`lists` belongs to protocol 'lists', which needs it")
+        if (self.protocol == "contiguous") != bool(self.order):
+            raise ValueError("`order` (of the sequences) belongs to protocol 'contiguous', which needs it")
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,49 @@ class PairsSpec:
             raise ValueError(
                 "splat_radius_px, depth_tolerance, depth_slack_m and min_depth_m must not be negative"
             )
+
+
+@dataclass(frozen=True)
+class FramesSpec:
+    """RGB-D frames of a scene: every stride-th, from exported files, or straight from the .sens file.
+
+    `any`: exported where they are, else .sens.
+    """
+
+    stride: int = 20
+    source: Literal["any", "exported", "sens"] = "any"
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ValueError(f"stride must be at least 1, got {self.stride}")
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """One data set on disk. reader: the module of lass3d_core.datasets that reads its layout.
+
+    views: image folders or cameras; empty for the reader's own choice (image_2; all six cameras). frames: of
+    RGB-D data. version: folder of nuScenes' tables. The last four replace the manifest's for this data set.
+    """
+
+    reader: Literal["semantickitti", "scannet", "nuscenes"]
+    root: Path
+    splits: SplitSpec
+    views: tuple[str, ...] = ()
+    frames: FramesSpec = field(default_factory=FramesSpec)
+    version: str = "v1.0-trainval"
+    labelled: LabelledSpec = field(default_factory=LabelledSpec)
+    simulate: SimulateSpec | None = None
+    image_captions: LvmSpec | None = None
+    entities: EntitiesSpec | None = None
+    text_embeddings: LvmSpec | None = None
+    pairs: PairsSpec | None = None
+
+    def __post_init__(self) -> None:
+        layout = {"street": "semantickitti", "room": "scannet"}
+        if self.simulate is not None and layout[self.simulate.world] != self.reader:
+            world = self.simulate.world
+            raise ValueError(f"the simulated {world} is written for reader {layout[world]!r}")
 
 
 @dataclass(frozen=True)
@@ -191,11 +236,12 @@ def read_manifest(
     base = path.resolve().parent
     _check_folders(_mapping_at(values, "datasets", chosen), base, f"datasets.{chosen}", problems)
     if check_lvm is not None:
-        _check_lvms(values, check_lvm, problems)
+        _check_lvms(values, "", check_lvm, problems)
+        _check_lvms(_mapping_at(values, "datasets", chosen), f"datasets.{chosen}.", check_lvm, problems)
     if problems or manifest is None:
         count = f"{len(problems)} problems: " if len(problems) > 1 else ""
         raise ManifestError(f"{path}: {count}{' | '.join(problems)}")
-    return _resolve(manifest, base), chosen
+    return _of_dataset(_resolve(manifest, base), chosen), chosen
 
 
 def _load_yaml(path: Path) -> Any:
@@ -215,12 +261,25 @@ def _load_yaml(path: Path) -> Any:
         ) from None
 
 
+def _of_dataset(manifest: Manifest, name: str) -> Manifest:
+    """The manifest with the blocks that data set `name` has of its own in place of the common ones."""
+    spec = manifest.datasets[name]
+    return replace(
+        manifest,
+        image_captions=spec.image_captions or manifest.image_captions,
+        entities=spec.entities or manifest.entities,
+        text_embeddings=spec.text_embeddings or manifest.text_embeddings,
+        pairs=spec.pairs or manifest.pairs,
+    )
+
+
 def _resolve(manifest: Manifest, base: Path) -> Manifest:
     """The same manifest with every path absolute."""
     datasets = {
         name: replace(
             spec,
             root=_absolute(base, spec.root),
+            splits=_resolve_splits(base, spec.splits),
             labelled=replace(
                 spec.labelled, lists={r: _absolute(base, p) for r, p in spec.labelled.lists.items()}
             ),
@@ -229,6 +288,13 @@ def _resolve(manifest: Manifest, base: Path) -> Manifest:
     }
     artifacts, runs = _absolute(base, manifest.artifacts), _absolute(base, manifest.runs)
     return replace(manifest, datasets=datasets, artifacts=artifacts, runs=runs)
+
+
+def _resolve_splits(base: Path, splits: SplitSpec) -> SplitSpec:
+    def resolved(entries: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(_absolute(base, one)) if one.endswith(".txt") else one for one in entries)
+
+    return replace(splits, train=resolved(splits.train), val=resolved(splits.val), test=resolved(splits.test))
 
 
 def _check_folders(dataset: Mapping[Any, Any], base: Path, path: str, problems: list[str]) -> None:
@@ -241,12 +307,12 @@ def _check_folders(dataset: Mapping[Any, Any], base: Path, path: str, problems: 
             problems.append(f"{path}.labelled.lists.{ratio}: the file {file} does not exist")
 
 
-def _check_lvms(values: Any, check_lvm: LvmCheck, problems: list[str]) -> None:
+def _check_lvms(values: Any, path: str, check_lvm: LvmCheck, problems: list[str]) -> None:
     """Check each language-vision model whose block has the right form; `build` has reported the others."""
     for stage in get_args(LvmStage):
         spec = build(EntitiesSpec if stage == "entities" else LvmSpec, _mapping_at(values, stage), stage, [])
         if spec is not None:
-            check_lvm(stage, spec, stage, problems)
+            check_lvm(stage, spec, path + stage, problems)
 
 
 def _mapping_at(values: Any, *keys: str) -> Mapping[Any, Any]:

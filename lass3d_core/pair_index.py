@@ -34,7 +34,7 @@ class IndexedShard:
 class LabelledLists:
     """The manifest's `labelled` with the lists read: ratio in percent, as written -> scan ids."""
 
-    protocol: Literal["nested", "lists"]
+    protocol: Literal["nested", "lists", "contiguous"]
     lists: Mapping[str, tuple[str, ...]]
 
 

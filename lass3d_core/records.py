@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -42,13 +43,40 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class FilePart:
+    """The bytes of a file, or `size` of them from `start` on where the file is a container (.sens)."""
+
+    path: Path
+    start: int = 0
+    size: int | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.size is None else f" (bytes {self.start} to {self.start + self.size})"
+        return f"{self.path}{where}"
+
+
+@dataclass(frozen=True)
+class DepthImage:
+    """What a depth camera measured along its optical axis, units_per_m counts to the metre, 0 for nothing.
+
+    camera: the depth camera's own, whose size and K need not be those of the colour image.
+    codec: `image` (a 16-bit PNG) or `zlib_u16` (deflated little-endian uint16, row by row, as in .sens).
+    """
+
+    part: FilePart
+    camera: Camera
+    codec: Literal["image", "zlib_u16"] = "image"
+    units_per_m: float = 1000.0
+
+
+@dataclass(frozen=True)
 class View:
     """One image of a scan. image_id is unique in the data set ("00/000012/image_2")."""
 
     image_id: str
-    image_path: Path
+    image: FilePart
     camera: Camera
-    depth_path: Path | None = None
+    depth: DepthImage | None = None
 
 
 @dataclass(frozen=True)

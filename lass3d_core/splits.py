@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -22,10 +21,11 @@ from lass3d_core.typed import build, plain
 class LabelledSplit:
     """The labelled and the unlabelled training scans of one run, each in ascending order; saved with the run.
 
-    ratio in percent. seed decides with protocol `nested` alone.
+    protocol: its name, as it stands in every result. ratio in percent. seed decides with protocol `nested`
+    alone.
     """
 
-    protocol: Literal["nested", "lists"]
+    protocol: str
     ratio: float
     seed: int
     labelled: tuple[str, ...]
@@ -61,12 +61,16 @@ def labelled_split(
     """
     if not 0 < ratio <= 100:
         raise DataError(f"the ratio is a percentage and must lie in (0, 100], got {ratio:g}")
-    if spec.protocol == "lists":
-        chosen = read_list(_list_for(spec.lists, ratio), scan_ids, without_labels)
-    else:
-        chosen = nested_choice(scan_ids, ratio, seed, without_labels)
+    match spec.protocol:
+        case "lists":
+            chosen = read_list(_list_for(spec.lists, ratio), scan_ids, without_labels)
+        case "contiguous":
+            chosen = contiguous_choice(scan_ids, ratio, spec.order, without_labels)
+        case "nested":
+            chosen = nested_choice(scan_ids, ratio, seed, without_labels)
     rest = set(scan_ids) - set(chosen)
-    return LabelledSplit(spec.protocol, ratio, seed, tuple(sorted(chosen)), tuple(sorted(rest)))
+    name = spec.name or spec.protocol
+    return LabelledSplit(name, ratio, seed, tuple(sorted(chosen)), tuple(sorted(rest)))
 
 
 def nested_choice(
@@ -77,17 +81,29 @@ def nested_choice(
 
     1 % of SemanticKITTI's 19130 training scans is 191, as published. Raises DataError.
     """
-    count = int(_fraction(ratio) * len(scan_ids) / 100)
-    if count == 0:
-        raise DataError(_too_small(ratio, len(scan_ids)))
     candidates = sorted(set(scan_ids) - set(without_labels))
-    if count > len(candidates):
-        raise DataError(
-            f"{ratio:g} % are {count} scans, but only {len(candidates)} have labels; take a smaller ratio"
-        )
+    count = _count(ratio, len(scan_ids), len(candidates))
     # The raw stream of PCG64 is promised to stay the same in every NumPy; Generator.permutation is not.
     order = np.argsort(np.random.PCG64(seed).random_raw(len(candidates)), kind="stable")
     return tuple(candidates[i] for i in order[:count])
+
+
+def contiguous_choice(
+    scan_ids: Collection[str], ratio: float, order: Sequence[str], without_labels: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The first floor(ratio % of all scans), sequence after sequence in `order`, each from its first scan on.
+
+    GPC's protocol for SemanticKITTI, with order 09, 07, 05, 10, 02. A scan's sequence is its id up to the
+    slash. Raises DataError where `order` names an unknown sequence or holds too few scans.
+    """
+    sequences: dict[str, list[str]] = {}
+    for scan_id in sorted(set(scan_ids) - set(without_labels)):
+        sequences.setdefault(scan_id.split("/")[0], []).append(scan_id)
+    unknown = [name for name in order if name not in sequences]
+    if unknown:
+        raise DataError(f"labelled.order: {', '.join(unknown)} is no training sequence with labels")
+    candidates = [scan_id for name in dict.fromkeys(order) for scan_id in sequences[name]]
+    return tuple(candidates[: _count(ratio, len(scan_ids), len(candidates))])
 
 
 def read_list(path: Path, scan_ids: Collection[str], without_labels: Collection[str] = ()) -> tuple[str, ...]:
@@ -124,6 +140,18 @@ def _fraction(ratio: float | str) -> Fraction:
         return Fraction(str(ratio))
     except ValueError:
         raise DataError(f"labelled.lists: {ratio!r} is not a ratio in percent") from None
+
+
+def _count(ratio: float, scans: int, candidates: int) -> int:
+    """floor(ratio % of scans). Raises DataError where that is none, or more than there are candidates."""
+    count = int(_fraction(ratio) * scans / 100)
+    if count == 0:
+        raise DataError(_too_small(ratio, scans))
+    if count > candidates:
+        raise DataError(
+            f"{ratio:g} % are {count} scans, but only {candidates} have labels; take a smaller ratio"
+        )
+    return count
 
 
 def _too_small(ratio: float, count: int) -> str:

@@ -12,11 +12,11 @@ import numpy as np
 from lass3d_core.atomic import whole_file
 from lass3d_core.errors import StaleArtifact
 from lass3d_core.geometry import visible_pixels
+from lass3d_core.images import read_image
 from lass3d_core.pair_index import read_index
 from lass3d_core.records import NONE, PairedScan
 from lass3d_core.shards import ShardReader
 from preprocess import entities, pairs
-from preprocess.image_batches import read_image
 from preprocess.overlays import two_panels
 from preprocess.project import SPLITS, Project
 from preprocess.stages import STAGES, plan
@@ -108,9 +108,9 @@ def _pictures_of(project: Project, scan_id: str, found: pairs.Entities) -> Itera
         slot_of: Mapping[str, int] = {name: i for i, name in enumerate(sorted({one.phrase for one in kept}))}
         owner = pairs.painted(kept, slot_of, view.camera.size_hw, spec.overlap, view.image_id)
         seen = visible_pixels(
-            view.camera, scan.points, pairs.visibility_of(spec), pairs.depth_map_of(view, spec)
+            view.camera, scan.points, pairs.visibility_of(spec), pairs.measured_by(view, spec)
         )
-        image, space = read_image(view.image_path), project.dataset.label_space
+        image, space = read_image(view.image), project.dataset.label_space
         picture = two_panels(image, scan, seen, space, kept, owner)
         path = project.folder / "audit" / f"{view.image_id.replace('/', '-')}.png"
         with whole_file(path) as part:

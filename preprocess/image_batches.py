@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from lass3d_core.errors import BackendUnavailable, DataError, StorageError
+from lass3d_core.images import read_image
 from lass3d_core.records import View
 from preprocess.lvm.params import RunParams
 
@@ -59,16 +58,6 @@ def answers(
         yield from given
 
 
-def read_image(path: Path) -> np.ndarray:
-    """The image as (H,W,3) uint8 RGB. Raises DataError."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        reason = str(error).replace("\n", " ")
-        raise DataError(f"{path} cannot be read as an image ({reason}); restore the file") from None
-
-
 def _read_ahead(views: Sequence[View], at_once: int) -> Iterator[list[Read]]:
     """The views in batches, in order, while the images of `BATCHES_AHEAD` more are being read."""
     ahead: deque[list[Read]] = deque()
@@ -76,7 +65,7 @@ def _read_ahead(views: Sequence[View], at_once: int) -> Iterator[list[Read]]:
     try:
         for start in range(0, len(views), at_once):
             batch = views[start : start + at_once]
-            ahead.append([(view, pool.submit(read_image, view.image_path)) for view in batch])
+            ahead.append([(view, pool.submit(read_image, view.image)) for view in batch])
             if len(ahead) > BATCHES_AHEAD:
                 yield ahead.popleft()
         while ahead:

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from lass3d_core.datasets import Block
 from lass3d_core.errors import DataError
 from lass3d_core.fingerprint import Record, digest
-from lass3d_core.geometry import Visibility, VisiblePixels, visible_pixels
+from lass3d_core.geometry import MeasuredDepth, Visibility, VisiblePixels, visible_pixels
+from lass3d_core.images import read_depth
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.masks import decode
 from lass3d_core.pair_index import IndexedShard, LabelledLists, PairIndex
@@ -98,7 +98,7 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec) -> PairedScan:
     distance = np.full((views, count), np.inf, np.float32)
     entity = np.full((views, count), NONE, np.int16)
     for row, view in enumerate(scan.views):
-        seen = visible_pixels(view.camera, scan.points, visibility_of(spec), depth_map_of(view, spec))
+        seen = visible_pixels(view.camera, scan.points, visibility_of(spec), measured_by(view, spec))
         distance[row, seen.point] = distance_from_centre(seen, view.camera)
         owner = painted(kept[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
         entity[row, seen.point] = owner[seen.v, seen.u]
@@ -177,17 +177,11 @@ def visibility_of(spec: PairsSpec) -> Visibility:
     )
 
 
-def depth_map_of(view: View, spec: PairsSpec) -> np.ndarray | None:
-    """The view's depth image (H,W) float32 metres, if `visibility` asks for one; files hold millimetres."""
-    if spec.visibility != "depth_map" or view.depth_path is None:
+def measured_by(view: View, spec: PairsSpec) -> MeasuredDepth | None:
+    """What the view's depth camera measured, if `visibility` asks for it and the view has one."""
+    if spec.visibility != "depth_map" or view.depth is None:
         return None
-    try:
-        with Image.open(view.depth_path) as image:
-            return np.asarray(image, np.float32) / 1000
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise DataError(
-            f"{view.depth_path} cannot be read as a depth image ({error}); restore the file"
-        ) from None
+    return MeasuredDepth(read_depth(view.depth), view.depth.camera)
 
 
 def _entities_of(project: Project, block: Block) -> Path:

@@ -14,12 +14,12 @@ import numpy as np
 
 from lass3d_core.atomic import whole_file
 from lass3d_core.errors import ManifestError
+from lass3d_core.images import read_image
 from lass3d_core.manifest import EntitiesSpec, LvmStage
 from lass3d_core.masks import decode
-from lass3d_core.records import Entity, ImageCaption
+from lass3d_core.records import Entity, FilePart, ImageCaption
 from preprocess import pairs
 from preprocess.entities import detected
-from preprocess.image_batches import read_image
 from preprocess.lvm import load_captioner, load_detector, load_encoder
 from preprocess.overlays import caption_panels
 from preprocess.phrases import normalise_all
@@ -46,7 +46,7 @@ def preview(project: Project, path: Path) -> str:
 
     Raises DataError for an unreadable image, and what the models raise.
     """
-    (seen,) = _detected(project, _captioned(project, [path.name], [read_image(path)]))
+    (seen,) = _detected(project, _captioned(project, [path.name], [read_image(FilePart(path))]))
     picture = project.folder / "preview" / f"{path.stem}.png"
     kept = pairs.confident(seen.found or (), project.manifest.pairs.min_score)
     slot_of = {phrase: slot for slot, phrase in enumerate(sorted({one.phrase for one in kept}))}
@@ -65,9 +65,7 @@ def first_images(project: Project, count: int, only: LvmStage | None) -> str:
     if count < 1:
         raise ManifestError(f"LIMIT must be at least 1, got {count}")
     views = list(islice((view for block in project.blocks for view in project.views_of(block)), count))
-    seen = _captioned(
-        project, [view.image_id for view in views], [read_image(view.image_path) for view in views]
-    )
+    seen = _captioned(project, [view.image_id for view in views], [read_image(view.image) for view in views])
     if only != "image_captions":
         seen = _detected(project, seen)
     lines = [_in_words(one, project.manifest.pairs.min_score) for one in seen]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from lass3d_core.datasets import Block, Dataset, open_dataset
 from lass3d_core.fingerprint import InputDigests, Record
 from lass3d_core.manifest import DatasetSpec, Manifest
-from lass3d_core.records import View
+from lass3d_core.records import FilePart, View
 
 SPLITS = ("train", "val", "test")
 
@@ -33,7 +33,7 @@ class Project:
 
     @cached_property
     def dataset(self) -> Dataset:
-        return open_dataset(self.name, self.spec)
+        return open_dataset(self.name, self.spec, self.folder)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -52,23 +52,25 @@ class Project:
         views = (view for scan_id in block.scan_ids for view in self.dataset.views(scan_id))
         return list({view.image_id: view for view in views}.values())
 
-    def images_of(self, block: Block) -> list[Path]:
+    def images_of(self, block: Block) -> list[FilePart]:
         """The files of those images; none is opened."""
         files = (path for scan_id in block.scan_ids for path in self.dataset.input_files(scan_id).images)
         return list(dict.fromkeys(files))
 
-    def points_of(self, block: Block) -> list[Path]:
+    def points_of(self, block: Block) -> list[FilePart]:
         """The files of the block's points, labels and cameras; none is opened."""
         files = (path for scan_id in block.scan_ids for path in self.dataset.input_files(scan_id).points)
         return list(dict.fromkeys(files))
 
-    def identities(self, files: list[Path]) -> dict[str, str]:
+    def identities(self, files: list[FilePart]) -> dict[str, str]:
         """Path below the data set's root -> digest of the content. Raises DataError for a missing file."""
         root = self.spec.root
-        return {
-            str(path.relative_to(root) if path.is_relative_to(root) else path): self.inputs.digest_of(path)
-            for path in files
-        }
+        return {str(_below(root, part)): self.inputs.digest_of(part) for part in files}
+
+
+def _below(root: Path, part: FilePart) -> FilePart:
+    inside = part.path.is_relative_to(root)
+    return replace(part, path=part.path.relative_to(root)) if inside else part
 
 
 @dataclass(frozen=True)

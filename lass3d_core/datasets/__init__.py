@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from lass3d_core.errors import UnknownName
+import numpy as np
+
+from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.labels import LabelSpace
-from lass3d_core.manifest import DatasetSpec
-from lass3d_core.records import Scan, View
+from lass3d_core.manifest import DatasetSpec, SplitSpec
+from lass3d_core.records import FilePart, Scan, View
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,11 @@ class ScanFiles:
     """The files that one scan is read from, so that a stage can fingerprint exactly what it reads.
 
     points: what points, features, labels and cameras come from (a scan without labels has no label file
-    here). images: one per view, in the order of the views.
+    here), and the depth images. images: one per view, in the order of the views.
     """
 
-    points: tuple[Path, ...]
-    images: tuple[Path, ...]
+    points: tuple[FilePart, ...]
+    images: tuple[FilePart, ...]
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,87 @@ class Dataset(Protocol):
         """The files that `read_scan` reads; they need not exist."""
 
 
-def open_dataset(name: str, spec: DatasetSpec) -> Dataset:
-    """The data set `name` of the manifest. Raises UnknownName."""
+class Submission(Protocol):
+    """How a benchmark wants predictions handed in. Every reader's module has one; no data set is opened."""
+
+    def file(self, split: str, scan_id: str) -> PurePosixPath:
+        """Where the predictions of one scan go, below the folder that is handed in."""
+
+    def encode(self, train_ids: np.ndarray) -> bytes:
+        """That file's content for the predictions (N,) uint8 of the scan's points in raw order."""
+
+    def decode(self, content: bytes, where: str) -> np.ndarray:
+        """The train ids (N,) uint8 in such a file, as the official tool reads it. Raises DataError."""
+
+    def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
+        """What else the benchmark wants beside them (nuScenes: submission.json)."""
+
+
+def open_dataset(name: str, spec: DatasetSpec, scratch: Path | None = None) -> Dataset:
+    """The data set `name` of the manifest. Raises UnknownName, DataError.
+
+    scratch: a folder where a reader may keep an index of large tables; without one it reads them every time.
+    """
     match spec.reader:
         case "semantickitti":
             from lass3d_core.datasets.semantickitti import SemanticKitti
 
             return SemanticKitti(spec)
-    raise UnknownName(f"datasets.{name}.reader: there is no reader {spec.reader!r} (known: semantickitti)")
+        case "scannet":
+            from lass3d_core.datasets.scannet import ScanNet
+
+            return ScanNet(spec)
+        case "nuscenes":
+            from lass3d_core.datasets.nuscenes import NuScenes
+
+            return NuScenes(spec, scratch)
+    raise UnknownName(f"datasets.{name}.reader: there is no reader {spec.reader!r}")
+
+
+def submission_of(reader: str) -> Submission:
+    """The benchmark format that belongs to a reader. Raises UnknownName."""
+    match reader:
+        case "semantickitti":
+            from lass3d_core.datasets.semantickitti import SemanticKittiSubmission
+
+            return SemanticKittiSubmission()
+        case "scannet":
+            from lass3d_core.datasets.scannet import ScanNetSubmission
+
+            return ScanNetSubmission()
+        case "nuscenes":
+            from lass3d_core.datasets.nuscenes import NuScenesSubmission
+
+            return NuScenesSubmission()
+    raise UnknownName(f"there is no submission format for the reader {reader!r}")
+
+
+def names_of(splits: SplitSpec) -> dict[str, tuple[str, ...]]:
+    """Split -> its sequences or scenes: an entry that ends in .txt is a file that lists them, one a line.
+
+    Raises DataError: a list that cannot be read or is empty, a name that stands twice.
+    """
+    named = {"train": splits.train, "val": splits.val, "test": splits.test}
+    found = {split: tuple(_listed(entries)) for split, entries in named.items()}
+    counts = Counter(name for names in found.values() for name in names)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise DataError(f"splits: {', '.join(twice[:3])} stands more than once; a name belongs to one split")
+    return found
+
+
+def _listed(entries: Sequence[str]) -> Iterator[str]:
+    for entry in entries:
+        if not entry.endswith(".txt"):
+            yield entry
+            continue
+        try:
+            names = Path(entry).read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"splits: the list {entry} cannot be read: {error}; mend the manifest") from None
+        if not names:
+            raise DataError(f"splits: the list {entry} is empty; copy it again")
+        yield from names
 
 
 def cut_blocks(split: str, scans_of: Mapping[str, Sequence[str]], size: int) -> list[Block]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from lass3d_core.datasets import Block, ScanFiles, cut_blocks
+from lass3d_core.datasets import Block, ScanFiles, cut_blocks, names_of
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.geometry import rigid
+from lass3d_core.images import image_size
 from lass3d_core.labels import IGNORE, LabelSpace
 from lass3d_core.manifest import DatasetSpec
-from lass3d_core.records import Camera, Scan, View
+from lass3d_core.records import Camera, FilePart, Scan, View
 
 _CLASSES: tuple[tuple[str, tuple[int, ...], tuple[int, int, int]], ...] = (
     ("car", (10, 252), (100, 150, 245)),
@@ -61,8 +61,8 @@ class SemanticKitti:
 
     def __init__(self, spec: DatasetSpec) -> None:
         self._sequences = spec.root / "sequences"
-        self._splits = {"train": spec.splits.train, "val": spec.splits.val, "test": spec.splits.test}
-        self._view_names = spec.views
+        self._splits = names_of(spec.splits)
+        self._view_names = spec.views or ("image_2",)
         self._calibrations: dict[str, dict[str, np.ndarray]] = {}
 
     def scan_ids(self, split: str) -> tuple[str, ...]:
@@ -88,11 +88,11 @@ class SemanticKitti:
         label_path = self._path(scan_id, "labels", ".label")
         return ScanFiles(
             points=(
-                self._path(scan_id, "velodyne", ".bin"),
-                *((label_path,) if label_path.exists() else ()),
-                self._calibration_path(scan_id),
+                FilePart(self._path(scan_id, "velodyne", ".bin")),
+                *((FilePart(label_path),) if label_path.exists() else ()),
+                FilePart(self._calibration_path(scan_id)),
             ),
-            images=tuple(self._path(scan_id, name, ".png") for name in self._view_names),
+            images=tuple(FilePart(self._path(scan_id, name, ".png")) for name in self._view_names),
         )
 
     def _scans_of(self, split: str) -> dict[str, list[str]]:
@@ -118,15 +118,15 @@ class SemanticKitti:
         return self._sequences / scan_id.split("/")[0] / "calib.txt"
 
     def _view(self, scan_id: str, name: str) -> View:
-        path = self._path(scan_id, name, ".png")
+        image = FilePart(self._path(scan_id, name, ".png"))
         calibration_path = self._calibration_path(scan_id)
         sequence = scan_id.split("/")[0]
         if sequence not in self._calibrations:
             self._calibrations[sequence] = _read_calibration(calibration_path)
         number = name.removeprefix("image_")
-        camera = _camera(self._calibrations[sequence], number, _image_size(path), calibration_path)
-        _require_centre_inside(camera, path, f'"P{number}" of {calibration_path}')
-        return View(f"{scan_id}/{name}", path, camera)
+        camera = _camera(self._calibrations[sequence], number, image_size(image), calibration_path)
+        _require_centre_inside(camera, image.path, f'"P{number}" of {calibration_path}')
+        return View(f"{scan_id}/{name}", image, camera)
 
 
 def _read_points(path: Path) -> np.ndarray:
@@ -206,20 +206,6 @@ def _require_centre_inside(camera: Camera, image: Path, projection: str) -> None
             f"{image} is {height} x {width} (height x width), and the centre of {projection} is outside it: "
             "restore the images, or scale the projection as they were scaled"
         )
-
-
-def _image_size(path: Path) -> tuple[int, int]:
-    """Height and width from the file's header; the pixels are not decoded."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; get the images or mend `views` in the manifest") from None
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise DataError(f"{path} is not a readable image; copy it again") from None
-    if not (width and height):
-        raise DataError(f"{path} is an image of {width} x {height} pixels; copy it again")
-    return height, width
 
 
 def _read(path: Path) -> bytes:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lass3d_core.errors import DataError
 from lass3d_core.fingerprint import InputDigests, Record, digest, reasons
+from lass3d_core.records import FilePart
 
 LONG_AGO_NS = 1_600_000_000_000_000_000
 
@@ -108,8 +109,12 @@ def test_content_decides_and_neither_path_nor_time(tmp_path: Path) -> None:
     other.write_bytes(b"points" * 1000 + b"!")
     os.utime(copy, ns=(LONG_AGO_NS, LONG_AGO_NS))
     digests = InputDigests(tmp_path / "memory.json")
-    assert digests.digest_of(one) == digests.digest_of(copy) != digests.digest_of(other)
-    assert len(digests.digest_of(one)) == 32
+    assert (
+        digests.digest_of(FilePart(one))
+        == digests.digest_of(FilePart(copy))
+        != digests.digest_of(FilePart(other))
+    )
+    assert len(digests.digest_of(FilePart(one))) == 32
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
@@ -118,23 +123,23 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
     file.write_bytes(b"aaaa")
     os.utime(file, ns=(LONG_AGO_NS, LONG_AGO_NS))
     first = InputDigests(memory)
-    known = first.digest_of(file)
+    known = first.digest_of(FilePart(file))
     first.save()
     file.write_bytes(b"bbbb")
     os.utime(file, ns=(LONG_AGO_NS, LONG_AGO_NS))
-    assert InputDigests(memory).digest_of(file) == known
+    assert InputDigests(memory).digest_of(FilePart(file)) == known
     os.utime(file, ns=(LONG_AGO_NS, LONG_AGO_NS + 1))
-    assert InputDigests(memory).digest_of(file) != known
+    assert InputDigests(memory).digest_of(FilePart(file)) != known
 
 
 def test_a_file_changed_just_now_is_always_read(tmp_path: Path) -> None:
     file = tmp_path / "a.bin"
     file.write_bytes(b"aaaa")
     digests = InputDigests(tmp_path / "memory.json")
-    before, status = digests.digest_of(file), file.stat()
+    before, status = digests.digest_of(FilePart(file)), file.stat()
     file.write_bytes(b"bbbb")
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert digests.digest_of(file) != before
+    assert digests.digest_of(FilePart(file)) != before
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", '{"x": 3}', '{"x": [1, 2, 3]}'])
@@ -142,11 +147,22 @@ def test_a_damaged_memory_costs_time_and_nothing_else(tmp_path: Path, text: str)
     memory, file = tmp_path / "memory.json", tmp_path / "a.bin"
     memory.write_text(text)
     file.write_bytes(b"a")
-    assert InputDigests(memory).digest_of(file) == InputDigests(tmp_path / "none.json").digest_of(file)
+    assert InputDigests(memory).digest_of(FilePart(file)) == InputDigests(tmp_path / "none.json").digest_of(
+        FilePart(file)
+    )
 
 
 def test_a_missing_or_unreadable_input_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.bin does not exist; restore it"):
-        InputDigests(tmp_path / "memory.json").digest_of(tmp_path / "gone.bin")
+        InputDigests(tmp_path / "memory.json").digest_of(FilePart(tmp_path / "gone.bin"))
     with pytest.raises(DataError, match="cannot be read"):
-        InputDigests(tmp_path / "memory.json").digest_of(tmp_path)
+        InputDigests(tmp_path / "memory.json").digest_of(FilePart(tmp_path))
+
+
+def test_a_part_of_a_file_is_known_by_its_own_bytes(tmp_path: Path) -> None:
+    container, alone = tmp_path / "container.sens", tmp_path / "alone.bin"
+    container.write_bytes(b"head" + b"picture" + b"tail")
+    alone.write_bytes(b"picture")
+    digests = InputDigests(tmp_path / "memory.json")
+    assert digests.digest_of(FilePart(container, 4, 7)) == digests.digest_of(FilePart(alone))
+    assert digests.digest_of(FilePart(container, 4, 7)) != digests.digest_of(FilePart(container))

@@ -13,6 +13,7 @@ from PIL import Image
 
 from lass3d_core.errors import DataError
 from lass3d_core.geometry import (
+    MeasuredDepth,
     Visibility,
     invert_rigid,
     pixels_in_image,
@@ -147,15 +148,25 @@ def test_depth_map_keeps_the_measured_surface_alone() -> None:
     points = cloud((0, 0, 2), (0, 0, 4), (5, 0, 10), (-5, 0, 10), (0, -5, 10))
     depth_map = np.full((20, 30), 2.05, np.float32)
     depth_map[10, 20], depth_map[10, 10], depth_map[5, 15] = 0, np.nan, np.inf
-    seen = visible_pixels(camera(), points, Visibility("depth_map", depth_tolerance=0.05), depth_map)
+    seen = visible_pixels(
+        camera(), points, Visibility("depth_map", depth_tolerance=0.05), MeasuredDepth(depth_map, camera())
+    )
     assert seen.point.tolist() == [0]
+
+
+def test_the_depth_camera_may_be_another_size_than_the_colour_camera() -> None:
+    points = cloud((0, 0, 2), (0, 0, 4))
+    colour = camera()
+    half = Camera(scale_intrinsics(colour.K, (20, 30), (10, 15)), colour.cam_from_points, (10, 15))
+    measured = MeasuredDepth(np.full((10, 15), 4.0, np.float32), half)
+    assert visible_pixels(colour, points, Visibility("depth_map"), measured).point.tolist() == [1]
 
 
 def test_a_missing_or_misshapen_depth_map_is_one_clear_line() -> None:
     with pytest.raises(DataError, match="needs a depth image"):
         visible_pixels(camera(), cloud((0, 0, 2)), Visibility("depth_map"))
     with pytest.raises(DataError, match=r"\(10, 10\).*\(20, 30\)"):
-        visible_pixels(camera(), cloud((0, 0, 2)), Visibility("depth_map"), np.ones((10, 10)))
+        MeasuredDepth(np.ones((10, 10)), camera())
 
 
 @settings(max_examples=30, deadline=None)

@@ -130,8 +130,8 @@ def test_values_out_of_range_are_named(tmp_path: Path, changes: dict[str, Any], 
         ({"splits": {"train": [0], "val": ["08"]}}, "datasets.kitti.splits.train[0]: expected a text, got 0"),
         ({"simulate": {"cameras": 2}}, "cameras must be 1 (front) or 4 (around), got 2"),
         ({"simulate": {"train": 0}}, "must each be at least 1"),
-        ({"simulate": {"frames_per_drive": 0}}, "frames_per_drive must be at least 1"),
-        ({"labelled": {"protocol": "lists"}}, "protocol 'lists' needs `lists`"),
+        ({"simulate": {"frames_per_drive": 0}}, "frames_per_room must be at least 1"),
+        ({"labelled": {"protocol": "lists"}}, "`lists` belongs to protocol"),
     ],
 )
 def test_a_wrong_data_set_is_named(tmp_path: Path, changes: dict[str, Any], part: str) -> None:

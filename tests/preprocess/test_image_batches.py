@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from lass3d_core.errors import BackendUnavailable, DataError
-from lass3d_core.records import Camera, View
-from preprocess.image_batches import BATCH, BATCHES_AHEAD, answers, read_image
+from lass3d_core.images import read_image
+from lass3d_core.records import Camera, FilePart, View
+from preprocess.image_batches import BATCH, BATCHES_AHEAD, answers
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def views(tmp_path: Path) -> list[View]:
     for number in range(BATCH + 3):
         path = tmp_path / f"{number}.png"
         Image.fromarray(np.full((4, 6, 3), number, np.uint8)).save(path)
-        found.append(View(str(number), path, camera))
+        found.append(View(str(number), FilePart(path), camera))
     return found
 
 
@@ -50,12 +51,12 @@ def test_an_image_that_the_model_refuses_is_named_and_the_others_are_answered(vi
 
 
 def test_an_image_that_cannot_be_read_says_which_file(views: list[View]) -> None:
-    whole = views[1].image_path.read_bytes()
-    views[1].image_path.write_bytes(whole[:50])
-    views[4].image_path.unlink()
+    whole = views[1].image.path.read_bytes()
+    views[1].image.path.write_bytes(whole[:50])
+    views[4].image.path.unlink()
     found = list(answers(views, brightness, lambda units: None))
-    assert str(views[1].image_path) in found[1] and "restore the file" in found[1]
-    assert str(views[4].image_path) in found[4]
+    assert str(views[1].image.path) in found[1] and "restore the file" in found[1]
+    assert str(views[4].image.path) in found[4]
     assert found[5] == 5
 
 
@@ -65,12 +66,12 @@ def test_images_are_read_while_the_model_is_busy_but_no_more_than_the_batches_ah
     views: list[View], tmp_path: Path
 ) -> None:
     """Two files are pipes: a pipe can be written only while somebody reads it."""
-    content = views[7].image_path.read_bytes()
+    content = views[7].image.path.read_bytes()
     many = [views[3]] * ((BATCHES_AHEAD + 2) * BATCH)
     pipes = {BATCHES_AHEAD * BATCH: tmp_path / "ahead", (BATCHES_AHEAD + 1) * BATCH: tmp_path / "later"}
     for number, pipe in pipes.items():
         os.mkfifo(pipe)
-        many[number] = replace(many[number], image_path=pipe)
+        many[number] = replace(many[number], image=FilePart(pipe))
     unread = [*pipes.values()]
     too_early: list[bool] = []
 
@@ -120,10 +121,10 @@ def test_an_absent_backend_is_no_fault_of_an_image(views: list[View]) -> None:
 def test_every_kind_of_image_is_read_as_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "one.png"
     Image.new(mode, (6, 4)).save(path)
-    assert read_image(path).shape == (4, 6, 3) and read_image(path).dtype == np.uint8
+    assert read_image(FilePart(path)).shape == (4, 6, 3) and read_image(FilePart(path)).dtype == np.uint8
 
 
 def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one.png").write_text("not an image")
     with pytest.raises(DataError, match="cannot be read as an image"):
-        read_image(tmp_path / "one.png")
+        read_image(FilePart(tmp_path / "one.png"))

@@ -15,7 +15,7 @@ from lass3d_core.errors import DataError
 from lass3d_core.geometry import project, rigid
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.masks import decode, encode
-from lass3d_core.records import NONE, Camera, Entity, Scan, View
+from lass3d_core.records import NONE, Camera, DepthImage, Entity, FilePart, Scan, View
 from lass3d_core.shards import ShardReader
 from preprocess.entities import entities_in
 from preprocess.pairs import best_entity, best_views, painted, pair
@@ -34,11 +34,13 @@ def square(top: int, left: int, bottom: int, right: int) -> np.ndarray:
     return mask
 
 
-def view(name: str, yaw: float = 0.0, depth_path: Path | None = None) -> View:
+def view(name: str, yaw: float = 0.0, depth: Path | None = None) -> View:
     """A camera at the origin that looks along +z, turned about its vertical axis by `yaw`."""
     turn = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
     K = np.array([[10.0, 0, 8], [0, 10, 6], [0, 0, 1]])
-    return View(name, Path(f"{name}.png"), Camera(K, rigid(turn, np.zeros(3)), SIZE), depth_path)
+    camera = Camera(K, rigid(turn, np.zeros(3)), SIZE)
+    measured = None if depth is None else DepthImage(FilePart(depth), camera)
+    return View(name, FilePart(Path(f"{name}.png")), camera, measured)
 
 
 def scan(points: Any, *views: View) -> Scan:
@@ -178,7 +180,7 @@ def test_the_depth_image_decides_what_is_seen(tmp_path: Path) -> None:
     Image.fromarray(np.full(SIZE, 2000, np.uint16)).save(tmp_path / "depth.png")
     spec = PairsSpec(visibility="depth_map", depth_tolerance=0.1)
     points = [(0, 0, 2.1), (0, 0, 3)]
-    paired = pair(scan(points, view("front", depth_path=tmp_path / "depth.png")), {}, spec).pairs
+    paired = pair(scan(points, view("front", depth=tmp_path / "depth.png")), {}, spec).pairs
     assert paired.image.tolist() == [[0], [NONE]]
 
 
@@ -188,7 +190,7 @@ def test_a_view_without_a_depth_image_is_refused_where_one_is_needed(tmp_path: P
         pair(scan([(0, 0, 2)], view("front")), {}, spec)
     (tmp_path / "depth.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="cannot be read as a depth image"):
-        pair(scan([(0, 0, 2)], view("front", depth_path=tmp_path / "depth.png")), {}, spec)
+        pair(scan([(0, 0, 2)], view("front", depth=tmp_path / "depth.png")), {}, spec)
 
 
 def test_the_shards_hold_what_pairing_each_scan_gives(finished_street: Any) -> None:

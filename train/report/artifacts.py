@@ -12,7 +12,7 @@ import numpy as np
 from lass3d_core.datasets import Dataset
 from lass3d_core.errors import CorruptArtifact, Lass3dError
 from lass3d_core.labels import LabelSpace
-from lass3d_core.records import Entity, GroundedPhrase, ImageCaption, RunLengthMask
+from lass3d_core.records import Entity, FilePart, GroundedPhrase, ImageCaption, RunLengthMask
 from lass3d_core.shards import ShardHeader
 from train.paired_scans import PairedScans
 from train.report.images import PicturedImage
@@ -52,13 +52,13 @@ def pictured_images(
     ]
 
 
-def _files(dataset: Dataset | None, scan_ids: Sequence[str]) -> dict[str, Path]:
+def _files(dataset: Dataset | None, scan_ids: Sequence[str]) -> dict[str, FilePart]:
     """image id -> its picture; none where the data set is no longer where it was."""
     try:
         views = [view for scan_id in scan_ids for view in dataset.views(scan_id)] if dataset else []
     except Lass3dError:
         return {}
-    return {view.image_id: view.image_path for view in views}
+    return {view.image_id: view.image for view in views}
 
 
 def _records(folder: Path, image_ids: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -7,13 +7,14 @@ import re
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from lass3d_core.errors import DataError
+from lass3d_core.images import read_image
 from lass3d_core.masks import decode
-from lass3d_core.records import Entity, ImageCaption
+from lass3d_core.records import Entity, FilePart, ImageCaption
 from train.report.markup import Markup, element, join
 
 _WIDEST = 960
@@ -27,10 +28,10 @@ _HUES = (
 
 @dataclass(frozen=True)
 class PicturedImage:
-    """An image with what was said of it. path: the picture's file, or None where nobody recorded one."""
+    """An image with what was said of it. file: the picture's, or None where nobody recorded one."""
 
     image_id: str
-    path: Path | None
+    file: FilePart | None
     caption: ImageCaption | None
     entities: tuple[Entity, ...]
 
@@ -55,7 +56,7 @@ def phrase_colours(together: Sequence[Set[str]]) -> dict[str, str]:
 
 def _figure(image: PicturedImage, colours: dict[str, str]) -> Markup:
     said = image.caption.text if image.caption else "no caption"
-    picture = _photograph(image.path, alt=f"Image {image.image_id}. Caption: {said}")
+    picture = _photograph(image.file, alt=f"Image {image.image_id}. Caption: {said}")
     overlay = None
     if image.entities:
         names = ", ".join(sorted({entity.phrase for entity in image.entities}))
@@ -75,16 +76,13 @@ def _figure(image: PicturedImage, colours: dict[str, str]) -> Markup:
     )
 
 
-def _photograph(path: Path | None, alt: str) -> Markup:
-    if path is None:
+def _photograph(file: FilePart | None, alt: str) -> Markup:
+    if file is None:
         return element("p", "The picture's file is not recorded.", class_="absent")
     try:
-        with Image.open(path) as opened:
-            photo = opened.convert("RGB")
-    except FileNotFoundError:
-        return element("p", f"The picture {path} is not there.", class_="absent")
-    except (OSError, UnidentifiedImageError):
-        return element("p", f"The picture {path} cannot be read.", class_="absent")
+        photo = Image.fromarray(read_image(file))
+    except DataError as error:
+        return element("p", f"No picture: {error}.", class_="absent")
     small = photo.width <= _SMALL
     photo.thumbnail((_WIDEST, _WIDEST))
     form = {"format": "PNG", "optimize": True} if small else {"format": "JPEG", "quality": 84}

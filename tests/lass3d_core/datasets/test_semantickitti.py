@@ -13,6 +13,7 @@ from lass3d_core.datasets import Dataset, open_dataset
 from lass3d_core.datasets.semantickitti import LABEL_SPACE
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.geometry import Visibility, project, visible_pixels
+from lass3d_core.images import read_image
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest import DatasetSpec, SplitSpec
 
@@ -122,9 +123,9 @@ def test_a_test_scan_has_no_labels(root: Path) -> None:
 def test_input_files_are_exactly_what_is_read(root: Path) -> None:
     dataset = opened(root)
     labelled, unlabelled = dataset.input_files("00/000000"), dataset.input_files("11/000000")
-    assert [path.name for path in labelled.points] == ["000000.bin", "000000.label", "calib.txt"]
-    assert [path.name for path in unlabelled.points] == ["000000.bin", "calib.txt"]
-    assert [path.relative_to(root).as_posix() for path in labelled.images] == [
+    assert [file.path.name for file in labelled.points] == ["000000.bin", "000000.label", "calib.txt"]
+    assert [file.path.name for file in unlabelled.points] == ["000000.bin", "calib.txt"]
+    assert [file.path.relative_to(root).as_posix() for file in labelled.images] == [
         "sequences/00/image_2/000000.png"
     ]
 
@@ -258,8 +259,7 @@ def test_labelled_points_lie_on_pixels_of_their_colour(samples: Path) -> None:
     """Vegetation is greener than road in a photograph, if and only if the points lie where they belong."""
     dataset = opened(samples / "pandaset_as_semantickitti")
     scan = dataset.read_scan("00/000000")
-    with Image.open(scan.views[0].image_path) as image:
-        pixels = np.asarray(image.convert("RGB"), np.float32)
+    pixels = read_image(scan.views[0].image).astype(np.float32)
     seen = visible_pixels(scan.views[0].camera, scan.points, Visibility())
     greenness = pixels[seen.v, seen.u, 1] - pixels[seen.v, seen.u][:, [0, 2]].mean(axis=1)
     assert scan.labels is not None

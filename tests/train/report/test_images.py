@@ -9,15 +9,15 @@ import numpy as np
 from PIL import Image
 
 from lass3d_core.masks import encode
-from lass3d_core.records import Entity, GroundedPhrase, ImageCaption
+from lass3d_core.records import Entity, FilePart, GroundedPhrase, ImageCaption
 from train.report.images import PicturedImage, image_gallery, phrase_colours
 
 _BOX = (0.0, 0.0, 1.0, 1.0)
 
 
-def _picture(path: Path, size: tuple[int, int] = (32, 24)) -> Path:
+def _picture(path: Path, size: tuple[int, int] = (32, 24)) -> FilePart:
     Image.fromarray(np.full((size[1], size[0], 3), 90, np.uint8)).save(path)
-    return path
+    return FilePart(path)
 
 
 def _entity(phrase: str, score: float, columns: slice, shape: tuple[int, int] = (24, 32)) -> Entity:
@@ -55,14 +55,16 @@ def test_grounded_phrases_are_marked_in_the_caption() -> None:
 
 
 def test_a_picture_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
-    drawn = image_gallery([PicturedImage("0", tmp_path / "gone.png", _caption("a wall"), ())])
-    assert "gone.png is not there" in drawn
+    drawn = image_gallery([PicturedImage("0", FilePart(tmp_path / "gone.png"), _caption("a wall"), ())])
+    assert "gone.png cannot be read: it does not exist" in drawn
     assert "a wall" in drawn
 
 
 def test_a_picture_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    assert "bad.png cannot be read" in image_gallery([PicturedImage("0", tmp_path / "bad.png", None, ())])
+    assert "bad.png cannot be read" in image_gallery(
+        [PicturedImage("0", FilePart(tmp_path / "bad.png"), None, ())]
+    )
 
 
 def test_nothing_recorded_is_said_in_words() -> None:

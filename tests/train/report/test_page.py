@@ -17,7 +17,7 @@ from PIL import Image
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.labels import IGNORE
 from lass3d_core.masks import encode
-from lass3d_core.records import Camera, PairedScan, View
+from lass3d_core.records import Camera, FilePart, PairedScan, View
 from train.__main__ import main
 from train.paired_scans import PairedScans
 from train.report.page import predictor, write_report
@@ -53,7 +53,7 @@ class Pictures:
 
     def views(self, scan_id: str) -> tuple[View, ...]:
         path = self.folder / f"{scan_id.replace('/', '-')}.png"
-        return (View(f"{scan_id}/image", path, Camera(np.eye(3), np.eye(4), (24, 32))),)
+        return (View(f"{scan_id}/image", FilePart(path), Camera(np.eye(3), np.eye(4), (24, 32))),)
 
 
 class Page(HTMLParser):

@@ -1,0 +1,95 @@
+"""Image and depth files, or stretches of a container (.sens), as arrays.
+
+Pixels are looked up as `image[v, u]`. Nothing here is cached: stages read every image once.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from lass3d_core.errors import DataError
+from lass3d_core.records import DepthImage, FilePart
+
+_UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def read_image(part: FilePart) -> np.ndarray:
+    """The image as (H,W,3) uint8 RGB. Raises DataError."""
+    content = read_part(part)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.asarray(image.convert("RGB"))
+    except _UNREADABLE as error:
+        raise DataError(
+            f"{part} cannot be read as an image ({_reason(error, part)}); restore the file"
+        ) from None
+
+
+def image_size(part: FilePart) -> tuple[int, int]:
+    """Height and width from the header; the pixels are not decoded. Raises DataError."""
+    try:
+        if part.size is None:
+            with Image.open(part.path) as image:
+                width, height = image.size
+        else:
+            with Image.open(io.BytesIO(read_part(part))) as image:
+                width, height = image.size
+    except FileNotFoundError:
+        raise DataError(f"{part} does not exist; get the images or mend the manifest") from None
+    except _UNREADABLE:
+        raise DataError(f"{part} is not a readable image; copy it again") from None
+    if not (width and height):
+        raise DataError(f"{part} is an image of {width} x {height} pixels; copy it again")
+    return height, width
+
+
+def read_depth(depth: DepthImage) -> np.ndarray:
+    """Depth along the optical axis (H,W) float32 metres; 0 where nothing was measured. Raises DataError."""
+    content = read_part(depth.part)
+    try:
+        values = _raw_depth(content, depth)
+    except (*_UNREADABLE, zlib.error) as error:
+        raise DataError(
+            f"{depth.part} cannot be read as a depth image ({_reason(error, depth.part)}); restore the file"
+        ) from None
+    if values.shape != depth.camera.size_hw:
+        raise DataError(
+            f"{depth.part} is {values.shape}, its camera {depth.camera.size_hw} (height, width); "
+            "restore the file or its intrinsics"
+        )
+    return values.astype(np.float32) / np.float32(depth.units_per_m)
+
+
+def read_part(part: FilePart) -> bytes:
+    """The bytes. Raises DataError where the file is not there, cannot be read or is too short."""
+    try:
+        with part.path.open("rb") as file:
+            file.seek(part.start)
+            content = file.read() if part.size is None else file.read(part.size)
+    except FileNotFoundError:
+        raise DataError(f"{part.path} cannot be read: it does not exist; restore the file") from None
+    except OSError as error:
+        raise DataError(f"{part.path} cannot be read: {error.strerror or error}; restore the file") from None
+    if part.size is not None and len(content) != part.size:
+        raise DataError(f"{part} ends early; copy the file again")
+    return content
+
+
+def _raw_depth(content: bytes, depth: DepthImage) -> np.ndarray:
+    if depth.codec == "zlib_u16":
+        height, width = depth.camera.size_hw
+        reader = zlib.decompressobj()
+        raw = reader.decompress(content, 2 * height * width + 1)
+        if len(raw) != 2 * height * width:
+            raise ValueError(f"it does not hold {width} x {height} depths")
+        return np.frombuffer(raw, "<u2").reshape(height, width)
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image)
+
+
+def _reason(error: Exception, part: FilePart) -> str:
+    return str(error).replace("\n", " ").replace(str(part.path), "it")
