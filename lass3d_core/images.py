@@ -68,7 +68,8 @@ def read_part(part: FilePart) -> bytes:
     """The bytes. Raises DataError where the file is not there, cannot be read or is too short."""
     try:
         with part.path.open("rb") as file:
-            file.seek(part.start)
+            if part.start:  # a pipe can be read, but not sought
+                file.seek(part.start)
             content = file.read() if part.size is None else file.read(part.size)
     except FileNotFoundError:
         raise DataError(f"{part.path} cannot be read: it does not exist; restore the file") from None

@@ -214,7 +214,7 @@ def test_what_departs_from_the_paper_stands_out(project: TinyProject) -> None:
 
 def test_pictures_that_nobody_finds_are_said_to_be_missing(project: TinyProject) -> None:
     assert "not recorded" in Page(_page(project)).words
-    assert "is not there" in Page(_page(project, dataset=Pictures(project.root / "elsewhere"))).words
+    assert "does not exist" in Page(_page(project, dataset=Pictures(project.root / "elsewhere"))).words
 
 
 def test_without_captions_and_entities_the_page_says_so(project: TinyProject) -> None:
