@@ -105,7 +105,13 @@ def test_every_key_of_the_manifest_is_described() -> None:
     ]
     keys += [f"{path}.{field.name}" for path, kind in nested.items() for field in dataclasses.fields(kind)]
     assert [key for key in keys if f"`{key}`" not in TEXT] == []
-    inner = (manifest.SimulateSpec, manifest.SplitSpec, manifest.LabelledSpec, manifest.EntitiesSpec)
+    inner = (
+        manifest.SimulateSpec,
+        manifest.SplitSpec,
+        manifest.FramesSpec,
+        manifest.LabelledSpec,
+        manifest.EntitiesSpec,
+    )
     words = [field.name for kind in inner for field in dataclasses.fields(kind)]
     assert [word for word in words if f"`{word}`" not in TEXT and f"{{{word}:" not in TEXT] == []
 
