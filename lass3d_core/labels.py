@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from lass3d_core.errors import DataError
 
 IGNORE = 255
 """Train id of points that count neither in a loss nor in the metric."""
+
+AbsentClasses = Literal["zero", "dropped"]
+"""What a class that is neither true nor predicted counts in a mean over the classes: 0, or nothing."""
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,20 @@
 
 Rows are the truth, columns the prediction. Matrices of parts add up to the matrix of the whole.
 Letters: N points, C classes.
+
+The official evaluators agree on all of this but for a class that is neither true nor predicted, and that
+only small sets have: semantic-kitti-api's evaluate_semantics.py counts it 0 ("zero"); nuScenes' lidarseg
+evaluation takes NumPy's nanmean and so counts it nothing ("dropped"). ScanNet's evaluate_semantic_label.py
+prints IoU per class alone and ends with an error where one is undefined. Decision: "dropped" there too, the
+mean over every IoU that is defined. A prediction outside the classes misses its point and hits no other
+class with SemanticKITTI and ScanNet, and is refused by nuScenes and by us: a network predicts none.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from lass3d_core.labels import IGNORE
+from lass3d_core.labels import IGNORE, AbsentClasses
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
@@ -34,12 +39,8 @@ def iou(matrix: np.ndarray) -> np.ndarray:
     return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
 
-def mean_iou(matrix: np.ndarray, absent: Literal["dropped", "zero"] = "zero") -> float:
-    """Mean of `iou` over the classes, in [0,1].
-
-    absent: what a class counts that is neither true nor predicted: nothing ("dropped", common in code bases
-    with small validation sets) or 0 ("zero", what semantic-kitti-api computes). Only small sets have any.
-    """
+def mean_iou(matrix: np.ndarray, absent: AbsentClasses = "zero") -> float:
+    """Mean of `iou` over the classes, in [0,1]; NaN where every class is absent and dropped."""
     per_class = iou(matrix)
     if absent == "zero":
         return float(np.nan_to_num(per_class).mean())

@@ -143,7 +143,7 @@ def _config(options: argparse.Namespace, manifest: Manifest, dataset: str) -> Ru
 def _run_of(config: RunConfig, options: argparse.Namespace, manifest: Manifest, dataset: str) -> Run:
     folder = RunFolder.of(manifest.runs, config, options.tag)
     pairs = PairedScans.open(manifest.artifacts_of(dataset))
-    return Run.of(config, pairs, manifest.datasets[dataset].labelled, folder, default_device())
+    return Run.of(config, pairs, manifest.datasets[dataset], folder, default_device())
 
 
 def _existing(options: argparse.Namespace) -> Run:

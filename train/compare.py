@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from lass3d_core.atomic import write_text
 from lass3d_core.errors import Lass3dError, exit_status
-from lass3d_core.manifest import LabelledSpec, Manifest
+from lass3d_core.manifest import DatasetSpec, Manifest
 from train.config import RunConfig
 from train.methods.lass3d import Lass3dConfig
 from train.paired_scans import PairedScans
@@ -42,13 +42,13 @@ class Plan:
     title: str
     config: RunConfig
     artifacts: Path
-    labelled: LabelledSpec
+    spec: DatasetSpec
     folder: Path
 
     def open(self) -> Run:
         """The run, its data opened. Raises as PairedScans.open and Run.of do."""
         pairs = PairedScans.open(self.artifacts)
-        return Run.of(self.config, pairs, self.labelled, RunFolder(self.folder), torch.device("cpu"))
+        return Run.of(self.config, pairs, self.spec, RunFolder(self.folder), torch.device("cpu"))
 
 
 def demo(
@@ -90,9 +90,9 @@ def demo_plans(
     supervised = demo_preset(dataset, "supervised", ratio, seed)
     lass3d = demo_preset(dataset, "lass3d", ratio, seed)
     without_text = replace(lass3d, method=without_captions(lass3d.method))
-    artifacts, labelled = manifest.artifacts_of(dataset), manifest.datasets[dataset].labelled
+    artifacts, spec = manifest.artifacts_of(dataset), manifest.datasets[dataset]
     return [
-        Plan(title, config, artifacts, labelled, RunFolder.of(manifest.runs, config, tag).path)
+        Plan(title, config, artifacts, spec, RunFolder.of(manifest.runs, config, tag).path)
         for title, config, tag in (
             ("supervised only", supervised, tag),
             ("LASS3D without text", without_text, f"no-text-{tag}" if tag else "no-text"),

@@ -7,7 +7,7 @@ Letters: N points of a scan, C classes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from lass3d_core.atomic import write_text
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
+from lass3d_core.labels import AbsentClasses
 from lass3d_core.metrics import accuracy, confusion_matrix, iou, mean_iou
 from lass3d_core.typed import build, plain
 from train.batches import WholeScan
@@ -31,14 +32,22 @@ def predict(predictor: nn.Module, scan: WholeScan, device: torch.device) -> np.n
     return logits.argmax(dim=1).cpu()[scan.inverse].numpy().astype(np.uint8)
 
 
+def predictions(
+    predictor: nn.Module, scans: Iterable[WholeScan], device: torch.device
+) -> Iterator[tuple[WholeScan, np.ndarray]]:
+    """Each of `scans` with the train ids (N,) uint8 of its points. Leaves `predictor` in eval mode."""
+    predictor.eval()
+    for scan in scans:
+        yield scan, predict(predictor, scan, device)
+
+
 def confusion(
     predictor: nn.Module, scans: Iterable[WholeScan], num_classes: int, device: torch.device
 ) -> np.ndarray:
     """Confusion (C,C) int64 over all points of `scans`, rows the truth. Leaves `predictor` in eval mode."""
-    predictor.eval()
     matrix = np.zeros((num_classes, num_classes), np.int64)
-    for scan in scans:
-        matrix += confusion_matrix(scan.labels, predict(predictor, scan, device), num_classes)
+    for scan, predicted in predictions(predictor, scans, device):
+        matrix += confusion_matrix(scan.labels, predicted, num_classes)
     return matrix
 
 
@@ -47,13 +56,14 @@ class Metrics:
     """metrics-<split>.json: the figures, and beside them the protocol that they were taken under.
 
     confusion (C,C): points, rows the truth. iou: per class in [0,1], None where it is neither true nor
-    predicted. miou_official: such a class counts 0, as in semantic-kitti-api; miou_absent_dropped: nothing.
+    predicted. absent: what such a class counts in miou_official, as in the data set's official evaluator;
+    in miou_absent_dropped it counts nothing.
     protocol: how the labelled scans were chosen. labelled_scans: how many of training_scans had labels.
     """
 
     run_digest: str
     split: str
-    miou_official: float
+    miou_official: float | None
     miou_absent_dropped: float | None
     accuracy: float | None
     class_names: tuple[str, ...]
@@ -67,6 +77,7 @@ class Metrics:
     labelled_scans: int
     training_scans: int
     steps: int
+    absent: AbsentClasses = "zero"
     checkpoint: str = "last"
     level: str = "points"
     test_time_augmentation: bool = False
@@ -99,10 +110,11 @@ class Metrics:
         return np.array(self.confusion, np.int64)
 
 
-def figures_of(matrix: np.ndarray) -> dict[str, Any]:
-    """The fields of Metrics that follow from a confusion matrix (C,C)."""
+def figures_of(matrix: np.ndarray, absent: AbsentClasses = "zero") -> dict[str, Any]:
+    """The fields of Metrics that follow from a confusion matrix (C,C); absent: the official rule."""
     return {
-        "miou_official": mean_iou(matrix, "zero"),
+        "absent": absent,
+        "miou_official": _or_none(mean_iou(matrix, absent)),
         "miou_absent_dropped": _or_none(mean_iou(matrix, "dropped")),
         "accuracy": _or_none(accuracy(matrix)),
         "iou": tuple(_or_none(value) for value in iou(matrix).tolist()),
@@ -116,8 +128,8 @@ def table(metrics: Metrics) -> str:
     width = max(map(len, metrics.class_names))
     lines = [f"  {name:<{width}}  {percent(value)}" for name, value in zip(metrics.class_names, metrics.iou)]
     lines += [
-        f"mIoU {percent(metrics.miou_official)} % (absent classes count 0), "
-        f"{percent(metrics.miou_absent_dropped)} % (absent classes dropped), "
+        f"mIoU {percent(mean_iou(metrics.matrix, 'zero'))} % {_rule(metrics, 'zero')}, "
+        f"{percent(metrics.miou_absent_dropped)} % {_rule(metrics, 'dropped')}, "
         f"accuracy {percent(metrics.accuracy)} %",
         f"{metrics.split}: {metrics.points} points of {metrics.scans} scans, point level, "
         f"{metrics.checkpoint} checkpoint, no test-time augmentation; "
@@ -125,6 +137,11 @@ def table(metrics: Metrics) -> str:
         f"({metrics.protocol}, {metrics.ratio:g} %, seed {metrics.seed})",
     ]
     return "\n".join(lines)
+
+
+def _rule(metrics: Metrics, absent: AbsentClasses) -> str:
+    words = {"zero": "absent classes count 0", "dropped": "absent classes dropped"}[absent]
+    return f"({words}: the official rule)" if absent == metrics.absent else f"({words})"
 
 
 def percent(share: float | None) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import torch
 
 from lass3d_core import nets
+from lass3d_core.datasets import submission_of
 from lass3d_core.errors import DataError
 from lass3d_core.fingerprint import canonical_json
-from lass3d_core.manifest import LabelledSpec
+from lass3d_core.labels import AbsentClasses
+from lass3d_core.manifest import DatasetSpec
 from lass3d_core.metrics import mean_iou
 from lass3d_core.splits import LabelledSplit
 from lass3d_core.typed import plain
@@ -32,31 +35,35 @@ EVALUATED = ("val", "test")
 
 @dataclass(frozen=True)
 class Run:
-    """A configuration, the data that it meets and the folder that it fills."""
+    """A configuration, the data that it meets and the folder that it fills.
+
+    absent: the data set's official word on classes that are neither true nor predicted.
+    """
 
     config: RunConfig
     pairs: PairedScans
     split: LabelledSplit
     folder: RunFolder
     device: torch.device
+    absent: AbsentClasses = "zero"
 
     @classmethod
     def of(
         cls,
         config: RunConfig,
         pairs: PairedScans,
-        labelled: LabelledSpec,
+        spec: DatasetSpec,
         folder: RunFolder,
         device: torch.device,
     ) -> Run:
         """Choose the labelled scans. Raises DataError where the ratio leaves nothing to learn from."""
-        split = pairs.labelled_split(labelled, config.ratio, config.seed)
+        split = pairs.labelled_split(spec.labelled, config.ratio, config.seed)
         if config.data.unlabelled_scans and not split.unlabelled:
             raise DataError(
                 f"ratio {config.ratio:g} leaves no unlabelled scan, which {config.method_name} needs; "
                 "take a smaller ratio, or METHOD=supervised"
             )
-        return cls(config, pairs, split, folder, device)
+        return cls(config, pairs, split, folder, device, submission_of(spec.reader).absent)
 
     @cached_property
     def saved(self) -> SavedRun:
@@ -107,7 +114,11 @@ class Run:
 
     def whole_scans(self, split: str) -> WholeScans:
         """The scans of `split` that have labels, as they are evaluated."""
-        return WholeScans(self.pairs, self.pairs.labelled_scans(split), self.config.data, self.levels)
+        return self.whole_scans_of(self.pairs.labelled_scans(split))
+
+    def whole_scans_of(self, scan_ids: Sequence[str]) -> WholeScans:
+        """These scans, as they are evaluated."""
+        return WholeScans(self.pairs, scan_ids, self.config.data, self.levels)
 
     @property
     def levels(self) -> int:
@@ -138,7 +149,7 @@ class Run:
             labelled_scans=len(self.split.labelled),
             training_scans=len(self.pairs.splits["train"]),
             steps=self.config.schedule.steps,
-            **figures_of(matrix),
+            **figures_of(matrix, self.absent),
         )
 
 

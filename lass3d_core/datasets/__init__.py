@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from lass3d_core.errors import DataError, UnknownName
-from lass3d_core.labels import LabelSpace
+from lass3d_core.labels import AbsentClasses, LabelSpace
 from lass3d_core.manifest import DatasetSpec, SplitSpec
 from lass3d_core.records import FilePart, Scan, View
 
@@ -60,7 +60,14 @@ class Dataset(Protocol):
 
 
 class Submission(Protocol):
-    """How a benchmark wants predictions handed in. Every reader's module has one; no data set is opened."""
+    """How a benchmark wants predictions handed in. Every reader's module has one; no data set is opened.
+
+    label_space: the classes that it knows. absent: what a class that is neither true nor predicted counts in
+    the mean of its official evaluator.
+    """
+
+    label_space: LabelSpace
+    absent: AbsentClasses
 
     def file(self, split: str, scan_id: str) -> PurePosixPath:
         """Where the predictions of one scan go, below the folder that is handed in."""

@@ -6,7 +6,7 @@ image_2/NNNNNN.png and calib.txt. A scan id is "SS/NNNNNN", an image id "SS/NNNN
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lass3d_core.datasets import Block, ScanFiles, cut_blocks, names_of
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.geometry import rigid
 from lass3d_core.images import image_size
-from lass3d_core.labels import IGNORE, LabelSpace
+from lass3d_core.labels import IGNORE, AbsentClasses, LabelSpace
 from lass3d_core.manifest import DatasetSpec
 from lass3d_core.records import Camera, FilePart, Scan, View
 
@@ -127,6 +127,29 @@ class SemanticKitti:
         camera = _camera(self._calibrations[sequence], number, image_size(image), calibration_path)
         _require_centre_inside(camera, image.path, f'"P{number}" of {calibration_path}')
         return View(f"{scan_id}/{name}", image, camera)
+
+
+class SemanticKittiSubmission:
+    """The `Submission` contract: sequences/SS/predictions/NNNNNN.label, a raw id (uint32) per point."""
+
+    label_space = LABEL_SPACE
+    absent: AbsentClasses = "zero"
+
+    def file(self, split: str, scan_id: str) -> PurePosixPath:
+        sequence, frame = scan_id.split("/")
+        return PurePosixPath("sequences", sequence, "predictions", f"{frame}.label")
+
+    def encode(self, train_ids: np.ndarray) -> bytes:
+        return LABEL_SPACE.raw_ids(train_ids).astype("<u4").tobytes()
+
+    def decode(self, content: bytes, where: str) -> np.ndarray:
+        """As evaluate_semantics.py: the lower 16 bits are the class; the instance above them is dropped."""
+        if len(content) % 4:
+            raise DataError(f"{where} is cut off: {len(content)} bytes are no multiple of 4; export it again")
+        return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, where)
+
+    def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
+        return {}
 
 
 def _read_points(path: Path) -> np.ndarray:

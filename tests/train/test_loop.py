@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from lass3d_core.errors import Lass3dError
-from lass3d_core.manifest import LabelledSpec
+from lass3d_core.manifest import DatasetSpec, SplitSpec
 from train.config import RunConfig, with_settings
 from train.evaluate import Metrics
 from train.logs import read_log
@@ -19,6 +20,7 @@ from train.run import Run, train_run
 from train.run_folder import RunFolder
 
 CPU = torch.device("cpu")
+SPEC = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)))
 TINY = ("net.stem=4", "net.encoder=[6, 6, 6]", "net.decoder=[6, 6, 6]")
 
 
@@ -123,7 +125,7 @@ def test_supervised_training_learns_the_tiny_set(tiny) -> None:
     )
     chosen = with_settings(demo("tiny", "supervised", 20.0, 0), settings)
     folder = RunFolder(tiny.run("learning"))
-    run = Run.of(chosen, PairedScans.open(tiny.artifacts), LabelledSpec(), folder, CPU)
+    run = Run.of(chosen, PairedScans.open(tiny.artifacts), SPEC, folder, CPU)
     assert train_run(run, resume=False)
     losses = [float(row["loss"]) for row in read_log(folder.path / "log.csv")]
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
@@ -135,7 +137,7 @@ def test_the_semi_supervised_methods_run_from_end_to_end(tiny, method: str) -> N
     settings = (*TINY, "schedule.steps=3")
     chosen = with_settings(demo("tiny", method, 20.0, 0), settings)
     folder = RunFolder(tiny.run(method))
-    run = Run.of(chosen, PairedScans.open(tiny.artifacts), LabelledSpec(), folder, CPU)
+    run = Run.of(chosen, PairedScans.open(tiny.artifacts), SPEC, folder, CPU)
     assert train_run(run, resume=False)
     assert not train_run(run, resume=False)
     assert len(read_log(folder.path / "log.csv")) == 3

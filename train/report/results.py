@@ -122,7 +122,7 @@ def _figures(run: RunRecord, split: str) -> list[tuple[str, str, str]]:
     over = "classes that occur" if absent else "classes"
     how = f"per cent, over the {len(metrics.iou) - absent} {over}"
     figures = [(f"mean IoU, {SPLIT_NAMES[split]}", percent(metrics.miou_absent_dropped), how)]
-    if absent:
+    if absent and metrics.absent == "zero":
         how = f"per cent, with {counted(absent, 'class', 'classes')} that occur nowhere as 0"
         figures.append(("mean IoU, official form", percent(metrics.miou_official), how))
     figures.append(("points right", percent(metrics.accuracy), "per cent of the points whose label counts"))
