@@ -6,6 +6,7 @@ image_2/NNNNNN.png and calib.txt. A scan id is "SS/NNNNNN", an image id "SS/NNNN
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -53,6 +54,9 @@ LABEL_SPACE = LabelSpace(
 )
 
 
+_OFFICIAL_CALIBRATION = "take calib.txt from data_odometry_calib.zip of the KITTI odometry page"
+
+
 class SemanticKitti:
     """The `Dataset` contract for the SemanticKITTI layout. Features are the remission alone."""
 
@@ -63,6 +67,9 @@ class SemanticKitti:
         self._sequences = spec.root / "sequences"
         self._splits = names_of(spec.splits)
         self._view_names = spec.views or ("image_2",)
+        for name in self._view_names:
+            if not re.fullmatch(r"image_\d+", name):
+                raise DataError(f"views: {name!r} is no image folder of this layout, such as image_2")
         self._calibrations: dict[str, dict[str, np.ndarray]] = {}
 
     def scan_ids(self, split: str) -> tuple[str, ...]:
@@ -125,7 +132,7 @@ class SemanticKitti:
             self._calibrations[sequence] = _read_calibration(calibration_path)
         number = name.removeprefix("image_")
         camera = _camera(self._calibrations[sequence], number, image_size(image), calibration_path)
-        _require_centre_inside(camera, image.path, f'"P{number}" of {calibration_path}')
+        _require_central_centre(camera, image.path, f'"P{number}" of {calibration_path}')
         return View(f"{scan_id}/{name}", image, camera)
 
 
@@ -182,8 +189,12 @@ def _read_calibration(path: Path) -> dict[str, np.ndarray]:
     """Key -> (3,4) float64 of every line "key: 12 numbers" of a calib.txt."""
     try:
         lines = _read(path).decode().splitlines()
-        pairs = [line.split(":", 1) for line in lines if line.strip()]
-        matrices = {key.strip(): np.array(values.split(), np.float64).reshape(3, 4) for key, values in pairs}
+        texts = {key.strip(): text for key, text in (line.split(":", 1) for line in lines if line.strip())}
+        if "R0_rect" in texts:
+            raise DataError(
+                f'{path} has a line "R0_rect": it is of KITTI\'s object benchmark; {_OFFICIAL_CALIBRATION}'
+            )
+        matrices = {key: np.array(text.split(), np.float64).reshape(3, 4) for key, text in texts.items()}
     except ValueError:
         raise DataError(f'{path} must hold lines of the form "P2: 12 numbers"; copy it again') from None
     for key, matrix in matrices.items():
@@ -200,34 +211,43 @@ def _camera(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, in
     again. A line `Tr_<number>` leads to that camera itself (with P = K [I|0]): cameras that look elsewhere
     than camera 0.
     """
-    projection = matrices.get(f"P{number}")
+    P, own = f"P{number}", f"Tr_{number}"
+    projection, transform = matrices.get(P), matrices.get(own, matrices.get("Tr"))
     if projection is None:
         raise DataError(
-            f'{path} has no line "P{number}" for image_{number}; mend `views` in the manifest or the file'
+            f'{path} has no line "{P}" for image_{number}; mend `views` in the manifest or the file'
         )
-    transform = matrices.get(f"Tr_{number}", matrices.get("Tr"))
     if transform is None:
+        raise DataError(f'{path} has no line "Tr"; {_OFFICIAL_CALIBRATION}')
+    if own in matrices and projection[:, 3].any():
         raise DataError(
-            f'{path} has no line "Tr"; take calib.txt from data_odometry_calib.zip of the KITTI odometry page'
+            f'{path}: "{own}" leads to image_{number} itself, and the last column of "{P}" holds its offset '
+            "once more; set that column to 0, or name the line `Tr` if it leads to camera 0"
         )
-    if abs(transform[:, :3] @ transform[:, :3].T - np.eye(3)).max() > 0.01:
-        raise DataError(f'{path}: the rotation in "Tr" is not one; copy the file again')
-    K = projection[:, :3].copy()
+    rotation, K = transform[:, :3], projection[:, :3].copy()
+    if abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
+        raise DataError(
+            f'{path}: the rotation in "{own if own in matrices else "Tr"}" is not one; copy the file again'
+        )
     if not np.array_equal(K[2], (0, 0, 1)) or K[0, 0] <= 0 or K[1, 1] <= 0:
-        raise DataError(
-            f'{path}: the line "P{number}" is no projection of a rectified camera; copy the file again'
-        )
+        raise DataError(f'{path}: the line "{P}" is no projection of a rectified camera; copy the file again')
     offset = rigid(np.eye(3), np.linalg.solve(K, projection[:, 3]))
-    return Camera(K, offset @ rigid(transform[:, :3], transform[:, 3]), size_hw)
+    return Camera(K, offset @ rigid(rotation, transform[:, 3]), size_hw)
 
 
-def _require_centre_inside(camera: Camera, image: Path, projection: str) -> None:
-    """Raises DataError where K cannot belong to an image of this size, as after a resize."""
+def _require_central_centre(camera: Camera, image: Path, projection: str) -> None:
+    """Raises DataError where K cannot belong to an image of this size, as after a resize.
+
+    Decision: the principal point must lie in the middle half of the image, both ways. Those of KITTI,
+    KITTI-360, PandaSet and nuScenes lie between 0.44 and 0.64 of its size; an image of half the size, or
+    less, leaves the range, and what stays within is for the audit to tell.
+    """
     height, width = camera.size_hw
-    if not (0 < camera.K[0, 2] < width and 0 < camera.K[1, 2] < height):
+    across, down = camera.K[0, 2] / width, camera.K[1, 2] / height
+    if not (0.25 <= across <= 0.75 and 0.25 <= down <= 0.75):
         raise DataError(
-            f"{image} is {height} x {width} (height x width), and the centre of {projection} is outside it: "
-            "restore the images, or scale the projection as they were scaled"
+            f"{image} is {height} x {width} (height x width), and the centre of {projection} is far from its "
+            "middle: restore the images, or scale the projection as they were scaled"
         )
 
 

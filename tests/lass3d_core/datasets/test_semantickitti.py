@@ -88,6 +88,60 @@ def test_the_offset_of_a_camera_is_in_its_projection_and_is_not_added_twice(root
         np.testing.assert_allclose(view.camera.cam_from_points[0, 3], -50 * number / 100)
 
 
+def test_a_point_in_image_3_is_shifted_by_focal_length_times_baseline_over_depth(root: Path) -> None:
+    """By hand: f = 100 px, P2 = +0.2 m and P3 = -0.34 m from camera 0, a baseline of 0.54 m; at depth 4.7 m
+    and 5.7 m (x - 0.3) the shift is 54 / 4.7 and 54 / 5.7 pixels to the left, and the row is the same."""
+    replace_line(root, "P2", "100 0 30 20 0 100 20 0 0 0 1 0")
+    replace_line(root, "P3", "100 0 30 -34 0 100 20 0 0 0 1 0")
+    left, right = opened(root, ("image_2", "image_3")).views("00/000000")
+    assert (left.image_id, right.image_id) == ("00/000000/image_2", "00/000000/image_3")
+    assert right.image.path == root / "sequences/00/image_3/000000.png"
+    (uv_left, depth), (uv_right, _) = (project(view.camera, POINTS[:2, :3]) for view in (left, right))
+    np.testing.assert_allclose(depth, [4.7, 5.7], rtol=1e-6)
+    np.testing.assert_allclose(uv_left - uv_right, [[54 / 4.7, 0], [54 / 5.7, 0]], atol=1e-4)
+
+
+def test_a_projection_without_offset_belongs_to_a_transform_to_the_camera_itself(root: Path) -> None:
+    """P2 = K [I|t] with Tr to camera 0, and K [I|0] with Tr to camera 2, name the same pixels."""
+    replace_line(root, "P2", "100 0 30 20 0 100 20 0 0 0 1 0")
+    official = project(opened(root).views("00/000000")[0].camera, POINTS[:, :3])
+    replace_line(root, "P2", "100 0 30 0 0 100 20 0 0 0 1 0")
+    replace_line(root, "Tr", "0 -1 0 0.2 0 0 -1 -0.1 1 0 0 -0.3")
+    for found, wanted in zip(project(opened(root).views("00/000000")[0].camera, POINTS[:, :3]), official):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_the_size_of_an_image_is_its_own_and_not_that_of_another_sequence(root: Path) -> None:
+    for frame in range(2):
+        Image.new("RGB", (70, 44)).save(root / f"sequences/01/image_2/{frame:06d}.png")
+    replace_line(root, "P2", "100 0 34 0 0 100 21 0 0 0 1 0", sequence="01")
+    dataset = opened(root)
+    cameras = [dataset.views(scan_id)[0].camera for scan_id in ("00/000000", "01/000000")]
+    assert [camera.size_hw for camera in cameras] == [(40, 60), (44, 70)]
+    assert [camera.K[0, 2] for camera in cameras] == [30, 34]
+
+
+@pytest.mark.parametrize(
+    ("centre", "size_hw"),
+    [
+        ((609.5593, 172.8540), (375, 1242)),  # KITTI, sequence 03
+        ((601.8873, 183.1104), (370, 1226)),  # KITTI, sequences 04 to 12
+        ((682.0495, 238.7695), (376, 1408)),  # KITTI-360
+        ((485.0001, 241.6494), (540, 960)),  # PandaSet, halved together with K
+    ],
+)
+def test_the_projections_of_real_cameras_fit_their_images_and_not_those_of_half_the_size(
+    root: Path, centre: tuple[float, float], size_hw: tuple[int, int]
+) -> None:
+    replace_line(root, "P2", f"700 0 {centre[0]} 0 0 700 {centre[1]} 0 0 0 1 0")
+    height, width = size_hw
+    Image.new("RGB", (width, height)).save(root / "sequences/00/image_2/000000.png")
+    assert opened(root).views("00/000000")[0].camera.size_hw == size_hw
+    Image.new("RGB", (width // 2, height // 2)).save(root / "sequences/00/image_2/000000.png")
+    with pytest.raises(DataError, match=r'000000\.png is .* "P2" of .*calib\.txt is far from its middle'):
+        opened(root).views("00/000000")
+
+
 def test_a_camera_that_looks_elsewhere_has_its_own_line(root: Path) -> None:
     """`Tr_3` replaces `Tr` for image_3 alone: here a camera that looks to the left."""
     with (root / "sequences/00/calib.txt").open("a") as file:
@@ -116,8 +170,22 @@ def test_blocks_hold_every_scan_once_and_none_of_two_sequences(root: Path) -> No
     assert sum((block.scan_ids for block in blocks), ()) == opened(root, train=("00", "02")).scan_ids("train")
 
 
-def test_a_test_scan_has_no_labels(root: Path) -> None:
+def test_an_empty_label_folder_of_a_test_sequence_is_no_label(root: Path) -> None:
+    assert (root / "sequences/11/labels").is_dir()
     assert opened(root).read_scan("11/000000").labels is None
+
+
+def test_labels_of_a_test_sequence_are_read_where_they_are(root: Path) -> None:
+    """As in a simulated world, whose test split is evaluated here."""
+    RAW.tofile(root / "sequences/11/labels/000000.label")
+    labels = opened(root).read_scan("11/000000").labels
+    assert labels is not None and labels.tolist() == [8, 0, 255]
+
+
+def test_the_instance_in_the_upper_bits_changes_no_label(root: Path) -> None:
+    plain = opened(root).read_scan("00/000000").labels
+    (RAW | np.uint32(0xFFFF << 16)).tofile(root / "sequences/00/labels/000000.label")
+    np.testing.assert_array_equal(opened(root).read_scan("00/000000").labels, plain)
 
 
 def test_input_files_are_exactly_what_is_read(root: Path) -> None:
@@ -133,6 +201,12 @@ def test_input_files_are_exactly_what_is_read(root: Path) -> None:
 def test_views_need_no_points(root: Path) -> None:
     (root / "sequences/00/velodyne/000000.bin").write_bytes(b"")
     assert len(opened(root).views("00/000000")) == 1
+
+
+def replace_line(root: Path, key: str, numbers: str, sequence: str = "00") -> None:
+    path = root / "sequences" / sequence / "calib.txt"
+    others = [line for line in path.read_text().splitlines() if not line.startswith(f"{key}:")]
+    path.write_text("\n".join([*others, f"{key}: {numbers}", ""]))
 
 
 def rewrite(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
@@ -190,9 +264,25 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         rewrite("calib.txt", lambda text: text.replace("0 -1 0 0", "0 -2 0 0")),
         r'rotation in "Tr"',
     ),
+    "a reflection": (
+        rewrite("calib.txt", lambda text: text.replace("0 0 -1 -0.1", "0 0 1 -0.1")),
+        r'rotation in "Tr"',
+    ),
+    "the object benchmark's calibration": (
+        rewrite("calib.txt", lambda text: text.replace("Tr:", "R0_rect: 1 0 0 0 1 0 0 0 1\nTr_velo_to_cam:")),
+        r'line "R0_rect": .*data_odometry_calib\.zip',
+    ),
+    "an offset twice": (
+        rewrite("calib.txt", lambda text: text + f"Tr_2: {TR}\n"),
+        r'"Tr_2" leads to image_2 itself, and the last column of "P2" holds its offset once more',
+    ),
     "no projection": (
         rewrite("calib.txt", lambda text: text.replace("P2: 100", "P2: -100")),
         r'"P2" is no projection',
+    ),
+    "an image of another size": (
+        lambda folder: Image.new("RGB", (30, 20)).save(folder / IMAGE),
+        r'000000\.png is 20 x 30 .*"P2" of .*restore the images, or scale the projection',
     ),
     "missing image": (remove(IMAGE), r"000000\.png does not exist"),
     "empty image": (write(IMAGE, b""), r"000000\.png is not a readable image"),
@@ -219,6 +309,26 @@ def test_a_folder_in_place_of_a_file_is_one_clear_line(root: Path) -> None:
     file.mkdir()
     with pytest.raises(DataError, match=r"000000\.bin cannot be read"):
         opened(root).read_scan("00/000000")
+
+
+def test_an_image_folder_has_a_number(root: Path) -> None:
+    with pytest.raises(DataError, match=r"views: 'camera_front' is no image folder of this layout"):
+        opened(root, ("image_2", "camera_front"))
+
+
+def test_a_sequence_without_frames_is_named(root: Path) -> None:
+    make_sequence(root, "02", frames=0)
+    with pytest.raises(DataError, match=r"split 'train' names sequence 02, but .* holds no \.bin file"):
+        opened(root, train=("00", "02")).scan_ids("train")
+
+
+def test_a_sequence_that_a_list_names_twice_is_refused(root: Path) -> None:
+    (root / "train.txt").write_text("00\n02\n00\n")
+    with pytest.raises(DataError, match=r"splits: 00 stands more than once; a name belongs to one split"):
+        opened(root, train=(str(root / "train.txt"),))
+    (root / "train.txt").write_text("00\n01\n")
+    with pytest.raises(DataError, match=r"splits: 01 stands more than once"):
+        opened(root, train=(str(root / "train.txt"),))
 
 
 def test_a_sequence_that_is_not_there_is_named(root: Path) -> None:
