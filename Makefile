@@ -36,7 +36,7 @@ CHOICE := --method $(METHOD) --ratio $(RATIO) --seed $(SEED) $(if $(PRESET),--pr
 TRAIN  := $(DATA) $(CHOICE) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lvm demo street captions pairs status audit doctor weights preview train eval report \
+.PHONY: help setup setup-lvm demo street room captions pairs status audit doctor weights preview train eval report \
         test test-lvm lint bench bench-lvm clean
 
 help: ## print this help
@@ -57,13 +57,16 @@ setup-lvm: ## create .venv-lvm with the real models' packages (6 GB); VENV=.venv
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
 
 demo: $(ENV) ## simulated street -> captions -> pairs -> train -> evaluate -> report, minutes on a CPU, no downloads
-	@$(RUN) -m preprocess street --manifest $(MANIFEST) --dataset street
+	@$(RUN) -m preprocess simulate --manifest $(MANIFEST) --dataset street
 	@$(RUN) -m preprocess captions --manifest $(MANIFEST) --dataset street
 	@$(RUN) -m preprocess pairs --manifest $(MANIFEST) --dataset street
 	@$(RUN) -m train demo --manifest $(MANIFEST) --dataset street --seed $(SEED) $(if $(TAG),--tag $(TAG))
 
-street: $(ENV) ## write the simulated street, in SemanticKITTI's layout
-	@$(RUN) -m preprocess street $(DATA)
+street room: $(ENV)
+	@$(RUN) -m preprocess simulate --manifest $(MANIFEST) --dataset $(or $(DATASET),$@)
+
+street: ## write the simulated street, in SemanticKITTI's layout
+room: ## write the simulated rooms, in ScanNet's layout
 
 captions: $(ENV) ## captions, entities and text embeddings, what the manifest changed; ONLY=stage; LIMIT=n only prints
 	@$(RUN) -m preprocess captions $(DATA) $(if $(ONLY),--only $(ONLY)) $(if $(LIMIT),--limit $(LIMIT))

@@ -1,4 +1,4 @@
-"""`python -m preprocess`: street, captions, pairs, status, audit, doctor, weights, preview."""
+"""`python -m preprocess`: simulate, captions, pairs, status, audit, doctor, weights, preview."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from preprocess.lvm import check_lvm
 from preprocess.preview import first_images, preview
 from preprocess.project import Project
 from preprocess.run import run_stage
+from preprocess.simulation import SimulationReport, simulate
 from preprocess.stages import STAGES
 from preprocess.status import status
-from preprocess.street import StreetReport, write_street
 
 CAPTIONS = tuple(name for name, stage in STAGES.items() if stage.command == "captions")
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     chosen = _parser().parse_args(arguments)
     commands = {
-        "street": _street,
+        "simulate": _simulate,
         "captions": _captions,
         "pairs": _pairs,
         "status": _status,
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m preprocess", description="images and scans -> shards")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in (
-        ("street", "write the simulated street"),
+        ("simulate", "write the simulated world that the data set names: street or room"),
         ("captions", "image captions, entities and text embeddings"),
         ("pairs", "project points into pixels and write the point-text shards"),
         ("status", "every stage: fresh, stale and why, missing, partial"),
@@ -72,13 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _street(project: Project, chosen: argparse.Namespace) -> None:
+def _simulate(project: Project, chosen: argparse.Namespace) -> None:
     if project.spec.simulate is None:
         raise ManifestError(
             f"data set {project.name!r} is not simulated; only one with `simulate` can be written"
         )
     with only_one(project.folder):
-        print(f"street: {_simulated(project)}")
+        print(f"{project.spec.simulate.world}: {_simulated(project)}")
 
 
 def _captions(project: Project, chosen: argparse.Namespace) -> None:
@@ -120,17 +120,15 @@ def _preview(project: Project, chosen: argparse.Namespace) -> None:
 
 
 def _ensure_data(project: Project) -> None:
-    """Decision: a simulated street that is not there, or not as the manifest wants it, is written unasked."""
+    """Decision: a simulated world that is not there, or not as the manifest wants it, is written unasked."""
     if project.spec.simulate is not None:
         report = _simulated(project)
         if report.written:
-            print(f"street: {report}", flush=True)
+            print(f"{project.spec.simulate.world}: {report}", flush=True)
 
 
-def _simulated(project: Project) -> StreetReport:
-    spec = project.spec
-    assert spec.simulate is not None
-    return write_street(spec.root, spec.simulate, spec.splits, project.manifest.workers)
+def _simulated(project: Project) -> SimulationReport:
+    return simulate(project.spec, project.manifest.workers)
 
 
 if __name__ == "__main__":

@@ -154,11 +154,11 @@ def _disk(project: Project) -> Finding:
 
 def _needed(project: Project) -> float:
     try:
-        points = sum(_size(path) for block in project.blocks for path in project.points_of(block))
+        files = {part.path for block in project.blocks for part in project.points_of(block)}
         images = sum(len(project.images_of(block)) for block in project.blocks)
     except DataError:
         return 0
-    return _SHARD_PER_POINT_BYTE * points + _MASKS_PER_IMAGE * images
+    return _SHARD_PER_POINT_BYTE * sum(map(_size, files)) + _MASKS_PER_IMAGE * images
 
 
 def _gpu(project: Project) -> Iterator[Finding]:

@@ -18,7 +18,8 @@ def status(project: Project) -> str:
     try:
         rows = [_row(project, plan(project, stage)) for stage in STAGES.values()]
     except DataError as error:
-        remedy = "; run `make street`" if project.spec.simulate else ""
+        world = project.spec.simulate
+        remedy = f"; run `make {world.world}`" if world else ""
         return f"{project.name}: the data cannot be read: {error}{remedy}"
     project.inputs.save()
     width = max(len(name) for name, _, _ in rows)

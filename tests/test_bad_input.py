@@ -83,7 +83,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Place:
     simulated = {**MANIFEST, "datasets": {"street": dict(MANIFEST["datasets"]["street"])}}
     simulated["datasets"]["street"]["simulate"] = {"train": 4, "val": 1, "test": 1}
     place.manifest.write_text(yaml.safe_dump(simulated))
-    assert place.run("preprocess street") == 0
+    assert place.run("preprocess simulate") == 0
     place.manifest.write_text(yaml.safe_dump(MANIFEST))
     assert place.run("preprocess captions") == 0
     assert place.run("preprocess pairs") == 0

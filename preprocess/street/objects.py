@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from preprocess.simulation.shapes import Shape, Solid, rolled, yawed
 from preprocess.street.materials import MATERIAL_ORDER
-from preprocess.street.shapes import Shape, Solid
 
 _COLOUR_SPREAD = 0.02  # per object; at 0.05 a reader of colours is right on less than half of the points
 _MATERIAL_INDEX = {material.name: index for index, material in enumerate(MATERIAL_ORDER)}
@@ -16,18 +16,6 @@ def paint(rng: np.random.Generator, name: str) -> np.ndarray:
     colours = MATERIAL_ORDER[_MATERIAL_INDEX[name]].colours
     nominal = np.array(colours[rng.integers(len(colours))])
     return np.clip(nominal + rng.normal(0.0, _COLOUR_SPREAD, 3), 0.02, 0.98)
-
-
-def yawed(angle: float) -> np.ndarray:
-    """Rotation (3,3) about z by `angle` radians."""
-    cosine, sine = np.cos(angle), np.sin(angle)
-    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
-
-
-def rolled(angle: float) -> np.ndarray:
-    """Rotation (3,3) about x by `angle` radians."""
-    cosine, sine = np.cos(angle), np.sin(angle)
-    return np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
 
 
 def solid(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lass3d_core.records import Camera
+from preprocess.simulation.pinhole import cast_from, mottle, photograph, pixel_directions, turned
+from preprocess.simulation.shapes import NOTHING, Scene, local_points, normals
 from preprocess.street.materials import MATERIAL_ORDER
-from preprocess.street.shapes import NOTHING, Scene, cast, local_points, normals
 
 UNLABELLED = 0
 """SemanticKITTI's raw id of points without a class."""
@@ -50,7 +51,7 @@ def sweep(
 ) -> Sweep:
     """Scan `scene` from a pose (4,4); the points come in the frame of the LiDAR."""
     directions = _beam_directions(rng, model)
-    distance, solid = _cast_from(scene, world_from_velodyne, directions, model.range_m)
+    distance, solid = cast_from(scene, world_from_velodyne, directions, model.range_m)
     material = np.where(solid == NOTHING, 0, scene.material[solid])
     kept = (solid != NOTHING) & (rng.random(len(solid)) >= _of_material("drop_out")[material])
     directions, distance, material = directions[kept], distance[kept], material[kept]
@@ -71,16 +72,13 @@ def picture(
 ) -> np.ndarray:
     """The image (H,W,3) uint8 RGB that `camera`, mounted on the car at a pose (4,4), takes of `scene`."""
     world_from_camera = world_from_velodyne @ np.linalg.inv(camera.cam_from_points)
-    directions = _pixel_directions(camera)
-    distance, solid = _cast_from(scene, world_from_camera, directions, _CAMERA_RANGE_M)
+    directions = pixel_directions(camera)
+    distance, solid = cast_from(scene, world_from_camera, directions, _CAMERA_RANGE_M)
     colour = np.tile(_SKY, (len(solid), 1))
     hit = solid != NOTHING
-    world = _turned(world_from_camera, directions[hit]) * distance[hit, None] + world_from_camera[:3, 3]
+    world = turned(world_from_camera, directions[hit]) * distance[hit, None] + world_from_camera[:3, 3]
     colour[hit] = _shaded(scene, world, solid[hit])
-    multiplicative, additive = _PIXEL_NOISE
-    colour *= 1.0 + rng.normal(0.0, multiplicative, (len(colour), 1))
-    colour += rng.normal(0.0, additive, colour.shape)
-    return (np.clip(colour, 0.0, 1.0) * 255).round().astype(np.uint8).reshape(*camera.size_hw, 3)
+    return photograph(colour, camera.size_hw, _PIXEL_NOISE, rng)
 
 
 def _beam_directions(rng: np.random.Generator, model: LidarModel) -> np.ndarray:
@@ -94,25 +92,6 @@ def _beam_directions(rng: np.random.Generator, model: LidarModel) -> np.ndarray:
     return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=1)
 
 
-def _pixel_directions(camera: Camera) -> np.ndarray:
-    """Unit directions (H*W,3), camera frame, through the centres of the pixels: (u + 0.5, v + 0.5)."""
-    height, width = camera.size_hw
-    v, u = (grid.ravel() + 0.5 for grid in np.mgrid[0:height, 0:width])
-    K = camera.K
-    rays = np.stack([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], np.ones(len(u))], axis=1)
-    return rays / np.linalg.norm(rays, axis=1, keepdims=True)
-
-
-def _cast_from(
-    scene: Scene, pose: np.ndarray, directions: np.ndarray, range_m: float
-) -> tuple[np.ndarray, np.ndarray]:
-    return cast(scene, pose[:3, 3], _turned(pose, directions), range_m)
-
-
-def _turned(pose: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    return np.einsum("ij,rj->ri", pose[:3, :3], directions)
-
-
 def _shaded(scene: Scene, world: np.ndarray, solid: np.ndarray) -> np.ndarray:
     """Colours (R,3) of surface points: Lambert's law under sun and sky, and the pattern of the material."""
     local = local_points(scene, world, solid)
@@ -120,19 +99,11 @@ def _shaded(scene: Scene, world: np.ndarray, solid: np.ndarray) -> np.ndarray:
     sunlit = np.maximum(np.einsum("rj,j->r", normal, scene.to_sun), 0.0)
     colour = scene.colour[solid] * (_AMBIENT + (1.0 - _AMBIENT) * sunlit)[:, None]
     metric = local * scene.half[solid]
-    colour *= 1.0 + _MOTTLE * _mottle(metric, solid)[:, None]
+    colour *= 1.0 + _MOTTLE * mottle(metric, solid)[:, None]
     pattern = np.array([material.pattern for material in MATERIAL_ORDER])[scene.material[solid]]
     colour[(pattern == "windows") & _on_window(metric, normal)] *= 0.6
     colour[(pattern == "lane_marks") & _on_lane_mark(world)] = 0.85
     return colour
-
-
-def _mottle(metric: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Blotches of a quarter metre, uniform in [-1, 1], fixed to the solid by a hash, so that images agree."""
-    cell = np.floor(metric * 4.0).astype(np.int64)
-    mixed = cell[:, 0] * 73856093 ^ cell[:, 1] * 19349663 ^ cell[:, 2] * 83492791 ^ solid * 2654435761
-    mixed = (mixed ^ (mixed >> 13)) * 1274126177 & 0xFFFFFFFF
-    return (mixed ^ (mixed >> 16)) / float(0xFFFFFFFF) * 2.0 - 1.0
 
 
 def _on_window(metric: np.ndarray, normal: np.ndarray) -> np.ndarray:

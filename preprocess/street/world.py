@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from preprocess.simulation.shapes import Scene, Shape, Solid, pitched, rolled, yawed
 from preprocess.street import objects
-from preprocess.street.objects import paint, rolled, slab, solid
-from preprocess.street.shapes import Scene, Shape, Solid
+from preprocess.street.objects import paint, slab, solid
 
 _REACH_M = 42.0  # the street goes on this far before and behind the car: a little more than the LiDAR sees
 _OUTER_M = 45.0
@@ -113,15 +113,10 @@ def drive(rng: np.random.Generator, layout: Layout) -> list[np.ndarray]:
         yaw = np.arctan(swing / 12 * np.cos(x / 12 + phase))
         pitch, roll = rng.normal(0.0, np.deg2rad(0.3), 2)
         pose = np.eye(4)
-        pose[:3, :3] = objects.yawed(yaw) @ _pitched(pitch) @ rolled(roll)
+        pose[:3, :3] = yawed(yaw) @ pitched(pitch) @ rolled(roll)
         pose[:3, 3] = x, y, _LIDAR_HEIGHT_M + rng.normal(0.0, 0.01)
         poses.append(pose)
     return poses
-
-
-def _pitched(angle: float) -> np.ndarray:
-    cosine, sine = np.cos(angle), np.sin(angle)
-    return np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
 
 
 def _ground(rng: np.random.Generator, layout: Layout) -> Iterator[Solid]:

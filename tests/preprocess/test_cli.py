@@ -230,7 +230,7 @@ def test_a_wrong_manifest_is_named(
 
 def test_a_real_data_set_cannot_be_simulated(street: Any, one_line: Line) -> None:
     street.set(datasets__street__simulate=None)
-    assert street.run("street") == 2
+    assert street.run("simulate") == 2
     assert "is not simulated" in one_line()
 
 

@@ -8,7 +8,7 @@ from preprocess.street.materials import MATERIAL_ORDER, MATERIALS
 from preprocess.street.objects import solid
 from preprocess.street.rig import cameras
 from preprocess.street.sensors import UNLABELLED, LidarModel, Sweep, picture, sweep
-from preprocess.street.shapes import Scene, Shape
+from preprocess.simulation.shapes import Scene, Shape
 from preprocess.street.world import build_scene, drive, lay_out
 
 IN_IMAGE = Visibility(kind="none")

@@ -104,6 +104,24 @@ def normals(scene: Scene, local: np.ndarray, solid: np.ndarray) -> np.ndarray:
     return turned / np.linalg.norm(turned, axis=1, keepdims=True)
 
 
+def yawed(angle: float) -> np.ndarray:
+    """Rotation (3,3) about z by `angle` radians."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+
+
+def rolled(angle: float) -> np.ndarray:
+    """Rotation (3,3) about x by `angle` radians."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
+
+
+def pitched(angle: float) -> np.ndarray:
+    """Rotation (3,3) about y by `angle` radians."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
+
+
 def _within_reach(scene: Scene, origin: np.ndarray, range_m: float) -> np.ndarray:
     gap = np.linalg.norm(scene.centre - origin, axis=1) - np.linalg.norm(scene.half, axis=1)
     return np.flatnonzero(gap <= range_m)

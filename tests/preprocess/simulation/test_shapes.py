@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from preprocess.street.shapes import NOTHING, Scene, Shape, Solid, cast, local_points, normals
+from preprocess.simulation.shapes import NOTHING, Scene, Shape, Solid, cast, local_points, normals
 
 UP = np.array([0.0, 0.0, 1.0])
 

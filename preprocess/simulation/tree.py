@@ -1,0 +1,71 @@
+"""The folders of a simulated data set, and the record beside them of what they were made from.
+
+The record is written before the first scan and makes the folders ours to replace.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lass3d_core.atomic import storage_errors, write_text
+from lass3d_core.errors import DataError
+
+
+@dataclass(frozen=True)
+class SimulationReport:
+    """What a simulator did. renewed: in words, why scans of an earlier run were thrown away, or None."""
+
+    root: Path
+    written: int
+    kept: int
+    renewed: str | None
+
+    def __str__(self) -> str:
+        why = f" (all anew: {self.renewed})" if self.renewed else ""
+        return f"{self.written} scans written, {self.kept} were there, in {self.root}{why}"
+
+
+def settle(record: Path, parent: Path, names: Sequence[str], made_from: Mapping[str, Any]) -> str | None:
+    """Make the folders `names` below `parent` belong to a tree `made_from` these settings.
+
+    A tree made from others is removed; in words, why an earlier one had to go, or None. Raises DataError
+    where such a folder is there that the simulator did not write, StorageError.
+    """
+    wanted = {**made_from, parent.name: list(names)}
+    found = _read(record, parent.name)
+    if found == wanted:
+        return None
+    ours = found[parent.name] if found else []
+    for name in names:
+        if name not in ours and (parent / name).exists():
+            raise DataError(
+                f"{parent / name} was not written by the simulator; choose another root or other splits"
+            )
+    with storage_errors(parent):
+        for name in ours:
+            if (parent / name).exists():
+                shutil.rmtree(parent / name)
+    write_text(record, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+    return _differences(found, made_from) if found else None
+
+
+def _read(record: Path, folders: str) -> dict | None:
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        return {folders: [], **found}
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise DataError(
+            f"{record} is damaged; delete it together with the folder `{folders}` beside it"
+        ) from None
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    changed = [key for key in wanted if found.get(key) != wanted[key]]
+    return ", ".join(f"{key} is {wanted[key]}, was {found.get(key)}" for key in changed) or "other folders"
