@@ -1,0 +1,89 @@
+"""nuScenes' tables as they lie on disk: JSON lists of records, read one record at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from lass3d_core.errors import DataError
+
+
+def table_of(folder: Path, name: str) -> Path:
+    """The file of a table."""
+    return folder / f"{name}.json"
+
+
+def records(path: Path, keys: Collection[str]) -> Iterator[dict[str, Any]]:
+    """The records of a table, one after the other, so that a gigabyte takes no more memory than a megabyte.
+
+    Raises DataError: no such file, no list of records, a record that lacks one of `keys`.
+    """
+    try:
+        with (
+            path.open(encoding="utf-8") as file,
+            tqdm(
+                desc=f"reading {path.name}",
+                total=path.stat().st_size,
+                unit="B",
+                unit_scale=True,
+                leave=False,
+                delay=2,
+            ) as bar,
+        ):
+            for number, record in enumerate(_items(file, bar)):
+                missing = set(keys) - record.keys() if isinstance(record, dict) else keys
+                if missing:
+                    raise DataError(f'{path}: record {number} lacks "{min(missing)}"; copy the table again')
+                yield record
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} does not exist; unpack nuScenes' tables there, or mend `root` and `version`"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise DataError(f"{path} is cut off or no list of records in JSON ({error}); copy it again") from None
+
+
+_BLOCK = 1 << 22
+"""Characters that are read at once; a record has less than a thousand."""
+
+_BEGINNING = re.compile(r"[^\s,]")
+
+
+def _items(file: TextIO, bar: tqdm) -> Iterator[Any]:
+    """The items of a JSON list, each parsed as soon as it is read. Raises ValueError."""
+    decoder = json.JSONDecoder()
+    text, at = _read_block(file, bar).lstrip(), 1
+    if not text.startswith("["):
+        raise ValueError("it does not begin with a list")
+    while True:
+        at = _next_item(text, at)
+        if text.startswith("]", at):
+            return
+        try:
+            item, at = decoder.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            more = _read_block(file, bar)
+            if not more or len(text) - at > _BLOCK:
+                raise ValueError(error.msg) from None
+            text, at = text[at:] + more, 0
+            continue
+        yield item
+
+
+def _read_block(file: TextIO, bar: tqdm) -> str:
+    text = file.read(_BLOCK)
+    bar.update(len(text))
+    return text
+
+
+def _next_item(text: str, at: int) -> int:
+    """Where the item after position `at` begins, or the list ends."""
+    found = _BEGINNING.search(text, at)
+    return found.start() if found else len(text)
