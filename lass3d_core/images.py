@@ -81,15 +81,26 @@ def read_part(part: FilePart) -> bytes:
 
 
 def _raw_depth(content: bytes, depth: DepthImage) -> np.ndarray:
-    if depth.codec == "zlib_u16":
-        height, width = depth.camera.size_hw
-        reader = zlib.decompressobj()
-        raw = reader.decompress(content, 2 * height * width + 1)
-        if len(raw) != 2 * height * width:
-            raise ValueError(f"it does not hold {width} x {height} depths")
-        return np.frombuffer(raw, "<u2").reshape(height, width)
-    with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image)
+    if depth.codec == "image":
+        with Image.open(io.BytesIO(content)) as image:
+            counts = np.asarray(image)
+        if counts.dtype.itemsize == 1 or counts.dtype.kind not in "iu":
+            raise ValueError(f"its pixels are {counts.dtype}, not 16-bit counts")
+        return counts
+    height, width = depth.camera.size_hw
+    raw = content if depth.codec == "raw_u16" else _inflated(content, 2 * height * width)
+    if len(raw) != 2 * height * width:
+        raise ValueError(f"it does not hold {width} x {height} depths")
+    return np.frombuffer(raw, "<u2").reshape(height, width)
+
+
+def _inflated(content: bytes, size: int) -> bytes:
+    """At most size + 1 bytes, so that a damaged file cannot fill the memory."""
+    reader = zlib.decompressobj()
+    raw = reader.decompress(content, size + 1)
+    if len(raw) == size and not reader.eof:
+        raise ValueError("it ends early")
+    return raw
 
 
 def _reason(error: Exception, part: FilePart) -> str:

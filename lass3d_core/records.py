@@ -60,12 +60,13 @@ class DepthImage:
     """What a depth camera measured along its optical axis, units_per_m counts to the metre, 0 for nothing.
 
     camera: the depth camera's own, whose size and K need not be those of the colour image.
-    codec: `image` (a 16-bit PNG) or `zlib_u16` (deflated little-endian uint16, row by row, as in .sens).
+    codec: `image` (a 16-bit PNG), or little-endian uint16 row by row as in .sens: plain `raw_u16` or deflated
+    `zlib_u16`.
     """
 
     part: FilePart
     camera: Camera
-    codec: Literal["image", "zlib_u16"] = "image"
+    codec: Literal["image", "zlib_u16", "raw_u16"] = "image"
     units_per_m: float = 1000.0
 
 
