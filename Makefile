@@ -17,6 +17,7 @@ LIMIT    ?=
 IMAGE    ?=
 MIRROR   ?=
 INTO     ?=
+SCANS    ?=
 
 # One thread per process: on busy cores two OpenMP threads are often far slower than one.
 export OMP_NUM_THREADS ?= 1
@@ -37,13 +38,13 @@ TRAIN  := $(DATA) $(CHOICE) $(foreach s,$(SET),--set $(s))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lvm demo street room captions pairs status audit doctor weights preview train eval report \
-        test test-lvm lint bench bench-lvm clean
+        export clouds test test-lvm lint bench bench-lvm clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; echo
 	@echo "  DATASET=$(DATASET) MANIFEST=$(MANIFEST) METHOD=$(METHOD) RATIO=$(RATIO) SEED=$(SEED) PRESET=$(PRESET) TAG=$(TAG)"
-	@echo "  SET='key=value ...' overrides any setting of a run, RESUME=1 continues one, SPLIT=val|test is what eval reads"
+	@echo "  SET='key=value ...' overrides any setting of a run, RESUME=1 continues one; eval, export and clouds read SPLIT=val|test"
 	@echo "  VENV=.venv-lvm makes any command use the environment with the real models (make setup-lvm)"
 
 setup: $(ENV) ## create the environment in .venv (done by the other targets when needed)
@@ -97,6 +98,12 @@ eval: $(ENV) ## point-level mIoU of that run on SPLIT
 
 report: $(ENV) ## one HTML page of that run
 	@$(RUN) -m train report $(TRAIN)
+
+export: $(ENV) ## that run's predictions on SPLIT as the benchmark wants them; INTO=folder
+	@$(RUN) -m train export $(TRAIN) --split $(SPLIT) $(if $(INTO),--into $(INTO))
+
+clouds: $(ENV) ## PLY files of truth, prediction, error and text on SPLIT; SCANS="id ...", LIMIT=n, INTO=folder
+	@$(RUN) -m train clouds $(TRAIN) --split $(SPLIT) $(if $(SCANS),--scans $(SCANS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(INTO),--into $(INTO))
 
 test: lint ## lint, type check and the test suite
 	@$(RUN) -m pytest

@@ -80,12 +80,17 @@ def read_ply(path: Path) -> dict[str, np.ndarray]:
 
 
 def write_ply(
-    path: Path, points: np.ndarray, colours: np.ndarray, scalars: Mapping[str, np.ndarray] | None = None
+    path: Path,
+    points: np.ndarray,
+    colours: np.ndarray,
+    scalars: Mapping[str, np.ndarray] | None = None,
+    comments: Sequence[str] = (),
 ) -> None:
     """Write a coloured cloud, binary little-endian, whole or not at all. Raises StorageError.
 
     points (N,3) float32 metres. colours (N,3) uint8 r, g, b. scalars: property name -> (N,) integers of up
-    to 32 bits or floats, which viewers show as scalar fields. Raises ValueError for another type or length.
+    to 32 bits or floats, which viewers show as scalar fields. comments: lines of the header; what is not
+    ASCII is escaped. Raises ValueError for another type or length.
     """
     columns = dict(zip("xyz", points.T.astype(np.float32)))
     columns |= dict(zip(("red", "green", "blue"), colours.T.astype(np.uint8)))
@@ -97,9 +102,11 @@ def write_ply(
     for name, column in columns.items():
         rows[name] = column
     kinds = [f"property {_NAMES[column.dtype.str[1:]]} {name}" for name, column in columns.items()]
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}", *kinds, "end_header"]
+    notes = [f"comment {' '.join(comment.split())}" for comment in comments]
+    layout = [f"element vertex {len(rows)}", *kinds, "end_header"]
+    header = "\n".join(["ply", "format binary_little_endian 1.0", *notes, *layout, ""])
     with whole_file(path) as part:
-        part.write_bytes("\n".join(header).encode("ascii") + b"\n" + rows.tobytes())
+        part.write_bytes(header.encode("ascii", "backslashreplace") + rows.tobytes())
 
 
 def _read(path: Path) -> bytes:

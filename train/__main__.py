@@ -1,4 +1,4 @@
-"""python -m train: run, eval, demo, report."""
+"""python -m train: run, eval, demo, report, export, clouds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 import torch
 
 from lass3d_core.datasets import open_dataset
-from lass3d_core.errors import ManifestError, exit_status
+from lass3d_core.errors import ManifestError, UnknownName, exit_status
 from lass3d_core.manifest import Manifest, read_manifest
+from lass3d_core.typed import nearest
 from train import compare
+from train.clouds import chosen_scans, write_clouds
 from train.config import RunConfig, SavedRun, with_settings
 from train.evaluate import table
+from train.export import export
 from train.paired_scans import PairedScans
-from train.presets import preset_for
+from train.presets import PAPER, PRESETS, preset_for
 from train.run import Run, train_run
 from train.run_folder import RunFolder
 
@@ -45,12 +48,36 @@ def parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="one HTML page of a run")
     report.set_defaults(command=report_command)
     _add_choice(report)
+    _add_export(commands.add_parser("export", help="predictions as the data set's benchmark wants them"))
+    _add_clouds(commands.add_parser("clouds", help="coloured PLY files of truth, prediction, error and text"))
     demo = commands.add_parser("demo", help="supervised, LASS3D without text and LASS3D side by side")
     demo.set_defaults(command=demo_command)
     _add_data(demo, ratio=2.0)
     _add_tag(demo)
     demo.add_argument("--processes", type=int, default=2, metavar="N", help="runs at a time (2)")
     return top
+
+
+def _add_export(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command=export_command)
+    _add_choice(command)
+    _add_files(command, "export")
+
+
+def _add_clouds(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command=clouds_command)
+    _add_choice(command)
+    _add_files(command, "clouds")
+    command.add_argument("--scans", nargs="+", metavar="SCAN", help="these scans, such as 08/000000")
+    command.add_argument("--limit", type=int, metavar="N", help="so many scans, evenly spread (5)")
+
+
+def _add_files(command: argparse.ArgumentParser, what: str) -> None:
+    """Which scans become files, and where they go."""
+    command.add_argument("--split", default="val", metavar="SPLIT", help="train, val or test (val)")
+    command.add_argument(
+        "--into", type=Path, metavar="FOLDER", help=f"where they go ({what}-SPLIT in the run's folder)"
+    )
 
 
 def _add_data(command: argparse.ArgumentParser, ratio: float) -> None:
@@ -74,7 +101,8 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--method", default="lass3d", metavar="NAME", help="supervised, mean_teacher, ... (lass3d)"
     )
-    command.add_argument("--preset", metavar="NAME", help="paper or demo (demo for a simulated data set)")
+    known = ", ".join((*PRESETS, PAPER))
+    command.add_argument("--preset", metavar="NAME", help=f"{known} (as fits the data set)")
     _add_tag(command)
     command.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="such as method.tau_r=0.8"
@@ -109,6 +137,23 @@ def report_command(options: argparse.Namespace) -> None:
     """Write the page of a finished run."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     print(f"wrote {_write_page(_existing(options), manifest, dataset)}")
+
+
+def export_command(options: argparse.Namespace) -> None:
+    """Write the predictions of a finished run as its data set's benchmark wants them."""
+    manifest, dataset = read_manifest(options.manifest, options.dataset)
+    run, reader = _existing(options), manifest.datasets[dataset].reader
+    folder = options.into or run.folder.export(_split(options, run))
+    print(export(run, reader, options.split, folder))
+
+
+def clouds_command(options: argparse.Namespace) -> None:
+    """Write coloured clouds of some scans, as a finished run sees them."""
+    run = _existing(options)
+    folder = options.into or run.folder.clouds(_split(options, run))
+    scan_ids = chosen_scans(run, options.split, options.scans, options.limit)
+    written = write_clouds(run, scan_ids, folder)
+    print(f"wrote {len(written)} clouds of {len(scan_ids)} scans to {folder}")
 
 
 def demo_command(options: argparse.Namespace) -> None:
@@ -158,6 +203,17 @@ def _existing(options: argparse.Namespace) -> Run:
     run = _run_of(wanted if options.set else saved.config, options, manifest, dataset)
     folder.require_same(run.saved)
     return run
+
+
+def _split(options: argparse.Namespace, run: Run) -> str:
+    """The split that the options name. Raises UnknownName."""
+    known = run.pairs.splits
+    if options.split not in known:
+        raise UnknownName(
+            f"--split: there is no split {options.split!r} (known: {', '.join(known)})"
+            f"{nearest(options.split, known)}"
+        )
+    return options.split
 
 
 def default_device() -> torch.device:

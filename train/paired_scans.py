@@ -82,6 +82,10 @@ class PairedScans:
         """One scan, its checksums verified. Raises CorruptArtifact, MissingArtifact."""
         return self._reader_of[scan_id].read(scan_id)
 
+    def point_count(self, scan_id: str) -> int:
+        """Number of points of one scan; nothing else is read."""
+        return self._reader_of[scan_id].point_count(scan_id)
+
     @cached_property
     def text_table(self) -> TextTable:
         """The table of text rows. Raises MissingArtifact, StaleArtifact, CorruptArtifact."""

@@ -2,6 +2,7 @@
 
 runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
   config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-{val,test}.json  lock
+  export-SPLIT/  clouds-SPLIT/
 """
 
 from __future__ import annotations
@@ -54,6 +55,12 @@ class RunFolder:
 
     def metrics(self, split: str) -> Path:
         return self.path / f"metrics-{split}.json"
+
+    def export(self, split: str) -> Path:
+        return self.path / f"export-{split}"
+
+    def clouds(self, split: str) -> Path:
+        return self.path / f"clouds-{split}"
 
     def is_finished(self, saved: SavedRun, splits: Sequence[str]) -> bool:
         """Whether the run that `saved` describes has its figures for all of `splits`."""
