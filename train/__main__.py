@@ -142,9 +142,9 @@ def report_command(options: argparse.Namespace) -> None:
 def export_command(options: argparse.Namespace) -> None:
     """Write the predictions of a finished run as its data set's benchmark wants them."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
-    run, reader = _existing(options), manifest.datasets[dataset].reader
+    run, spec = _existing(options), manifest.datasets[dataset]
     folder = options.into or run.folder.export(_split(options, run))
-    print(export(run, reader, options.split, folder))
+    print(export(run, spec, options.split, folder))
 
 
 def clouds_command(options: argparse.Namespace) -> None:

@@ -140,9 +140,12 @@ def phrase_colours(phrases: Sequence[str]) -> dict[str, Colour]:
 
 
 def distinct_colours(count: int) -> list[Colour]:
-    """`count` colours, none grey: hues a golden angle apart, so that any few neighbours differ clearly."""
+    """`count` colours, none grey: hues a golden angle apart, blue first, so that a few neighbours differ."""
     shades = ((0.85, 0.95), (0.6, 0.75), (1.0, 0.7), (0.45, 1.0))
-    return [_rgb(index * 0.6180339887498949 % 1, *shades[index // 8 % len(shades)]) for index in range(count)]
+    return [
+        _rgb((0.6 + 0.6180339887498949 * index) % 1, *shades[index // 8 % len(shades)])
+        for index in range(count)
+    ]
 
 
 def _rgb(hue: float, saturation: float, value: float) -> Colour:

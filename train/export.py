@@ -21,6 +21,7 @@ from lass3d_core.atomic import remove_parts, whole_file, write_text
 from lass3d_core.datasets import Submission, submission_of
 from lass3d_core.errors import CorruptArtifact, DataError, Lass3dError, StaleArtifact
 from lass3d_core.labels import IGNORE
+from lass3d_core.manifest import DatasetSpec
 from lass3d_core.typed import build, plain
 from train.batches import scan_loader
 from train.evaluate import predictions, with_progress
@@ -58,18 +59,18 @@ class Exported:
         return f"wrote {self.scans} scans{kept}, {self.points} points, checked: {self.folder}{packed}"
 
 
-def export(run: Run, reader: str, split: str, folder: Path) -> Exported:
-    """Predict every scan of `split`, labelled or not, and write the files that belong to `reader`.
+def export(run: Run, spec: DatasetSpec, split: str, folder: Path) -> Exported:
+    """Predict every scan of `split`, labelled or not, and write the files of the data set's benchmark.
 
     Decision: what an interrupted export of the same run has left is kept where it reads back whole; a folder
     with anything else in it is refused and never written into.
     Raises MissingArtifact (the run is not trained), DataError (an empty split, other classes than the
     benchmark's), StaleArtifact, Lass3dError (the folder is not ours), CorruptArtifact, StorageError.
     """
-    files = PredictionFiles(folder, submission_of(reader), split, run.pairs)
+    files = PredictionFiles(folder, submission_of(spec), split, run.pairs)
     run.folder.require_trained(run.config.schedule.steps)
     _require_classes(run.pairs, split, files.submission)
-    _claim(folder, ExportRecord(run.saved.digest, reader, split))
+    _claim(folder, ExportRecord(run.saved.digest, spec.reader, split))
     files.remove_parts()
     missing = [scan_id for scan_id in files.scan_ids if not files.is_whole(scan_id)]
     if missing:

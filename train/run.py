@@ -63,7 +63,7 @@ class Run:
                 f"ratio {config.ratio:g} leaves no unlabelled scan, which {config.method_name} needs; "
                 "take a smaller ratio, or METHOD=supervised"
             )
-        return cls(config, pairs, split, folder, device, submission_of(spec.reader).absent)
+        return cls(config, pairs, split, folder, device, submission_of(spec).absent)
 
     @cached_property
     def saved(self) -> SavedRun:

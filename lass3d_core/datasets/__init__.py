@@ -103,9 +103,9 @@ def open_dataset(name: str, spec: DatasetSpec, scratch: Path | None = None) -> D
     raise UnknownName(f"datasets.{name}.reader: there is no reader {spec.reader!r}")
 
 
-def submission_of(reader: str) -> Submission:
-    """The benchmark format that belongs to a reader. Raises UnknownName."""
-    match reader:
+def submission_of(spec: DatasetSpec) -> Submission:
+    """The benchmark format that belongs to a data set. Raises UnknownName."""
+    match spec.reader:
         case "semantickitti":
             from lass3d_core.datasets.semantickitti import SemanticKittiSubmission
 
@@ -117,8 +117,8 @@ def submission_of(reader: str) -> Submission:
         case "nuscenes":
             from lass3d_core.datasets.nuscenes import NuScenesSubmission
 
-            return NuScenesSubmission()
-    raise UnknownName(f"there is no submission format for the reader {reader!r}")
+            return NuScenesSubmission(spec.version)
+    raise UnknownName(f"there is no submission format for the reader {spec.reader!r}")
 
 
 def names_of(splits: SplitSpec) -> dict[str, tuple[str, ...]]:

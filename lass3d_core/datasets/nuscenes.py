@@ -171,17 +171,20 @@ class NuScenes:
 
 
 class NuScenesSubmission:
-    """The `Submission` contract: lidarseg/<split>/<token>_lidarseg.bin, one uint8 from 1 to 16 per point.
+    """The `Submission` contract: lidarseg/<set>/<token>_lidarseg.bin, one uint8 from 1 to 16 per point.
 
-    A split's name is the official one of the evaluation set: train, val, test, or mini_val of v1.0-mini.
+    The official evaluation sets are train, val and test; of version v1.0-mini, mini_train and mini_val.
     """
 
     label_space = LABEL_SPACE
     absent: AbsentClasses = "dropped"
 
+    def __init__(self, version: str = "v1.0-trainval") -> None:
+        self._prefix = "mini_" if version == "v1.0-mini" else ""
+
     def file(self, split: str, scan_id: str) -> PurePosixPath:
         token = scan_id.split("/")[1].partition("-")[2]
-        return PurePosixPath("lidarseg", split, f"{token}_lidarseg.bin")
+        return PurePosixPath("lidarseg", self._prefix + split, f"{token}_lidarseg.bin")
 
     def encode(self, train_ids: np.ndarray) -> bytes:
         """Raises DataError for a point without a class: the official tool refuses 0, its ignore."""
@@ -203,8 +206,8 @@ class NuScenesSubmission:
         may say false there.
         """
         uses = {"camera": False, "lidar": True, "radar": False, "map": False, "external": True}
-        meta = {"meta": {f"use_{name}": used for name, used in uses.items()}}
-        return {PurePosixPath(split, "submission.json"): (json.dumps(meta, indent=2) + "\n").encode()}
+        content = json.dumps({"meta": {f"use_{name}": used for name, used in uses.items()}}, indent=2)
+        return {PurePosixPath(self._prefix + split, "submission.json"): content.encode() + b"\n"}
 
 
 def _require_classes(ids: np.ndarray, first: int, where: str) -> None:
