@@ -120,8 +120,8 @@ def _read(path: Path) -> bytes:
 
 def _header(content: bytes) -> tuple[str, list[_Element], int]:
     """Byte order, elements, and where the first row begins. Raises ValueError."""
-    end = content.find(b"end_header", 0, _HEADER_BYTES)
-    newline = content.find(b"\n", end, end + 16)
+    end = content.find(b"\nend_header", 0, _HEADER_BYTES)
+    newline = content.find(b"\n", end + 1, end + 16)
     if not content.startswith(b"ply") or end < 0 or newline < 0:
         raise ValueError("it does not begin with a header from 'ply' to 'end_header'")
     lines = [line.split() for line in content[:end].decode("ascii", "replace").splitlines()[1:]]

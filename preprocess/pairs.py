@@ -94,21 +94,47 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec) -> PairedScan:
     kept = {view.image_id: confident(found.get(view.image_id, ()), spec.min_score) for view in scan.views}
     phrases = tuple(sorted({one.phrase for of_image in kept.values() for one in of_image}))
     slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
-    count, views = len(scan.points), len(scan.views)
-    distance = np.full((views, count), np.inf, np.float32)
-    entity = np.full((views, count), NONE, np.int16)
-    for row, view in enumerate(scan.views):
+    best = BestViews(len(scan.points), spec.max_views)
+    for slot, view in enumerate(scan.views):
         seen = visible_pixels(view.camera, scan.points, visibility_of(spec), measured_by(view, spec))
-        distance[row, seen.point] = distance_from_centre(seen, view.camera)
         owner = painted(kept[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
-        entity[row, seen.point] = owner[seen.v, seen.u]
-    pairs = PointTextPairs(
-        image=best_views(distance, spec.max_views),
-        entity=best_entity(distance, entity),
-        image_ids=tuple(view.image_id for view in scan.views),
-        phrases=phrases,
-    )
+        best.add(slot, seen.point, distance_from_centre(seen, view.camera), owner[seen.v, seen.u])
+    image_ids = tuple(view.image_id for view in scan.views)
+    pairs = PointTextPairs(best.image, best.entity, image_ids, phrases)
     return PairedScan(scan.scan_id, scan.points, scan.features, scan.labels, pairs)
+
+
+class BestViews:
+    """Of each of N points the max_views views nearest to it, while the views come one after another.
+
+    A scene has hundreds of views, so none is kept that is no longer among the best. Near is the distance of
+    the point's pixel from the middle of the image; of equally near views the one that came first is nearer.
+    image (N,max_views) int16: slots of those views, nearest first, NONE where fewer see the point. entity
+    (N,) int16: that of the nearest view that has one, whether or not that view is among the kept, else NONE.
+    """
+
+    def __init__(self, count: int, max_views: int) -> None:
+        self.image = np.full((count, max_views), NONE, np.int16)
+        self.entity = np.full(count, NONE, np.int16)
+        self._distance = np.full((count, max_views), np.inf, np.float32)
+        self._entity_distance = np.full(count, np.inf, np.float32)
+
+    def add(self, slot: int, point: np.ndarray, distance: np.ndarray, entity: np.ndarray) -> None:
+        """The view `slot` sees the points (n,) int64, each once, at `distance` (n,) float32, in the pixels of
+        `entity` (n,) int16."""
+        nearer = np.flatnonzero((distance < self._entity_distance[point]) & (entity != NONE))
+        self._entity_distance[point[nearer]] = distance[nearer]
+        self.entity[point[nearer]] = entity[nearer]
+        nearer = np.flatnonzero(distance < self._distance[point, -1])
+        self._insert(slot, point[nearer], distance[nearer, None])
+
+    def _insert(self, slot: int, point: np.ndarray, distance: np.ndarray) -> None:
+        """Put the view into each point's row, behind all that are as near; the last of the row falls out."""
+        distances, images = self._distance[point], self.image[point]
+        place = (distances <= distance).sum(axis=1, keepdims=True)
+        column = np.arange(distances.shape[1])
+        self._distance[point] = _inserted(distances, distance, column, place)
+        self.image[point] = _inserted(images, np.int16(slot), column, place)
 
 
 def confident(found: Sequence[Entity], min_score: float) -> list[Entity]:
@@ -152,24 +178,6 @@ def distance_from_centre(seen: VisiblePixels, camera: Camera) -> np.ndarray:
     return np.maximum(across, down).astype(np.float32)
 
 
-def best_views(distance: np.ndarray, max_views: int) -> np.ndarray:
-    """Slots (N,max_views) int16 of the views of least distance (V,N), in that order; NONE where unseen."""
-    views, count = distance.shape
-    image = np.full((count, max_views), NONE, np.int16)
-    order = np.argsort(distance, axis=0, kind="stable")[:max_views]
-    seen = np.isfinite(np.take_along_axis(distance, order, axis=0))
-    image[:, : min(views, max_views)] = np.where(seen, order, NONE).T
-    return image
-
-
-def best_entity(distance: np.ndarray, entity: np.ndarray) -> np.ndarray:
-    """Slots (N,) int16: of each point's entities (V,N) that of the view with the least distance (V,N)."""
-    if not len(entity):
-        return np.full(entity.shape[1], NONE, np.int16)
-    usable = np.where(entity == NONE, np.inf, distance)
-    return np.take_along_axis(entity, usable.argmin(axis=0)[None], axis=0)[0]
-
-
 def visibility_of(spec: PairsSpec) -> Visibility:
     """The part of the manifest's `pairs` that the geometry asks for."""
     return Visibility(
@@ -182,6 +190,14 @@ def measured_by(view: View, spec: PairsSpec) -> MeasuredDepth | None:
     if spec.visibility != "depth_map" or view.depth is None:
         return None
     return MeasuredDepth(read_depth(view.depth), view.depth.camera)
+
+
+def _inserted(
+    rows: np.ndarray, value: np.ndarray | np.int16, column: np.ndarray, place: np.ndarray
+) -> np.ndarray:
+    """rows (n,C) with `value` at column place (n,1); what stood there and behind it moves to the right."""
+    moved = np.roll(rows, 1, axis=1)
+    return np.where(column < place, rows, np.where(column == place, value, moved))
 
 
 def _entities_of(project: Project, block: Block) -> Path:

@@ -112,7 +112,7 @@ def usable_pose(matrix: np.ndarray, where: str) -> bool:
 
 
 def _camera(camera: RgbdCamera, frame: RgbdFrame, image: FilePart) -> Camera:
-    """The camera of one image in the world; a container declares the size of its images, a file has a header."""
+    """The camera of one image, in the world. A container says the size of its images, a file has a header."""
     declared = camera.size_hw if image.size is not None else None
     size_hw = declared or image_size(image)
     camera_from_world = np.linalg.inv(frame.world_from_base @ camera.base_from_camera)

@@ -18,7 +18,7 @@ from lass3d_core.masks import decode, encode
 from lass3d_core.records import NONE, Camera, DepthImage, Entity, FilePart, Scan, View
 from lass3d_core.shards import ShardReader
 from preprocess.entities import entities_in
-from preprocess.pairs import best_entity, best_views, painted, pair
+from preprocess.pairs import BestViews, painted, pair
 
 SIZE = (12, 16)
 EVERYTHING = PairsSpec(min_score=0.0, visibility="none", min_depth_m=0.0)
@@ -121,10 +121,21 @@ def test_a_hidden_point_is_paired_with_nothing() -> None:
     assert paired.image.tolist() == [[0], [NONE]] and paired.entity.tolist() == [0, NONE]
 
 
+def added(distance: Any, entity_of: Any, max_views: int) -> BestViews:
+    """Views one after another: distance (V,N), infinite where a view does not see the point, entity (V,N)."""
+    distance, entity_of = np.asarray(distance, np.float32), np.asarray(entity_of, np.int16)
+    best = BestViews(distance.shape[1], max_views)
+    for slot, (row, entities_of_view) in enumerate(zip(distance, entity_of)):
+        point = np.flatnonzero(np.isfinite(row))
+        best.add(slot, point, row[point], entities_of_view[point])
+    return best
+
+
 def test_views_come_best_centred_first_and_at_most_max_views() -> None:
-    distance = np.array([[0.5, np.inf, 0.1], [0.2, np.inf, np.inf], [0.2, 0.9, 0.3]], np.float32)
-    assert best_views(distance, 2).tolist() == [[1, 2], [2, NONE], [0, 2]]
-    assert best_views(distance, 4).tolist() == [
+    distance = [[0.5, np.inf, 0.1], [0.2, np.inf, np.inf], [0.2, 0.9, 0.3]]
+    nothing = np.full((3, 3), NONE)
+    assert added(distance, nothing, 2).image.tolist() == [[1, 2], [2, NONE], [0, 2]]
+    assert added(distance, nothing, 4).image.tolist() == [
         [1, 2, 0, NONE],
         [2, NONE, NONE, NONE],
         [0, 2, NONE, NONE],
@@ -132,9 +143,22 @@ def test_views_come_best_centred_first_and_at_most_max_views() -> None:
 
 
 def test_the_entity_comes_from_the_best_view_that_has_one() -> None:
-    distance = np.array([[0.1, 0.1], [0.5, np.inf]], np.float32)
-    entity_of = np.array([[NONE, 3], [4, NONE]], np.int16)
-    assert best_entity(distance, entity_of).tolist() == [4, 3]
+    assert added([[0.1, 0.1], [0.5, np.inf]], [[NONE, 3], [4, NONE]], 1).entity.tolist() == [4, 3]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(1, 5))
+def test_views_one_by_one_give_what_sorting_all_of_them_gives(seed: int, views: int, max_views: int) -> None:
+    rng = np.random.default_rng(seed)
+    distance = rng.integers(0, 4, (views, 20)).astype(np.float32) / 4  # few values, many ties
+    distance[rng.random(distance.shape) < 0.3] = np.inf
+    entity_of = np.where(np.isinf(distance) | (rng.random(distance.shape) < 0.5), NONE, rng.integers(0, 9))
+    best = added(distance.reshape(views, 20), entity_of.reshape(views, 20), max_views)
+    for n in range(20):
+        order = [slot for slot in np.argsort(distance[:, n], kind="stable") if np.isfinite(distance[slot, n])]
+        assert best.image[n].tolist() == (order + [NONE] * max_views)[:max_views]
+        named = [entity_of[slot, n] for slot in order if entity_of[slot, n] != NONE]
+        assert best.entity[n] == (named[0] if named else NONE)
 
 
 @settings(max_examples=25, deadline=None)

@@ -79,7 +79,7 @@ def room_frames(count: int, lost: Sequence[int] = ()) -> list[Frame]:
 
 
 def camera_pose(yaw: float) -> np.ndarray:
-    """(4,4) float32 with six digits, as the text files hold them: at EYE, looking along `yaw`, 15 degrees down."""
+    """(4,4) float32 with six digits, as text files hold it: at EYE, looking along `yaw`, 15 degrees down."""
     down = np.radians(15)
     forward = np.array([np.cos(yaw) * np.cos(down), np.sin(yaw) * np.cos(down), -np.sin(down)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0])
