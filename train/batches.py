@@ -1,6 +1,7 @@
 """Shards -> augmented, voxelised batches: the one data set of torch, blind to which data these are.
 
-Batch t is a pure function of (seed, t): no number of workers, no order among them and no restart changes it.
+A step takes `accumulate` micro-batches. Micro-batch t, counted over the whole run, is a pure function of
+(seed, t): no number of workers, no order among them and no restart changes it.
 Letters: N points of a scan, M voxels of the batch, F input features.
 """
 
@@ -18,7 +19,7 @@ from lass3d_core.records import PairedScan, labels_or_ignore
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from lass3d_core.splits import LabelledSplit
 from lass3d_core.voxels import Voxels, collate, first_valid, majority_label, mean_by_voxel, voxelise
-from train.augment import augmented, kept
+from train.augment import augmented, kept, tinted
 from train.config import DataConfig
 from train.methods.contract import SemiBatch
 from train.paired_scans import PairedScans
@@ -40,30 +41,31 @@ class VoxelScan:
 
 
 class StepBatches(Dataset[SemiBatch]):
-    """Item t is the batch of step t."""
+    """Item t is micro-batch t; step s takes those from s * accumulate on."""
 
     def __init__(
         self, pairs: PairedScans, split: LabelledSplit, config: DataConfig, seed: int, levels: int, steps: int
     ) -> None:
-        """levels: of the kernel maps that the backbone asks for."""
+        """levels: of the kernel maps that the backbone asks for. steps: of the optimiser."""
         self._pairs = pairs
         self._split = split
         self._config = config
         self._seed = seed
         self._levels = levels
         self._steps = steps
+        self.per_step = config.accumulate
         self._rows_of = TextRowsOf(pairs.text_table)
 
     def __len__(self) -> int:
-        return self._steps
+        return self._steps * self.per_step
 
-    def __getitem__(self, step: int) -> SemiBatch:
-        labelled = self._draw(self._split.labelled, self._config.labelled_scans, _LABELLED, step)
-        unlabelled = self._draw(self._split.unlabelled, self._config.unlabelled_scans, _UNLABELLED, step)
+    def __getitem__(self, number: int) -> SemiBatch:
+        labelled = self._draw(self._split.labelled, self._config.labelled_scans, _LABELLED, number)
+        unlabelled = self._draw(self._split.unlabelled, self._config.unlabelled_scans, _UNLABELLED, number)
         scans = [self._pairs.read(scan_id) for scan_id in (*labelled, *unlabelled)]
         texts, image_slots, phrase_slots = self._rows_of.batch([scan.pairs for scan in scans])
         parts = [
-            self._voxel_scan(scan, slot < len(labelled), image_slots[slot], phrase_slots[slot], step, slot)
+            self._voxel_scan(scan, slot < len(labelled), image_slots[slot], phrase_slots[slot], number, slot)
             for slot, scan in enumerate(scans)
         ]
         counts = torch.tensor([len(part.features) for part in parts])
@@ -79,14 +81,14 @@ class StepBatches(Dataset[SemiBatch]):
             texts=texts,
         )
 
-    def _draw(self, scan_ids: Sequence[str], count: int, purpose: int, step: int) -> list[str]:
-        """`count` scans for `step`: the scans in a shuffled order, then in another, and so on."""
+    def _draw(self, scan_ids: Sequence[str], count: int, purpose: int, number: int) -> list[str]:
+        """`count` scans for a micro-batch: the scans in a shuffled order, then in another, and so on."""
         if not scan_ids:
             return []
-        return [self._nth(scan_ids, step * count + slot, purpose) for slot in range(count)]
+        return [self._nth(scan_ids, number * count + slot, purpose) for slot in range(count)]
 
-    def _nth(self, scan_ids: Sequence[str], number: int, purpose: int) -> str:
-        cycle, place = divmod(number, len(scan_ids))
+    def _nth(self, scan_ids: Sequence[str], draw: int, purpose: int) -> str:
+        cycle, place = divmod(draw, len(scan_ids))
         order = np.random.default_rng((self._seed, _ORDER, purpose, cycle)).permutation(len(scan_ids))
         return scan_ids[order[place]]
 
@@ -96,25 +98,32 @@ class StepBatches(Dataset[SemiBatch]):
         is_labelled: bool,
         image_slots: np.ndarray,
         phrase_slots: np.ndarray,
-        step: int,
+        number: int,
         slot: int,
     ) -> VoxelScan:
         """One scan, augmented and voxelised. *_slots: the scan's text slots -> the batch's, NONE last.
 
         Decision: of several views of a point the first counts, which sees it best centred.
         """
-        rng = np.random.default_rng((self._seed, _LABELLED if is_labelled else _UNLABELLED, step, slot))
-        keep = kept(len(scan.points), self._config.augment, rng)
-        points = augmented(scan.points[keep], self._config.augment, rng)
+        augment = self._config.augment
+        rng = np.random.default_rng((self._seed, _LABELLED if is_labelled else _UNLABELLED, number, slot))
+        keep = kept(scan.points, augment, rng)
+        points = placed(augmented(scan.points[keep], augment, rng), self._config)
+        features = tinted(scan.features[keep], augment, rng)
         voxels = voxelise(torch.from_numpy(points), self._config.voxel_m)
         labels = labels_or_ignore(scan.labels if is_labelled else None, len(scan.points))[keep]
         return VoxelScan(
             voxels,
-            voxel_features(points, scan.features[keep], voxels),
+            voxel_features(points, features, voxels),
             majority_label(torch.from_numpy(labels.astype(np.int64)), voxels, self._pairs.num_classes),
             first_valid(torch.from_numpy(image_slots[scan.pairs.image[keep, 0]]), voxels),
             first_valid(torch.from_numpy(phrase_slots[scan.pairs.entity[keep]]), voxels),
         )
+
+
+def placed(points: np.ndarray, config: DataConfig) -> np.ndarray:
+    """points (N,3) metres where the network sees them: as they are, or from the scan's own corner on."""
+    return points - points.min(axis=0) if config.from_corner and len(points) else points
 
 
 def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels) -> Tensor:
@@ -127,9 +136,9 @@ def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels) -> 
 
 
 def batch_loader(batches: StepBatches, first: int, workers: int) -> Iterator[SemiBatch]:
-    """The batches of the steps first, first + 1, ... in this order, built ahead by `workers` processes."""
-    loader = DataLoader(batches, batch_size=None, sampler=range(first, len(batches)), num_workers=workers)
-    return iter(loader)
+    """The micro-batches from step `first` on, in order, built ahead by `workers` processes."""
+    numbers = range(first * batches.per_step, len(batches))
+    return iter(DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers))
 
 
 @dataclass(frozen=True)
@@ -160,11 +169,12 @@ class WholeScans(Dataset[WholeScan]):
 
 
 def whole_scan(scan: PairedScan, config: DataConfig, levels: int) -> WholeScan:
-    """`scan` voxelised as it is."""
-    voxels = voxelise(torch.from_numpy(scan.points), config.voxel_m)
+    """`scan` voxelised, every point of it, without augmentation."""
+    points = placed(scan.points, config)
+    voxels = voxelise(torch.from_numpy(points), config.voxel_m)
     return WholeScan(
         scan_id=scan.scan_id,
-        features=voxel_features(scan.points, scan.features, voxels),
+        features=voxel_features(points, scan.features, voxels),
         pyramid=build_pyramid(collate([voxels.coords]), levels),
         inverse=voxels.inverse,
         labels=labels_or_ignore(scan.labels, len(scan.points)),

@@ -23,7 +23,7 @@ from lass3d_core.manifest import DatasetSpec, Manifest
 from train.config import RunConfig
 from train.methods.lass3d import Lass3dConfig
 from train.paired_scans import PairedScans
-from train.presets import demo as demo_preset
+from train.presets import demo_for
 from train.run import Run, train_run
 from train.run_folder import RunFolder
 
@@ -87,8 +87,8 @@ def demo_plans(
     manifest: Manifest, dataset: str, ratio: float, seed: int, tag: str | None = None
 ) -> list[Plan]:
     """What the demo compares, the baseline first. tag: ends the names of the run folders."""
-    supervised = demo_preset(dataset, "supervised", ratio, seed)
-    lass3d = demo_preset(dataset, "lass3d", ratio, seed)
+    preset = demo_for(manifest.datasets[dataset])
+    supervised, lass3d = (preset(dataset, method, ratio, seed) for method in ("supervised", "lass3d"))
     without_text = replace(lass3d, method=without_captions(lass3d.method))
     artifacts, spec = manifest.artifacts_of(dataset), manifest.datasets[dataset]
     return [

@@ -17,23 +17,33 @@ from train.augment import AugmentConfig
 from train.methods import MethodConfig, config_type, name_of
 from train.optimiser import OptimConfig, ScheduleConfig
 
-SCHEMA = 1
+SCHEMA = 2
 """Of config.json and of what a training step means; raised when either changes."""
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What a step sees. The defaults are LaserMix's outdoor recipe."""
+    """What a step sees: `accumulate` micro-batches, each of labelled_scans + unlabelled_scans scans.
 
-    labelled_scans: int = 2  # per step
-    unlabelled_scans: int = 2  # per step
+    The defaults are what one of LaserMix's four GPUs sees outdoors.
+    """
+
+    labelled_scans: int = 2  # per micro-batch
+    unlabelled_scans: int = 2  # per micro-batch
+    accumulate: int = (
+        1  # micro-batches whose gradients are averaged before the optimiser moves; see train/loop.py
+    )
     voxel_m: float = 0.05  # edge of a voxel, metres
+    from_corner: bool = False  # coordinates count from each scan's least x, y and z, not from its own origin
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     workers: int = 4  # processes that build batches; 0 = the training process itself
 
     def __post_init__(self) -> None:
-        if self.labelled_scans < 1:
-            raise ValueError(f"labelled_scans must be at least 1, got {self.labelled_scans}")
+        if min(self.labelled_scans, self.accumulate) < 1:
+            raise ValueError(
+                "labelled_scans and accumulate must be at least 1, "
+                f"got {self.labelled_scans} and {self.accumulate}"
+            )
         if min(self.unlabelled_scans, self.workers) < 0:
             raise ValueError("unlabelled_scans and workers must not be negative")
         if not 0 < self.voxel_m < 100:

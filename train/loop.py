@@ -1,13 +1,17 @@
 """The training loop.
 
 Every draw of step t derives from (seed, t), so a run that is stopped and resumed is the run that was not.
+
+A step of `data.accumulate` micro-batches moves the optimiser, the learning rate and the teacher (Eq. 1) once,
+along the mean of their gradients. Batch norm alone tells them from one large batch: each micro-batch is
+normalised by itself and moves the running statistics, as on several GPUs that do not synchronise theirs.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +24,7 @@ from train.methods.contract import Method, SemiBatch
 from train.optimiser import learning_rate, set_rate
 
 Figures = dict[str, float]
+Terms = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def train(
     steps_done: int,
     around: Surroundings,
 ) -> None:
-    """Take the steps steps_done, ..., steps - 1, whose batches `batches` yields in this order.
+    """Take the steps steps_done, ..., steps - 1, whose micro-batches `batches` yields in this order.
 
     Raises Lass3dError, naming step and term, when a loss or a gradient is not finite.
     """
@@ -60,16 +65,17 @@ def train(
         dynamic_ncols=True,
         mininterval=0.5,
     )
+    groups = zip(*[iter(batches)] * config.data.accumulate)  # the micro-batches of a step, together
     shown: dict[str, str] = {}
     method.train()
     with bar:
         started = time.perf_counter()
-        for step, batch in zip(range(steps_done, schedule.steps), batches):
+        for step, group in zip(range(steps_done, schedule.steps), groups):
             waited = time.perf_counter() - started
             torch.manual_seed(step_seed(config.seed, step))
             rate = learning_rate(config.optim, schedule, step)
             set_rate(optimiser, rate)
-            figures = take_step(method, optimiser, batch.to(device), step, config.optim.max_grad_norm)
+            figures = take_step(method, optimiser, group, step, config.optim.max_grad_norm, device)
             figures |= {"rate": rate, "seconds": time.perf_counter() - started, "seconds_waiting": waited}
             done = step + 1
             if done % schedule.validate_every == 0 or done == schedule.steps:
@@ -85,36 +91,85 @@ def train(
 
 
 def take_step(
-    method: Method, optimiser: torch.optim.Optimizer, batch: SemiBatch, step: int, max_grad_norm: float
+    method: Method,
+    optimiser: torch.optim.Optimizer,
+    batches: Sequence[SemiBatch],
+    step: int,
+    max_grad_norm: float,
+    device: torch.device,
 ) -> Figures:
-    """One outer step: the objective, Eq. (9), then those of inner rounds, an update after each."""
-    figures = update(method, optimiser, method.losses(batch, step), step, max_grad_norm)
+    """One outer step on its micro-batches: the objective, Eq. (9), then those of inner rounds, an update
+    after each. Figures are means over the micro-batches.
+
+    Decision: an inner round is one of the whole step. All micro-batches take it before the optimiser moves,
+    as one large batch would; a micro-batch whose rounds have ended adds nothing to those that the others
+    still take.
+    """
+    inner_rounds: list[Iterator[Terms]] = []
+    measured: list[Figures] = []
+
+    def objectives() -> Iterator[Terms]:
+        for batch in batches:
+            on_device = batch.to(device)
+            yield method.losses(on_device, step)
+            inner_rounds.append(method.further_losses(on_device, step))
+            measured.append(dict(method.measures))
+
+    share = 1 / len(batches)
+    figures = update(optimiser, objectives(), share, step, max_grad_norm)
     updates = 1
-    for terms in method.further_losses(batch, step):
-        update(method, optimiser, terms, step, max_grad_norm)
+    while update(optimiser, next_of_each(inner_rounds), share, step, max_grad_norm):
         updates += 1
     method.after_step(step)
-    return figures | {"updates": float(updates)} | method.measures
+    return figures | {"updates": float(updates)} | summed(measured, share)
+
+
+def next_of_each(rounds: Iterable[Iterator[Terms]]) -> Iterator[Terms]:
+    """The next terms of every iterator that has any left, made one after another."""
+    for ahead in rounds:
+        if (terms := next(ahead, None)) is not None:
+            yield terms
 
 
 def update(
-    method: Method,
     optimiser: torch.optim.Optimizer,
-    terms: dict[str, Tensor],
+    objectives: Iterable[Terms],
+    share: float,
     step: int,
     max_grad_norm: float,
 ) -> Figures:
-    """One update of the optimiser along the sum of `terms`; each term, their sum and the gradient's norm."""
+    """One update of the optimiser along `share` times the sum of `objectives`; none where there are none.
+
+    An objective's graph is gone before the next one is made, so that memory holds one micro-batch. Gives each
+    term and their sum, times `share`, and the gradient's norm.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    parts = [descend(terms, share, step) for terms in objectives]
+    if not parts:
+        return {}
+    norm = float(nn.utils.clip_grad_norm_(trained(optimiser), max_grad_norm or math.inf))
+    require_finite(norm, "the norm of the gradient", step)
+    optimiser.step()
+    return summed(parts, share) | {"gradient_norm": norm}
+
+
+def descend(terms: Terms, share: float, step: int) -> Figures:
+    """Add `share` times the gradient of the sum of `terms` to the parameters'; the terms and their sum."""
     figures = {name: float(term.detach()) for name, term in terms.items()}
     for name, value in figures.items():
         require_finite(value, f"the loss {name}", step)
     total = torch.stack(list(terms.values())).sum()
-    optimiser.zero_grad(set_to_none=True)
-    total.backward()
-    norm = float(nn.utils.clip_grad_norm_(trained(optimiser), max_grad_norm or math.inf))
-    require_finite(norm, "the norm of the gradient", step)
-    optimiser.step()
-    return {"loss": float(total.detach())} | figures | {"gradient_norm": norm}
+    (share * total).backward()
+    return {"loss": float(total.detach())} | figures
+
+
+def summed(parts: Iterable[Figures], share: float) -> Figures:
+    """`share` times the sum of each figure over `parts`; a part that lacks a figure counts as 0."""
+    total: Figures = {}
+    for part in parts:
+        for name, value in part.items():
+            total[name] = total.get(name, 0.0) + share * value
+    return total
 
 
 def require_finite(value: float, what: str, step: int) -> None:

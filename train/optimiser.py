@@ -15,7 +15,8 @@ from torch import nn
 class OptimConfig:
     """The defaults are LaserMix's MinkUNet18 recipe, which the paper follows outdoors (Sec. 4.2)."""
 
-    name: Literal["sgd", "adamw"] = "sgd"  # sgd: Nesterov, momentum 0.9
+    name: Literal["sgd", "adamw"] = "sgd"  # sgd: momentum 0.9
+    nesterov: bool = True  # of sgd
     peak_lr: float = 0.24
     weight_decay: float = 1e-4
     max_grad_norm: float = 0.0  # gradients are clipped to this norm; 0 = never
@@ -49,8 +50,8 @@ class ScheduleConfig:
             raise ValueError(f"warm_up is a share of the steps and must lie in [0, 1), got {self.warm_up}")
 
 
-_START = {"one_cycle": 1 / 25, "cosine": 1e-3, "poly": 1e-3}
-"""Share of the peak at step 0; one_cycle's is that of torch.optim.lr_scheduler.OneCycleLR."""
+_START = {"one_cycle": 1 / 25, "cosine": 0.008, "poly": 1e-3}
+"""Share of the peak at step 0 of a warm-up; one_cycle's is OneCycleLR's of PyTorch, cosine's LaserMix's."""
 _END = {"one_cycle": 1 / 25e4, "cosine": 1e-5 / 0.24, "poly": 0.0}
 """Share of the peak after the last step; cosine's is LaserMix's."""
 
@@ -74,7 +75,11 @@ def make_optimiser(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> t
     match config.name:
         case "sgd":
             return torch.optim.SGD(
-                trainable, lr=config.peak_lr, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+                trainable,
+                lr=config.peak_lr,
+                momentum=0.9,
+                nesterov=config.nesterov,
+                weight_decay=config.weight_decay,
             )
         case "adamw":
             return torch.optim.AdamW(trainable, lr=config.peak_lr, weight_decay=config.weight_decay)

@@ -71,7 +71,7 @@ def test_the_generator_alone_decides() -> None:
 def test_kept_points_are_some_of_the_points_once_and_in_order(
     count: int, keep: float, most: int, seed: int
 ) -> None:
-    chosen = kept(count, AugmentConfig(keep=keep, max_points=most), np.random.default_rng(seed))
+    chosen = kept(cloud(count), AugmentConfig(keep=keep, max_points=most), np.random.default_rng(seed))
     assert (np.diff(chosen) > 0).all()
     assert len(chosen) <= (most or count)
     assert len(chosen) >= min(count, 1)
@@ -79,7 +79,7 @@ def test_kept_points_are_some_of_the_points_once_and_in_order(
 
 
 def test_the_share_that_is_kept_is_the_one_asked_for() -> None:
-    assert len(kept(1000, AugmentConfig(keep=0.65), np.random.default_rng(0))) == 650
+    assert len(kept(cloud(1000), AugmentConfig(keep=0.65), np.random.default_rng(0))) == 650
 
 
 @pytest.mark.parametrize("wrong", [{"keep": 0.0}, {"flip": 1.5}, {"scale": 1.0}, {"jitter_m": -0.1}])

@@ -37,7 +37,7 @@ def test_a_missing_run_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema": 9}', '{"schema": 1, "config": {}, "method_name": "x"}']
+    "text", ["", "[]", "{}", '{"schema": 9}', '{"schema": 2, "config": {}, "method_name": "x"}']
 )
 def test_a_damaged_run_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)

@@ -1,65 +1,154 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from lass3d_core.errors import UnknownName
 from lass3d_core.manifest import DatasetSpec, SimulateSpec, SplitSpec
+from train.config import RunConfig
+from train.methods import METHODS
 from train.methods.lass3d import Lass3dConfig
-from train.presets import demo, paper, preset_for
+from train.presets import PRESETS, demo_for, preset_for, published_beside
+from train.presets.demo import demo, demo_room
+from train.presets.nuscenes import nuscenes
+from train.presets.scannet import scannet
+from train.presets.semantickitti import semantickitti
+
+PUBLISHED = (semantickitti, scannet, nuscenes)
 
 
-def spec(simulate: SimulateSpec | None) -> DatasetSpec:
-    return DatasetSpec("semantickitti", Path("data"), SplitSpec(("00",), ("01",)), simulate=simulate)
+def spec(reader: str = "semantickitti", simulate: SimulateSpec | None = None) -> DatasetSpec:
+    return DatasetSpec(reader, Path("data"), SplitSpec(("00",), ("01",)), simulate=simulate)
 
 
-def test_the_paper_preset_holds_the_values_of_section_4_2() -> None:
-    method = paper("semantickitti", "lass3d", 1.0, 0).method
-    assert isinstance(method, Lass3dConfig)
+def scans_per_step(config: RunConfig) -> tuple[int, int]:
+    data = config.data
+    return data.accumulate * data.labelled_scans, data.accumulate * data.unlabelled_scans
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_a_published_recipe_holds_the_values_of_section_4_2(preset) -> None:
+    method = preset("any", "lass3d", 1.0, 0).method
+    assert method == Lass3dConfig()
     assert method.alpha == 0.999
-    assert method.pe_iterations == 5
+    assert (method.pe_iterations, method.pe_form) == (5, "reforward")
     assert (method.tau_r, method.tau_v, method.tau_n) == (0.9, 0.05, 0.2)
     assert (method.lambda_u, method.lambda_pe, method.lambda_kl) == (0.1, 0.1, 0.1)
 
 
-def test_the_paper_preset_follows_lasermix_where_the_paper_refers_to_it() -> None:
-    config = paper("semantickitti", "lass3d", 1.0, 0)
-    assert (config.net.stem, config.net.encoder, config.net.decoder) == (
-        32, (32, 64, 128, 256), (256, 128, 96, 96),
+def test_semantickitti_is_lasermix_s_minkunet18() -> None:
+    config = semantickitti("kitti", "lass3d", 1.0, 0)
+    assert (config.net.stem, config.net.encoder, config.net.decoder, config.net.blocks) == (
+        32, (32, 64, 128, 256), (256, 128, 96, 96), 2,
     )  # fmt: skip
-    assert (config.data.labelled_scans, config.data.unlabelled_scans, config.data.voxel_m) == (2, 2, 0.05)
-    assert (config.optim.name, config.optim.peak_lr, config.optim.weight_decay) == ("sgd", 0.24, 1e-4)
+    assert scans_per_step(config) == (8, 8)
+    assert (config.data.labelled_scans, config.data.voxel_m) == (2, 0.05)
+    assert (config.optim.name, config.optim.nesterov) == ("sgd", True)
+    assert (config.optim.peak_lr, config.optim.weight_decay) == (0.24, 1e-4)
     assert (config.schedule.steps, config.schedule.shape) == (25_000, "cosine")
     assert config.schedule.warm_up * config.schedule.steps == 125
-    assert config.note == ""
+    augment = config.data.augment
+    assert (augment.yaw_rad, augment.flip, augment.scale, augment.shift_m) == (
+        math.pi,
+        0,
+        0.05,
+        0,
+    )
 
 
-def test_the_demo_changes_of_the_method_only_what_its_note_says() -> None:
-    short, long = demo("street", "lass3d", 2.0, 0), paper("street", "lass3d", 2.0, 0)
+def test_scannet_is_gpc_s_u_net() -> None:
+    config = scannet("rooms", "lass3d", 10.0, 0)
+    widths = (config.net.stem, *config.net.encoder)
+    assert widths == tuple(32 * level for level in range(1, 8))
+    assert config.net.decoder == widths[-2::-1]
+    assert scans_per_step(config) == (16, 16)
+    assert (config.data.voxel_m, config.data.from_corner) == (0.02, True)
+    assert (config.optim.name, config.optim.nesterov) == ("sgd", False)
+    assert (config.optim.peak_lr, config.optim.weight_decay) == (0.2, 1e-4)
+    assert (config.schedule.shape, config.schedule.warm_up) == ("poly", 0.0)
+    augment = config.data.augment
+    assert (augment.crop_m, augment.distort, augment.scale, augment.shift_m) == (3.5, 0.1, 0.0, 0.0)
+    assert augment.tint == 0.1 / 2  # colours of [-1, 1] in [0, 1]
+
+
+def test_the_elastic_fields_of_scannet_are_gpc_s_in_metres() -> None:
+    """Granularity 6 and 20 voxels of 2 cm, nodes two of them apart; magnitude 40 and 160 voxels."""
+    fields = scannet("rooms", "lass3d", 10.0, 0).data.augment.elastic_m
+    expected = [(2 * 6 * 0.02, 40 * 0.02), (2 * 20 * 0.02, 160 * 0.02)]
+    assert [pytest.approx(field) for field in expected] == list(fields)
+
+
+@pytest.mark.parametrize(("ratio", "steps"), [(5.0, 38_000), (30.0, 38_000), (40.0, 36_000)])
+def test_gpc_takes_fewer_steps_with_40_percent(ratio: float, steps: int) -> None:
+    assert scannet("rooms", "lass3d", ratio, 0).schedule.steps == steps
+
+
+def test_nuscenes_says_which_of_its_values_are_guesses() -> None:
+    config = nuscenes("nuscenes", "lass3d", 1.0, 0)
+    assert scans_per_step(config) == (8, 8)
+    assert config.schedule.steps == 80_000
+    assert f"{config.data.voxel_m} m" in config.note
+    assert "guesses" in config.note
+
+
+@pytest.mark.parametrize("preset", [demo, demo_room])
+def test_a_demo_changes_of_the_method_only_what_its_note_says(preset) -> None:
+    short, long = preset("any", "lass3d", 2.0, 0), semantickitti("any", "lass3d", 2.0, 0)
     differing = {
         name for name in vars(long.method) if getattr(short.method, name) != getattr(long.method, name)
     }
     assert differing <= {"alpha", "pe_form"}
-    for name in differing:
-        assert str(getattr(short.method, name)) in short.note
+    for value in (*(getattr(short.method, name) for name in differing), f"{short.data.voxel_m} m"):
+        assert str(value) in short.note
 
 
-@pytest.mark.parametrize("preset", [paper, demo])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_a_run_of_every_method_and_says_where_its_values_are_from(
+    name: str, method: str
+) -> None:
+    config = PRESETS[name]("any", method, 10.0, 3)
+    assert (config.dataset, config.preset, config.ratio, config.seed) == ("any", name, 10.0, 3)
+    assert config.method_name == method
+    assert len(config.note) > 100
+
+
+@pytest.mark.parametrize("preset", PRESETS.values())
 def test_supervised_training_sees_as_many_labelled_scans_and_no_unlabelled_ones(preset) -> None:
-    alone, beside = preset("street", "supervised", 2.0, 0).data, preset("street", "lass3d", 2.0, 0).data
-    assert alone.labelled_scans == beside.labelled_scans
-    assert (alone.unlabelled_scans, beside.unlabelled_scans) == (0, 2)
+    alone, beside = (scans_per_step(preset("any", method, 2.0, 0)) for method in ("supervised", "lass3d"))
+    assert alone == (beside[0], 0)
+    assert beside[1] > 0
 
 
-def test_a_simulated_data_set_gets_the_demo_and_a_real_one_the_paper() -> None:
-    assert preset_for(None, spec(SimulateSpec())) is demo
-    assert preset_for(None, spec(None)) is paper
-    assert preset_for("paper", spec(SimulateSpec())) is paper
+def test_without_a_name_a_real_data_set_gets_its_recipe_and_a_simulated_one_its_demo() -> None:
+    assert preset_for(None, spec()) is semantickitti
+    assert preset_for(None, spec("scannet")) is scannet
+    assert preset_for(None, spec("nuscenes")) is nuscenes
+    assert preset_for(None, spec(simulate=SimulateSpec())) is demo
+    assert preset_for(None, spec("scannet", SimulateSpec(world="room"))) is demo_room
+
+
+def test_paper_is_the_recipe_that_was_published_for_this_kind_of_data() -> None:
+    assert preset_for("paper", spec()) is semantickitti
+    assert preset_for("paper", spec("scannet", SimulateSpec(world="room"))) is scannet
+
+
+def test_a_name_is_taken_at_its_word() -> None:
+    assert preset_for("demo", spec()) is demo
+    assert preset_for("semantickitti", spec(simulate=SimulateSpec())) is semantickitti
+
+
+def test_a_demo_stands_beside_the_recipe_of_its_kind_of_data() -> None:
+    assert demo_for(spec("scannet")) is demo_room
+    assert published_beside("demo_room") is scannet
+    assert published_beside("demo") is semantickitti
+    assert published_beside("nuscenes") is nuscenes
 
 
 def test_an_unknown_preset_or_method_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownName, match="known: paper, demo"):
-        preset_for("papr", spec(None))
+    with pytest.raises(UnknownName, match=r"known: semantickitti, scannet, .*paper.*did you mean 'paper'"):
+        preset_for("papr", spec())
     with pytest.raises(UnknownName, match="did you mean 'supervised'"):
         demo("street", "superwised", 2.0, 0)

@@ -58,7 +58,8 @@ class Method(Protocol):
     """A method is an nn.Module: state that must survive a restart is its parameters, buffers and submodules.
 
     predictor: the module that is evaluated, `forward(features, pyramid) -> logits (M,C)`: points, no text.
-    measures: figures of the last step that are no loss (reliable share, number of points), for the log.
+    measures: figures of the last batch that are no loss (reliable share, number of points), for the log.
+    A step of several micro-batches calls `losses` and `further_losses` for each of them in turn.
     """
 
     predictor: nn.Module
@@ -68,7 +69,11 @@ class Method(Protocol):
         """The named terms of the objective, each weighted already; the loop sums (Eq. 9) and logs them."""
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
-        """Objectives of inner rounds, often none; the loop takes and counts an optimiser step after each."""
+        """Objectives of inner rounds, often none; the loop takes and counts an optimiser step after each.
+
+        Called right after `losses` of the same batch. The rounds are taken when other batches have had their
+        turn, so what they need of this one is to be remembered by what is returned, not by the method.
+        """
 
     def after_step(self, step: int) -> None:
         """Called once per outer step, after the last optimiser step (Eq. 1 lives here)."""

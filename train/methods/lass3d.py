@@ -129,7 +129,7 @@ class Lass3d(nn.Module):
         self.teacher = Segmenter(ema.teacher_of(self.backbone), adapter, ema.teacher_of(self.classifier))
         self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
         self.measures: dict[str, float] = {}
-        self._exploited: _Exploited  # set by `losses`, read by `further_losses` of the same step
+        self._exploited: _Exploited  # set by `losses`, read by `further_losses` of the same batch
 
     @property
     def predictor(self) -> nn.Module:
@@ -174,14 +174,19 @@ class Lass3d(nn.Module):
         iteration; a point turns reliable when the student comes to agree with it.
         """
         if not self.config.mines or self.config.pe_form != "reforward":
-            return
+            return iter(())
+        return self._further_rounds(batch, step, self._exploited)
+
+    def _further_rounds(
+        self, batch: SemiBatch, step: int, exploited: _Exploited
+    ) -> Iterator[dict[str, Tensor]]:
         unlabelled = ~batch.is_labelled
         image, entity = self._text_of(batch, step)
         for _ in range(1, self.config.pe_iterations):
             f_3d = self.backbone(batch.features, batch.pyramid)
             logits = self.classifier(self._with_text(f_3d, image, entity, batch))[unlabelled]
-            teacher = self._exploited.teacher
-            negatives = self._select(logits, teacher, self._reliable(teacher, logits))
+            reliable = self._reliable(exploited.teacher, logits)
+            negatives = self._select(logits, exploited, reliable)
             if not bool((negatives != NO_CLASS).any()):
                 return
             yield {
@@ -223,18 +228,18 @@ class Lass3d(nn.Module):
     def _first_exploitation(self, logits: Tensor, teacher: Tensor, reliable: Tensor) -> Tensor:
         """Eq. (5) and (6) of the first iteration, or of all of them in a single pass."""
         self._exploited = _Exploited(teacher, Mining.start(reliable, logits.shape[1]))
-        negatives = self._select(logits, teacher, reliable)
+        negatives = self._select(logits, self._exploited, reliable)
         self.measures["pe_points"] = float((negatives != NO_CLASS).any(dim=1).sum())
         return self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)
 
-    def _select(self, logits: Tensor, teacher: Tensor, reliable: Tensor) -> Tensor:
+    def _select(self, logits: Tensor, exploited: _Exploited, reliable: Tensor) -> Tensor:
         """Negative classes (U,K) of the unlabelled points; `reforward` also extends its list of used ones."""
-        confidence = logits.detach().softmax(dim=1) if self.config.pe_confidence == "student" else teacher
+        of_student = self.config.pe_confidence == "student"
+        confidence = logits.detach().softmax(dim=1) if of_student else exploited.teacher
         if self.config.pe_form == "single_pass":
             negatives = least_likely(confidence, self.config.pe_iterations, self.config.tau_n)
             return negatives.masked_fill(reliable.unsqueeze(1), NO_CLASS)
-        negatives, mining = self._exploited.mining.next(confidence, reliable, self.config.tau_n)
-        self._exploited = _Exploited(teacher, mining)
+        negatives, exploited.mining = exploited.mining.next(confidence, reliable, self.config.tau_n)
         return negatives
 
     def _extensions(self, batch: SemiBatch, f_3d: Tensor, f_text: Tensor) -> dict[str, Tensor]:
@@ -253,9 +258,9 @@ class Lass3d(nn.Module):
         return terms
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Exploited:
-    """What an iteration of the `reforward` form leaves to the next of its step.
+    """What an iteration of the `reforward` form leaves to the next of the same batch.
 
     teacher (U,C): its probabilities. mining: the lists of used classes.
     """

@@ -16,7 +16,7 @@ from lass3d_core.typed import plain
 from train.config import RunConfig, SavedRun
 from train.evaluate import Metrics
 from train.logs import read_log
-from train.presets import paper
+from train.presets import published_beside
 from train.report.tables import Setting
 
 SPLITS = ("test", "val")
@@ -87,8 +87,8 @@ def title_of(config: RunConfig) -> str:
 
 
 def settings(config: RunConfig) -> list[Setting]:
-    """Every setting of the run by its path, with the `paper` preset's value where that is another one."""
-    papers = paper(config.dataset, config.method_name, config.ratio, config.seed)
+    """Every setting of the run by its path, with the published recipe's value where that is another one."""
+    papers = published_beside(config.preset)(config.dataset, config.method_name, config.ratio, config.seed)
     here, there = flat(plain(config)), flat(plain(papers))
     return [
         Setting(key, worded(value), None if value == there.get(key) else worded(there.get(key)))
