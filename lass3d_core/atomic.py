@@ -1,9 +1,10 @@
-"""Files that exist are whole: write beside, flush to disk, rename."""
+"""Files and folders that exist are whole: write beside, flush to disk, rename."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,26 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a new `.part` folder beside `path`, which must not be there yet; renamed or removed as a file is.
+
+    Raises StorageError when the disk refuses.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with storage_errors(path):
+        part.mkdir(parents=True)
+        try:
+            yield part
+            for inside in (*part.rglob("*"), part):
+                _flush_to_disk(inside)
+            part.replace(path)
+            _flush_to_disk(path.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+@contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals while writing `path` into a StorageError that names it."""
     try:
@@ -63,11 +84,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Delete the `.part` files that killed runs left in `folder` (not those of processes still alive)."""
+    """Delete the `.part` files and folders that killed runs left (not those of processes still alive)."""
     for part in folder.glob("*.part"):
         owner = part.suffixes[-2][1:] if len(part.suffixes) >= 2 else ""
         if not (owner.isdigit() and _alive(int(owner))):
-            part.unlink(missing_ok=True)
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
 
 
 def _alive(process: int) -> bool:
