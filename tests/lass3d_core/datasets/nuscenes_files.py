@@ -60,6 +60,12 @@ def facing(yaw: float) -> Pose:
     return pose((c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w), (1.0, 0.0, 1.5))
 
 
+def moved(scene: int, frame: int, channel: str) -> Pose:
+    """Where the vehicle is when that sensor looks: no two look at the same time."""
+    late = ("LIDAR_TOP", "RADAR_FRONT", *CAMERAS).index(channel)
+    return pose(about_z(30 * scene + frame + 0.2 * late), (600 + 5 * frame + 0.1 * late, 1600, 0))
+
+
 @dataclass
 class Rig:
     """What carries the sensors: where they sit, and where the vehicle is when each of them looks.
@@ -73,13 +79,7 @@ class Rig:
     )
     K: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(CAMERAS, K))
     size_hw: tuple[int, int] = SIZE_HW
-    ego: Callable[[int, int, str], Pose] = lambda *key: moved(*key)
-
-
-def moved(scene: int, frame: int, channel: str) -> Pose:
-    """Where the vehicle is when that sensor looks: no two look at the same time."""
-    late = ("LIDAR_TOP", "RADAR_FRONT", *CAMERAS).index(channel)
-    return pose(about_z(30 * scene + frame + 0.2 * late), (600 + 5 * frame + 0.1 * late, 1600, 0))
+    ego: Callable[[int, int, str], Pose] = moved
 
 
 def some_points(seed: int, count: int = 400) -> np.ndarray:
@@ -167,7 +167,7 @@ def _add_key_frame(
     for channel in ("LIDAR_TOP", "RADAR_FRONT", *rig.cameras):
         for is_key_frame in (True, False):
             token = token_of(scene, frame, channel, is_key_frame)
-            suffix = {"L": ".pcd.bin", "R": ".pcd", "C": ".png"}[channel[0]]
+            suffix = {"L": ".pcd.bin", "R": ".pcd", "C": ".jpg"}[channel[0]]
             folder = f"{'samples' if is_key_frame else 'sweeps'}/{channel}"
             size = rig.size_hw if channel.startswith("CAM") else (0, 0)
             row = {
@@ -205,7 +205,7 @@ def _write_files(
         if path.suffix == ".bin":
             points.tofile(path)
         else:
-            image_of(path.parent.name).save(path)
+            image_of(path.parent.name).save(path, quality=95)
     if labelled:
         path = root / tables["lidarseg"][-1]["filename"]
         path.parent.mkdir(parents=True, exist_ok=True)
