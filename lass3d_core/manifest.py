@@ -118,15 +118,18 @@ class PairsSpec:
     min_score: float = 0.3
     overlap: Literal["smallest_area", "highest_score"] = "smallest_area"
     visibility: Literal["zbuffer", "depth_map", "none"] = "zbuffer"
-    splat_radius_px: int = 2
+    splat_radius_px: int = 3
     depth_tolerance: float = 0.05
     depth_slack_m: float = 0.3
+    grazing_deg: float = 2.0
     min_depth_m: float = 0.5
     max_views: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score must lie in [0, 1], got {self.min_score}")
+        if not 0 < self.grazing_deg <= 90:
+            raise ValueError(f"grazing_deg must lie in (0, 90], got {self.grazing_deg}")
         if self.max_views < 1:
             raise ValueError(f"max_views must be at least 1, got {self.max_views}")
         if min(self.splat_radius_px, self.depth_tolerance, self.depth_slack_m, self.min_depth_m) < 0:
@@ -195,6 +198,8 @@ class Manifest:
     max_failures: float = 0.01
     compact: bool = False
     workers: int = 0
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str = "auto"
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

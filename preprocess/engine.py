@@ -1,4 +1,4 @@
-"""Runs the shards of a stage: in this process, or in several that each load the stage's model once.
+"""Runs the shards of a stage: here, in several processes that each load the model once, or on a Ray cluster.
 
 Shards are independent and each is written whole, so neither the number of processes nor a kill changes any
 result: what is there is complete, and the next run makes the rest.
@@ -59,6 +59,11 @@ def run_shards(project: Project, stage: str, jobs: Sequence[Job], tick: Tick) ->
 
     Raises what a shard raises, and BackendUnavailable when a process is killed from outside.
     """
+    if project.manifest.engine == "ray" and STAGES[stage].per_block:
+        from preprocess.ray_cluster import run_on_ray
+
+        yield from run_on_ray(project, stage, jobs, tick)
+        return
     workers = workers_for(project, stage, len(jobs))
     if len(workers) > 1:
         yield from _run_beside(project, stage, jobs, tick, workers)
