@@ -120,5 +120,5 @@ def test_a_model_with_weights_takes_a_gpu_and_anything_else_a_core(street: Any) 
     assert resources_for(RunParams(), manifest, hosts) == Resources(2, 0.0, 1.0)
     assert resources_for(RunParams(device="cpu"), manifest, hosts) == Resources(8, 1.0, 0.0)
     assert resources_for(None, manifest, hosts) == Resources(8, 1.0, 0.0)
-    with pytest.raises(BackendUnavailable, match="no free core"):
+    with pytest.raises(BackendUnavailable, match="has no core"):
         resources_for(None, manifest, {})
