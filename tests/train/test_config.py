@@ -11,7 +11,8 @@ from lass3d_core.fingerprint import reasons
 from lass3d_core.typed import plain
 from train.config import RunConfig, SavedRun, from_plain, with_settings
 from train.methods import METHODS
-from train.presets import PRESETS, demo
+from train.presets import PRESETS
+from train.presets.demo import demo
 
 
 def lass3d() -> RunConfig:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,13 +11,16 @@ from torch import Tensor, nn
 
 from lass3d_core.errors import Lass3dError
 from lass3d_core.manifest import DatasetSpec, SplitSpec
+from train.batches import StepBatches, batch_loader
+from train.checkpoint import load_latest
 from train.config import RunConfig, with_settings
 from train.evaluate import Metrics
 from train.logs import read_log
-from train.loop import Surroundings, train
+from train.loop import Surroundings, take_step, train
+from train.methods.contract import Method, SemiBatch
 from train.optimiser import make_optimiser
 from train.paired_scans import PairedScans
-from train.presets import demo
+from train.presets.demo import demo
 from train.run import Run, train_run
 from train.run_folder import RunFolder
 
@@ -141,3 +146,131 @@ def test_the_semi_supervised_methods_run_from_end_to_end(tiny, method: str) -> N
     assert train_run(run, resume=False)
     assert not train_run(run, resume=False)
     assert len(read_log(folder.path / "log.csv")) == 3
+
+
+class Regression(nn.Module):
+    """Fits x w = 1 by least squares, and in a further round for each further column x w = 2, 3, ..."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(1))
+        self.measures: dict[str, float] = {}
+        self.stepped = 0
+
+    def losses(self, batch: Tensor, step: int) -> dict[str, Tensor]:
+        self.measures = {"largest": float(batch.max())}
+        return {"fit": (batch[:, 0] * self.w - 1).square().mean()}
+
+    def further_losses(self, batch: Tensor, step: int) -> Iterator[dict[str, Tensor]]:
+        for column in range(1, batch.shape[1]):
+            yield {"fit": (batch[:, column] * self.w - 1 - column).square().mean()}
+
+    def after_step(self, step: int) -> None:
+        self.stepped += 1
+
+
+def one_step(*batches: Tensor) -> tuple[Regression, dict[str, float]]:
+    method = Regression()
+    figures = take_step(method, torch.optim.SGD(method.parameters(), lr=0.1), batches, 0, 0.0, CPU)
+    return method, figures
+
+
+def test_two_micro_batches_move_the_weights_as_one_batch_of_both() -> None:
+    a, b = torch.tensor([[1.0, 2.0], [2.0, 1.0]]), torch.tensor([[3.0, 1.0], [0.5, 1.0]])
+    apart, figures = one_step(a, b)
+    together, expected = one_step(torch.cat([a, b]))
+    assert apart.w.item() == pytest.approx(together.w.item())
+    assert figures["loss"] == pytest.approx(expected["loss"])
+    assert figures["gradient_norm"] == pytest.approx(expected["gradient_norm"])
+    assert (figures["updates"], apart.stepped) == (2, 1)
+
+
+def test_figures_of_a_step_are_means_over_its_micro_batches() -> None:
+    """At w = 0 every loss is 1."""
+    _, figures = one_step(torch.full((1, 1), 2.0), torch.full((1, 1), 6.0))
+    assert (figures["loss"], figures["fit"], figures["largest"]) == (1.0, 1.0, 4.0)
+
+
+def test_a_micro_batch_whose_rounds_have_ended_counts_as_standing_still() -> None:
+    """Only the first batch has a second round: half of its gradient, for the share of a half."""
+    one, two = torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0]])
+    method, figures = one_step(one, two)
+    after_first = 0.1 * 2.0
+    assert method.w.item() == pytest.approx(after_first + 0.1 * 0.5 * 2 * (2 - after_first))
+    assert figures["updates"] == 2
+
+
+def test_a_step_takes_as_many_micro_batches_as_it_accumulates() -> None:
+    method, diary = Line(), Diary()
+    run = config("data.accumulate=3", "schedule.steps=4")
+    taken: list[int] = []
+
+    def numbered() -> Iterator[Tensor]:
+        for number in range(12):
+            taken.append(number)
+            yield torch.zeros(1)
+
+    optimiser = make_optimiser(run.optim, method.parameters())
+    train(run, method, optimiser, numbered(), CPU, 0, diary.surroundings())
+    assert taken == list(range(12))
+    assert [step for step, _ in diary.rows] == method.stepped == list(range(4))
+
+
+def tiny_run(tiny, method: str, tag: str, *more: str) -> Run:
+    chosen = with_settings(demo("tiny", method, 20.0, 0), (*TINY, "data.labelled_scans=1", *more))
+    return Run.of(chosen, PairedScans.open(tiny.artifacts), SPEC, RunFolder(tiny.run(tag)), CPU)
+
+
+def first_batches(run: Run, count: int) -> list[SemiBatch]:
+    data = run.config.data
+    batches = StepBatches(run.pairs, run.split, data, 0, run.levels, count)
+    return list(batch_loader(batches, 0, workers=0))
+
+
+def weights_after(method: Method, batches: list[SemiBatch]) -> list[Tensor]:
+    """The trained weights after one step of plain gradient descent at rate 1, from those of `method`."""
+    copied = copy.deepcopy(method).train()
+    trained = [parameter for parameter in copied.parameters() if parameter.requires_grad]
+    take_step(copied, torch.optim.SGD(trained, lr=1.0), batches, 0, 0.0, CPU)
+    return [parameter.detach() for parameter in trained]
+
+
+@pytest.mark.parametrize("method", ["supervised", "mean_teacher", "lass3d"])
+def test_the_gradient_of_a_step_is_the_mean_of_those_of_its_micro_batches(tiny, method: str) -> None:
+    run = tiny_run(tiny, method, "apart")
+    network = run.make_method()
+    a, b = first_batches(run, 2)
+    both, alone_a, alone_b = (weights_after(network, batches) for batches in ([a, b], [a], [b]))
+    for moved, of_a, of_b in zip(both, alone_a, alone_b, strict=True):
+        torch.testing.assert_close(moved, (of_a + of_b) / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_negative_learning_keeps_apart_what_it_has_mined_in_each_micro_batch(tiny) -> None:
+    """The same batch twice is that batch once, through all the rounds of the form that predicts again."""
+    run = tiny_run(tiny, "lass3d", "mined", "method.pe_form=reforward", "method.lambda_pe=1.0")
+    network = run.make_method()
+    batch, other = first_batches(run, 2)
+    once, twice = weights_after(network, [batch]), weights_after(network, [batch, batch])
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(once, twice, strict=True))
+    mixed = weights_after(network, [batch, other])
+    assert not all(torch.allclose(a, b, atol=1e-4) for a, b in zip(once, mixed, strict=True))
+
+
+def test_a_run_that_accumulates_goes_on_bit_for_bit_where_it_was_stopped(tiny) -> None:
+    more = (
+        "data.accumulate=2",
+        "schedule.steps=4",
+        "schedule.checkpoint_every=2",
+        "method.pe_form=reforward",
+    )
+    whole = tiny_run(tiny, "lass3d", "whole", *more)
+    assert train_run(whole, resume=False)
+    stopped = tiny_run(tiny, "lass3d", "stopped", *more)
+    shutil.copytree(whole.folder.path, stopped.folder.path)
+    (stopped.folder.checkpoints / "step-000004.checkpoint").unlink()
+    stopped.folder.metrics("val").unlink()
+
+    assert train_run(stopped, resume=True)
+    ends = [load_latest(run.folder.checkpoints, run.saved.digest) for run in (whole, stopped)]
+    assert [end.steps_done for end in ends] == [4, 4]
+    assert all(torch.equal(value, ends[1].method[name]) for name, value in ends[0].method.items())

@@ -7,7 +7,7 @@ import pytest
 
 from lass3d_core.errors import Lass3dError, ManifestError, StaleArtifact
 from train.config import SavedRun, with_settings
-from train.presets import demo
+from train.presets.demo import demo
 from train.run_folder import RunFolder
 
 CONFIG = demo("street", "lass3d", 2.5, 3)
