@@ -131,7 +131,9 @@ def write_mesh(path: Path, points: np.ndarray, nyu40: np.ndarray, labels: bool =
     fields += [("label", "<u2")] if labels else []
     rows = np.zeros(len(points), fields)
     rows["x"], rows["y"], rows["z"] = points.T
-    rows["red"], rows["green"], rows["blue"] = np.array([PAINT.get(one, (0, 0, 0)) for one in nyu40]).T
+    rows["red"], rows["green"], rows["blue"] = (
+        np.array([PAINT.get(one, (0, 0, 0)) for one in nyu40]).reshape(-1, 3).T
+    )
     rows["alpha"] = 255
     if labels:
         rows["label"] = nyu40
