@@ -25,6 +25,9 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 _CHUNK_BYTES = 1 << 26
 """An array is one chunk, unless it is larger than this (64 MiB, about five million points)."""
 
+_MOST_COMPRESSED = 300
+"""LZ4 makes at most 255 bytes of one."""
+
 
 @contextmanager
 def create(part: Path) -> Iterator[h5py.File]:
@@ -86,17 +89,17 @@ class CheckedFile:
     def array(self, name: str) -> np.ndarray:
         """The array under `name`."""
         with self._faults(name):
-            return np.asarray(self._open()[name][()])
+            return np.asarray(self._dataset(name)[()])
 
     def texts(self, name: str) -> tuple[str, ...]:
         """The texts under `name`."""
         with self._faults(name):
-            return tuple(self._open()[name].asstr()[()].tolist())
+            return tuple(self._dataset(name).asstr()[()].tolist())
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of the array under `name`, its content unread."""
         with self._faults(name):
-            return tuple(self._open()[name].shape)
+            return tuple(self._dataset(name).shape)
 
     def has(self, name: str) -> bool:
         """Whether there is an array under `name`."""
@@ -136,6 +139,24 @@ class CheckedFile:
             self._check_kind(file)
         self._file, self._process = file, os.getpid()
         return file
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        """The array under `name`, refused where its bytes are not this file's own or are fewer than declared.
+
+        A shard may come from a stranger: a link could read another file of this machine, a declared size
+        fill its memory.
+        """
+        found: h5py.Group | h5py.Dataset = self._open()
+        for step in name.split("/"):
+            if not isinstance(found.get(step, getlink=True), h5py.HardLink):
+                raise self.corrupt(name, "it is a link to somewhere else")
+            found = found[step]
+        if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
+            raise self.corrupt(name, "it is no array of this file")
+        stored = min(found.id.get_storage_size(), self.path.stat().st_size)
+        if found.nbytes > stored * (_MOST_COMPRESSED if found.chunks else 1):
+            raise self.corrupt(name, f"{found.nbytes} bytes are declared, {stored} are there")
+        return found
 
     def _check_kind(self, file: h5py.File) -> None:
         kind, schema = bytes(file.attrs["kind"]).decode(), int(file.attrs["schema"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,6 +130,9 @@ def names_of(splits: SplitSpec) -> dict[str, tuple[str, ...]]:
     named = {"train": splits.train, "val": splits.val, "test": splits.test}
     found = {split: tuple(_listed(entries)) for split, entries in named.items()}
     counts = Counter(name for names in found.values() for name in names)
+    strange = sorted(name for name in counts if not re.fullmatch(r"[\w-][\w.-]*", name))
+    if strange:
+        raise DataError(f"splits: {strange[0]!r} is no name of a sequence or scene; mend the manifest")
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise DataError(f"splits: {', '.join(twice[:3])} stands more than once; a name belongs to one split")

@@ -1,0 +1,84 @@
+"""Files of a stranger: what is not in the file, or not as large as it says, is refused before it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from lass3d_core.checked_hdf5 import CheckedFile, create, write_array, write_attributes
+from lass3d_core.errors import CorruptArtifact
+
+
+def written(path: Path, fill: Callable[[h5py.File], None]) -> CheckedFile:
+    with create(path) as file:
+        write_attributes(file, {"kind": "pairs", "schema": 1})
+        fill(file)
+    return CheckedFile(path, "pairs", 1, "run `make pairs`")
+
+
+def external_link(file: h5py.File) -> None:
+    file["a"] = h5py.ExternalLink("secret.h5", "a")
+
+
+def soft_link(file: h5py.File) -> None:
+    file["b"] = np.arange(3)
+    file["a"] = h5py.SoftLink("/b")
+
+
+def linked_group(file: h5py.File) -> None:
+    file["scan"] = h5py.ExternalLink("secret.h5", "/")
+
+
+def raw_bytes_of_another_file(file: h5py.File) -> None:
+    file.create_dataset("a", (4,), "u1", external=[("secret.h5", 0, 4)])
+
+
+def view_into_another_file(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((3,), "i8")
+    layout[:] = h5py.VirtualSource("secret.h5", "a", (3,))
+    file.create_virtual_dataset("a", layout)
+
+
+@pytest.mark.parametrize(
+    ("fill", "name", "why"),
+    [
+        (external_link, "a", "a link to somewhere else"),
+        (soft_link, "a", "a link to somewhere else"),
+        (linked_group, "scan/a", "a link to somewhere else"),
+        (raw_bytes_of_another_file, "a", "no array of this file"),
+        (view_into_another_file, "a", "no array of this file"),
+    ],
+)
+def test_what_is_not_in_the_file_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fill: Callable[[h5py.File], None], name: str, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("secret.h5", "w") as secret:
+        secret["a"] = np.arange(3)
+    file = written(tmp_path / "shard.h5", fill)
+    for read in (file.array, file.texts, file.shape):
+        with pytest.raises(CorruptArtifact, match=why):
+            read(name)
+
+
+@pytest.mark.parametrize("chunks", [None, (1024,)])
+def test_a_size_that_is_declared_but_not_there_allocates_nothing(
+    tmp_path: Path, chunks: tuple[int, ...] | None
+) -> None:
+    def fill(file: h5py.File) -> None:
+        file.create_dataset("a", (1 << 44,), "u1", chunks=chunks or (1 << 20,))
+
+    file = written(tmp_path / "shard.h5", fill)
+    with pytest.raises(CorruptArtifact, match="17592186044416 bytes are declared, 0 are there"):
+        file.array("a")
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_a_constant_array_compresses_as_far_as_it_can_and_is_read(tmp_path: Path, compact: bool) -> None:
+    constant = np.zeros(3_000_000, np.int16)
+    file = written(tmp_path / "shard.h5", lambda file: write_array(file, "a", constant, compact))
+    assert np.array_equal(file.array("a"), constant)
