@@ -161,8 +161,9 @@ def comparison(runs: Mapping[str, Run]) -> str:
     lines += [_verdict(splits[-1], last, figures[last][-1], title, figures[title][-1]) for title in controls]
     run = runs[last]
     lines.append(
-        f"points alone at test time, {len(run.split.labelled)} labelled scans, {run.config.schedule.steps} "
-        f"steps, one seed: differences under about {NOISE:.0f} are noise"
+        f"points alone at test time, {len(run.split.labelled)} scans labelled ({run.split.protocol}, "
+        f"{run.config.ratio:g} %, seed {run.config.seed}), {run.config.schedule.steps} steps, one seed: "
+        f"differences under about {NOISE:.0f} are noise"
     )
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from hypothesis import strategies as st
 
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact
 from lass3d_core.manifest import LabelledSpec
-from lass3d_core.splits import LabelledSplit, labelled_split, nested_choice, read_list
+from lass3d_core.splits import LabelledSplit, contiguous_choice, labelled_split, nested_choice, read_list
 
 NESTED = LabelledSpec()
 SEQUENCES = {"00": 4541, "01": 1101, "02": 4661, "03": 801, "04": 271, "05": 2761, "06": 1101, "07": 1101}
 SEQUENCES |= {"09": 1591, "10": 1201}
 SEMANTICKITTI = tuple(f"{name}/{frame:06d}" for name, count in SEQUENCES.items() for frame in range(count))
+GPC = LabelledSpec("contiguous", order=("09", "07", "05", "10", "02"), name="contiguous (GPC)")
 TEN = tuple(f"00/{frame:06d}" for frame in range(10))
 
 
@@ -115,6 +117,64 @@ def test_an_empty_an_absent_and_an_unlisted_list_are_refused(tmp_path: Path) -> 
         labelled_split(lists(tmp_path, TEN[0]), TEN, 10, seed=0)
 
 
+def test_sequences_are_filled_in_their_order_each_from_its_first_scan_on() -> None:
+    """Three scans of "b", which comes first in the order, then "a" from its start: 70 % of ten are seven."""
+    scans = ("a/2", "c/0", "b/1", "a/0", "c/1", "b/0", "a/3", "b/2", "a/1", "c/2")
+    assert contiguous_choice(scans, 70, ("b", "a")) == ("b/0", "b/1", "b/2", "a/0", "a/1", "a/2", "a/3")
+    assert contiguous_choice(scans, 40, ("b", "a")) == ("b/0", "b/1", "b/2", "a/0")
+    assert contiguous_choice(scans, 40, ("b", "a"), without_labels=["b/1"]) == ("b/0", "b/2", "a/0", "a/1")
+
+
+@pytest.mark.parametrize(("ratio", "count"), [(5, 956), (10, 1913), (20, 3826), (30, 5739), (40, 7652)])
+def test_gpc_s_contiguous_sizes_are_the_published_ones_whatever_the_seed(ratio: float, count: int) -> None:
+    split = labelled_split(GPC, SEMANTICKITTI, ratio, seed=0)
+    assert len(split.labelled) == count
+    assert split.labelled == labelled_split(GPC, SEMANTICKITTI, ratio, seed=7).labelled
+    assert sorted(split.labelled + split.unlabelled) == sorted(SEMANTICKITTI)
+
+
+def test_five_percent_of_gpc_are_the_first_scans_of_sequence_09() -> None:
+    split = labelled_split(GPC, SEMANTICKITTI, 5, seed=0)
+    assert split.labelled == tuple(f"09/{frame:06d}" for frame in range(956))
+    ten = contiguous_choice(SEMANTICKITTI, 10, GPC.order)
+    assert ten[:1591] == tuple(f"09/{frame:06d}" for frame in range(1591))
+    assert ten[1591:] == tuple(f"07/{frame:06d}" for frame in range(1913 - 1591))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=6), ratio=st.integers(1, 100), data=st.data()
+)
+def test_a_contiguous_choice_takes_a_prefix_of_each_sequence_and_all_of_those_before_the_last(
+    lengths: list[int], ratio: int, data: st.DataObject
+) -> None:
+    scans = [f"{name}/{frame:06d}" for name, count in enumerate(lengths) for frame in range(count)]
+    order = data.draw(st.permutations([str(name) for name in range(len(lengths))]))
+    count = len(scans) * ratio // 100
+    if not count:
+        with pytest.raises(DataError, match="labels none"):
+            contiguous_choice(scans, ratio, order)
+        return
+    chosen = contiguous_choice(scans, ratio, order)
+    taken = [sum(scan.startswith(f"{name}/") for scan in chosen) for name in order]
+    assert list(chosen) == [f"{n}/{i:06d}" for n, many in zip(order, taken, strict=True) for i in range(many)]
+    full = [lengths[int(name)] for name in order]
+    begun = [many for many in taken if many]
+    assert sum(taken) == count and taken[: len(begun) - 1] == full[: len(begun) - 1]
+
+
+def test_an_order_that_is_wrong_or_too_short_is_refused() -> None:
+    with pytest.raises(DataError, match=r"labelled\.order: 03, 04 is no training sequence"):
+        contiguous_choice(TEN, 50, ("00", "03", "04"))
+    with pytest.raises(DataError, match="80 % are 16 scans, but only 10 have labels"):
+        contiguous_choice((*TEN, *(f"01/{frame}" for frame in range(10))), 80, ("00",))
+
+
+def test_a_split_carries_the_name_that_the_manifest_gives_its_protocol() -> None:
+    assert labelled_split(GPC, SEMANTICKITTI, 5, seed=0).protocol == "contiguous (GPC)"
+    assert labelled_split(NESTED, TEN, 20, seed=0).protocol == "nested"
+
+
 @pytest.mark.parametrize("ratio", [1, 10, 20, 50])
 def test_the_uniform_lists_of_semantickitti_read(samples: Path, ratio: int) -> None:
     path = samples.parent / "splits" / "semantickitti_uniform" / f"{ratio}.txt"
@@ -131,6 +191,28 @@ def test_the_scene_lists_of_scannet_read(samples: Path, ratio: int) -> None:
         pytest.skip(f"no published lists at {folder}")
     scenes = (folder / "40.txt").read_text().split()
     assert len(read_list(folder / f"{ratio}.txt", scenes)) == 1201 * ratio // 100
+
+
+def test_the_published_lists_of_semantickitti_nest_up_to_20_percent(samples: Path) -> None:
+    """1 % is part of 10 %, that of 20 %; 50 % is a choice of its own and holds 3118 of the 3826."""
+    folder = samples.parent / "splits" / "semantickitti_uniform"
+    if not folder.is_dir():
+        pytest.skip(f"no published lists at {folder}")
+    one, ten, twenty, fifty = (read_list(folder / f"{ratio}.txt", SEMANTICKITTI) for ratio in (1, 10, 20, 50))
+    assert [len(set(chosen)) for chosen in (one, ten, twenty, fifty)] == [191, 1913, 3826, 9565]
+    assert set(one) <= set(ten) <= set(twenty)
+    assert len(set(twenty) & set(fifty)) == 3118
+
+
+def test_each_published_list_of_scannet_begins_the_next(samples: Path) -> None:
+    folder = samples.parent / "splits" / "scannet_gpc"
+    if not folder.is_dir():
+        pytest.skip(f"no published lists at {folder}")
+    lists_of = [(folder / f"{ratio}.txt").read_text().split() for ratio in (5, 10, 20, 30, 40)]
+    assert [len(set(names)) for names in lists_of] == [60, 120, 240, 360, 480]
+    for fewer, more in itertools.pairwise(lists_of):
+        assert more[: len(fewer)] == fewer
+    assert lists_of[0][:3] == ["scene0087_00", "scene0515_01", "scene0543_01"]
 
 
 def test_a_saved_split_loads_as_it_was(tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_a_loader_that_starts_late_gives_the_later_batches(tiny) -> None:
     assert same(next(iter(batch_loader(batches, 3, workers=0))), batches[3])
 
 
+def test_a_step_of_several_micro_batches_goes_through_them_in_order(tiny) -> None:
+    alone, together = batches_of(tiny, steps=6), batches_of(tiny, replace(CONFIG, accumulate=3), steps=2)
+    assert len(alone) == len(together) == 6
+    assert all(same(alone[number], together[number]) for number in range(6))
+    second_step = list(batch_loader(together, 1, workers=0))
+    assert len(second_step) == 3
+    assert all(same(batch, alone[3 + number]) for number, batch in enumerate(second_step))
+
+
 def test_every_scan_comes_equally_often(tiny) -> None:
     batches = batches_of(tiny)
     pairs = PairedScans.open(tiny.artifacts)
@@ -110,6 +119,51 @@ def test_labelled_voxels_carry_the_label_of_their_points(tiny) -> None:
     assert set(labels[height > 0.2].tolist()) == {1, 2}
     assert set(labels[height < 0.1].tolist()) <= {0, IGNORE}
     assert (labels[height < 0.1] == 0).float().mean() > 0.8
+
+
+def test_a_crop_keeps_labels_and_texts_with_their_points(tiny) -> None:
+    """The tiny scans say by a point's place what it is: the floor is below, text is where x > 0."""
+    cropped = replace(STILL, augment=replace(STILL.augment, crop_m=4.0))
+    whole, part = (batches_of(tiny, config)[0] for config in (STILL, cropped))
+    assert len(part.features) < 0.6 * len(whole.features)
+    assert part.scan.unique().tolist() == [0, 1, 2, 3, 4]
+    height, labels = part.features[:, 2], part.labels
+    assert set(labels[part.is_labelled & (height > 0.2)].tolist()) <= {1, 2}
+    assert set(labels[part.is_labelled & (height < 0.1)].tolist()) <= {0, IGNORE}
+    with_text = part.entity != NONE
+    assert (part.features[with_text, 0] > -0.3).all()
+    assert (part.features[~with_text, 0] < 0.3).all()
+    assert set(part.entity[with_text & (height < 0.1)].tolist()) == {0}
+
+
+def test_a_tint_changes_features_and_nothing_else(tiny) -> None:
+    tinted = replace(STILL, augment=replace(STILL.augment, tint=0.5))
+    plain, shifted = (batches_of(tiny, config)[0] for config in (STILL, tinted))
+    assert torch.equal(plain.features[:, :3], shifted.features[:, :3])
+    assert torch.equal(plain.labels, shifted.labels)
+    change = shifted.features[:, 3] - plain.features[:, 3]
+    for number in range(5):
+        of_scan = change[plain.scan == number]
+        torch.testing.assert_close(of_scan, of_scan[:1].expand_as(of_scan), rtol=0, atol=1e-5)
+    assert len({round(float(change[plain.scan == number][0]), 3) for number in range(5)}) == 5
+
+
+def test_from_its_corner_a_scan_looks_the_same_wherever_it_is(
+    tiny, make_tiny_scan: Callable[..., PairedScan]
+) -> None:
+    config = replace(CONFIG, from_corner=True)
+    scan = make_tiny_scan("0/0", 1)
+    moved = replace(scan, points=scan.points + np.float32([64.0, -32.0, 8.0]))
+    here, there = (whole_scan(one, config, 3) for one in (scan, moved))
+    assert (here.features[:, :3].min(dim=0).values >= 0).all()
+    assert int(here.pyramid.coords[0][:, 1:].min()) == 0
+    cells = [whole.pyramid.coords[0][whole.inverse] for whole in (here, there)]
+    assert (cells[0] == cells[1]).all(dim=1).float().mean() > 0.99  # but for rounding at the cells' borders
+    assert (whole_scan(scan, CONFIG, 3).features[:, 0].min() < -3).all()
+    for batch in (batches_of(tiny, config)[step] for step in range(2)):
+        for number in range(5):
+            of_scan = batch.pyramid.coords[0][batch.scan == number][:, 1:]
+            assert of_scan.min(dim=0).values.tolist() == [0, 0, 0]
 
 
 def test_text_slots_lead_to_the_rows_that_the_shard_names(tiny) -> None:

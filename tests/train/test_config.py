@@ -63,6 +63,9 @@ def test_settings_are_typed() -> None:
         ("method.captions=images", "did you mean 'image'"),
         ("method.tau_r=2", "tau_r must lie in"),
         ("net.encoder=[8, 8]", "as many widths"),
+        ("data.accumulate=0", "accumulate must be at least 1"),
+        ("data.augment.elastic_m=[[0.2]]", "expected 2 values"),
+        ("data.augment.elastic_m=[[0, 1]]", "elastic_m needs spacings > 0"),
         ("seed=3", "give --seed"),
         ("method=supervised", "give --method"),
         ("tau_r", "key=value"),
@@ -71,6 +74,19 @@ def test_settings_are_typed() -> None:
 def test_a_wrong_setting_is_named_with_what_to_write(setting: str, complaint: str) -> None:
     with pytest.raises(ManifestError, match=complaint):
         with_settings(lass3d(), [setting])
+
+
+def test_elastic_fields_can_be_set() -> None:
+    config = with_settings(lass3d(), ["data.augment.elastic_m=[[0.24, 0.8], [0.8, 3.2]]"])
+    assert config.data.augment.elastic_m == ((0.24, 0.8), (0.8, 3.2))
+
+
+def test_a_run_of_an_older_version_is_to_be_trained_again(tmp_path: Path) -> None:
+    SavedRun(lass3d(), "pairs", "split").save(tmp_path / "config.json")
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"schema": 1}))
+    with pytest.raises(CorruptArtifact, match="schema 1, this version reads 2; train again"):
+        SavedRun.load(tmp_path / "config.json")
 
 
 def test_all_wrong_settings_are_reported_together() -> None:

@@ -44,6 +44,27 @@ def test_the_rate_rises_to_the_peak_and_then_only_falls(shape: str, steps: int, 
     assert of[top:] == sorted(of[top:], reverse=True)
 
 
+def test_lasermix_s_warm_up_starts_at_8_thousandths_and_ends_after_125_steps() -> None:
+    of = rates(ScheduleConfig())
+    assert of[0] == pytest.approx(0.2 * 0.008)
+    assert of[125] == pytest.approx(0.2)
+    assert of[-1] == pytest.approx(0.2 * 1e-5 / 0.24, rel=0.01)
+
+
+@pytest.mark.parametrize(("nesterov", "second"), [(True, 1 + 0.9 + 0.81), (False, 1 + 0.9)])
+def test_nesterov_looks_one_step_ahead(nesterov: bool, second: float) -> None:
+    """With a gradient that stays 1, the second step is 1.9 without looking ahead and 2.71 with it."""
+    weight = nn.Parameter(torch.zeros(1))
+    optimiser = make_optimiser(OptimConfig(nesterov=nesterov, weight_decay=0.0), [weight])
+    set_rate(optimiser, 1.0)
+    places = []
+    for _ in range(2):
+        weight.grad = torch.ones(1)
+        optimiser.step()
+        places.append(weight.item())
+    assert places[1] - places[0] == pytest.approx(-second)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_the_optimiser_updates_trainable_parameters_alone_at_the_rate_that_was_set(name: str) -> None:
     free, frozen = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2), requires_grad=False)

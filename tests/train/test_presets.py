@@ -4,19 +4,29 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
+from lass3d_core import nets
 from lass3d_core.errors import UnknownName
 from lass3d_core.manifest import DatasetSpec, SimulateSpec, SplitSpec
-from train.config import RunConfig
+from train.batches import StepBatches, batch_loader
+from train.config import RunConfig, with_settings
+from train.loop import take_step
 from train.methods import METHODS
 from train.methods.lass3d import Lass3dConfig
+from train.optimiser import make_optimiser
+from train.paired_scans import PairedScans
 from train.presets import PRESETS, demo_for, preset_for, published_beside
 from train.presets.demo import demo, demo_room
 from train.presets.nuscenes import nuscenes
 from train.presets.scannet import scannet
 from train.presets.semantickitti import semantickitti
+from train.run import Run
+from train.run_folder import RunFolder
 
 PUBLISHED = (semantickitti, scannet, nuscenes)
+CPU = torch.device("cpu")
+FEW_SCANS = ("data.labelled_scans=1", "data.accumulate=1", "data.workers=0")
 
 
 def spec(reader: str = "semantickitti", simulate: SimulateSpec | None = None) -> DatasetSpec:
@@ -152,3 +162,35 @@ def test_an_unknown_preset_or_method_lists_the_known_ones() -> None:
         preset_for("papr", spec())
     with pytest.raises(UnknownName, match="did you mean 'supervised'"):
         demo("street", "superwised", 2.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("preset", "features", "millions"),
+    [(semantickitti, 1, 21.7), (nuscenes, 1, 21.7), (scannet, 3, 29.2), (demo, 1, 0.5), (demo_room, 3, 0.5)],
+)
+def test_the_backbones_are_as_large_as_they_are_known_to_be(preset, features: int, millions: float) -> None:
+    """LaserMix's MinkUNet18-w32 has 21.7 M parameters; GPC's U-Net has about 30 M."""
+    backbone = nets.build(preset("any", "lass3d", 1.0, 0).net, 3 + features)
+    count = sum(parameter.numel() for parameter in backbone.parameters())
+    assert round(count / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_takes_a_step_with_every_method(tiny, name: str, method: str) -> None:
+    """At full width, on the few voxels of the tiny scans."""
+    settings = [*FEW_SCANS]
+    if method != "supervised":
+        settings.append("data.unlabelled_scans=1")
+    if method == "lass3d":
+        settings.append("method.pe_iterations=2")
+    config = with_settings(PRESETS[name]("tiny", method, 20.0, 0), settings)
+    run = Run.of(config, PairedScans.open(tiny.artifacts), spec(), RunFolder(tiny.run(name)), CPU)
+    network = run.make_method()
+    batches = StepBatches(run.pairs, run.split, config.data, 0, run.levels, 1)
+    optimiser = make_optimiser(config.optim, network.parameters())
+    group = list(batch_loader(batches, 0, config.data.workers))
+    figures = take_step(network.train(), optimiser, group, 0, config.optim.max_grad_norm, CPU)
+    assert len(group) == 1
+    assert math.isfinite(figures["loss"]) and figures["gradient_norm"] > 0
+    assert all(torch.isfinite(parameter).all() for parameter in network.parameters())

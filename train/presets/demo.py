@@ -71,7 +71,7 @@ _SCHEDULE = ScheduleConfig(
 )
 
 _NOTE = (
-    "The demo departs from the paper to fit some minutes on a CPU: a network of 0.4 M parameters on "
+    "The demo departs from the paper to fit some minutes on a CPU: a network of 0.5 M parameters on "
     "voxels of {voxel}, its inputs standardised; three quarters of the points; 300 steps of AdamW with "
     "one cycle up to 1e-2; cross-entropy weighted by the inverse root of class frequency (rare classes "
     "are not learnt otherwise in so few steps); a teacher with alpha 0.95 instead of 0.999, whose "
