@@ -83,7 +83,7 @@ def _read_header(file: BinaryIO, path: Path) -> _Header:
     if not all(0 < side <= _LARGEST_SIDE for side in sides):
         shown = "{} x {} and {} x {}".format(*sides)
         raise DataError(f"{path} is damaged: its images are {shown} pixels; copy it again")
-    if not 0 < units_per_m < 1e9:
+    if not 1 <= units_per_m <= 1e6:
         raise DataError(f"{path} is damaged: its depth shift is {units_per_m:g}; copy it again")
     colour_hw, depth_hw = (sides[1], sides[0]), (sides[3], sides[2])
     return _Header(matrices, colour_hw, depth_hw, _DEPTH[depth_kind], units_per_m, frames, file.tell())

@@ -24,8 +24,9 @@ COLOUR_K = np.array([[40.0, 0, 32.25], [0, 40.5, 23.75], [0, 0, 1]])
 DEPTH_K = np.array([[20.0, 0, 16.25], [0, 20.25, 11.75], [0, 0, 1]])
 
 WALL, FLOOR, TABLE_ID, CEILING = 1, 2, 7, 22
-PAINT = {WALL: (90, 120, 220), FLOOR: (60, 170, 60), TABLE_ID: (220, 50, 40), CEILING: (235, 235, 235)}
-"""nyu40 id -> colour; the ceiling is no class of the benchmark."""
+PAINT = {WALL: (204, 168, 117), FLOOR: (84, 84, 87), TABLE_ID: (178, 26, 26), CEILING: (158, 199, 235)}
+"""nyu40 id -> colour: what `palette` calls a house, a road, a car, the sky. The ceiling is no class of the
+benchmark."""
 
 
 class Frame(NamedTuple):
