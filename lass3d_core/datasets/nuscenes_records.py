@@ -23,22 +23,13 @@ def records(path: Path, keys: Collection[str]) -> Iterator[dict[str, Any]]:
 
     Raises DataError: no such file, no list of records, a record that lacks one of `keys`.
     """
+    wanted = set(keys)
     try:
-        with (
-            path.open(encoding="utf-8") as file,
-            tqdm(
-                desc=f"reading {path.name}",
-                total=path.stat().st_size,
-                unit="B",
-                unit_scale=True,
-                leave=False,
-                delay=2,
-            ) as bar,
-        ):
+        with path.open(encoding="utf-8") as file, _progress(path) as bar:
             for number, record in enumerate(_items(file, bar)):
-                missing = set(keys) - record.keys() if isinstance(record, dict) else keys
-                if missing:
-                    raise DataError(f'{path}: record {number} lacks "{min(missing)}"; copy the table again')
+                lacking = _lacking(record, wanted)
+                if lacking:
+                    raise DataError(f'{path}: record {number} lacks "{min(lacking)}"; copy the table again')
                 yield record
     except FileNotFoundError:
         raise DataError(
@@ -75,6 +66,21 @@ def _items(file: TextIO, bar: tqdm) -> Iterator[Any]:
             text, at = text[at:] + more, 0
             continue
         yield item
+
+
+def _progress(path: Path) -> tqdm:
+    """A bar over the bytes of a file, for tables that take longer than a blink."""
+    size = path.stat().st_size
+    return tqdm(
+        desc=f"reading {path.name}", total=size, unit="B", unit_scale=True, leave=False, delay=2, disable=None
+    )
+
+
+def _lacking(record: Any, wanted: set[str]) -> set[str]:
+    """The keys that the record should have and has not."""
+    if not isinstance(record, dict):
+        return wanted
+    return set() if record.keys() >= wanted else wanted - record.keys()
 
 
 def _read_block(file: TextIO, bar: tqdm) -> str:

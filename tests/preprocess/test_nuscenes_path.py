@@ -32,7 +32,7 @@ MANIFEST = {
     "image_captions": {"name": "palette"},
     "entities": {"name": "palette", "vocabulary": "captions"},
     "text_embeddings": {"name": "hashing"},
-    "pairs": {"max_views": 1},
+    "pairs": {"max_views": 1, "visibility": "none"},
     "workers": 1,
 }
 
@@ -81,7 +81,7 @@ def test_each_point_has_the_image_that_sees_it_and_the_words_of_its_pixel(folder
     assert scan.pairs.image_ids == tuple(f"{scan_id}/{camera}" for camera in CAMERAS)
     seen_by = np.zeros((len(CAMERAS), 400), bool)
     for row, view in zip(seen_by, raw.views):
-        row[visible_pixels(view.camera, raw.points, Visibility()).point] = True
+        row[visible_pixels(view.camera, raw.points, Visibility(kind="none")).point] = True
     image = scan.pairs.image[:, 0]
     np.testing.assert_array_equal(image != NONE, seen_by.any(axis=0))
     assert seen_by[image[image != NONE], np.flatnonzero(image != NONE)].all()
