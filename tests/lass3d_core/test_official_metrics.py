@@ -163,7 +163,7 @@ def test_the_figures_of_a_trained_run_are_the_official_ones_of_its_exported_file
     metrics = Metrics.load(project.run / "metrics-val.json")
     assert metrics.absent == project.submission.absent
     official, per_class = TWINS[reader](project.data, project.run / "export-val", scan_ids_of(reader)["val"])
-    assert 0.05 < official < 1
+    assert sum(share is not None and share > 0 for share in metrics.iou) >= 2
     assert metrics.miou_official == pytest.approx(official, abs=1e-6)
     for name, ours, theirs in zip(metrics.class_names, metrics.iou, per_class):
         if ours is not None:

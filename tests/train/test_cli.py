@@ -151,6 +151,8 @@ def test_the_command_line_is_frozen() -> None:
         "run": choice | {"resume"},
         "eval": choice | {"split"},
         "report": choice,
+        "export": choice | {"split", "into"},
+        "clouds": choice | {"split", "into", "scans", "limit"},
         "demo": data | {"processes", "tag"},
     }
     for command, flags in expected.items():
