@@ -25,15 +25,20 @@ class Visibility:
     """Which of the points in the image the image sees.
 
     `zbuffer`: the scan hides itself. Each point is splatted over the square of 2*splat_radius_px + 1 pixels
-    around its own, and a point is seen while depth <= nearest * (1 + depth_tolerance) + depth_slack_m.
+    around its own; one at `nearest` metres, seen under the angle `apart` from another, hides that other
+    unless depth <= nearest * (1 + depth_tolerance + apart / tan(grazing_deg)) + depth_slack_m.
+    Decision: the term with the angle is how fast the depth of a plane grows that is seen at grazing_deg, so
+    that no steeper surface hides itself, whatever the resolution. Decision: where the image's masks are
+    known, a point hides others within its own mask alone: a thing covers no pixel outside of its own.
     `depth_map`: the depth camera's own measurement agrees within depth_tolerance of it (relative).
     `none`: every point in the image. min_depth_m: nearer points are never seen.
     """
 
     kind: Literal["zbuffer", "depth_map", "none"] = "zbuffer"
-    splat_radius_px: int = 2
-    depth_tolerance: float = 0.05
+    splat_radius_px: int = 4
+    depth_tolerance: float = 0.1
     depth_slack_m: float = 0.3
+    grazing_deg: float = 4.5
     min_depth_m: float = 0.5
 
 
@@ -69,11 +74,16 @@ class VisiblePixels(NamedTuple):
 
 
 def visible_pixels(
-    camera: Camera, points: np.ndarray, visibility: Visibility, measured: MeasuredDepth | None = None
+    camera: Camera,
+    points: np.ndarray,
+    visibility: Visibility,
+    measured: MeasuredDepth | None = None,
+    regions: np.ndarray | None = None,
 ) -> VisiblePixels:
     """The pixels of those points (N,3) float32 that are in front of the camera, inside the image and visible.
 
     measured: needed by, and only used for, visibility `depth_map`. Raises DataError where it is absent.
+    regions (H,W) int: which mask owns each pixel, for `zbuffer`; without them the image is one region.
     """
     ahead = np.flatnonzero(_row(image_from_points(camera)[2], points) > visibility.min_depth_m)
     uv, depth = project(camera, points[ahead])
@@ -81,7 +91,7 @@ def visible_pixels(
     depth, point = depth[inside], ahead[inside]
     match visibility.kind:
         case "zbuffer":
-            seen = seen_by_zbuffer(v, u, depth, camera.size_hw, visibility)
+            seen = seen_by_zbuffer(v, u, depth, camera, visibility, regions)
         case "depth_map":
             seen = seen_by_depth_map(points[point], _present(measured), visibility.depth_tolerance)
         case "none":
@@ -123,22 +133,31 @@ def pixels_in_image(
 
 
 def seen_by_zbuffer(
-    v: np.ndarray, u: np.ndarray, depth: np.ndarray, size_hw: tuple[int, int], visibility: Visibility
+    v: np.ndarray,
+    u: np.ndarray,
+    depth: np.ndarray,
+    camera: Camera,
+    visibility: Visibility,
+    regions: np.ndarray | None = None,
 ) -> np.ndarray:
     """Which points (n,) of one image are not hidden by another point of the scan: bool (n,). See Visibility.
 
     Two passes, nearest first and then the comparison, so that the order of the points does not matter.
     """
-    radius = visibility.splat_radius_px
-    width = size_hw[1] + 2 * radius
-    buffer = np.full((size_hw[0] + 2 * radius) * width, np.inf, np.float32)  # with a margin for the splats
-    pixel = (v.astype(np.int64) + radius) * width + u + radius
-    np.minimum.at(buffer, pixel, depth)
-    nearest = depth.copy()
+    radius, steep = visibility.splat_radius_px, np.tan(np.deg2rad(visibility.grazing_deg))
+    buffer = np.full(camera.size_hw, np.inf, np.float32)
+    np.minimum.at(buffer, (v, u), depth)
+    buffer = np.pad(buffer, radius, constant_values=np.inf)  # a margin for the splats
+    region = np.pad(np.zeros(camera.size_hw, np.int16) if regions is None else regions, radius)
+    deepest = np.full(len(depth), np.inf, np.float32)
     for dv in range(-radius, radius + 1):
         for du in range(-radius, radius + 1):
-            np.minimum(nearest, buffer[pixel + (dv * width + du)], out=nearest)
-    return depth <= nearest * (1 + visibility.depth_tolerance) + visibility.depth_slack_m
+            apart = np.hypot(du / camera.K[0, 0], dv / camera.K[1, 1])
+            allowed = np.float32(1 + visibility.depth_tolerance + apart / steep)
+            beside = v + radius + dv, u + radius + du
+            hides = region[beside] == region[v + radius, u + radius]
+            np.minimum(deepest, buffer[beside] * allowed, out=deepest, where=hides)
+    return depth <= deepest + visibility.depth_slack_m
 
 
 def seen_by_depth_map(points: np.ndarray, measured: MeasuredDepth, tolerance: float) -> np.ndarray:

@@ -118,10 +118,10 @@ class PairsSpec:
     min_score: float = 0.3
     overlap: Literal["smallest_area", "highest_score"] = "smallest_area"
     visibility: Literal["zbuffer", "depth_map", "none"] = "zbuffer"
-    splat_radius_px: int = 3
-    depth_tolerance: float = 0.05
+    splat_radius_px: int = 4
+    depth_tolerance: float = 0.1
     depth_slack_m: float = 0.3
-    grazing_deg: float = 2.0
+    grazing_deg: float = 4.5
     min_depth_m: float = 0.5
     max_views: int = 1
 

@@ -108,7 +108,7 @@ def _pictures_of(project: Project, scan_id: str, found: pairs.Entities) -> Itera
         slot_of: Mapping[str, int] = {name: i for i, name in enumerate(sorted({one.phrase for one in kept}))}
         owner = pairs.painted(kept, slot_of, view.camera.size_hw, spec.overlap, view.image_id)
         seen = visible_pixels(
-            view.camera, scan.points, pairs.visibility_of(spec), pairs.measured_by(view, spec)
+            view.camera, scan.points, pairs.visibility_of(spec), pairs.measured_by(view, spec), owner
         )
         image, space = read_image(view.image), project.dataset.label_space
         picture = two_panels(image, scan, seen, space, kept, owner)

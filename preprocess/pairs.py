@@ -96,8 +96,8 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec) -> PairedScan:
     slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
     best = BestViews(len(scan.points), spec.max_views)
     for slot, view in enumerate(scan.views):
-        seen = visible_pixels(view.camera, scan.points, visibility_of(spec), measured_by(view, spec))
         owner = painted(kept[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
+        seen = visible_pixels(view.camera, scan.points, visibility_of(spec), measured_by(view, spec), owner)
         best.add(slot, seen.point, distance_from_centre(seen, view.camera), owner[seen.v, seen.u])
     image_ids = tuple(view.image_id for view in scan.views)
     pairs = PointTextPairs(best.image, best.entity, image_ids, phrases)
@@ -181,7 +181,12 @@ def distance_from_centre(seen: VisiblePixels, camera: Camera) -> np.ndarray:
 def visibility_of(spec: PairsSpec) -> Visibility:
     """The part of the manifest's `pairs` that the geometry asks for."""
     return Visibility(
-        spec.visibility, spec.splat_radius_px, spec.depth_tolerance, spec.depth_slack_m, spec.min_depth_m
+        spec.visibility,
+        spec.splat_radius_px,
+        spec.depth_tolerance,
+        spec.depth_slack_m,
+        spec.grazing_deg,
+        spec.min_depth_m,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from lass3d_core.geometry import (
     transform_points,
     visible_pixels,
 )
-from lass3d_core.records import Camera
+from lass3d_core.records import NONE, Camera
 
 EVERYTHING = Visibility(kind="none", min_depth_m=0.0)
 
@@ -111,27 +112,57 @@ def test_projection_equals_its_brute_force_twin(seed: int, focal: float, scale: 
     radius=st.integers(0, 6),
     tolerance=st.floats(0, 0.3),
     slack=st.floats(0, 2),
+    grazing=st.floats(1, 90),
 )
-def test_zbuffer_equals_its_brute_force_twin(seed: int, radius: int, tolerance: float, slack: float) -> None:
+def test_zbuffer_equals_its_brute_force_twin(
+    seed: int, radius: int, tolerance: float, slack: float, grazing: float
+) -> None:
     rng = np.random.default_rng(seed)
     points = np.column_stack([rng.uniform(-8, 8, 150), rng.uniform(-5, 5, 150), rng.uniform(1, 20, 150)])
     points = points.astype(np.float32)
+    regions = rng.integers(-1, 2, (20, 30)).astype(np.int16)
     everything = visible_pixels(camera(), points, EVERYTHING)
-    rule = Visibility("zbuffer", radius, tolerance, slack, min_depth_m=0.0)
+    rule = Visibility("zbuffer", radius, tolerance, slack, grazing, min_depth_m=0.0)
     expected = []
     for i, depth in enumerate(everything.depth):
-        near = (abs(everything.v - everything.v[i]) <= radius) & (
-            abs(everything.u - everything.u[i]) <= radius
-        )
-        if depth <= everything.depth[near].min() * (1 + tolerance) + slack:
+        rows, columns = abs(everything.v - everything.v[i]), abs(everything.u - everything.u[i])
+        same = regions[everything.v, everything.u] == regions[everything.v[i], everything.u[i]]
+        near = (rows <= radius) & (columns <= radius) & same
+        apart = np.hypot(rows, columns)[near] / 10  # the focal length
+        allowed = 1 + tolerance + apart / math.tan(math.radians(grazing))
+        if np.all(depth <= everything.depth[near] * allowed + slack):
             expected.append(int(everything.point[i]))
-    assert visible_pixels(camera(), points, rule).point.tolist() == expected
+    assert visible_pixels(camera(), points, rule, regions=regions).point.tolist() == expected
 
 
 def test_zbuffer_hides_the_wall_behind_a_car_and_keeps_the_car() -> None:
     car, wall = cloud((0, 0, 5)), cloud((0.1, 0.1, 12), (6, 0, 12))
     seen = visible_pixels(camera(), np.concatenate([wall, car]), Visibility())
     assert seen.point.tolist() == [1, 2]  # the wall beside the car, and the car
+
+
+@pytest.mark.parametrize("focal", [150.0, 700.0])
+def test_a_road_hides_nothing_of_itself_and_a_post_the_wall_behind_it(focal: float) -> None:
+    """A road 1.73 m below the camera is seen at 4.5 degrees 22 m ahead; a post at 10 m, a wall at 20 m."""
+    cam = camera(focal, (int(focal), int(2 * focal)))
+    depth = 1.73 * focal / (np.arange(np.ceil(1.73 * focal / 22), 0.4 * focal) + 0.5)  # one point a row
+    road = np.column_stack([np.zeros_like(depth), np.full_like(depth, 1.73), depth]).astype(np.float32)
+    assert len(visible_pixels(cam, road, Visibility()).point) == len(road)
+    post = np.column_stack([np.full(10, -3), np.linspace(-1, 1, 10), np.full(10, 10)]).astype(np.float32)
+    wall = post * 2 + np.float32([1.5 * 20 / focal, 0, 0])  # one and a half pixels beside the post
+    both = np.concatenate([wall, post])
+    assert visible_pixels(cam, both, Visibility()).point.tolist() == list(range(10, 20))
+    assert len(visible_pixels(cam, both, Visibility(splat_radius_px=0)).point) == 20
+
+
+def test_a_point_hides_no_point_whose_pixel_belongs_to_another_mask() -> None:
+    """The camera looks past the post at (15, 10): its mask says that it does not reach the next column."""
+    points = cloud((0.02, 0, 2), (2, 0, 10), (0, 0, 10))
+    rule = Visibility(grazing_deg=60)
+    assert visible_pixels(camera(), points, rule).point.tolist() == [0]
+    regions = np.full((20, 30), NONE, np.int16)
+    regions[:, 15] = 3
+    assert visible_pixels(camera(), points, rule, regions=regions).point.tolist() == [0, 1]
 
 
 def test_zbuffer_does_not_depend_on_the_order_of_points() -> None:

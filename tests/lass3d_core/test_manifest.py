@@ -108,6 +108,7 @@ def test_everything_that_is_wrong_is_reported_together(tmp_path: Path) -> None:
         ({"pairs": {"min_score": 2}}, "pairs: min_score must lie in [0, 1]"),
         ({"pairs": {"max_views": 0}}, "pairs: max_views must be at least 1"),
         ({"pairs": {"depth_slack_m": -1}}, "must not be negative"),
+        ({"pairs": {"grazing_deg": 0}}, "grazing_deg must lie in (0, 90], got 0"),
         (
             {"pairs": {"overlap": "largest"}},
             "pairs.overlap: 'largest' is not one of smallest_area, highest_score",

@@ -346,7 +346,7 @@ def test_real_frames_read_and_fall_into_their_images(samples: Path) -> None:
         inside = len(visible_pixels(scan.views[0].camera, scan.points, EVERYTHING).point)
         seen = len(visible_pixels(scan.views[0].camera, scan.points, Visibility()).point)
         assert 13_000 < inside < 14_000
-        assert 0.95 * inside < seen < inside
+        assert 0.9 * inside < seen < inside
 
 
 @pytest.mark.samples
