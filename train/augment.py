@@ -15,20 +15,14 @@ from train.elastic import elastic_offsets
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Ranges of the random draws, 0 for none. The defaults are LaserMix's outdoor recipe for Cylinder3D, with
-    any yaw. See train/presets for what each published recipe draws.
-    """
+    """Ranges of the random draws, 0 for none. train/presets has those of the published recipes."""
 
     yaw_rad: float = np.pi  # turn about +z by an angle in [-yaw_rad, yaw_rad]
     flip: float = 0.5  # probability of mirroring x, and the same again of mirroring y
     scale: float = 0.05  # all coordinates times a factor in [1 - scale, 1 + scale]
-    distort: float = (
-        0.0  # standard deviation of what is added to each entry of the identity (3,3), which shears
-    )
+    distort: float = 0.0  # standard deviation of draws added to the identity (3,3): shears and squeezes
     shift_m: float = 0.1  # standard deviation of one offset of the whole scan, per axis, metres
-    elastic_m: tuple[
-        tuple[float, float], ...
-    ] = ()  # (node spacing, magnitude) in metres of each elastic field
+    elastic_m: tuple[tuple[float, float], ...] = ()  # elastic fields: (node spacing, magnitude), metres
     jitter_m: float = 0.0  # standard deviation of an offset per point and axis, metres
     tint: float = 0.0  # standard deviation of one offset of each feature of the whole scan, in its own unit
     crop_m: float = 0.0  # edge of the square window, in x and y, that is cut out; 0 = the whole scan

@@ -30,9 +30,7 @@ class DataConfig:
 
     labelled_scans: int = 2  # per micro-batch
     unlabelled_scans: int = 2  # per micro-batch
-    accumulate: int = (
-        1  # micro-batches whose gradients are averaged before the optimiser moves; see train/loop.py
-    )
+    accumulate: int = 1  # micro-batches per step, whose gradients are averaged; see train/loop.py
     voxel_m: float = 0.05  # edge of a voxel, metres
     from_corner: bool = False  # coordinates count from each scan's least x, y and z, not from its own origin
     augment: AugmentConfig = field(default_factory=AugmentConfig)
