@@ -46,9 +46,13 @@ _CLASSES: tuple[tuple[str, int, tuple[int, int, int]], ...] = (
 )
 """Name, nyu40 id, colour (r, g, b): those of the benchmark, in its order."""
 
+_STRAY_IDS = (50, 149)
+"""No nyu40 ids, yet in the official labels of scene0270_00, scene0270_02 and scene0384_00 (ScanNet's issues 20
+and 86 on GitHub). Ignored, as the official evaluator ignores every id that is no class of the benchmark."""
+
 LABEL_SPACE = LabelSpace(
     names=tuple(name for name, _, _ in _CLASSES),
-    train_id_of_raw=dict.fromkeys(range(41), IGNORE)
+    train_id_of_raw=dict.fromkeys((*range(41), *_STRAY_IDS), IGNORE)
     | {raw: train_id for train_id, (_, raw, _) in enumerate(_CLASSES)},
     raw_of_train_id=tuple(raw for _, raw, _ in _CLASSES),
     colours=tuple(colour for _, _, colour in _CLASSES),
@@ -178,7 +182,7 @@ class ScanNetSubmission:
             raw = np.array(content.decode("ascii").splitlines(), np.int64).reshape(-1)
         except ValueError:
             raise DataError(f"{where} must hold one nyu40 id a line; write it again") from None
-        known = np.where((raw >= 0) & (raw <= max(LABEL_SPACE.train_id_of_raw)), raw, 0)
+        known = np.where(np.isin(raw, list(LABEL_SPACE.train_id_of_raw)), raw, 0)
         return LABEL_SPACE.train_ids(known, where)
 
     def further_files(self, split: str) -> dict[PurePosixPath, bytes]:

@@ -95,7 +95,7 @@ def seen_in(view: View, points: np.ndarray) -> VisiblePixels:
 def test_the_benchmark_keeps_20_of_the_41_nyu40_ids() -> None:
     ids = LABEL_SPACE.train_id_of_raw
     kept = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39]
-    assert sorted(ids) == list(range(41))
+    assert sorted(ids) == [*range(41), 50, 149]
     assert [raw for raw in ids if ids[raw] != IGNORE] == kept == list(LABEL_SPACE.raw_of_train_id)
     name = dict(zip(kept, LABEL_SPACE.names))
     assert (
@@ -413,6 +413,14 @@ def test_labels_of_another_mesh_are_refused(root: Path, refusal: Callable[[], st
     points, nyu40 = room_points()
     write_mesh(folder(root) / f"{SCENE}_vh_clean_2.labels.ply", points[:-1], nyu40[:-1], labels=True)
     assert f"labels.ply has {len(points) - 1} labels, its mesh {len(points)} vertices" in refusal()
+
+
+def test_the_stray_ids_of_three_official_scenes_are_ignored(root: Path) -> None:
+    points, nyu40 = room_points()
+    nyu40[3:5] = 50, 149
+    write_mesh(folder(root) / f"{SCENE}_vh_clean_2.labels.ply", points, nyu40, labels=True)
+    labels = opened(root).read_scan(SCENE).labels
+    assert labels is not None and labels[3:5].tolist() == [IGNORE, IGNORE]
 
 
 def test_an_unknown_nyu40_id_is_refused(root: Path, refusal: Callable[[], str]) -> None:
