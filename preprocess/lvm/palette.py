@@ -1,8 +1,8 @@
 """`palette`: a stand-in for KOSMOS-2 and GroundedSAM that needs no weights and reads nothing but pixels.
 
 It smooths an image, gives each pixel the nearest colour that it knows, in sun or in shade, and takes
-connected regions of one name for things. What it knows of the world is the table below: words and the colours
-that things of that name usually have. Like a real model it errs: noise, shade and like colours mislead it.
+connected regions of one name for things. What it knows of the world is a table of words and colours, see
+concepts.py. Like a real model it errs: noise, shade and like colours mislead it.
 """
 
 from __future__ import annotations
@@ -17,55 +17,22 @@ from scipy.spatial import cKDTree
 
 from lass3d_core.masks import encode
 from lass3d_core.records import Entity, GroundedPhrase, ImageCaption
-from preprocess.phrases import normalise
-
-Rgb = tuple[float, float, float]
+from preprocess.lvm.concepts import WORLDS, Concept, Knowledge, WorldName
 
 _NO_CONCEPT = -1
 _SPECK_REACH_PX = 2.0
 
 
 @dataclass(frozen=True)
-class Concept:
-    """A kind of thing. words: its synonyms, no head word shared with another kind; colours: RGB in [0,1]."""
-
-    words: tuple[str, ...]
-    colours: tuple[Rgb, ...]
-
-
-CONCEPTS = (
-    Concept(("road", "street", "asphalt"), ((0.33, 0.33, 0.34),)),
-    Concept(("parking lot", "parking bay", "paved yard"), ((0.46, 0.38, 0.48),)),
-    Concept(("sidewalk", "pavement", "footpath"), ((0.62, 0.60, 0.60),)),
-    Concept(("grass", "lawn", "meadow"), ((0.46, 0.52, 0.22), (0.54, 0.50, 0.26))),
-    Concept(
-        ("house", "building", "facade"),
-        ((0.80, 0.66, 0.46), (0.64, 0.34, 0.25), (0.86, 0.80, 0.66), (0.66, 0.55, 0.50)),
-    ),
-    Concept(("fence", "railing", "palings"), ((0.51, 0.34, 0.19), (0.30, 0.43, 0.38))),
-    Concept(("trees", "bushes", "foliage"), ((0.20, 0.42, 0.15), (0.31, 0.50, 0.17))),
-    Concept(("trunk", "bare stem", "bark"), ((0.32, 0.26, 0.22),)),
-    Concept(("pole", "lamp post", "mast"), ((0.42, 0.54, 0.63), (0.28, 0.37, 0.46))),
-    Concept(("traffic sign", "signboard", "warning plate"), ((0.10, 0.25, 0.72), (0.90, 0.76, 0.10))),
-    Concept(
-        ("car", "sedan", "parked vehicle"),
-        ((0.70, 0.10, 0.10), (0.10, 0.17, 0.42), (0.88, 0.89, 0.92), (0.11, 0.11, 0.12)),
-    ),
-    Concept(("truck", "lorry", "delivery van"), ((0.91, 0.46, 0.10), (0.18, 0.55, 0.56))),
-    Concept(("person", "pedestrian", "walker"), ((0.55, 0.15, 0.50), (0.88, 0.36, 0.55))),
-    Concept(("cyclist", "bike rider", "biker"), ((0.56, 0.94, 0.36),)),
-    Concept(("sky", "clouds", "heaven"), ((0.62, 0.78, 0.93), (0.72, 0.90, 1.00))),
-)
-
-
-@dataclass(frozen=True)
 class PaletteEntityParams:
     """How the palette sees, and the seed of its choice among several phrases for one kind of thing.
 
-    min_pixels: smaller regions are not seen. max_distance: RGB distance beyond which a colour is unknown.
-    shading: brightness levels at which each colour is known. smoothing_px: side of the averaging window.
+    world: which things it knows. min_pixels: smaller regions are not seen. max_distance: RGB distance beyond
+    which a colour is unknown. shading: brightness levels at which each colour is known. smoothing_px: side of
+    the averaging window.
     """
 
+    world: WorldName = "outdoor"
     min_pixels: int = 10
     max_distance: float = 0.20
     shading: tuple[float, ...] = (0.66, 0.82, 0.95)
@@ -113,6 +80,7 @@ class PaletteCaptioner:
 
     def __init__(self, params: PaletteCaptionParams) -> None:
         self.params = params
+        self._known = WORLDS[params.world]
 
     def caption(self, images: Sequence[np.ndarray]) -> list[ImageCaption]:
         """One caption per image (H,W,3) uint8 RGB; each kind of thing is grounded in its largest region."""
@@ -120,17 +88,17 @@ class PaletteCaptioner:
 
     def _caption_one(self, image: np.ndarray) -> ImageCaption:
         rng = _rng_of(image, self.params.seed)
-        total = np.zeros(len(CONCEPTS), np.int64)
+        total = np.zeros(len(self._known.concepts), np.int64)
         largest: dict[int, Region] = {}
         for region in sorted(regions(image, self.params), key=lambda region: int(region.mask.sum())):
             total[region.concept] += region.mask.sum()
             largest[region.concept] = region
         by_size = [concept for concept in np.argsort(-total, kind="stable") if total[concept]]
         phrases = tuple(
-            GroundedPhrase(str(rng.choice(CONCEPTS[concept].words)), largest[concept].box_xyxy)
+            GroundedPhrase(str(rng.choice(self._known.concepts[concept].words)), largest[concept].box_xyxy)
             for concept in by_size[: self.params.max_phrases]
         )
-        text = _sentence([grounded.phrase for grounded in phrases])
+        text = _sentence([grounded.phrase for grounded in phrases], self._known)
         return ImageCaption(text, phrases, raw=text)
 
 
@@ -139,6 +107,7 @@ class PaletteDetector:
 
     def __init__(self, params: PaletteEntityParams) -> None:
         self.params = params
+        self._known = WORLDS[params.world]
 
     def detect(
         self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
@@ -149,7 +118,7 @@ class PaletteDetector:
     def _detect_one(self, image: np.ndarray, vocabulary: Sequence[str]) -> list[Entity]:
         names: dict[int, list[str]] = {}
         for phrase in vocabulary:
-            concept = concept_of(phrase)
+            concept = self._known.concept_of(phrase)
             if concept is not None:
                 names.setdefault(concept, []).append(phrase)
         rng = _rng_of(image, self.params.seed)
@@ -161,37 +130,30 @@ class PaletteDetector:
         ]
 
 
-def concept_of(phrase: str) -> int | None:
-    """Index of the concept that `phrase` names: by the whole phrase, else by its head word, else None."""
-    words = (normalise(phrase) or "").split()
-    for name in (" ".join(words), words[-1] if words else ""):
-        for index, concept in enumerate(CONCEPTS):
-            if name in concept.words or name in {word.split()[-1] for word in concept.words}:
-                return index
-    return None
-
-
 def regions(image: np.ndarray, params: PaletteEntityParams) -> list[Region]:
     """The regions of `image` (H,W,3) uint8 RGB by concept; scores fall with the mean colour distance."""
-    concept, distance = _nearest_concept(image, params)
+    concepts = WORLDS[params.world].concepts
+    concept, distance = _nearest_concept(image, concepts, params)
     concept = _without_specks(
         np.where(distance <= params.max_distance, concept, _NO_CONCEPT), params.min_pixels
     )
     found = []
-    for index in range(len(CONCEPTS)):
+    for index in np.unique(concept[concept != _NO_CONCEPT]):
         labelled, sizes = _components(concept == index)
-        means = ndimage.mean(distance, labelled, np.arange(len(sizes)))
-        for part in np.flatnonzero(sizes[1:] >= params.min_pixels) + 1:
-            score = float(np.clip(1.0 - means[part] / params.max_distance, 0.0, 1.0))
-            found.append(Region(index, labelled == part, round(score, 4)))
+        parts = np.flatnonzero(sizes[1:] >= params.min_pixels) + 1
+        for part, mean in zip(parts, ndimage.mean(distance, labelled, parts)):
+            score = float(np.clip(1.0 - mean / params.max_distance, 0.0, 1.0))
+            found.append(Region(int(index), labelled == part, round(score, 4)))
     return found
 
 
-def _nearest_concept(image: np.ndarray, params: PaletteEntityParams) -> tuple[np.ndarray, np.ndarray]:
+def _nearest_concept(
+    image: np.ndarray, concepts: Sequence[Concept], params: PaletteEntityParams
+) -> tuple[np.ndarray, np.ndarray]:
     """Per pixel (H,W) the concept with the nearest colour at any shading level, and the RGB distance."""
     pixels = ndimage.uniform_filter(image / 255.0, size=(params.smoothing_px, params.smoothing_px, 1))
-    known = np.array([colour for concept in CONCEPTS for colour in concept.colours])
-    owner = np.array([index for index, concept in enumerate(CONCEPTS) for _ in concept.colours])
+    known = np.array([colour for concept in concepts for colour in concept.colours])
+    owner = np.array([index for index, concept in enumerate(concepts) for _ in concept.colours])
     shades = np.concatenate([known * level for level in params.shading])
     distance, nearest = cKDTree(shades).query(pixels)
     return owner[nearest % len(owner)], distance
@@ -200,7 +162,7 @@ def _nearest_concept(image: np.ndarray, params: PaletteEntityParams) -> tuple[np
 def _without_specks(concept: np.ndarray, min_pixels: int) -> np.ndarray:
     """`concept` (H,W) where small regions and unknown pixels take the name of what lies within two pixels."""
     large = np.zeros(concept.shape, bool)
-    for index in range(len(CONCEPTS)):
+    for index in np.unique(concept[concept != _NO_CONCEPT]):
         labelled, sizes = _components(concept == index)
         large |= (sizes >= min_pixels)[labelled] & (labelled > 0)
     if not large.any():
@@ -215,15 +177,14 @@ def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labelled, np.bincount(labelled.ravel(), minlength=count + 1)
 
 
-def _sentence(phrases: Sequence[str]) -> str:
-    *most, last = [_with_article(phrase) for phrase in phrases] or ["nothing in particular"]
-    return (
-        f"An outdoor scene with {', '.join(most)} and {last}." if most else f"An outdoor scene with {last}."
-    )
+def _sentence(phrases: Sequence[str], known: Knowledge) -> str:
+    *most, last = [_with_article(phrase, known) for phrase in phrases] or ["nothing in particular"]
+    things = f"{', '.join(most)} and {last}" if most else last
+    return f"{known.setting} with {things}."
 
 
-def _with_article(phrase: str) -> str:
-    if phrase in {"trees", "bushes", "foliage", "grass", "asphalt", "bark", "palings", "clouds"}:
+def _with_article(phrase: str, known: Knowledge) -> str:
+    if phrase in known.uncounted:
         return phrase
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 

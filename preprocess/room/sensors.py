@@ -17,10 +17,10 @@ from preprocess.room.world import Room
 from preprocess.simulation.pinhole import cast_from, photograph, pixel_directions, turned
 from preprocess.simulation.shapes import NOTHING, local_points, normals
 
-COLOUR_HW = (120, 160)
-DEPTH_HW = (60, 80)
-COLOUR_K = np.array([[122.0, 0.0, 79.3], [0.0, 122.4, 60.9], [0.0, 0.0, 1.0]])
-DEPTH_K = np.array([[60.5, 0.0, 39.8], [0.0, 60.5, 29.7], [0.0, 0.0, 1.0]])
+COLOUR_HW = (96, 128)
+DEPTH_HW = (48, 64)
+COLOUR_K = np.array([[97.6, 0.0, 63.4], [0.0, 97.9, 48.7], [0.0, 0.0, 1.0]])
+DEPTH_K = np.array([[48.4, 0.0, 31.8], [0.0, 48.4, 23.8], [0.0, 0.0, 1.0]])
 
 _RANGE_M = 12.0
 _DEPTH_RANGE_M = (0.35, 5.5)

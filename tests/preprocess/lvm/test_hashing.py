@@ -9,8 +9,8 @@ from lass3d_core.errors import UnknownName
 from lass3d_core.manifest import LvmSpec
 from lass3d_core.records import TextRows
 from preprocess.lvm import load_encoder
+from preprocess.lvm.concepts import WORLDS, Knowledge
 from preprocess.lvm.hashing import HashingEncoder, HashingParams
-from preprocess.lvm.palette import CONCEPTS
 
 ENCODER = HashingEncoder(HashingParams())
 
@@ -52,8 +52,9 @@ def test_texts_with_shared_words_are_similar() -> None:
     assert abs(similarity("purple elephants dance", "quiet violins rust")) < 0.4
 
 
-def test_synonyms_of_every_kind_are_nearer_than_any_other_kind() -> None:
-    phrases = [(index, phrase) for index, concept in enumerate(CONCEPTS) for phrase in concept.words]
+@pytest.mark.parametrize("known", WORLDS.values(), ids=WORLDS)
+def test_synonyms_of_every_kind_are_nearer_than_any_other_kind(known: Knowledge) -> None:
+    phrases = [(index, phrase) for index, concept in enumerate(known.concepts) for phrase in concept.words]
     rows = pooled(*(phrase for _, phrase in phrases))
     cosine = rows @ rows.T - 2 * np.eye(len(rows))
     owner = np.array([index for index, _ in phrases])

@@ -9,13 +9,12 @@ from lass3d_core.manifest import EntitiesSpec, LvmSpec
 from lass3d_core.masks import area, decode
 from lass3d_core.records import Entity, ImageCaption
 from preprocess.lvm import load_captioner, load_detector
+from preprocess.lvm.concepts import OUTDOOR, WORLDS, Knowledge
 from preprocess.lvm.palette import (
-    CONCEPTS,
     PaletteCaptioner,
     PaletteCaptionParams,
     PaletteDetector,
     PaletteEntityParams,
-    concept_of,
 )
 from preprocess.street.materials import MATERIAL_ORDER
 from preprocess.street.rig import cameras
@@ -24,6 +23,7 @@ from preprocess.street.world import build_scene, drive, lay_out
 
 NAMES = [material.name for material in MATERIAL_ORDER]
 WORD_OF_CLASS = {"parking": "parking lot", "terrain": "grass", "vegetation": "trees", "bicyclist": "cyclist"}
+CONCEPTS, concept_of = OUTDOOR.concepts, OUTDOOR.concept_of
 CONCEPT_OF_CLASS = [concept_of(WORD_OF_CLASS.get(name, name)) for name in NAMES]
 CAPTIONER = PaletteCaptioner(PaletteCaptionParams())
 DETECTOR = PaletteDetector(PaletteEntityParams())
@@ -88,11 +88,12 @@ def test_names_of_street_classes_are_known_words() -> None:
     assert len(set(CONCEPT_OF_CLASS)) == len(NAMES)
 
 
-def test_no_word_of_a_concept_stands_in_another() -> None:
-    for index, concept in enumerate(CONCEPTS):
+@pytest.mark.parametrize("known", WORLDS.values(), ids=WORLDS)
+def test_no_word_of_a_concept_stands_in_another(known: Knowledge) -> None:
+    for index, concept in enumerate(known.concepts):
         others = {
             word
-            for other in CONCEPTS
+            for other in known.concepts
             if other is not concept
             for name in other.words
             for word in name.split()
