@@ -1,0 +1,182 @@
+"""Do points behind a car get the car's name? What the z-buffer of the scan itself saves, and what it costs.
+
+    python benchmarks/occlusion.py [--scans 30] [--seed 0]
+
+Simulated streets, seen by the LiDAR and by one camera or four. Points are paired as `make pairs` does, once
+with `visibility: none` and once with the manifest's defaults, and judged by the class of each point:
+
+wrong: background points (road, building, vegetation, ...) whose entity is a foreground thing (car, pole,
+       person, ...), over all background points that fall into an image;
+right: points whose entity names their own class; lost: those among them that the z-buffer leaves without an
+       entity or with that of another class.
+
+Entities are the true ones (per pixel the class that the ray caster meets there, every mask exact), so that
+occlusion and the size of a pixel are the only causes of error, or what the palette names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lass3d_core.manifest import PairsSpec
+from lass3d_core.masks import encode
+from lass3d_core.records import NONE, Camera, Entity, FilePart, PointTextPairs, Scan, View
+from preprocess.lvm.concepts import OUTDOOR
+from preprocess.lvm.palette import (
+    PaletteCaptioner,
+    PaletteCaptionParams,
+    PaletteDetector,
+    PaletteEntityParams,
+)
+from preprocess.pairs import Entities, pair
+from preprocess.simulation.pinhole import cast_from, pixel_directions
+from preprocess.simulation.shapes import NOTHING, Scene
+from preprocess.street import rig
+from preprocess.street.materials import MATERIAL_ORDER
+from preprocess.street.sensors import LidarModel, picture, sweep
+from preprocess.street.world import build_scene, drive, lay_out
+
+FOREGROUND = ("fence", "trunk", "pole", "traffic sign", "car", "truck", "person", "bicyclist")
+RANGE_M = 80.0
+VISIBILITIES = {"none": PairsSpec(visibility="none"), "zbuffer": PairsSpec()}
+PHRASE_OF_CLASS = {
+    "parking": "parking lot",
+    "terrain": "grass",
+    "vegetation": "trees",
+    "bicyclist": "cyclist",
+}
+"""Where the palette's word for a class of the street is another."""
+
+
+@dataclass(frozen=True)
+class Street:
+    """One scan of a street, as measured. classes (N,): index into MATERIAL_ORDER, NONE for dust."""
+
+    scan: Scan
+    classes: np.ndarray
+    true: Entities
+    palette: Entities
+
+
+@dataclass
+class Counts:
+    """Points over all scans. See the head of this file."""
+
+    background: int = 0
+    wrong: int = 0
+    right: int = 0
+    lost: int = 0
+
+
+def main() -> None:
+    """Print one line for each set of cameras and each source of entities."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scans", type=int, default=30, help="streets of one scan each (default: 30)")
+    parser.add_argument("--seed", type=int, default=0, help="of the streets (default: 0)")
+    arguments = parser.parse_args()
+    print(f"{'cameras':<8} {'entities':<8} {'background':>10} {'wrong, none':>16} {'zbuffer':>16}", end="")
+    print(f" {'ratio':>6} {'right, none':>12} {'lost':>14}")
+    for cameras in (1, 4):
+        numbers = range(arguments.scans)
+        streets = (street(arguments.seed, number, cameras) for number in numbers)
+        for name, (none, tested) in measure(tqdm(streets, total=len(numbers), unit="scan")).items():
+            print(line(cameras, name, none, tested), flush=True)
+
+
+def line(cameras: int, name: str, none: Counts, tested: Counts) -> str:
+    """One row of the table."""
+    wrong = [f"{counts.wrong} ({counts.wrong / none.background:.2%})" for counts in (none, tested)]
+    lost = f"{tested.lost} ({tested.lost / none.right:.2%})"
+    return (
+        f"{cameras:<8} {name:<8} {none.background:>10} {wrong[0]:>16} {wrong[1]:>16} "
+        f"{tested.wrong / none.wrong:>6.2f} {none.right:>12} {lost:>14}"
+    )
+
+
+def measure(streets: Iterator[Street]) -> dict[str, tuple[Counts, Counts]]:
+    """Source of the entities -> counts with visibility `none` and `zbuffer`."""
+    totals = {name: (Counts(), Counts()) for name in ("true", "palette")}
+    for one in streets:
+        for name, found in (("true", one.true), ("palette", one.palette)):
+            pairs = {kind: pair(one.scan, found, spec).pairs for kind, spec in VISIBILITIES.items()}
+            inside = (pairs["none"].image[:, 0] != NONE) & (one.classes != NONE)
+            named = [classes_named(pairs[kind]) for kind in VISIBILITIES]
+            for counts, given in zip(totals[name], named):
+                add(counts, one.classes[inside], named[0][inside], given[inside])
+    return totals
+
+
+def add(counts: Counts, classes: np.ndarray, without: np.ndarray, given: np.ndarray) -> None:
+    """Count points (n,) in an image: their class, the class named without an occlusion test, and with one."""
+    foreground = [_class(name) for name in FOREGROUND]
+    background, right = ~np.isin(classes, foreground), without == classes
+    counts.background += int(background.sum())
+    counts.wrong += int((background & np.isin(given, foreground)).sum())
+    counts.right += int(right.sum())
+    counts.lost += int((right & (given != classes)).sum())
+
+
+def classes_named(pairs: PointTextPairs) -> np.ndarray:
+    """The class (N,) that each point's entity names, NONE where it has none."""
+    classes = [_CLASS_OF_CONCEPT.get(OUTDOOR.concept_of(phrase), NONE) for phrase in pairs.phrases]
+    return np.array([*classes, NONE])[pairs.entity]
+
+
+def street(seed: int, number: int, cameras: int) -> Street:
+    """A scan of a street of its own."""
+    rng = np.random.default_rng((seed, number))
+    layout = lay_out(rng, frames=1)
+    scene, pose = build_scene(rng, layout), drive(rng, layout)[0]
+    measured = sweep(scene, pose, rng, LidarModel())
+    rigged = rig.cameras(cameras)
+    class_of = {material.raw_id: index for index, material in enumerate(MATERIAL_ORDER)}
+    images = [picture(scene, pose, camera, rng) for camera in rigged.values()]
+    views = tuple(View(name, FilePart(Path(name)), camera) for name, camera in rigged.items())
+    return Street(
+        scan=Scan(f"{number:06d}", measured.points, measured.remission[:, None], None, views),
+        classes=np.array([class_of.get(raw, NONE) for raw in measured.raw_labels.tolist()]),
+        true={name: true_entities(scene, pose, camera) for name, camera in rigged.items()},
+        palette=dict(zip(rigged, palette_entities(images))),
+    )
+
+
+def true_entities(scene: Scene, pose: np.ndarray, camera: Camera) -> list[Entity]:
+    """One entity per class: the pixels whose central ray meets it first."""
+    world_from_camera = pose @ np.linalg.inv(camera.cam_from_points)
+    _, solid = cast_from(scene, world_from_camera, pixel_directions(camera), RANGE_M)
+    classes = np.where(solid == NOTHING, NONE, scene.material[solid]).reshape(camera.size_hw)
+    height, width = camera.size_hw
+    return [
+        Entity(_phrase(index), 1.0, (0.0, 0.0, width, height), encode(classes == index))
+        for index in np.unique(classes[classes != NONE])
+    ]
+
+
+def palette_entities(images: Sequence[np.ndarray]) -> list[list[Entity]]:
+    """What the stand-ins find, asked for the phrases of their own captions."""
+    captions = PaletteCaptioner(PaletteCaptionParams()).caption(images)
+    words = [[grounded.phrase for grounded in caption.phrases] for caption in captions]
+    return PaletteDetector(PaletteEntityParams()).detect(images, words)
+
+
+def _class(name: str) -> int:
+    return [material.name for material in MATERIAL_ORDER].index(name)
+
+
+def _phrase(index: int) -> str:
+    name = MATERIAL_ORDER[index].name
+    return PHRASE_OF_CLASS.get(name, name)
+
+
+_CLASS_OF_CONCEPT = {OUTDOOR.concept_of(_phrase(index)): index for index in range(len(MATERIAL_ORDER))}
+"""The palette's concept -> the class of the street; the sky is no class."""
+
+
+if __name__ == "__main__":
+    main()
