@@ -99,20 +99,20 @@ def _read_frames(
         where = f"frame {number} of {header.frames}"
         file.seek(start)
         *pose, _, _, colour_size, depth_size = _unpack(_FRAME, file, path, where)
-        colour = FilePart(path, start + _FRAME.size, colour_size)
-        depth = FilePart(path, colour.start + colour_size, depth_size)
-        if depth.start + depth_size > size:
+        images = start + _FRAME.size
+        if images + colour_size + depth_size > size:
             raise DataError(f"{path} ends inside {where}; copy it again")
         if number % stride == 0:
             world_from_base = np.array(pose, np.float32).reshape(4, 4).astype(np.float64)
             if not (colour_size and depth_size):
                 raise DataError(f"{path}: {where} lacks its colour or depth image; copy the file again")
             if usable_pose(world_from_base, f"{path}, {where}"):
-                pose_part = FilePart(path, start, _FRAME.size)
+                pose_part, colour = FilePart(path, start, _FRAME.size), FilePart(path, images, colour_size)
+                depth = FilePart(path, images + colour_size, depth_size)
                 frames.append(RgbdFrame(number, world_from_base, pose_part, colour, depth))
             else:
                 skipped += 1
-        start = depth.start + depth_size
+        start = images + colour_size + depth_size
     return tuple(frames), skipped
 
 
