@@ -161,7 +161,7 @@ def television(rng: np.random.Generator) -> Piece:
     return Piece(solids, max(width, 2 * screen), 0.42, (0.0, height + 0.7))
 
 
-def other_furniture(rng: np.random.Generator) -> Piece:
+def other(rng: np.random.Generator) -> Piece:
     """A stool, an ottoman or a small rack, which ScanNet's benchmark calls otherfurniture."""
     width, colour = rng.uniform(0.36, 0.6), paint(rng, "otherfurniture")
     half, kind = width / 2, rng.integers(3)

@@ -22,7 +22,7 @@ def walk(rng: np.random.Generator, plan: Plan, world_from_room: np.ndarray, fram
     start, poses = rng.uniform(0, 2 * np.pi), []
     for frame in range(frames):
         heading = start + 2 * np.pi * (frame + rng.uniform(-0.25, 0.25)) / frames
-        pitch, roll = np.deg2rad(rng.normal(15.0, 6.0)), np.deg2rad(rng.normal(0.0, 3.0))
+        pitch, roll = np.deg2rad(rng.normal(19.0, 6.0)), np.deg2rad(rng.normal(0.0, 3.0))
         turn = yawed(heading + rng.normal(0.0, 0.12)) @ pitched(pitch) @ rolled(roll)
         place = _standpoint(plan, heading, rng.uniform(1.35, 1.65))
         poses.append(world_from_room @ rigid(turn @ _CAMERA_FROM_LEVEL.T, place))
