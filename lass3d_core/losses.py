@@ -1,7 +1,9 @@
 """The loss terms: Eq. (3), (7), (8), the mean teacher's consistency and the Lovász-softmax loss.
 
 Every term is a mean over the points that it concerns, and exactly 0, with a graph, where it concerns none:
-a batch without a reliable point must not stop a run.
+a batch without a reliable point must not stop a run. Where several processes train together, a term is this
+process's share of the mean over the points of all: the shares add up to it. (Lovász-softmax is no mean over
+points: there the share is the process's own loss over the number of processes.)
 Letters: N points (or voxels), C classes, F channels.
 """
 
@@ -11,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lass3d_core import parallel
 from lass3d_core.labels import IGNORE
 
 
@@ -22,7 +25,8 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     """
     total = F.cross_entropy(logits, labels, class_weights, ignore_index=IGNORE, reduction="sum")
     counted = labels[labels != IGNORE]
-    mass = class_weights[counted].sum() if class_weights is not None else torch.ones_like(counted).sum()
+    weights = torch.ones_like(counted, dtype=total.dtype) if class_weights is None else class_weights[counted]
+    mass = parallel.total(weights.sum())
     return total / torch.where(mass > 0, mass, 1)
 
 
@@ -34,7 +38,7 @@ def feature_kl(f_text: Tensor, f_ada: Tensor) -> Tensor:
     """
     target = F.log_softmax(f_text.detach(), dim=1)
     total = F.kl_div(F.log_softmax(f_ada, dim=1), target, reduction="sum", log_target=True)
-    return total / max(len(f_text), 1)
+    return total / _at_least_one(len(f_text), total)
 
 
 def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
@@ -43,7 +47,8 @@ def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     Decision: the mean runs over points and classes, which is what the usual weights (100-250) assume.
     """
     difference = student_logits.softmax(dim=1) - teacher_logits.detach().softmax(dim=1)
-    return difference.square().sum() / max(difference.numel(), 1)
+    total = difference.square().sum()
+    return total / _at_least_one(difference.numel(), total)
 
 
 def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
@@ -55,7 +60,12 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
     probabilities, labels = logits.softmax(dim=1)[counted], labels[counted]
     present = labels.unique().tolist()
     terms = [_lovasz_of_class(probabilities[:, index], labels == index) for index in present]
-    return torch.stack(terms).mean() if terms else logits.sum() * 0.0
+    return torch.stack(terms).mean() / parallel.size() if terms else logits.sum() * 0.0
+
+
+def _at_least_one(count: int, like: Tensor) -> Tensor:
+    """The count over all processes, and 1 where that is 0."""
+    return parallel.total(like.new_tensor(float(count))).clamp(min=1)
 
 
 def _lovasz_of_class(probability: Tensor, is_class: Tensor) -> Tensor:

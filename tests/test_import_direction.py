@@ -15,7 +15,7 @@ SOURCES = sorted(
 )
 
 TORCH_HALF = {"voxels", "sparse", "nets", "safm", "adapter", "alignment"}
-TORCH_HALF |= {"exploitation", "ema", "losses", "metrics"}
+TORCH_HALF |= {"exploitation", "ema", "parallel", "losses", "metrics"}
 FILES_HALF = {"manifest", "checked_hdf5", "pair_index", "shards", "text_table"}
 FILES_HALF |= {"datasets", "splits", "fingerprint"}
 HEAVY = {"transformers", "groundingdino", "segment_anything", "open_clip", "torchsparse", "spconv", "ray"}

@@ -12,6 +12,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from lass3d_core.nets.batch_norm import BatchNorm
 from lass3d_core.sparse.maps import KernelMap, KernelPyramid
 
 
@@ -142,15 +143,3 @@ class _ConvNormReLU(nn.Module):
 
     def forward(self, x: Tensor, pairs: KernelMap) -> Tensor:
         return torch.relu_(self.norm(self.conv(x, pairs)))
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """Batch norm over voxels. A single voxel has no variance: it is normalised by the running statistics."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (M,C) -> (M,C)."""
-        if self.training and len(x) < 2:
-            return nn.functional.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-        return super().forward(x)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses
+from lass3d_core import ema, losses, parallel
 from lass3d_core.adapter import AdapterConfig, FusionAdapter, normalised
 from lass3d_core.alignment import SemanticConsistency
 from lass3d_core.exploitation import (
@@ -169,7 +169,7 @@ class Lass3d(nn.Module):
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
         """Iterations 2, 3, ... of the `reforward` form: predict again, select the next class. Eq. (5), (6).
 
-        Ends early when no point has a class left to select.
+        Ends early when no point of any process has a class left to select.
         Decision: the teacher changes once per outer step (Eq. 1), so its prediction is that of the first
         iteration; a point turns reliable when the student comes to agree with it.
         """
@@ -187,7 +187,7 @@ class Lass3d(nn.Module):
             logits = self.classifier(self._with_text(f_3d, image, entity, batch))[unlabelled]
             reliable = self._reliable(exploited.teacher, logits)
             negatives = self._select(logits, exploited, reliable)
-            if not bool((negatives != NO_CLASS).any()):
+            if not parallel.any_of(bool((negatives != NO_CLASS).any()), logits.device):
                 return
             yield {
                 "pe": self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)

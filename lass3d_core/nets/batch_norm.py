@@ -1,0 +1,43 @@
+"""Batch norm over the voxels of a step, wherever they are: one process or several that train together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lass3d_core import parallel
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch norm over voxels. A single voxel has no variance: it is normalised by the running statistics.
+
+    With several processes the statistics are those of all their voxels. (PyTorch's own SyncBatchNorm runs on
+    a GPU alone.)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (M,C) -> (M,C)."""
+        if not self.training or parallel.size() == 1:
+            return self._by_running_statistics(x) if self.training and len(x) < 2 else super().forward(x)
+        count = parallel.total(torch.tensor(float(len(x)), device=x.device))
+        if count < 2:
+            return self._by_running_statistics(x)
+        mean = parallel.total_with_gradient(x.sum(dim=0)) / count
+        variance = parallel.total_with_gradient((x - mean).square().sum(dim=0)) / count
+        self._remember(mean.detach(), variance.detach() * count / (count - 1))
+        y = (x - mean) * torch.rsqrt(variance + self.eps)
+        return y * self.weight + self.bias if self.affine else y
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """As BatchNorm1d does: the running variance is the unbiased one."""
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+
+    def _by_running_statistics(self, x: Tensor) -> Tensor:
+        return nn.functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )

@@ -1,0 +1,87 @@
+"""Several processes that train one network as one (torchrun). A single process finds everything unchanged.
+
+Every process sees its own scans of a step. Its losses are its *share* of a mean over the points of all
+processes, so shares and gradients are added up, never averaged, and a process with few points weighs little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this one is, 0, 1, ...; number 0 writes the files."""
+    return dist.get_rank() if size() > 1 else 0
+
+
+def total(values: Tensor) -> Tensor:
+    """The sum of `values` over all processes, the same everywhere; no gradient flows through it."""
+    if size() == 1:
+        return values
+    summed = values.detach().clone()
+    dist.all_reduce(summed)
+    return summed
+
+
+def total_with_gradient(values: Tensor) -> Tensor:
+    """The same, with the gradient: what any process derives from the sum reaches the values of each."""
+    summed: Tensor = values if size() == 1 else _Sum.apply(values)
+    return summed
+
+
+def any_of(value: bool, device: torch.device) -> bool:
+    """Whether it holds in some process."""
+    return bool(total(torch.tensor(float(value), device=device)) > 0)
+
+
+def add_up_gradients(parameters: Sequence[Tensor]) -> None:
+    """Every process's gradients become the sum over all; one that no process has stays None.
+
+    They travel in one flat buffer per dtype.
+    """
+    if size() == 1:
+        return
+    has = torch.tensor([float(one.grad is not None) for one in parameters], device=parameters[0].device)
+    used = [one for one, found in zip(parameters, total(has).tolist()) if found]
+    for one in used:
+        if one.grad is None:
+            one.grad = torch.zeros_like(one)
+    for dtype in dict.fromkeys(one.dtype for one in used):
+        gradients = [one.grad for one in used if one.dtype == dtype and one.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        for gradient, summed in zip(gradients, flat.split([gradient.numel() for gradient in gradients])):
+            gradient.copy_(summed.view_as(gradient))
+
+
+def share_state(module: nn.Module) -> None:
+    """Give every process the parameters and buffers of process 0."""
+    if size() > 1:
+        for tensor in (*module.parameters(), *module.buffers()):
+            dist.broadcast(tensor.detach(), src=0)
+
+
+def wait_for_all() -> None:
+    """Until every process has come here."""
+    if size() > 1:
+        dist.barrier()
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        return total(values)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Any) -> Any:
+        return total(gradients[0].contiguous())
