@@ -47,8 +47,8 @@ _CLASSES: tuple[tuple[str, int, tuple[int, int, int]], ...] = (
 """Name, nyu40 id, colour (r, g, b): those of the benchmark, in its order."""
 
 _STRAY_IDS = (50, 149)
-"""No nyu40 ids, yet in the official labels of scene0270_00, scene0270_02 and scene0384_00 (ScanNet's issues 20
-and 86 on GitHub). Ignored, as the official evaluator ignores every id that is no class of the benchmark."""
+"""No nyu40 ids, yet in the official labels of scene0270_00, scene0270_02 and scene0384_00 (issues 20 and
+86 of ScanNet on GitHub). Ignored, as the official evaluator ignores every id that is no class of the benchmark."""
 
 LABEL_SPACE = LabelSpace(
     names=tuple(name for name, _, _ in _CLASSES),

@@ -133,11 +133,6 @@ def test_another_pose_makes_the_pairs_stale_and_nothing_else(folder: Path, tmp_p
     assert set().union(*states.values()) == {"fresh"}
 
 
-def test_the_audit_shows_the_views_of_each_split(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["audit", "--manifest", str(folder / "data_manifest.yaml")]) == 0
-    assert "pictures written" in capsys.readouterr().out
-
-
 def test_missing_frames_of_a_training_scene_stop_the_run_in_one_line(
     tmp_path: Path, one_line: Callable[[], str]
 ) -> None:
