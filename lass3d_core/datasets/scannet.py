@@ -48,7 +48,7 @@ _CLASSES: tuple[tuple[str, int, tuple[int, int, int]], ...] = (
 
 _STRAY_IDS = (50, 149)
 """No nyu40 ids, yet in the official labels of scene0270_00, scene0270_02 and scene0384_00 (issues 20 and
-86 of ScanNet on GitHub). Ignored, as the official evaluator ignores every id that is no class of the benchmark."""
+86 of ScanNet on GitHub). Ignored, as the official evaluator ignores every id that is no class of its own."""
 
 LABEL_SPACE = LabelSpace(
     names=tuple(name for name, _, _ in _CLASSES),
