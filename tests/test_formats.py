@@ -116,6 +116,27 @@ def test_every_key_of_the_manifest_is_described() -> None:
     assert [word for word in words if f"`{word}`" not in TEXT and f"{{{word}:" not in TEXT] == []
 
 
+def test_the_examples_of_official_data_sets_in_the_manifest_are_right_once_uncommented(
+    tmp_path: Path,
+) -> None:
+    lines = (Path(__file__).parents[1] / "data_manifest.yaml").read_text(encoding="utf-8").splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("# semantickitti:"))
+    last = lines.index("", first)
+    uncommented = ["  " + line.removeprefix("# ") for line in lines[first:last]]
+    path = tmp_path / "data_manifest.yaml"
+    path.write_text("\n".join([*lines[:first], *uncommented, *lines[last:]]))
+    found, _ = manifest.read_manifest(path)
+    assert [found.datasets[name].reader for name in ("semantickitti", "scannet", "nuscenes")] == [
+        "semantickitti",
+        "scannet",
+        "nuscenes",
+    ]
+    kitti = found.datasets["semantickitti"]
+    assert kitti.labelled.name == "uniform (IT2)" and list(kitti.labelled.lists) == ["1", "10", "20", "50"]
+    splits = kitti.splits
+    assert [len(names) for names in (splits.train, splits.val, splits.test)] == [10, 1, 11]
+
+
 def test_every_parameter_of_the_models_is_described() -> None:
     kinds = {stage: param_types(stage) for stage in get_args(manifest.LvmStage)}
     names = {name for models in kinds.values() for name in models}

@@ -17,7 +17,6 @@ from lass3d_core.images import read_image
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest import DatasetSpec, SplitSpec
 
-EVERYTHING = Visibility(kind="none")
 TR = "0 -1 0 0 0 0 -1 -0.1 1 0 0 -0.3"
 P = "100 0 30 {} 0 100 20 0 0 0 1 0"
 POINTS = np.array([[5, 1, 0, 0.5], [6, -1, -1, 0.25], [-4, 0, 0, 1]], np.float32)
@@ -334,34 +333,6 @@ def test_a_sequence_that_a_list_names_twice_is_refused(root: Path) -> None:
 def test_a_sequence_that_is_not_there_is_named(root: Path) -> None:
     with pytest.raises(DataError, match=r"split 'train' names sequence 77, but .* holds no \.bin file"):
         opened(root, train=("00", "77")).scan_ids("train")
-
-
-@pytest.mark.samples
-def test_real_frames_read_and_fall_into_their_images(samples: Path) -> None:
-    """PandaSet in this layout: 13 to 14 thousand of about 106 thousand points lie in the front image."""
-    dataset = opened(samples / "pandaset_as_semantickitti")
-    for scan_id in (*dataset.scan_ids("train"), *dataset.scan_ids("val")):
-        scan = dataset.read_scan(scan_id)
-        assert scan.labels is not None and 105_000 < len(scan.points) < 108_000
-        inside = len(visible_pixels(scan.views[0].camera, scan.points, EVERYTHING).point)
-        seen = len(visible_pixels(scan.views[0].camera, scan.points, Visibility()).point)
-        assert 13_000 < inside < 14_000
-        assert 0.9 * inside < seen < inside
-
-
-@pytest.mark.samples
-def test_the_kitti_frame_that_was_cut_to_its_image_falls_into_it(samples: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "sequences" / "00"
-    for source, target in (
-        ("velodyne_000008.bin", "velodyne/000008.bin"),
-        ("image_2_000008.png", "image_2/000008.png"),
-    ):
-        (folder / target).parent.mkdir(parents=True)
-        (folder / target).write_bytes((samples / "kitti" / source).read_bytes())
-    (folder / "calib.txt").write_bytes((samples / "kitti" / "calib.txt").read_bytes())
-    scan = opened(tmp_path).read_scan("00/000008")
-    assert scan.labels is None and len(scan.points) == 17_238 and scan.views[0].camera.size_hw == (375, 1242)
-    assert len(visible_pixels(scan.views[0].camera, scan.points, EVERYTHING).point) == 17_238
 
 
 @pytest.mark.samples
