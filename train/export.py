@@ -72,7 +72,7 @@ def export(run: Run, spec: DatasetSpec, split: str, folder: Path) -> Exported:
     _require_classes(run.pairs, split, files.submission)
     _claim(folder, ExportRecord(run.saved.digest, spec.reader, split))
     files.remove_parts()
-    missing = [scan_id for scan_id in files.scan_ids if not files.is_whole(scan_id)]
+    missing = [one for one in _bar(files.scan_ids, "looking for earlier files") if not files.is_whole(one)]
     if missing:
         scans = scan_loader(run.whole_scans_of(missing), run.config.data.workers)
         ahead = with_progress(scans, len(missing), f"exporting {split}")
