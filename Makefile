@@ -78,8 +78,8 @@ pairs: $(ENV) ## project points into pixels and write the point-text shards
 status: $(ENV) ## every stage: fresh, stale and why, missing, partial, with its size
 	@$(RUN) -m preprocess status $(DATA)
 
-audit: $(ENV) ## coverage and overlay pictures: look before you train
-	@$(RUN) -m preprocess audit $(DATA)
+audit: $(ENV) ## coverage, entities against labels (RATIO, SEED), calibration, pictures: look before you train
+	@$(RUN) -m preprocess audit $(DATA) --ratio $(RATIO) --seed $(SEED)
 
 doctor: $(ENV) ## is everything there that the manifest names? packages, weights, data, disk, GPU; each with the fix
 	@$(RUN) -m preprocess doctor $(DATA)

@@ -111,8 +111,8 @@ class ShardReader:
             self._scan_ids = self._file.texts("scan_ids")
         return self._scan_ids
 
-    def read(self, scan_id: str) -> PairedScan:
-        """One scan, its checksums verified. features are float16."""
+    def read(self, scan_id: str, with_labels: bool = True) -> PairedScan:
+        """One scan, its checksums verified. features are float16. Labels can be left unread: None."""
         group = self._group(scan_id)
         array = self._file.array
         try:
@@ -126,7 +126,7 @@ class ShardReader:
                 scan_id=scan_id,
                 points=array(f"{group}/xyz"),
                 features=array(f"{group}/features"),
-                labels=self.labels(scan_id),
+                labels=self.labels(scan_id) if with_labels else None,
                 pairs=pairs,
             )
         except DataError as error:

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         ("captions", "image captions, entities and text embeddings"),
         ("pairs", "project points into pixels and write the point-text shards"),
         ("status", "every stage: fresh, stale and why, missing, partial"),
-        ("audit", "coverage, frequent phrases, overlay pictures"),
+        ("audit", "coverage, entities against labels, calibration, overlay pictures"),
         ("doctor", "is everything there that the manifest names"),
         ("weights", "download the weights that the manifest names"),
         ("preview", "caption, phrases and masks of one image, as a picture and as text"),
@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "captions":
             command.add_argument("--only", choices=CAPTIONS, metavar="STAGE", help=", ".join(CAPTIONS))
             command.add_argument("--limit", type=int, metavar="N", help="print the first N images only")
+        elif name == "audit":
+            command.add_argument("--ratio", type=float, default=1, help="labelled scans, percent; default: 1")
+            command.add_argument("--seed", type=int, default=0, help="of the choice of labelled scans")
         elif name == "weights":
             command.add_argument("--mirror", type=Path, help="a copied hub cache to take them from")
             command.add_argument("--into", type=Path, help="put plain files into this folder too")
@@ -102,7 +105,7 @@ def _status(project: Project, chosen: argparse.Namespace) -> None:
 
 
 def _audit(project: Project, chosen: argparse.Namespace) -> None:
-    print(audit(project))
+    print(audit(project, chosen.ratio, chosen.seed))
 
 
 def _doctor(project: Project, chosen: argparse.Namespace) -> int:

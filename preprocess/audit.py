@@ -1,118 +1,209 @@
-"""Look before you train: how many points got text, which phrases are frequent, overlay pictures."""
+"""Look before you train: what got text, does it agree with the labels, does the calibration fit, pictures."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
-from lass3d_core.atomic import whole_file
-from lass3d_core.errors import StaleArtifact
-from lass3d_core.geometry import visible_pixels
-from lass3d_core.images import read_image
-from lass3d_core.pair_index import read_index
-from lass3d_core.records import NONE, PairedScan
+from lass3d_core.atomic import write_text
+from lass3d_core.errors import DataError, StaleArtifact
+from lass3d_core.records import PairedScan
 from lass3d_core.shards import ShardReader
-from preprocess import entities, pairs
-from preprocess.overlays import two_panels
+from lass3d_core.splits import LabelledSplit, labelled_split
+from lass3d_core.typed import plain
+from preprocess import pairs
+from preprocess.agreement import Agreement, ClassRow, Coverage
+from preprocess.audit_pictures import write_pictures
+from preprocess.calibration_check import Checked, check_calibration
 from preprocess.project import SPLITS, Project
 from preprocess.stages import STAGES, plan
-from preprocess.status import state_of
+from preprocess.status import counted, state_of
 
-_PICTURES_PER_SPLIT = 2
 _SHOWN_PHRASES = 12
+_SHOWN_CAMERAS = 12
 
 
-@dataclass
-class Coverage:
-    """Counts over the scans of a split."""
+@runtime_checkable
+class SkipsFrames(Protocol):
+    """A reader that leaves out frames whose pose is unknown, and counts them."""
 
-    scans: int = 0
-    points: int = 0
-    with_image: int = 0
-    with_entity: int = 0
-
-    def add(self, scan: PairedScan) -> None:
-        self.scans += 1
-        self.points += len(scan.points)
-        self.with_image += int((scan.pairs.image != NONE).any(axis=1).sum())
-        self.with_entity += int((scan.pairs.entity != NONE).sum())
-
-    def __str__(self) -> str:
-        of_points = max(self.points, 1)
-        return (
-            f"{self.scans} scans, {self.points} points, {self.with_image / of_points:.1%} with an image, "
-            f"{self.with_entity / of_points:.1%} with an entity"
-        )
+    def skipped_frames(self, scan_id: str) -> int:
+        """How many of one scan's frames."""
 
 
-def audit(project: Project) -> str:
-    """Coverage per split, the most frequent phrases by points, and overlay pictures in artifacts/<data
-    set>/audit.
+@dataclass(frozen=True)
+class Audit:
+    """Everything that was found; audit.json holds it.
 
-    Raises MissingArtifact, StaleArtifact when the pairs are not up to date.
+    agreement: None where no training scan keeps its labels, and `remark` says why.
+    """
+
+    dataset: str
+    coverage: dict[str, Coverage]
+    skipped_frames: dict[str, int]
+    labelled: LabelledSplit | None
+    remark: str
+    agreement: Agreement | None
+    calibration: list[Checked]
+    pictures: list[str]
+
+
+def audit(project: Project, ratio: float, seed: int) -> str:
+    """The audit in words; the whole of it and pictures in artifacts/<data set>/audit.
+
+    Labels are read of the training scans alone that keep theirs at `ratio` percent and `seed`.
+    Raises MissingArtifact, StaleArtifact when the pairs are not up to date, DataError.
     """
     planned = plan(project, STAGES[pairs.NAME])
     if not planned.fresh:
         raise StaleArtifact(f"pairs: {state_of(planned)}; run `make captions pairs`")
-    lines, frequent = [], Counter[str]()
-    for split in SPLITS:
-        coverage = Coverage()
-        for scan in _scans(project, split):
-            coverage.add(scan)
-            frequent += _points_per_phrase(scan)
-        lines.append(f"{split}: {coverage}")
-    total = max(frequent.total(), 1)
-    common = ", ".join(
-        f"{phrase} {count / total:.1%}" for phrase, count in frequent.most_common(_SHOWN_PHRASES)
+    shards = Shards(project)
+    labelled, remark = _labelled(project, shards, ratio, seed)
+    known = labelled.labelled if labelled else ()
+    found = Audit(
+        dataset=project.name,
+        coverage={split: _coverage(project, shards, split) for split in SPLITS},
+        skipped_frames=_skipped_frames(project),
+        labelled=labelled,
+        remark=remark,
+        agreement=_agreement(project, shards, known) if known else None,
+        calibration=check_calibration(project, lambda scan_id: shards.read(scan_id).points),
+        pictures=[path.name for path in write_pictures(project, shards.read, known)],
     )
-    written = list(_pictures(project))
-    lines += [
-        f"{len(frequent)} phrases, the most frequent by points: {common}",
-        f"{len(written)} pictures written to {project.folder / 'audit'}",
-    ]
-    return "\n".join(lines)
+    folder = project.folder / "audit"
+    write_text(folder / "audit.json", json.dumps(as_json(found), indent=1) + "\n")
+    written = f"audit.json and {len(found.pictures)} pictures written to {folder}"
+    return "\n".join([*_lines(found), written])
 
 
-def _scans(project: Project, split: str) -> Iterator[PairedScan]:
-    folder = project.folder / pairs.NAME
-    for name in read_index(folder).files(split):
-        reader = ShardReader(folder / name)
-        try:
-            yield from reader.scans()
-        finally:
-            reader.close()
+class Shards:
+    """The pair shards by scan. Labels are read only on demand."""
+
+    def __init__(self, project: Project) -> None:
+        folder = project.folder / pairs.NAME
+        readers = {block: ShardReader(folder / f"{block.name}.h5") for block in project.blocks}
+        self._reader_of = {scan_id: reader for block, reader in readers.items() for scan_id in block.scan_ids}
+
+    def read(self, scan_id: str, with_labels: bool = False) -> PairedScan:
+        """One scan. Raises CorruptArtifact, MissingArtifact."""
+        return self._reader_of[scan_id].read(scan_id, with_labels)
+
+    def has_labels(self, scan_id: str) -> bool:
+        """Whether it has labels; they are not read."""
+        return self._reader_of[scan_id].has_labels(scan_id)
 
 
-def _points_per_phrase(scan: PairedScan) -> Counter[str]:
-    slots = scan.pairs.entity[scan.pairs.entity != NONE]
-    counts = np.bincount(slots, minlength=len(scan.pairs.phrases))
-    return Counter({phrase: int(count) for phrase, count in zip(scan.pairs.phrases, counts) if count})
+def _labelled(project: Project, shards: Shards, ratio: float, seed: int) -> tuple[LabelledSplit | None, str]:
+    """Which training scans keep their labels; none, and why, where the ratio or the list gives none."""
+    train = project.dataset.scan_ids("train")
+    without = {scan_id for scan_id in train if not shards.has_labels(scan_id)}
+    try:
+        return labelled_split(project.spec.labelled, train, ratio, seed, without), ""
+    except DataError as error:
+        return None, f"entities are not compared with labels: {error}"
 
 
-def _pictures(project: Project) -> Iterator[Path]:
-    """Write the overlay of every view of the first scans of each split."""
-    for block in {block.split: block for block in reversed(project.blocks)}.values():
-        found = entities.entities_in(project.folder / entities.NAME / f"{block.name}.jsonl")
-        for scan_id in block.scan_ids[:_PICTURES_PER_SPLIT]:
-            yield from _pictures_of(project, scan_id, found)
+def _coverage(project: Project, shards: Shards, split: str) -> Coverage:
+    coverage = Coverage()
+    for scan_id in project.dataset.scan_ids(split):
+        coverage.add(shards.read(scan_id))
+    return coverage
 
 
-def _pictures_of(project: Project, scan_id: str, found: pairs.Entities) -> Iterator[Path]:
-    spec, scan = project.manifest.pairs, project.dataset.read_scan(scan_id)
-    for view in scan.views:
-        kept = pairs.confident(found.get(view.image_id, ()), spec.min_score)
-        slot_of: Mapping[str, int] = {name: i for i, name in enumerate(sorted({one.phrase for one in kept}))}
-        owner = pairs.painted(kept, slot_of, view.camera.size_hw, spec.overlap, view.image_id)
-        seen = visible_pixels(
-            view.camera, scan.points, pairs.visibility_of(spec), pairs.measured_by(view, spec), owner
-        )
-        image, space = read_image(view.image), project.dataset.label_space
-        picture = two_panels(image, scan, seen, space, kept, owner)
-        path = project.folder / "audit" / f"{view.image_id.replace('/', '-')}.png"
-        with whole_file(path) as part:
-            picture.save(part, format="PNG")
-        yield path
+def _agreement(project: Project, shards: Shards, scan_ids: tuple[str, ...]) -> Agreement:
+    agreement = Agreement(project.dataset.label_space.names)
+    for scan_id in scan_ids:
+        agreement.add(shards.read(scan_id, with_labels=True))
+    return agreement
+
+
+def _skipped_frames(project: Project) -> dict[str, int]:
+    """Per split, where the reader counts them."""
+    dataset = project.dataset
+    if not isinstance(dataset, SkipsFrames):
+        return {}
+    return {split: sum(map(dataset.skipped_frames, dataset.scan_ids(split))) for split in SPLITS}
+
+
+def as_json(found: Audit) -> dict[str, Any]:
+    """The whole audit as audit.json holds it."""
+    return {
+        "dataset": found.dataset,
+        "coverage": {split: plain(coverage) for split, coverage in found.coverage.items()},
+        "skipped_frames": found.skipped_frames,
+        "labelled": plain(found.labelled) if found.labelled else None,
+        "remark": found.remark,
+        "agreement": _agreement_json(found.agreement) if found.agreement else None,
+        "calibration": [_checked_json(one) for one in found.calibration],
+        "pictures": found.pictures,
+    }
+
+
+def _agreement_json(agreement: Agreement) -> dict[str, Any]:
+    return {"share": agreement.share, "classes": [plain(row) for row in agreement.rows(shown=20)]}
+
+
+def _checked_json(checked: Checked) -> dict[str, Any]:
+    alignment = checked.alignment
+    return {
+        "split": checked.split,
+        "sequence": checked.sequence,
+        "camera": checked.camera,
+        "images": alignment.images,
+        "points": alignment.points,
+        "warning": alignment.warning,
+        "given": plain(alignment.given),
+        "nudged": [plain(nudge) | plain(fit) for nudge, fit in alignment.nudged.items()],
+    }
+
+
+def _lines(found: Audit) -> Iterator[str]:
+    for split, coverage in found.coverage.items():
+        skipped = found.skipped_frames.get(split, 0)
+        left_out = f"; {counted(skipped, 'frame')} without a pose left out" if skipped else ""
+        if coverage.scans:
+            yield f"{split}: {coverage}{left_out}"
+    phrases = sum((coverage.phrases for coverage in found.coverage.values()), Counter[str]())
+    total = max(phrases.total(), 1)
+    common = ", ".join(f"{phrase} {n / total:.1%}" for phrase, n in phrases.most_common(_SHOWN_PHRASES))
+    yield f"{len(phrases)} phrases, the most frequent by points: {common}"
+    yield ""
+    if found.agreement is None or found.labelled is None:
+        yield found.remark
+    else:
+        yield from _agreement_lines(found.agreement, found.labelled)
+    yield ""
+    yield from _calibration_lines(found.calibration)
+
+
+def _agreement_lines(agreement: Agreement, labelled: LabelledSplit) -> Iterator[str]:
+    yield (
+        f"entities and labels on {counted(len(labelled.labelled), 'labelled scan')} ({labelled.ratio:g} %, "
+        f"{labelled.protocol}, seed {labelled.seed}): {agreement.share:.1%} of the points with an entity "
+        "have the main class of its phrase"
+    )
+    rows = list(agreement.rows())
+    width = max(len(row.name) for row in rows) if rows else 0
+    yield f"{'class':{width}} {'points':>9} {'entity':>7} {'agree':>6}  most frequent phrases (purity)"
+    yield from (_class_line(row, width) for row in rows)
+
+
+def _class_line(row: ClassRow, width: int) -> str:
+    phrases = ", ".join(
+        f"{one.phrase} ({one.purity:.0%}{'' if one.main_class == row.name else f' {one.main_class}'})"
+        for one in row.phrases
+    )
+    agrees = f"{row.agrees:6.0%}" if row.with_entity else f"{'-':>6}"
+    return f"{row.name:{width}} {row.points:9d} {row.with_entity:7.0%} {agrees}  {phrases}"
+
+
+def _calibration_lines(checked: list[Checked]) -> Iterator[str]:
+    """Every camera of every sequence; where they are many, those in doubt."""
+    yield "calibration: the image's edges on the scan's outlines, compared with chance"
+    shown = checked if len(checked) <= _SHOWN_CAMERAS else [one for one in checked if one.alignment.warning]
+    yield from (f"  {one}" for one in shown)
+    if len(shown) < len(checked):
+        yield f"  no doubt about {len(checked) - len(shown)} others; audit.json has them"

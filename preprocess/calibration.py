@@ -75,8 +75,8 @@ NUDGES = tuple(
 
 
 class Observation(NamedTuple):
-    """One image. weights (n,): of the outline points. edges (1+K,n) float32: the image's edges there over those
-    at all points, under the given calibration and under K nudged ones; NaN where outside the image."""
+    """One image. weights (n,): of the outline points. edges (1+K,n) float32: the image's edges there over
+    those at all points, under the given calibration and under K nudged ones; NaN outside the image."""
 
     weights: np.ndarray
     edges: np.ndarray

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.records import Camera
 
 JUMP = 0.1
-"""The least step of depth, as a share of the nearer depth, beyond what a plane through the points explains."""
+"""The least step of depth, as a share of the nearer depth, beyond that of a plane through the points."""
 
 _NEIGHBOURS = 8
 _FARTHEST_GAPS = 2.0

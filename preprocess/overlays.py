@@ -8,40 +8,62 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
-from lass3d_core.geometry import VisiblePixels
+from lass3d_core.geometry import VisiblePixels, pixels_in_image, project
 from lass3d_core.labels import IGNORE, LabelSpace
 from lass3d_core.masks import decode
-from lass3d_core.records import NONE, Entity, ImageCaption, Scan
+from lass3d_core.records import NONE, Camera, Entity, ImageCaption
+from preprocess.calibration import edge_strength
+from preprocess.outlines import Outline
 
 PICTURE_WIDTH = 1280
 _NAMED = 14
 _NAME_SIZE = 14
 _GREY = (128, 128, 128)
+_GREEN, _RED = (60, 255, 60), (255, 60, 60)
+_ON_EDGE = 0.5
 
 
-def two_panels(
-    image: np.ndarray,
-    scan: Scan,
-    seen: VisiblePixels,
-    space: LabelSpace,
-    found: Sequence[Entity],
-    owner: np.ndarray,
-) -> Image.Image:
-    """The image (H,W,3) uint8 twice, above each other: with its points, and with its named entities.
+def point_panel(image: np.ndarray, seen: VisiblePixels, colours: np.ndarray) -> Image.Image:
+    """The image (H,W,3) uint8 under its points, in colours (n,3) uint8, the nearest on top."""
+    factor = _factor(image)
+    panel = _enlarged(image, factor)
+    _draw_points(panel, seen, colours, factor)
+    return panel
 
-    Points are coloured by their label, or by depth where the scan has none. owner (H,W): the entity slot that
-    owns each pixel, NONE for none.
+
+def entity_panel(image: np.ndarray, found: Sequence[Entity], owner: np.ndarray) -> Image.Image:
+    """The image (H,W,3) uint8 tinted by entity, named. owner (H,W): the slot of each pixel, NONE for none."""
+    factor = _factor(image)
+    panel = _enlarged(tinted(image, owner), factor)
+    _draw_names(panel, found, factor)
+    return panel
+
+
+def outline_panel(image: np.ndarray, camera: Camera, outline: Outline) -> Image.Image:
+    """The edges of an image (H,W,3) uint8 in white under the outlines of the scan: green on an edge, red off.
+
+    Where the calibration is right, outlines follow the white lines; where it is wrong, they run beside them.
     """
-    factor = max(1, PICTURE_WIDTH // image.shape[1])
-    above = _enlarged(image, factor)
-    _draw_points(above, seen, point_colours(scan, seen, space), factor)
-    below = _enlarged(tinted(image, owner), factor)
-    _draw_names(below, found, factor)
-    both = Image.new("RGB", (above.width, 2 * above.height))
-    both.paste(above, (0, 0))
-    both.paste(below, (0, above.height))
-    return both
+    factor = _factor(image)
+    strength = edge_strength(image, camera.K[0, 0])
+    panel = _enlarged(np.repeat((255 * strength).astype(np.uint8)[..., None], 3, axis=2), factor)
+    inside, v, u = pixels_in_image(*project(camera, outline.points), camera.size_hw)
+    on_edge = ndimage.maximum_filter(strength, size=3)[v, u, None] > _ON_EDGE
+    places = VisiblePixels(inside, v, u, np.zeros(len(inside), np.float32))
+    _draw_points(panel, places, np.where(on_edge, _GREEN, _RED).astype(np.uint8), factor)
+    return panel
+
+
+def stacked(*panels: Image.Image) -> Image.Image:
+    """The panels above each other."""
+    picture = Image.new("RGB", (max(one.width for one in panels), sum(one.height for one in panels)))
+    top = 0
+    for panel in panels:
+        picture.paste(panel, (0, top))
+        top += panel.height
+    return picture
 
 
 def caption_panels(
@@ -51,27 +73,23 @@ def caption_panels(
 
     The sentence stands below. owner (H,W): the entity slot that owns each pixel, NONE for none.
     """
-    factor = max(1, PICTURE_WIDTH // image.shape[1])
-    above = _enlarged(image, factor)
-    _draw_boxes(above, caption, factor)
-    below = _enlarged(tinted(image, owner), factor)
-    _draw_names(below, found, factor)
-    words = _written(caption.text or "(no caption)", above.width)
-    both = Image.new("RGB", (above.width, 2 * above.height + words.height))
-    both.paste(above, (0, 0))
-    both.paste(below, (0, above.height))
-    both.paste(words, (0, 2 * above.height))
-    return both
+    factor = _factor(image)
+    boxes = _enlarged(image, factor)
+    _draw_boxes(boxes, caption, factor)
+    return stacked(
+        boxes, entity_panel(image, found, owner), _written(caption.text or "(no caption)", boxes.width)
+    )
 
 
-def point_colours(scan: Scan, seen: VisiblePixels, space: LabelSpace) -> np.ndarray:
-    """The colour (n,3) uint8 of each seen point: its class's, grey where ignored; by depth without labels."""
-    if scan.labels is None:
+def point_colours(labels: np.ndarray | None, seen: VisiblePixels, space: LabelSpace) -> np.ndarray:
+    """The colour (n,3) uint8 of each seen point of a scan with labels (N,) uint8: its class's, grey where
+    ignored; by depth without labels."""
+    if labels is None:
         nearness = np.clip(1 - seen.depth / max(float(seen.depth.max(initial=1)), 1), 0, 1)[:, None]
         return (nearness * (255, 230, 0) + (1 - nearness) * (0, 60, 255)).astype(np.uint8)
     table = np.full((IGNORE + 1, 3), _GREY, np.uint8)
     table[: len(space.colours)] = space.colours
-    return table[scan.labels[seen.point]]
+    return table[labels[seen.point]]
 
 
 def tinted(image: np.ndarray, owner: np.ndarray) -> np.ndarray:
@@ -119,6 +137,10 @@ def _written(text: str, width: int) -> Image.Image:
     strip = Image.new("RGB", (width, height))
     ImageDraw.Draw(strip).multiline_text((8, 8), "\n".join(lines), "white", font, spacing=6)
     return strip
+
+
+def _factor(image: np.ndarray) -> int:
+    return max(1, PICTURE_WIDTH // image.shape[1])
 
 
 def _enlarged(picture: np.ndarray, factor: int) -> Image.Image:

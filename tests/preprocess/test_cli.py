@@ -93,7 +93,7 @@ def test_audit_counts_points_and_draws_them(street: Any, capfd: Any) -> None:
     lines = capfd.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines[:3]] == ["train", "val", "test"]
     assert lines[0].startswith("train: 6 scans, ") and "with an entity" in lines[0]
-    assert lines[-1] == f"6 pictures written to {street.artifacts / 'audit'}"
+    assert lines[-1] == f"audit.json and 6 pictures written to {street.artifacts / 'audit'}"
     pictures = sorted(street.artifacts.glob("audit/*.png"))
     assert len(pictures) == 6
     with Image.open(pictures[0]) as picture:

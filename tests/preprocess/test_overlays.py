@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from lass3d_core.datasets.semantickitti import LABEL_SPACE
 from lass3d_core.geometry import VisiblePixels
 from lass3d_core.labels import IGNORE
 from lass3d_core.masks import encode
-from lass3d_core.records import NONE, Entity, Scan
-from preprocess.overlays import point_colours, tinted, two_panels
+from lass3d_core.records import NONE, Camera, Entity
+from preprocess.outlines import Outline
+from preprocess.overlays import entity_panel, outline_panel, point_colours, point_panel, stacked, tinted
 
 ROAD = LABEL_SPACE.names.index("road")
-
-
-def scan_of(labels: np.ndarray | None) -> Scan:
-    return Scan("00/000000", np.ones((3, 3), np.float32), np.ones((3, 1), np.float32), labels, ())
 
 
 def seen_at(v: list[int], u: list[int], depth: list[float]) -> VisiblePixels:
@@ -23,14 +21,14 @@ def seen_at(v: list[int], u: list[int], depth: list[float]) -> VisiblePixels:
 
 
 def test_a_point_has_the_colour_of_its_class_and_grey_where_it_is_ignored() -> None:
-    scan = scan_of(np.array([ROAD, IGNORE, ROAD], np.uint8))
-    colours = point_colours(scan, seen_at([0, 1, 2], [0, 1, 2], [1, 2, 3]), LABEL_SPACE)
+    labels = np.array([ROAD, IGNORE, ROAD], np.uint8)
+    colours = point_colours(labels, seen_at([0, 1, 2], [0, 1, 2], [1, 2, 3]), LABEL_SPACE)
     assert tuple(colours[0]) == LABEL_SPACE.colours[ROAD]
     assert tuple(colours[1]) == (128, 128, 128)
 
 
 def test_without_labels_near_points_are_warmer_than_far_ones() -> None:
-    colours = point_colours(scan_of(None), seen_at([0, 1], [0, 1], [1, 20]), LABEL_SPACE)
+    colours = point_colours(None, seen_at([0, 1], [0, 1], [1, 20]), LABEL_SPACE)
     assert colours[0, 0] > colours[1, 0] and colours[0, 2] < colours[1, 2]
 
 
@@ -42,13 +40,38 @@ def test_a_pixel_without_entity_keeps_its_colour() -> None:
 
 
 def test_the_nearer_of_two_points_on_one_pixel_is_seen() -> None:
-    image, labels = np.zeros((40, 40, 3), np.uint8), np.array([ROAD, 0, ROAD], np.uint8)
+    colours = np.array([[0, 0, 255], [255, 0, 0]], np.uint8)
+    for order in ([0, 1], [1, 0]):
+        seen = seen_at([20, 20], [20, 20], [[3, 9][i] for i in order])
+        panel = point_panel(np.zeros((40, 40, 3), np.uint8), seen, colours[order])
+        factor = panel.width // 40
+        assert panel.size == (40 * factor, 40 * factor)
+        assert panel.getpixel((int(20.5 * factor), int(20.5 * factor))) == (0, 0, 255)
+
+
+def test_an_entity_is_named_on_its_tint() -> None:
     mask = np.zeros((40, 40), bool)
-    entity = Entity("road", 0.9, (0.0, 0.0, 1.0, 1.0), encode(mask))
-    seen = seen_at([20, 20], [20, 20], [9, 3])
-    owner = np.full((40, 40), NONE)
-    picture = two_panels(image, scan_of(labels), seen, LABEL_SPACE, [entity], owner)
-    factor = picture.width // 40
-    middle = (int(20.5 * factor), int(20.5 * factor))
-    assert picture.size == (40 * factor, 80 * factor)
-    assert picture.getpixel(middle) == LABEL_SPACE.colours[0]
+    mask[10:30, 10:30] = True
+    entity = Entity("road", 0.9, (10.0, 10.0, 30.0, 30.0), encode(mask))
+    panel = np.asarray(entity_panel(np.zeros((40, 40, 3), np.uint8), [entity], np.where(mask, 0, NONE)))
+    factor = len(panel) // 40
+    assert panel[5 * factor].max() == 0 and panel[12 * factor, 12 * factor].max() > 0
+    assert (panel[20 * factor] == 255).all(axis=-1).any()  # the white letters
+
+
+def test_outlines_are_green_on_an_edge_and_red_beside_it() -> None:
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[:, 20:] = 200
+    camera = Camera(np.array([[40.0, 0, 20], [0, 40.0, 20], [0, 0, 1]]), np.eye(4), (40, 40))
+    outline = Outline(np.array([[0, 0, 5], [1.25, 0, 5]], np.float32), np.ones(2, np.float32))
+    panel = outline_panel(image, camera, outline)
+    factor = panel.width // 40
+    colour = [panel.getpixel((int((u + 0.5) * factor), int(20.5 * factor))) for u in (20, 30)]
+    assert colour[0][1] > colour[0][0] and colour[1][0] > colour[1][1]
+
+
+def test_panels_stand_above_each_other() -> None:
+    one, other = Image.new("RGB", (4, 2), "red"), Image.new("RGB", (3, 5), "blue")
+    picture = stacked(one, other)
+    assert picture.size == (4, 7)
+    assert picture.getpixel((0, 1)) == (255, 0, 0) and picture.getpixel((0, 2)) == (0, 0, 255)

@@ -1,0 +1,56 @@
+"""The pictures of an audit: some views of some scans of each split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+from lass3d_core.atomic import whole_file
+from lass3d_core.geometry import visible_pixels
+from lass3d_core.images import read_image
+from lass3d_core.records import PairedScan, View
+from preprocess import entities, pairs
+from preprocess.calibration_check import VIEWS, seen_points, spread
+from preprocess.outlines import depth_outline
+from preprocess.overlays import entity_panel, outline_panel, point_colours, point_panel, stacked
+from preprocess.project import SPLITS, Project
+
+_SCANS_PER_SPLIT = 2
+
+ReadScan = Callable[[str, bool], PairedScan]
+"""Scan id, whether to read its labels -> the scan."""
+
+
+def write_pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> Iterator[Path]:
+    """Write `audit/<image id>.png` for two scans of each split, labelled ones first, and yield their paths.
+
+    Points are coloured by label where the scan is one of `labelled`; other labels are not read.
+    """
+    shard_of = {scan_id: block.name for block in project.blocks for scan_id in block.scan_ids}
+    for split in SPLITS:
+        scan_ids = sorted(project.dataset.scan_ids(split), key=lambda scan_id: scan_id not in labelled)
+        for scan_id in scan_ids[:_SCANS_PER_SPLIT]:
+            found = entities.entities_in(project.folder / entities.NAME / f"{shard_of[scan_id]}.jsonl")
+            scan = read(scan_id, scan_id in labelled)
+            for view in spread(project.dataset.views(scan_id), VIEWS):
+                yield _picture(project, scan, view, found)
+
+
+def _picture(project: Project, scan: PairedScan, view: View, found: pairs.Entities) -> Path:
+    spec = project.manifest.pairs
+    kept = pairs.confident(found.get(view.image_id, ()), spec.min_score)
+    slot_of: Mapping[str, int] = {name: i for i, name in enumerate(sorted({one.phrase for one in kept}))}
+    owner = pairs.painted(kept, slot_of, view.camera.size_hw, spec.overlap, view.image_id)
+    measured = pairs.measured_by(view, spec)
+    seen = visible_pixels(view.camera, scan.points, pairs.visibility_of(spec), measured, owner)
+    outline = depth_outline(view.camera, seen_points(view, scan.points, spec))
+    image = read_image(view.image)
+    picture = stacked(
+        point_panel(image, seen, point_colours(scan.labels, seen, project.dataset.label_space)),
+        entity_panel(image, kept, owner),
+        outline_panel(image, view.camera, outline),
+    )
+    path = project.folder / "audit" / f"{view.image_id.replace('/', '-')}.png"
+    with whole_file(path) as part:
+        picture.save(part, format="PNG")
+    return path
