@@ -36,7 +36,11 @@ def demo(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
 
 
 def demo_room(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
-    """RGB-D rooms of some ten thousand points, such as the simulated ones. Raises UnknownName."""
+    """RGB-D rooms of some ten thousand points, such as the simulated ones. Raises UnknownName.
+
+    Decision: voxels of 12 cm. Training on labels alone they gave 40.5 % mIoU on validation rooms and those of
+    8 cm 37.2 % (4 of 24 rooms labelled, one seed), in less time; a distortion of 0.1 changed nothing (40.7 %).
+    """
     settings = _short(config_type(method)())
     return RunConfig(
         dataset,
@@ -46,7 +50,7 @@ def demo_room(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
         settings,
         DataConfig(
             unlabelled_scans=unlabelled_scans(settings, 2),
-            voxel_m=0.08,
+            voxel_m=0.12,
             from_corner=True,
             augment=AugmentConfig(keep=0.75, shift_m=0.0, jitter_m=0.005, tint=0.03),
             workers=0,
@@ -54,7 +58,7 @@ def demo_room(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
         _NET,
         _OPTIM,
         _SCHEDULE,
-        note=_NOTE.format(voxel="0.08 m"),
+        note=_NOTE.format(voxel="0.12 m"),
     )
 
 
