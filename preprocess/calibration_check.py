@@ -14,7 +14,7 @@ from lass3d_core.geometry import Visibility, visible_pixels
 from lass3d_core.images import read_image
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.records import View
-from preprocess.calibration import Alignment, Observation, compare, observe
+from preprocess.calibration import NUDGES, Alignment, Nudge, Observation, compare, observe
 from preprocess.outlines import depth_outline
 from preprocess.pairs import measured_by
 from preprocess.project import SPLITS, Project
@@ -59,10 +59,12 @@ def check_calibration(project: Project, points_of: Callable[[str], np.ndarray]) 
     return [Checked(*key, compare(observations)) for key, observations in observed.items()]
 
 
-def observed_in(view: View, points: np.ndarray, spec: PairsSpec) -> Observation:
+def observed_in(
+    view: View, points: np.ndarray, spec: PairsSpec, nudges: Sequence[Nudge] = NUDGES
+) -> Observation:
     """The edges of a view on the outlines of the points (N,3) that it may see."""
     seen = seen_points(view, points, spec)
-    return observe(view.camera, read_image(view.image), seen, depth_outline(view.camera, seen))
+    return observe(view.camera, read_image(view.image), seen, depth_outline(view.camera, seen), nudges)
 
 
 def seen_points(view: View, points: np.ndarray, spec: PairsSpec) -> np.ndarray:

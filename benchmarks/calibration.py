@@ -1,0 +1,198 @@
+"""Does the calibration check tell the true calibration from one turned by 1 degree or shifted by 10 cm?
+
+    python benchmarks/calibration.py [--scans 16] [--pictures FOLDER]
+
+Simulated streets and rooms need no files; the real frames (PandaSet in SemanticKITTI's layout, KITTI,
+nuScenes) are added where the folder LASS3D_SAMPLES, by default shared/samples beside the checkout, holds
+them. Per row: the score of the true calibration (1 is chance), and the scores of the nudged ones as shares of
+it; below 1 they are told apart. The second table asks the same of the labels: the edges where the points of
+a class end. --pictures writes the audit's outlines on edges of every image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from lass3d_core.datasets import Dataset, open_dataset
+from lass3d_core.datasets.semantickitti import LABEL_SPACE
+from lass3d_core.images import read_image
+from lass3d_core.manifest import DatasetSpec, FramesSpec, PairsSpec, SimulateSpec, SplitSpec
+from lass3d_core.records import Camera, FilePart, View
+from preprocess.calibration import Alignment, Nudge, compare, observe
+from preprocess.calibration_check import VIEWS, observed_in, seen_points, spread
+from preprocess.outlines import depth_outline, label_outline
+from preprocess.overlays import outline_panel
+from preprocess.simulation import simulate
+
+SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
+NUDGES = tuple(
+    Nudge(kind, axis, sign * amount)
+    for kind, amount in (("turn", 1.0), ("shift", 0.1))
+    for axis in "xyz"
+    for sign in (1, -1)
+)
+CLASSES = ("car", "building", "vegetation")
+OUTDOORS = PairsSpec()
+INDOORS = PairsSpec(visibility="depth_map", depth_tolerance=0.1)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """An image and the scan that it sees. labels (N,) uint8, or None."""
+
+    view: View
+    points: np.ndarray
+    labels: np.ndarray | None
+    spec: PairsSpec = OUTDOORS
+
+
+def main() -> None:
+    """Measure every group of frames at hand and print one line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scans", type=int, default=16, help="simulated streets (default: 16)")
+    parser.add_argument("--pictures", type=Path, help="where to write the outlines on the images' edges")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        groups = dict(simulated(Path(scratch), arguments.scans)) | dict(real_frames())
+        print_head("frames")
+        for name, poses in groups.items():
+            print_row(name, scored(poses))
+        print_head("labels end")
+        for name, poses in labelled(groups):
+            for train_id in map(LABEL_SPACE.names.index, CLASSES):
+                print_row(f"{name}: {LABEL_SPACE.names[train_id]}", witness(poses, train_id))
+        if arguments.pictures:
+            draw(groups, arguments.pictures)
+
+
+def simulated(scratch: Path, scans: int) -> Iterator[tuple[str, list[Pose]]]:
+    """Streets seen by four cameras, and four rooms with RGB-D frames."""
+    street = DatasetSpec(
+        reader="semantickitti",
+        root=scratch / "street",
+        splits=SplitSpec(("00",), ("01",), ("02",)),
+        views=("image_2", "image_3", "image_4", "image_5"),
+        simulate=SimulateSpec(train=scans, val=1, test=1, seed=7, cameras=4),
+    )
+    simulate(street, workers=1)
+    yield "street", poses_of(open_dataset("street", street), OUTDOORS)
+    lists = [scratch / "room" / f"scannetv2_{split}.txt" for split in ("train", "val", "test")]
+    room = DatasetSpec(
+        reader="scannet",
+        root=scratch / "room",
+        splits=SplitSpec(*((str(path),) for path in lists)),
+        frames=FramesSpec(stride=1),
+        simulate=SimulateSpec(world="room", train=4, val=1, test=1, seed=7),
+    )
+    simulate(room, workers=1)
+    yield "room", poses_of(open_dataset("room", room), INDOORS)
+
+
+def real_frames() -> Iterator[tuple[str, list[Pose]]]:
+    """What the folder of samples holds."""
+    root = SAMPLES / "pandaset_as_semantickitti"
+    if root.is_dir():
+        for sequence, other in (("00", "01"), ("01", "00")):
+            spec = DatasetSpec("semantickitti", root, SplitSpec((sequence,), (other,)))
+            yield f"PandaSet {sequence}", poses_of(open_dataset("pandaset", spec), OUTDOORS)
+    if (SAMPLES / "kitti").is_dir():
+        yield "KITTI", [kitti(SAMPLES / "kitti")]
+    if (SAMPLES / "nuscenes").is_dir():
+        yield "nuScenes", nuscenes(SAMPLES / "nuscenes")
+
+
+def poses_of(dataset: Dataset, spec: PairsSpec) -> list[Pose]:
+    """The training scans, in at most six views each."""
+    scans = [dataset.read_scan(scan_id) for scan_id in dataset.scan_ids("train")]
+    return [
+        Pose(view, scan.points, scan.labels, spec) for scan in scans for view in spread(scan.views, VIEWS)
+    ]
+
+
+def kitti(folder: Path) -> Pose:
+    """The frame of the object benchmark: P2 projects from the rectified camera 0, Tr leads there."""
+    lines = dict(line.split(":", 1) for line in (folder / "calib.txt").read_text().splitlines() if line)
+    projection, cam0 = (np.array(lines[key].split(), float).reshape(3, 4) for key in ("P2", "Tr"))
+    K = projection[:, :3].copy()
+    cam_from_points = np.vstack([cam0, (0, 0, 0, 1)])
+    cam_from_points[:3, 3] += np.linalg.solve(K, projection[:, 3])
+    points = np.fromfile(folder / "velodyne_000008.bin", np.float32).reshape(-1, 4)[:, :3]
+    return Pose(view_of(folder / "image_2_000008.png", K, cam_from_points), points, None)
+
+
+def nuscenes(folder: Path) -> list[Pose]:
+    """The six cameras of the key frame."""
+    points = np.fromfile(folder / "LIDAR_TOP.bin", np.float32).reshape(-1, 5)[:, :3]
+    cameras = json.loads((folder / "calibration.json").read_text())["cameras"].values()
+    return [
+        Pose(
+            view_of(folder / one["image"], np.array(one["K"]), np.array(one["cam_from_lidar"])), points, None
+        )
+        for one in cameras
+    ]
+
+
+def view_of(path: Path, K: np.ndarray, cam_from_points: np.ndarray) -> View:
+    """The image at `path` as a view."""
+    with Image.open(path) as image:
+        size_hw = image.height, image.width
+    return View(path.stem, FilePart(path), Camera(K, cam_from_points, size_hw))
+
+
+def labelled(groups: dict[str, list[Pose]]) -> Iterator[tuple[str, list[Pose]]]:
+    """The groups with SemanticKITTI's classes: the streets, and both sequences of PandaSet together."""
+    yield "street", groups["street"]
+    panda = [one for name, poses in groups.items() if name.startswith("PandaSet") for one in poses]
+    if panda:
+        yield "PandaSet", panda
+
+
+def scored(poses: Sequence[Pose]) -> Alignment:
+    """The edges on the outlines of the scans."""
+    return compare([observed_in(one.view, one.points, one.spec, NUDGES) for one in poses], NUDGES)
+
+
+def witness(poses: Sequence[Pose], train_id: int) -> Alignment:
+    """The edges where, in the image, points of a class end."""
+    observations = []
+    for one in poses:
+        assert one.labels is not None
+        outline = label_outline(one.view.camera, one.points, one.labels, train_id)
+        observations.append(observe(one.view.camera, read_image(one.view.image), one.points, outline, NUDGES))
+    return compare(observations, NUDGES)
+
+
+def draw(groups: dict[str, list[Pose]], folder: Path) -> None:
+    """Every image's edges under the outlines of its scan."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, poses in groups.items():
+        for number, one in enumerate(tqdm(poses, name, unit="image", disable=None)):
+            outline = depth_outline(one.view.camera, seen_points(one.view, one.points, one.spec))
+            panel = outline_panel(read_image(one.view.image), one.view.camera, outline)
+            panel.save(folder / f"{name.replace(' ', '-')}-{number:02d}.png")
+
+
+def print_head(what: str) -> None:
+    """The names of the columns: turns and shifts, by axis and sign."""
+    columns = " ".join(f"{one.kind[0]}{one.axis}{'+' if one.amount > 0 else '-'}".rjust(5) for one in NUDGES)
+    print(f"\n{what:20} {'images':>6} {'points':>6} {'true':>5} {columns}")
+
+
+def print_row(name: str, found: Alignment) -> None:
+    """One line of a table."""
+    shares = " ".join(f"{fit.score / found.given.score:5.3f}" for fit in found.nudged.values())
+    print(f"{name:20} {found.images:6} {found.points:6} {found.given.score:5.2f} {shares}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
