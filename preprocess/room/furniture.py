@@ -7,7 +7,7 @@ import numpy as np
 from preprocess.room.pieces import Piece, block, on_legs, paint
 from preprocess.simulation.shapes import Shape
 
-_SEAT_GAP_M = 0.5  # from the edge of a table to the back of a chair that is drawn up to it
+_SEAT_GAP_M = 0.58  # from the edge of a table to the back of a chair that is drawn up to it
 
 
 def bed(rng: np.random.Generator) -> Piece:
@@ -81,7 +81,7 @@ def coffee_table(rng: np.random.Generator) -> Piece:
 
 
 def desk(rng: np.random.Generator) -> Piece:
-    """A top between two side boards, or on legs as a table is; often a screen; a place for one chair."""
+    """A top between two side boards, or on legs as a table is; often a screen; a place for a chair."""
     width, depth, height = rng.uniform(1.0, 1.6), rng.uniform(0.6, 0.8), rng.uniform(0.7, 0.78)
     half, colour = width / 2, paint(rng, "desk")
     if rng.random() < 0.35:
@@ -99,7 +99,7 @@ def desk(rng: np.random.Generator) -> Piece:
             block("television", screen, (x - 0.28, x + 0.28), (0.2, 0.25), (height + 0.1, height + 0.44))
         )
         solids.append(block("television", screen, (x - 0.1, x + 0.1), (0.14, 0.3), (height, height + 0.1)))
-    return Piece(tuple(solids), width, depth, (0.0, height + 0.45), ((0.0, depth + 0.4, np.pi),))
+    return Piece(tuple(solids), width, depth, (0.0, height + 0.45), ((0.0, depth + _SEAT_GAP_M, np.pi),))
 
 
 def cabinet(rng: np.random.Generator) -> Piece:

@@ -95,7 +95,7 @@ def fused(surfaces: list[Surface], room: Room, rng: np.random.Generator) -> Vert
     points = np.concatenate([surface.points for surface in surfaces])
     order = rng.permutation(len(points))
     points = points[order]
-    _, first = np.unique(np.floor(points / _VERTEX_CELL_M).astype(np.int64), axis=0, return_index=True)
+    _, first = np.unique(_cells(points), return_index=True)
     kept = np.sort(first)
     solid = np.concatenate([surface.solid for surface in surfaces])[order][kept]
     colour = np.concatenate([surface.colour for surface in surfaces])[order][kept]
@@ -104,6 +104,13 @@ def fused(surfaces: list[Surface], room: Room, rng: np.random.Generator) -> Vert
     colours = photograph(colour, (len(kept), 1), _VERTEX_COLOUR_NOISE, rng)[:, 0]
     labels = np.where(_forgotten(points, rng), UNANNOTATED, nyu40)
     return Vertices(points.astype(np.float32), colours, labels.astype(np.uint16))
+
+
+def _cells(points: np.ndarray) -> np.ndarray:
+    """One number (N,) int64 for each cell of the grid that `points` (N,3) fall into."""
+    cell = np.floor(points / _VERTEX_CELL_M).astype(np.int64)
+    cell -= cell.min(axis=0)
+    return np.ravel_multi_index(tuple(cell.T), tuple(cell.max(axis=0) + 1))
 
 
 def _lit(room: Room, points: np.ndarray, solid: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import reduce
 
 import numpy as np
 
@@ -157,7 +158,8 @@ def _meet(scene: Scene, index: int, origin: np.ndarray, directions: np.ndarray) 
 def _between_planes(start: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where rays enter and leave all slabs |coordinate| <= 1; start (A,), step (R,A)."""
     first, second = (-1.0 - start) / step, (1.0 - start) / step
-    return np.minimum(first, second).max(axis=1), np.maximum(first, second).min(axis=1)
+    enter, leave = np.minimum(first, second), np.maximum(first, second)
+    return reduce(np.maximum, enter.T), reduce(np.minimum, leave.T)  # several times faster than along axis 1
 
 
 def _inside_ball(start: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
