@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-from lass3d_core.atomic import write_text
+from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import DataError
 from lass3d_core.records import FilePart
 
@@ -98,7 +98,7 @@ class InputDigests:
     def save(self) -> None:
         """Write the memory for the next run. Raises StorageError."""
         if self._changed:
-            write_text(self._memory, json.dumps(self._known, indent=0, sort_keys=True))
+            write_json(self._memory, {"inputs": self._known})
             self._changed = False
 
 
@@ -115,12 +115,10 @@ def _content_digest(part: FilePart) -> str:
 
 def _read_memory(path: Path) -> dict[str, list[Any]]:
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known: dict[str, list[Any]] = read_json(path)["inputs"]
+        return known
+    except (OSError, ValueError, KeyError):
         return {}
-    if not isinstance(known, dict):
-        return {}
-    return {key: entry for key, entry in known.items() if isinstance(entry, list) and len(entry) == 3}
 
 
 def _value_changes(old: Any, new: Any, path: tuple[str, ...]) -> list[str]:

@@ -1,18 +1,17 @@
 """`pairs/index.json`: written last, so that its presence says that every pair shard is there; removed first.
 
 {"schema": 1, "dataset", "class_names", "labelled": {"protocol", "lists": {ratio: [scan id]}}, "shards":
-[{"file", "split", "scans", "fingerprint"}]}. A shard's file lies beside the index.
+[{"file", "split", "scans", "fingerprint"}], "sha256"}. A shard's file lies beside the index.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lass3d_core.atomic import write_text
+from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.typed import build, plain
 
@@ -55,14 +54,14 @@ class PairIndex:
 
 def write_index(folder: Path, index: PairIndex) -> None:
     """Write `folder`/index.json, whole or not at all. Raises StorageError."""
-    write_text(folder / NAME, json.dumps(plain(index), indent=1) + "\n")
+    write_json(folder / NAME, plain(index))
 
 
 def read_index(folder: Path) -> PairIndex:
     """The index in `folder`. Raises MissingArtifact, CorruptArtifact."""
     path = folder / NAME
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except FileNotFoundError:
         raise MissingArtifact(f"{path} is missing: the pairs are not complete; run `make pairs`") from None
     except (OSError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lass3d_core.atomic import write_text
+from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact
 from lass3d_core.manifest import LabelledSpec
 from lass3d_core.typed import build, plain
@@ -33,13 +32,13 @@ class LabelledSplit:
 
     def save(self, path: Path) -> None:
         """Write the split as JSON, whole or not at all. Raises StorageError."""
-        write_text(path, json.dumps(plain(self), indent=1) + "\n")
+        write_json(path, plain(self))
 
     @classmethod
     def load(cls, path: Path) -> LabelledSplit:
         """The split that `save` wrote. Raises MissingArtifact, CorruptArtifact."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
         except FileNotFoundError:
             raise MissingArtifact(f'{path} is missing; run "make train"') from None
         except (OSError, ValueError) as error:

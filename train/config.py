@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lass3d_core.atomic import write_text
+from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact, UnknownName
 from lass3d_core.fingerprint import Record, digest
 from lass3d_core.nets import UNetConfig
@@ -116,13 +115,13 @@ class SavedRun:
             "method_name": self.config.method_name,
             "config": plain(self.config),
         }
-        write_text(path, json.dumps(values, indent=1) + "\n")
+        write_json(path, values)
 
     @classmethod
     def load(cls, path: Path) -> SavedRun:
         """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
             if values["schema"] != SCHEMA:
                 raise CorruptArtifact(
                     f"{path} has schema {values['schema']}, this version reads {SCHEMA}; train again"

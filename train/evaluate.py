@@ -6,7 +6,6 @@ Letters: N points of a scan, C classes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from lass3d_core.atomic import write_text
+from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.metrics import accuracy, confusion_matrix, iou, mean_iou
@@ -84,14 +83,14 @@ class Metrics:
 
     def save(self, path: Path) -> None:
         """Write the JSON, whole or not at all. Raises StorageError."""
-        write_text(path, json.dumps(plain(self), indent=1) + "\n")
+        write_json(path, plain(self))
 
     @classmethod
     def load(cls, path: Path) -> Metrics:
         """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
         problems: list[str] = []
         try:
-            metrics = build(cls, json.loads(path.read_text(encoding="utf-8")), "", problems)
+            metrics = build(cls, read_json(path), "", problems)
         except FileNotFoundError:
             raise MissingArtifact(f'{path} is missing; run "make eval"') from None
         except (OSError, ValueError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact
 from lass3d_core.fingerprint import reasons
 from lass3d_core.typed import plain
@@ -83,8 +84,8 @@ def test_elastic_fields_can_be_set() -> None:
 
 def test_a_run_of_an_older_version_is_to_be_trained_again(tmp_path: Path) -> None:
     SavedRun(lass3d(), "pairs", "split").save(tmp_path / "config.json")
-    values = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(values | {"schema": 1}))
+    values = read_json(tmp_path / "config.json")
+    write_json(tmp_path / "config.json", values | {"schema": 1})
     with pytest.raises(CorruptArtifact, match="schema 1, this version reads 2; train again"):
         SavedRun.load(tmp_path / "config.json")
 
