@@ -183,7 +183,11 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole file. Relative paths in it are relative to the file."""
+    """The whole file. Relative paths in it are relative to the file.
+
+    caption_splits: whose images the language-vision models look at. Decision: not those of the test split,
+    which are half of SemanticKITTI: training reads the texts of train, a person looks at those of val.
+    """
 
     schema: int
     default: str
@@ -191,6 +195,7 @@ class Manifest:
     image_captions: LvmSpec
     entities: EntitiesSpec
     text_embeddings: LvmSpec
+    caption_splits: tuple[Literal["train", "val", "test"], ...] = ("train", "val")
     pairs: PairsSpec = field(default_factory=PairsSpec)
     artifacts: Path = Path("artifacts")
     runs: Path = Path("runs")
@@ -204,6 +209,8 @@ class Manifest:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"schema is {self.schema}, this version reads {SCHEMA}")
+        if "train" not in self.caption_splits:
+            raise ValueError("caption_splits must name train, whose texts the training reads")
         if self.shard_scans < 1:
             raise ValueError(f"shard_scans must be at least 1, got {self.shard_scans}")
         if not 0 <= self.max_failures <= 1:
@@ -235,8 +242,8 @@ def read_manifest(
     manifest = build(Manifest, values, "", problems)
     named = _mapping_at(values, "datasets")
     chosen = dataset or str(_mapping_at(values).get("default"))
-    if named and chosen not in named:
-        known = ", ".join(map(str, named))
+    if chosen not in named and (named or not problems):
+        known = ", ".join(map(str, named)) or "none"
         problems.append(f"datasets: there is no data set {chosen!r} (known: {known}){nearest(chosen, named)}")
     base = path.resolve().parent
     _check_folders(_mapping_at(values, "datasets", chosen), base, f"datasets.{chosen}", problems)

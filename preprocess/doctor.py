@@ -136,7 +136,7 @@ def _data(project: Project) -> Finding:
         images = sum(len(project.images_of(block)) for block in project.blocks)
     except Lass3dError as error:
         return Finding("FIX", what, str(error))
-    detail = f"{counted(scans, 'scan')} and {counted(images, 'image')} in {project.spec.root}"
+    detail = f"{counted(scans, 'scan')} and {counted(images, 'image')} to caption in {project.spec.root}"
     return Finding("ok", what, detail)
 
 

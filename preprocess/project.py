@@ -48,19 +48,32 @@ class Project:
         return InputDigests(self.folder / "inputs.json")
 
     def views_of(self, block: Block) -> list[View]:
-        """Every image of the block's scans, once, in order."""
-        views = (view for scan_id in block.scan_ids for view in self.dataset.views(scan_id))
+        """Every image of the block's scans, once, in order; none where the block's split is not captioned."""
+        views = (view for scan_id in self._captioned(block) for view in self.dataset.views(scan_id))
         return list({view.image_id: view for view in views}.values())
 
     def images_of(self, block: Block) -> list[FilePart]:
         """The files of those images; none is opened."""
-        files = (path for scan_id in block.scan_ids for path in self.dataset.input_files(scan_id).images)
+        files = (
+            path for scan_id in self._captioned(block) for path in self.dataset.input_files(scan_id).images
+        )
         return list(dict.fromkeys(files))
 
     def points_of(self, block: Block) -> list[FilePart]:
-        """The files of the block's points, labels and cameras; none is opened."""
-        files = (path for scan_id in block.scan_ids for path in self.dataset.input_files(scan_id).points)
+        """The files of the block's points, labels and cameras; none is opened.
+
+        With them the images that are not captioned: their size decides which points fall into them, and no
+        entity tells it.
+        """
+        read = [self.dataset.input_files(scan_id) for scan_id in block.scan_ids]
+        files = [part for one in read for part in one.points]
+        if not self._captioned(block):
+            files += [part for one in read for part in one.images]
         return list(dict.fromkeys(files))
+
+    def _captioned(self, block: Block) -> tuple[str, ...]:
+        """The block's scans if the language-vision models look at their images, else none."""
+        return block.scan_ids if block.split in self.manifest.caption_splits else ()
 
     def identities(self, files: list[FilePart]) -> dict[str, str]:
         """Path below the data set's root -> digest of the content. Raises DataError for a missing file."""

@@ -27,7 +27,7 @@ def lines_of(street: Any, capfd: Any, status: int) -> dict[str, tuple[str, str]]
 def test_a_healthy_project_is_all_ok(street: Any, capfd: Any) -> None:
     lines = lines_of(street, capfd, status=0)
     assert {mark for mark, _ in lines.values()} == {"ok"}
-    assert lines["data set street"][1] == f"10 scans and 10 images in {street.folder / 'data'}"
+    assert lines["data set street"][1] == f"10 scans and 8 images to caption in {street.folder / 'data'}"
     assert lines["numpy"][1] == metadata.version("numpy")
     assert "free for" in lines["disk"][1] and "GPU" in lines and "python" in lines
 

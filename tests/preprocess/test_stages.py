@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lass3d_core.records import NONE
+from lass3d_core.shards import ShardReader
+from lass3d_core.text_table import read_text_table
 from preprocess.jsonl_shards import read_jsonl, write_jsonl
 from preprocess.stages import STAGES, plan
 from preprocess.status import state_of, status
@@ -128,6 +131,44 @@ def test_a_copied_and_touched_data_set_is_still_fresh(street: Any) -> None:
     for path in street.sequences.rglob("*.bin"):
         path.touch()
     assert all(state.startswith("fresh") for state in states(street).values())
+
+
+def test_images_of_a_split_that_is_not_captioned_have_points_but_no_texts(finished_street: Any) -> None:
+    artifacts = finished_street.artifacts
+    for stage, images in (("image_captions", 0), ("entities", 0)):
+        assert len(read_jsonl(artifacts / stage / "02-000.jsonl")[1]) == images
+        assert len(read_jsonl(artifacts / stage / "01-000.jsonl")[1]) == 2
+    splits = {image_id[:2] for image_id in read_text_table(artifacts / "text_embeddings.h5").image_ids}
+    assert splits == {"00", "01"}
+    test, val = (
+        ShardReader(artifacts / "pairs" / f"{name}-000.h5").read(f"{name}/000000") for name in ("02", "01")
+    )
+    assert test.pairs.image_ids == ("02/000000/image_2",) and test.pairs.phrases == ()
+    assert (test.pairs.image != NONE).any() and (test.pairs.entity == NONE).all()
+    assert (val.pairs.entity != NONE).any()
+
+
+def test_captioning_another_split_touches_its_shards_and_the_table_alone(street: Any) -> None:
+    before = street.content()
+    street.set(caption_splits=["train", "val", "test"])
+    found = states(street)
+    assert found["image_captions"].startswith("stale (1 of 4): 2 new input files")
+    assert street.run("captions") == 0 and street.run("pairs") == 0
+    after = street.content()
+    touched = {name for name in after if before[name] != after[name]} - {"pairs/index.json"}
+    made = {f"{stage}/02-000.jsonl" for stage in ("image_captions", "entities")}
+    assert touched == made | {"pairs/02-000.h5", "text_embeddings.h5"}
+    street.set(caption_splits=["train", "val"])
+    assert street.run("captions") == 0 and street.run("pairs") == 0
+    assert street.content() == before
+
+
+def test_an_image_of_another_size_touches_its_pairs_though_it_is_not_captioned(street: Any) -> None:
+    path = street.sequences / "02" / "image_2" / "000000.png"
+    Image.open(path).crop((0, 0, 300, 90)).save(path)
+    found = states(street)
+    assert "(first: sequences/02/image_2/000000.png)" in found.pop("pairs")
+    assert all(state.startswith("fresh") for state in found.values())
 
 
 def test_missing_and_partial_are_told_apart(street: Any) -> None:
