@@ -21,11 +21,18 @@ ReadScan = Callable[[str, bool], PairedScan]
 """Scan id, whether to read its labels -> the scan."""
 
 
-def write_pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> Iterator[Path]:
-    """Write `audit/<image id>.png` for two scans of each split, labelled ones first, and yield their paths.
+def write_pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> list[Path]:
+    """Write `audit/<image id>.png` for two scans of each split, labelled ones first; remove older ones.
 
     Points are coloured by label where the scan is one of `labelled`; other labels are not read.
     """
+    written = list(_pictures(project, read, labelled))
+    for other in set((project.folder / "audit").glob("*.png")) - set(written):
+        other.unlink()
+    return written
+
+
+def _pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> Iterator[Path]:
     shard_of = {scan_id: block.name for block in project.blocks for scan_id in block.scan_ids}
     for split in SPLITS:
         scan_ids = sorted(project.dataset.scan_ids(split), key=lambda scan_id: scan_id not in labelled)

@@ -103,7 +103,7 @@ def tinted(image: np.ndarray, owner: np.ndarray) -> np.ndarray:
 
 def _draw_points(picture: Image.Image, seen: VisiblePixels, colours: np.ndarray, factor: int) -> None:
     """Every point as a small square, the nearest last."""
-    draw, half = ImageDraw.Draw(picture), max(1, factor // 2)
+    draw, half = ImageDraw.Draw(picture), max(1, factor // 2, picture.width // 640)
     for i in np.argsort(-seen.depth):
         x, y = int((seen.u[i] + 0.5) * factor), int((seen.v[i] + 0.5) * factor)
         draw.rectangle((x - half, y - half, x + half, y + half), fill=tuple(map(int, colours[i])))
