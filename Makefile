@@ -11,6 +11,7 @@ SEED     ?= 0
 TAG      ?=
 SET      ?=
 RESUME   ?=
+PROCESSES ?=
 SPLIT    ?= val
 ONLY     ?=
 LIMIT    ?=
@@ -35,6 +36,8 @@ ENV    := $(VENV)/.ready
 DATA   := --manifest $(MANIFEST) $(if $(DATASET),--dataset $(DATASET))
 CHOICE := --method $(METHOD) --ratio $(RATIO) --seed $(SEED) $(if $(PRESET),--preset $(PRESET)) $(if $(TAG),--tag $(TAG))
 TRAIN  := $(DATA) $(CHOICE) $(foreach s,$(SET),--set $(s))
+
+TOGETHER := $(if $(PROCESSES),-m torch.distributed.run --standalone --nproc-per-node=$(PROCESSES))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lvm demo street room captions pairs status audit doctor weights preview train eval report \
@@ -91,7 +94,7 @@ preview: $(ENV) ## caption, phrases and masks of IMAGE=file by the manifest's mo
 	@$(RUN) -m preprocess preview $(DATA) $(or $(IMAGE),$(error give IMAGE=file))
 
 train: $(ENV) ## train METHOD on RATIO % labelled scans
-	@$(RUN) -m train run $(TRAIN) $(if $(RESUME),--resume)
+	@$(RUN) $(TOGETHER) -m train run $(TRAIN) $(if $(RESUME),--resume)
 
 eval: $(ENV) ## point-level mIoU of that run on SPLIT
 	@$(RUN) -m train eval $(TRAIN) --split $(SPLIT)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from lass3d_core import parallel
 from lass3d_core.datasets import open_dataset
 from lass3d_core.errors import ManifestError, UnknownName, exit_status
 from lass3d_core.manifest import Manifest, read_manifest
@@ -20,6 +21,7 @@ from train.evaluate import table
 from train.export import export
 from train.paired_scans import PairedScans
 from train.presets import PAPER, PRESETS, preset_for
+from train.processes import joined
 from train.run import Run, train_run
 from train.run_folder import RunFolder
 
@@ -117,11 +119,14 @@ def run_command(options: argparse.Namespace) -> None:
     """Train, evaluate, and say where everything lies."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     config = _config(options, manifest, dataset)
-    run = _run_of(config, options, manifest, dataset)
-    trained = train_run(run, options.resume)
-    for split in run.splits:
-        print(table(run.evaluated(split)))
-    print(f"{'wrote' if trained else 'nothing to do, trained before:'} {run.folder.path}")
+    with joined():
+        run = _run_of(config, options, manifest, dataset)
+        trained = train_run(run, options.resume)
+        if parallel.rank() > 0:
+            return
+        for split in run.splits:
+            print(table(run.evaluated(split)))
+        print(f"{'wrote' if trained else 'nothing to do, trained before:'} {run.folder.path}")
 
 
 def eval_command(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lass3d_core.errors import ManifestError
 from lass3d_core.records import PairedScan, labels_or_ignore
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from lass3d_core.splits import LabelledSplit
@@ -40,13 +41,40 @@ class VoxelScan:
     entity: Tensor
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which scans of a micro-batch are built here: those in the slots index, index + parts, ..."""
+
+    index: int
+    parts: int
+
+
+WHOLE = Part(0, 1)
+
+
 class StepBatches(Dataset[SemiBatch]):
     """Item t is micro-batch t; step s takes those from s * accumulate on."""
 
     def __init__(
-        self, pairs: PairedScans, split: LabelledSplit, config: DataConfig, seed: int, levels: int, steps: int
+        self,
+        pairs: PairedScans,
+        split: LabelledSplit,
+        config: DataConfig,
+        seed: int,
+        levels: int,
+        steps: int,
+        part: Part = WHOLE,
     ) -> None:
-        """levels: of the kernel maps that the backbone asks for. steps: of the optimiser."""
+        """levels: of the kernel maps that the backbone asks for. steps: of the optimiser. part: of each
+        micro-batch's scans, where several processes share them. Raises ManifestError where they cannot.
+        """
+        for name in ("labelled_scans", "unlabelled_scans"):
+            if getattr(config, name) % part.parts:
+                raise ManifestError(
+                    f"{part.parts} processes cannot share data.{name}={getattr(config, name)} evenly; "
+                    f"--set data.{name} to a multiple"
+                )
+        self._part = part
         self._pairs = pairs
         self._split = split
         self._config = config
@@ -62,14 +90,16 @@ class StepBatches(Dataset[SemiBatch]):
     def __getitem__(self, number: int) -> SemiBatch:
         labelled = self._draw(self._split.labelled, self._config.labelled_scans, _LABELLED, number)
         unlabelled = self._draw(self._split.unlabelled, self._config.unlabelled_scans, _UNLABELLED, number)
-        scans = [self._pairs.read(scan_id) for scan_id in (*labelled, *unlabelled)]
+        drawn = (*labelled, *unlabelled)
+        slots = range(self._part.index, len(drawn), self._part.parts)
+        scans = [self._pairs.read(drawn[slot]) for slot in slots]
         texts, image_slots, phrase_slots = self._rows_of.batch([scan.pairs for scan in scans])
         parts = [
-            self._voxel_scan(scan, slot < len(labelled), image_slots[slot], phrase_slots[slot], number, slot)
-            for slot, scan in enumerate(scans)
+            self._voxel_scan(scan, slot < len(labelled), of_image, of_phrase, number, slot)
+            for slot, scan, of_image, of_phrase in zip(slots, scans, image_slots, phrase_slots)
         ]
         counts = torch.tensor([len(part.features) for part in parts])
-        of_scan = torch.repeat_interleave(torch.arange(len(parts)), counts)
+        of_scan = torch.repeat_interleave(torch.tensor(slots), counts)
         return SemiBatch(
             features=torch.cat([part.features for part in parts]),
             pyramid=build_pyramid(collate([part.voxels.coords for part in parts]), self._levels),

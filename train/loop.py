@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lass3d_core import parallel
 from lass3d_core.errors import Lass3dError
 from train.config import RunConfig
 from train.methods.contract import Method, SemiBatch
@@ -64,6 +65,7 @@ def train(
         position=around.line,
         dynamic_ncols=True,
         mininterval=0.5,
+        disable=parallel.rank() > 0,
     )
     groups = zip(*[iter(batches)] * config.data.accumulate)  # the micro-batches of a step, together
     shown: dict[str, str] = {}
@@ -141,16 +143,17 @@ def update(
     """One update of the optimiser along `share` times the sum of `objectives`; none where there are none.
 
     An objective's graph is gone before the next one is made, so that memory holds one micro-batch. Gives each
-    term and their sum, times `share`, and the gradient's norm.
+    term and their sum, times `share`, over all processes that train together, and the gradient's norm.
     """
     optimiser.zero_grad(set_to_none=True)
     parts = [descend(terms, share, step) for terms in objectives]
     if not parts:
         return {}
+    parallel.add_up_gradients(trained(optimiser))
     norm = float(nn.utils.clip_grad_norm_(trained(optimiser), max_grad_norm or math.inf))
     require_finite(norm, "the norm of the gradient", step)
     optimiser.step()
-    return summed(parts, share) | {"gradient_norm": norm}
+    return added_up(summed(parts, share), device_of(optimiser)) | {"gradient_norm": norm}
 
 
 def descend(terms: Terms, share: float, step: int) -> Figures:
@@ -161,6 +164,12 @@ def descend(terms: Terms, share: float, step: int) -> Figures:
     total = torch.stack(list(terms.values())).sum()
     (share * total).backward()
     return {"loss": float(total.detach())} | figures
+
+
+def added_up(figures: Figures, device: torch.device) -> Figures:
+    """Each figure summed over the processes that train together: a term is a process's share, see losses."""
+    values = torch.tensor(list(figures.values()), dtype=torch.float64, device=device)
+    return dict(zip(figures, parallel.total(values).tolist()))
 
 
 def summed(parts: Iterable[Figures], share: float) -> Figures:
@@ -184,6 +193,11 @@ def require_finite(value: float, what: str, step: int) -> None:
 def trained(optimiser: torch.optim.Optimizer) -> list[Tensor]:
     """The parameters that `optimiser` updates."""
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def device_of(optimiser: torch.optim.Optimizer) -> torch.device:
+    """Where the parameters are."""
+    return trained(optimiser)[0].device
 
 
 def step_seed(seed: int, step: int) -> int:

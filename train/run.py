@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+import numpy as np
 import torch
 
-from lass3d_core import nets
+from lass3d_core import nets, parallel
 from lass3d_core.datasets import submission_of
 from lass3d_core.errors import DataError
 from lass3d_core.fingerprint import canonical_json
@@ -19,7 +21,7 @@ from lass3d_core.metrics import mean_iou
 from lass3d_core.splits import LabelledSplit
 from lass3d_core.typed import plain
 from train import checkpoint, methods
-from train.batches import StepBatches, WholeScan, WholeScans, batch_loader, scan_loader, whole_scan
+from train.batches import Part, StepBatches, WholeScan, WholeScans, batch_loader, scan_loader, whole_scan
 from train.config import RunConfig, SavedRun
 from train.environment import write_environment
 from train.evaluate import Metrics, confusion, figures_of, with_progress
@@ -134,10 +136,7 @@ class Run:
         scans = self.whole_scans(split)
         if not len(scans):
             raise DataError(f"no scan of the split {split} has labels; it cannot be evaluated")
-        ahead = with_progress(
-            scan_loader(scans, self.config.data.workers), len(scans), f"evaluating {split}", line
-        )
-        matrix = confusion(method.predictor, ahead, self.pairs.num_classes, self.device)
+        matrix = self.confusion(method, split, line)
         return Metrics(
             run_digest=self.saved.digest,
             split=split,
@@ -152,6 +151,18 @@ class Run:
             **figures_of(matrix, self.absent),
         )
 
+    def confusion(self, method: Method, split: str, line: int | None = None) -> np.ndarray:
+        """The confusion (C,C) over all points of the labelled scans of `split`; processes share the scans.
+
+        line: where a progress bar is drawn, if any.
+        """
+        scan_ids = self.pairs.labelled_scans(split)[parallel.rank() :: parallel.size()]
+        ahead: Iterable[WholeScan] = scan_loader(self.whole_scans_of(scan_ids), self.config.data.workers)
+        if line is not None and parallel.rank() == 0:
+            ahead = with_progress(ahead, len(scan_ids), f"evaluating {split}", line)
+        matrix = confusion(method.predictor, ahead, self.pairs.num_classes, self.device)
+        return parallel.total(torch.from_numpy(matrix).to(self.device)).cpu().numpy()
+
 
 def train_run(run: Run, resume: bool, line: int = 0) -> bool:
     """Train, evaluate and write everything into the run's folder; False where that had been done before.
@@ -159,17 +170,22 @@ def train_run(run: Run, resume: bool, line: int = 0) -> bool:
     resume: go on from the last checkpoint of an unfinished run. line: of the terminal, for the progress bars.
     Raises StaleArtifact where the folder holds another run, Lass3dError where it holds an unfinished one.
     """
-    with run.folder.locked():
+    leads = parallel.rank() == 0  # of the processes that train together, this one writes
+    with run.folder.locked() if leads else nullcontext():
         run.require_own_folder()
         if run.is_finished:
             return False
-        run.folder.require_leave_to_go_on(run.config.schedule.steps, resume)
-        run.saved.save(run.folder.config)
-        run.split.save(run.folder.split)
-        write_environment(run.folder.environment, run.device)
+        if leads:
+            run.folder.require_leave_to_go_on(run.config.schedule.steps, resume)
+            run.saved.save(run.folder.config)
+            run.split.save(run.folder.split)
+            write_environment(run.folder.environment, run.device)
+        parallel.wait_for_all()
         method = _train(run, line)
         for split in run.splits:
-            run.metrics(method, split, line).save(run.folder.metrics(split))
+            metrics = run.metrics(method, split, line)
+            if leads:
+                metrics.save(run.folder.metrics(split))
     return True
 
 
@@ -184,18 +200,26 @@ def _train(run: Run, line: int) -> Method:
         method.load_state_dict(last.method)
         optimiser.load_state_dict(last.optimiser)
         steps_done = last.steps_done
+    parallel.share_state(method)
+    leads = parallel.rank() == 0
 
     def validate() -> dict[str, float]:
-        scans = scan_loader(run.whole_scans("val"), config.data.workers)
-        matrix = confusion(method.predictor, scans, run.pairs.num_classes, run.device)
-        return {"val_miou": mean_iou(matrix, "dropped")}
+        return {"val_miou": mean_iou(run.confusion(method, "val"), "dropped")}
 
     def save(done: int) -> None:
-        checkpoint.save(run.folder.checkpoints, done, saved.digest, method, optimiser)
+        if leads:
+            checkpoint.save(run.folder.checkpoints, done, saved.digest, method, optimiser)
 
-    batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, config.schedule.steps)
-    with RunLog(run.folder.path, steps_done) as log:
+    part = Part(parallel.rank(), parallel.size())
+    steps = config.schedule.steps
+    batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, steps, part)
+    with RunLog(run.folder.path, steps_done) if leads else nullcontext() as log:
         ahead = batch_loader(batches, steps_done, config.data.workers)
-        around = Surroundings(run.folder.path.name, log.write, validate, save, line)
+        write = log.write if log is not None else _nothing
+        around = Surroundings(run.folder.path.name, write, validate, save, line)
         train(config, method, optimiser, ahead, run.device, steps_done, around)
     return method
+
+
+def _nothing(step: int, figures: Mapping[str, float]) -> None:
+    """What a process logs that does not lead."""

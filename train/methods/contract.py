@@ -22,7 +22,8 @@ class SemiBatch:
 
     features (M,F) float32. pyramid: coordinates and kernel maps of every level. labels (M,) int64 train ids,
     255 where ignored and on every voxel of an unlabelled scan. is_labelled (M,) bool: the voxel belongs to a
-    labelled scan. scan (M,) int64: which scan of the batch. image (M,) int64: slot into texts' images, -1
+    labelled scan. scan (M,) int64: the slot of the voxel's scan in the batch; where several processes share a
+    batch, each has some of its slots. image (M,) int64: slot into texts' images, -1
     none. entity (M,) int64: row of texts.entity_rows, -1 none.
     """
 

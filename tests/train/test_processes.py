@@ -1,0 +1,84 @@
+"""Two processes that share every batch train the network that one trains alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from train.logs import read_log
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(240)
+
+
+def command(tiny: Any, processes: int, tag: str, method: str, *more: str) -> list[str]:
+    together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    arguments = tiny.training("--tag", tag, *more, method=method)
+    return [sys.executable, *(together if processes > 1 else []), "-m", "train", *arguments]
+
+
+def trained(tiny: Any, processes: int, tag: str, method: str, *more: str) -> Path:
+    run = subprocess.run(
+        command(tiny, processes, tag, method, *more), cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    (folder,) = (tiny.root / "runs").rglob(f"*-{tag}")
+    return folder
+
+
+@pytest.mark.parametrize("method", ["mean_teacher", "lass3d"])
+def test_two_processes_take_the_steps_of_one(tiny: Any, method: str) -> None:
+    """Losses, gradients, batch-norm statistics and the metric are those of the whole batch.
+
+    With plain gradient steps: AdamW's first ones go by the sign of a gradient, which rounding can turn.
+    """
+    settings = ("schedule.steps=5", "optim.name=sgd", "optim.peak_lr=0.02")
+    flags = [word for setting in settings for word in ("--set", setting)]
+    alone, both = (trained(tiny, count, f"n{count}", method, *flags) for count in (1, 2))
+    for one, two in zip(read_log(alone / "log.csv"), read_log(both / "log.csv"), strict=True):
+        names = {"loss", "ce_l", "ce_u", "pe", "kl", "consistency", "gradient_norm", "updates"} & one.keys()
+        assert {"loss", "ce_l", "gradient_norm"} <= names
+        for name in names:
+            near = pytest.approx(float(one[name]), rel=1e-4, abs=1e-6)
+            assert float(two[name]) == near, (name, one["step"])
+    figures = [json.loads((folder / "metrics-val.json").read_text()) for folder in (alone, both)]
+    assert figures[0]["points"] == figures[1]["points"]
+    assert figures[1]["accuracy"] == pytest.approx(figures[0]["accuracy"], abs=0.02)
+
+
+def kill_all(root: Path) -> None:
+    """torchrun and the trainers that it started, which are sessions of their own."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if str(root).encode() in path.read_bytes():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+def test_two_killed_processes_resume_where_they_were(tiny: Any) -> None:
+    whole = trained(tiny, 2, "whole", "lass3d")
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command(tiny, 2, "cut", "lass3d"), cwd=ROOT, stdout=quiet, stderr=quiet) as run:
+        while run.poll() is None and not list((tiny.root / "runs").rglob("*-cut/checkpoints/*.checkpoint")):
+            time.sleep(0.01)
+        assert run.returncode is None, "it ended before it could be killed"
+        kill_all(tiny.root)
+    cut = trained(tiny, 2, "cut", "lass3d", "--resume")
+    assert (cut / "metrics-val.json").read_bytes() == (whole / "metrics-val.json").read_bytes()
+    losses = [[row["loss"] for row in read_log(folder / "log.csv")] for folder in (whole, cut)]
+    assert losses[0] == losses[1]
+
+
+def test_scans_that_cannot_be_shared_evenly_are_one_clear_line(tiny: Any) -> None:
+    arguments = command(tiny, 2, "odd", "supervised", "--set", "data.labelled_scans=3")
+    run = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "error: 2 processes cannot share data.labelled_scans=3 evenly" in run.stderr
