@@ -19,6 +19,8 @@ from lass3d_core.records import Camera
 NEAREST_DEPTH_M = 1e-3
 """Points nearer to the camera plane than this have no pixel: the division by their depth means nothing."""
 
+_SMALLEST_CELL_PX = 4
+
 
 @dataclass(frozen=True)
 class Visibility:
@@ -84,11 +86,9 @@ def visible_pixels(
 
     measured: needed by, and only used for, visibility `depth_map`. Raises DataError where it is absent.
     regions (H,W) int: which mask owns each pixel, for `zbuffer`; without them the image is one region.
+    Several images of one scan go faster if its columns lie one after another (np.asfortranarray).
     """
-    ahead = np.flatnonzero(_row(image_from_points(camera)[2], points) > visibility.min_depth_m)
-    uv, depth = project(camera, points[ahead])
-    inside, v, u = pixels_in_image(uv, depth, camera.size_hw, visibility.min_depth_m)
-    depth, point = depth[inside], ahead[inside]
+    point, v, u, depth = _in_image(camera, points, visibility.min_depth_m)
     match visibility.kind:
         case "zbuffer":
             seen = seen_by_zbuffer(v, u, depth, camera, visibility, regions)
@@ -142,22 +142,79 @@ def seen_by_zbuffer(
 ) -> np.ndarray:
     """Which points (n,) of one image are not hidden by another point of the scan: bool (n,). See Visibility.
 
-    Two passes, nearest first and then the comparison, so that the order of the points does not matter.
+    Hiding is asked of every pair of points less than radius + 1 pixels apart, so that their order does not
+    matter. Only few can be in such a pair: cells at least as wide as the radius hold their nearest point, and
+    what lies not behind that of its own and the eight cells around it is seen, whatever the angles. The other
+    side is narrowed down likewise: to hide anything, a point must lie before the farthest such suspect.
     """
+    side = max(visibility.splat_radius_px, _SMALLEST_CELL_PX)
+    stride = camera.size_hw[1] // side + 3  # a margin of one cell on each side
+    cells = (camera.size_hw[0] // side + 3) * stride
+    cell = (v // side + 1).astype(np.intp) * stride + (u // side + 1)
+    least = np.float32(1 + visibility.depth_tolerance)
+    nearest = _around(np.minimum, np.inf, cell, depth, stride, cells)
+    suspect = np.flatnonzero(depth > nearest[cell] * least + visibility.depth_slack_m)
+    farthest = _around(np.maximum, -np.inf, cell[suspect], depth[suspect], stride, cells)
+    hider = np.flatnonzero(depth * least + visibility.depth_slack_m < farthest[cell])
+    behind, before = _neighbours(cell, suspect, hider, stride)
+    seen = np.ones(len(depth), bool)
+    seen[behind[_hides(v, u, depth, behind, before, camera, visibility, regions)]] = False
+    return seen
+
+
+def _around(
+    extreme: np.ufunc, empty: float, cell: np.ndarray, depth: np.ndarray, stride: int, cells: int
+) -> np.ndarray:
+    """The extreme depth of the points of each cell and its eight neighbours: (cells,) float32, else `empty`.
+
+    Cells are numbered row by row, `stride` to a row; those at the margin are empty, their own values mean
+    nothing.
+    """
+    found = np.full(cells, empty, np.float32)
+    extreme.at(found, cell, depth)
+    for step in (1, stride):
+        beside = found.copy()
+        extreme(found[step:-step], beside[2 * step :], out=found[step:-step])
+        extreme(found[step:-step], beside[: -2 * step], out=found[step:-step])
+    return found
+
+
+def _neighbours(
+    cell: np.ndarray, suspect: np.ndarray, hider: np.ndarray, stride: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Every pair of a suspect and a hider in the same or neighbouring cells: two arrays (P,) of points.
+
+    The hiders of three cells in a row are neighbours once they are sorted by cell.
+    """
+    hider = hider[np.argsort(cell[hider], kind="stable")]
+    middle = (cell[suspect, None] + np.array([-stride, 0, stride])).ravel()
+    start = np.searchsorted(cell[hider], middle - 1)
+    count = np.searchsorted(cell[hider], middle + 1, side="right") - start
+    behind = np.repeat(np.repeat(suspect, 3), count)
+    place = np.arange(len(behind)) + np.repeat(start - (np.cumsum(count) - count), count)
+    return behind, hider[place]
+
+
+def _hides(
+    v: np.ndarray,
+    u: np.ndarray,
+    depth: np.ndarray,
+    behind: np.ndarray,
+    before: np.ndarray,
+    camera: Camera,
+    visibility: Visibility,
+    regions: np.ndarray | None,
+) -> np.ndarray:
+    """Of each pair of points, whether the one before hides the one behind: bool (P,). See Visibility."""
     radius, steep = visibility.splat_radius_px, np.tan(np.deg2rad(visibility.grazing_deg))
-    buffer = np.full(camera.size_hw, np.inf, np.float32)
-    np.minimum.at(buffer, (v, u), depth)
-    buffer = np.pad(buffer, radius, constant_values=np.inf)  # a margin for the splats
-    region = np.pad(np.zeros(camera.size_hw, np.int16) if regions is None else regions, radius)
-    deepest = np.full(len(depth), np.inf, np.float32)
-    for dv in range(-radius, radius + 1):
-        for du in range(-radius, radius + 1):
-            apart = np.hypot(du / camera.K[0, 0], dv / camera.K[1, 1])
-            allowed = np.float32(1 + visibility.depth_tolerance + apart / steep)
-            beside = v + radius + dv, u + radius + du
-            hides = region[beside] == region[v + radius, u + radius]
-            np.minimum(deepest, buffer[beside] * allowed, out=deepest, where=hides)
-    return depth <= deepest + visibility.depth_slack_m
+    down, across = np.abs(v[before] - v[behind]), np.abs(u[before] - u[behind])
+    apart = np.hypot(across / camera.K[0, 0], down / camera.K[1, 1])
+    allowed = (1 + visibility.depth_tolerance + apart / steep).astype(np.float32)
+    hides = depth[behind] > depth[before] * allowed + visibility.depth_slack_m
+    hides &= (down <= radius) & (across <= radius)
+    if regions is not None:
+        hides &= regions[v[before], u[before]] == regions[v[behind], u[behind]]
+    return hides
 
 
 def seen_by_depth_map(points: np.ndarray, measured: MeasuredDepth, tolerance: float) -> np.ndarray:
@@ -202,9 +259,31 @@ def scale_intrinsics(K: np.ndarray, from_hw: tuple[int, int], to_hw: tuple[int, 
     return np.diag([width, height, 1.0]) @ K
 
 
+def _in_image(
+    camera: Camera, points: np.ndarray, min_depth_m: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """`project` and `pixels_in_image` in one, to the bit: index, v, u and depth of what lies in the image.
+
+    Most points are outside to the left or right, and for those v is never computed.
+    """
+    matrix, (height, width) = image_from_points(camera), camera.size_hw
+    depth = _row(matrix[2], points)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        u = _row(matrix[0], points) / depth
+    between = np.flatnonzero((depth > max(min_depth_m, NEAREST_DEPTH_M)) & (u >= 0) & (u < width))
+    u, depth = u[between], depth[between]
+    v = _row(matrix[1], np.stack([column[between] for column in points.T]).T) / depth
+    inside = np.flatnonzero((v >= 0) & (v < height))
+    return between[inside], v[inside].astype(np.int32), u[inside].astype(np.int32), depth[inside]
+
+
 def _row(row: np.ndarray, points: np.ndarray) -> np.ndarray:
     """row (4,) times the homogeneous points (N,3), summed in a fixed order: subsets agree to the bit."""
-    return points[:, 0] * row[0] + points[:, 1] * row[1] + points[:, 2] * row[2] + row[3]
+    total = points[:, 0] * row[0]
+    total += points[:, 1] * row[1]
+    total += points[:, 2] * row[2]
+    total += row[3]
+    return total
 
 
 def _present(measured: MeasuredDepth | None) -> MeasuredDepth:

@@ -95,9 +95,10 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec) -> PairedScan:
     phrases = tuple(sorted({one.phrase for of_image in kept.values() for one in of_image}))
     slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
     best = BestViews(len(scan.points), spec.max_views)
+    points = np.asfortranarray(scan.points)
     for slot, view in enumerate(scan.views):
         owner = painted(kept[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
-        seen = visible_pixels(view.camera, scan.points, visibility_of(spec), measured_by(view, spec), owner)
+        seen = visible_pixels(view.camera, points, visibility_of(spec), measured_by(view, spec), owner)
         best.add(slot, seen.point, distance_from_centre(seen, view.camera), owner[seen.v, seen.u])
     image_ids = tuple(view.image_id for view in scan.views)
     pairs = PointTextPairs(best.image, best.entity, image_ids, phrases)
