@@ -79,7 +79,7 @@ def cut(street: Any, name: str) -> None:
 
 def test_an_unreadable_image_is_a_named_failure_and_the_rest_is_paired(street: Any, capfd: Any) -> None:
     cut(street, "00/image_2/000001.png")
-    street.set(max_failures=0.1)
+    street.set(max_failures=0.15)
     assert street.run("captions") == 0
     printed = capfd.readouterr().out
     assert "image_captions: 1 image failed (00/000001/image_2: " in printed
@@ -96,13 +96,13 @@ def test_an_unreadable_image_is_a_named_failure_and_the_rest_is_paired(street: A
 def test_too_many_failures_stop_the_stage_and_keep_what_is_done(street: Any, one_line: Any) -> None:
     cut(street, "00/image_2/000004.png")
     cut(street, "01/image_2/000000.png")
-    street.set(max_failures=0.1)
+    street.set(max_failures=0.15)
     assert street.run("captions") == 2
     line = one_line()
     assert "image_captions: 2 images failed (00/000004/image_2: " in line
-    assert "; 01/000000/image_2: " in line and "max_failures 0.1 allows 1" in line
+    assert "; 01/000000/image_2: " in line and "max_failures 0.15 allows 1" in line
     assert "000004.png" in line and "run again" in line
     assert captions_in(street.artifacts / "image_captions" / "00-001.jsonl")["00/000005/image_2"]
     assert street.run("captions") == 2, "the failures are tried again, and fail again"
-    street.set(max_failures=0.2)
+    street.set(max_failures=0.25)
     assert street.run("captions") == 0
