@@ -1,12 +1,13 @@
 """Does the calibration check tell the true calibration from one turned by 1 degree or shifted by 10 cm?
 
-    python benchmarks/calibration.py [--scans 16] [--pictures FOLDER]
+    python benchmarks/calibration.py [--scans 16] [--warnings] [--pictures FOLDER]
 
 Simulated streets and rooms need no files; the real frames (PandaSet in SemanticKITTI's layout, KITTI,
 nuScenes) are added where the folder LASS3D_SAMPLES, by default shared/samples beside the checkout, holds
 them. Per row: the score of the true calibration (1 is chance), and the scores of the nudged ones as shares of
 it; below 1 they are told apart. The second table asks the same of the labels: the edges where the points of
-a class end. --pictures writes the audit's outlines on edges of every image.
+a class end. --warnings: of how many wrong calibrations the audit would warn, and how often with the way back
+(minutes). --pictures writes the audit's outlines on edges of every image.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,9 @@ def main() -> None:
     """Measure every group of frames at hand and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scans", type=int, default=16, help="simulated streets (default: 16)")
+    parser.add_argument(
+        "--warnings", action="store_true", help="give wrong calibrations to the audit's check"
+    )
     parser.add_argument("--pictures", type=Path, help="where to write the outlines on the images' edges")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -71,6 +75,8 @@ def main() -> None:
         for name, poses in labelled(groups):
             for train_id in map(LABEL_SPACE.names.index, CLASSES):
                 print_row(f"{name}: {LABEL_SPACE.names[train_id]}", witness(poses, train_id))
+        if arguments.warnings:
+            print_warnings(groups)
         if arguments.pictures:
             draw(groups, arguments.pictures)
 
@@ -170,6 +176,36 @@ def witness(poses: Sequence[Pose], train_id: int) -> Alignment:
         outline = label_outline(one.view.camera, one.points, one.labels, train_id)
         observations.append(observe(one.view.camera, read_image(one.view.image), one.points, outline, NUDGES))
     return compare(observations, NUDGES)
+
+
+def print_warnings(groups: dict[str, list[Pose]]) -> None:
+    """Of how many calibrations that are wrong by each kind and amount the audit warns, and how rightly."""
+    print(f"\n{'given wrong by':20} {'':16} warned, the way back named")
+    for name, poses in groups.items():
+        print(f"{name:20} {'nothing':16} {'yes' if doubted(poses, None).warning else 'no'}", flush=True)
+        for kind, axes, amount in (
+            ("turn", "xyz", 1),
+            ("turn", "xyz", 2),
+            ("shift", "xy", 0.1),
+            ("shift", "xy", 0.3),
+        ):
+            wrong = [Nudge(kind, axis, sign * amount) for axis in axes for sign in (1, -1)]
+            found = {
+                nudge: doubted(poses, nudge) for nudge in tqdm(wrong, name, unit="calibration", disable=None)
+            }
+            warned = [nudge for nudge in wrong if found[nudge].warning]
+            named = [one for one in warned if found[one].best == Nudge(kind, one.axis, -one.amount)]
+            print(
+                f"{name:20} {f'{kind} {amount:g}':16} {len(warned)} of {len(wrong)}, {len(named)}", flush=True
+            )
+
+
+def doubted(poses: Sequence[Pose], wrong: Nudge | None) -> Alignment:
+    """What the audit finds when it is given calibrations that are wrong by this."""
+    views = [
+        one.view if wrong is None else replace(one.view, camera=wrong.of(one.view.camera)) for one in poses
+    ]
+    return compare([observed_in(view, one.points, one.spec) for view, one in zip(views, poses)])
 
 
 def draw(groups: dict[str, list[Pose]], folder: Path) -> None:

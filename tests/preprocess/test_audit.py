@@ -1,18 +1,29 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 from lass3d_core.errors import CorruptArtifact
 from lass3d_core.shards import ShardReader
 from lass3d_core.splits import labelled_split
+from preprocess.__main__ import main
 from preprocess.audit import audit
 from preprocess.calibration import Nudge
+from tests.lass3d_core.datasets.scannet_files import write_scannet
 
+MANIFEST = {
+    "schema": 1,
+    "image_captions": {"name": "palette"},
+    "entities": {"name": "palette", "vocabulary": "captions"},
+    "text_embeddings": {"name": "hashing"},
+    "workers": 1,
+}
 LABELLED = 34  # percent: two of six training scans
 
 
@@ -77,6 +88,30 @@ def test_a_ratio_that_labels_no_scan_is_a_remark(street: Any, capfd: Any) -> Non
     assert "entities are not compared with labels: 1 % of 6 training scans labels none; the smallest" in words
     found = json.loads((street.artifacts / "audit" / "audit.json").read_text())
     assert found["agreement"] is None and "the smallest ratio" in found["remark"]
+
+
+def test_rgbd_frames_are_audited_and_those_without_a_pose_counted(tmp_path: Path, capfd: Any) -> None:
+    scenes = ("scene0000_00", "scene0001_00", "scene0002_00")
+    write_scannet(tmp_path / "data", scenes, 12, lost=(4,))
+    dataset = {
+        "reader": "scannet",
+        "root": "data",
+        "splits": {"train": list(scenes[:2]), "val": list(scenes[2:])},
+        "frames": {"stride": 2},
+        "pairs": {"visibility": "depth_map", "min_depth_m": 0.1},
+    }
+    manifest = tmp_path / "data_manifest.yaml"
+    manifest.write_text(yaml.safe_dump(MANIFEST | {"default": "rooms", "datasets": {"rooms": dataset}}))
+    for command in ("captions", "pairs", "audit"):
+        capfd.readouterr()
+        assert main([command, "--manifest", str(manifest), *(["--ratio", "50"] * (command == "audit"))]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].startswith("train: 2 scans, ") and lines[0].endswith("; 2 frames without a pose left out")
+    assert lines[1].endswith("; 1 frame without a pose left out")
+    assert any(line.startswith("  train scene0000_00 frames: ") for line in lines)
+    found = json.loads((tmp_path / "artifacts" / "rooms" / "audit" / "audit.json").read_text())
+    assert found["skipped_frames"] == {"train": 2, "val": 1, "test": 0}
+    assert len(found["calibration"]) == 3 and all(one["images"] == 5 for one in found["calibration"])
 
 
 def test_pictures_of_an_earlier_audit_are_removed(street: Any) -> None:
