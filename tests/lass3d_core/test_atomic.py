@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lass3d_core.atomic import remove_parts, storage_errors, whole_file, write_text
+from lass3d_core.atomic import remove_parts, storage_errors, whole_file, whole_folder, write_text
 from lass3d_core.errors import StorageError
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +45,32 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -
         assert path.read_text() == "old"
         part.write_text("new")
     assert path.read_text() == "new"
+
+
+def test_a_folder_appears_when_all_of_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "scene"
+    with whole_folder(path) as part:
+        (part / "inner").mkdir()
+        (part / "inner" / "a.txt").write_text("a")
+        assert not path.exists()
+    assert (path / "inner" / "a.txt").read_text() == "a"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_a_failure_while_writing_a_folder_leaves_nothing(tmp_path: Path, fault: type[BaseException]) -> None:
+    with pytest.raises(fault), whole_folder(tmp_path / "scene") as part:
+        (part / "a.txt").write_text("a")
+        raise fault
+    assert not list(tmp_path.iterdir())
+
+
+def test_parts_of_folders_that_killed_runs_left_are_removed(tmp_path: Path) -> None:
+    for owner in (os.getpid(), 2**22 + 1):
+        (tmp_path / f"scene.{owner}.part").mkdir()
+        (tmp_path / f"scene.{owner}.part" / "a.txt").write_text("a")
+    remove_parts(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"scene.{os.getpid()}.part"]
 
 
 KILLED = """
