@@ -171,7 +171,7 @@ def demo_command(options: argparse.Namespace) -> None:
 def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
     from train.report.page import write_report
 
-    dataset_on_disk = open_dataset(dataset, manifest.datasets[dataset])
+    dataset_on_disk = open_dataset(dataset, manifest.datasets[dataset], manifest.artifacts_of(dataset))
     return write_report(run.folder.path, run.pairs.folder, dataset=dataset_on_disk)
 
 
