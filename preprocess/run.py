@@ -7,7 +7,7 @@ import time
 from tqdm import tqdm
 
 from lass3d_core import pair_index
-from lass3d_core.atomic import remove_parts
+from lass3d_core.atomic import remove_parts, storage_errors
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from preprocess import pairs
 from preprocess.engine import run_shards
@@ -53,7 +53,8 @@ def _make(project: Project, planned: Plan) -> None:
     where = jobs[0].path.parent if stage.per_block else jobs[0].path
     remove_parts(jobs[0].path.parent)
     if stage.name == pairs.NAME:
-        (where / pair_index.NAME).unlink(missing_ok=True)
+        with storage_errors(where / pair_index.NAME):
+            (where / pair_index.NAME).unlink(missing_ok=True)
     failures = recorded(stage, [shard for shard in planned.shards if shard.state == "fresh"])
     started = time.monotonic()
     with tqdm(total=_units(project, planned), desc=stage.name, unit=stage.unit[:-1], disable=None) as bar:

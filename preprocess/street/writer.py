@@ -141,4 +141,4 @@ def _write_scan(job: tuple[StreetSequence, int]) -> None:
 
 def _write_array(path: Path, array: np.ndarray) -> None:
     with whole_file(path) as part:
-        array.tofile(part)
+        part.write_bytes(array.tobytes())  # unlike tofile, it says why a disk refuses
