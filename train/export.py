@@ -173,13 +173,18 @@ def _claim(folder: Path, record: ExportRecord) -> None:
                 f"{folder} holds the predictions of another run or split; delete it, or give another folder "
                 "with --into FOLDER (make: INTO=FOLDER)"
             )
-    elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    elif folder.is_file() or (folder.is_dir() and not _is_as_new(folder)):
         raise Lass3dError(
             f"{folder} is no export of ours ({RECORD} is missing); give an empty folder with --into FOLDER "
             "(make: INTO=FOLDER)"
         )
     else:
         write_text(path, json.dumps(plain(record), indent=1) + "\n")
+
+
+def _is_as_new(folder: Path) -> bool:
+    """Whether nothing lies there, or only what a killed export had begun to write first."""
+    return all(path.match(f"{RECORD}.*.part") for path in folder.iterdir())
 
 
 def _read_record(path: Path) -> ExportRecord:

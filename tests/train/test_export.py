@@ -231,3 +231,12 @@ def run_of(project: TinyBenchmark) -> Run:
     config = SavedRun.load(project.run / "config.json").config
     pairs = PairedScans.open(project.artifacts)
     return Run.of(config, pairs, project.spec, RunFolder(project.run), torch.device("cpu"))
+
+
+def test_an_export_that_was_killed_while_it_claimed_the_folder_goes_on(trained) -> None:
+    project = trained("scannet")
+    folder = project.run / "export-val"
+    folder.mkdir()
+    (folder / "export.json.999999.part").write_text('{"run_')
+    assert export(project) == 0
+    assert not (folder / "export.json.999999.part").exists()
