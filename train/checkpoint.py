@@ -25,6 +25,11 @@ KEPT = 2
 
 _SUFFIX = ".checkpoint"
 _DIGITS = 64
+_UNREADABLE = (
+    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
+    *(OSError, EOFError, MemoryError, pickle.UnpicklingError),
+)
+"""torch.load raises whatever suits it on bytes that it did not write, with a good checksum or not."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,14 @@ def save(
     with whole_file(path) as part, part.open("wb") as file:
         file.write(_digest(buffer.getbuffer()) + b"\n")
         file.write(buffer.getbuffer())
+    drop_old(folder)
+    return path
+
+
+def drop_old(folder: Path) -> None:
+    """Delete all but the latest KEPT checkpoints; a killed run may have left one more."""
     for old in checkpoints(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
-    return path
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -100,10 +110,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise CorruptArtifact(f"{path} is damaged (its checksum differs); delete it{_what_then(path)}")
     try:
         values = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError) as error:
-        first = str(error).splitlines()[0]
+    except _UNREADABLE as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CorruptArtifact(f"{path} cannot be read: {first}; delete it{_what_then(path)}") from error
-    return dict(values)
+    if not isinstance(values, dict) or values.keys() != Checkpoint.__dataclass_fields__.keys():
+        raise CorruptArtifact(f"{path} holds something else than a checkpoint; delete it{_what_then(path)}")
+    return values
 
 
 def _what_then(path: Path) -> str:

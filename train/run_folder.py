@@ -17,7 +17,7 @@ from pathlib import Path
 from lass3d_core.atomic import remove_parts, storage_errors
 from lass3d_core.errors import CorruptArtifact, Lass3dError, ManifestError, MissingArtifact, StaleArtifact
 from lass3d_core.fingerprint import reasons
-from train.checkpoint import checkpoints, steps_of
+from train.checkpoint import checkpoints, drop_old, steps_of
 from train.config import RunConfig, SavedRun
 from train.evaluate import Metrics
 
@@ -115,4 +115,5 @@ class RunFolder:
                 ) from None
             for folder in (self.path, self.checkpoints):
                 remove_parts(folder)
+            drop_old(self.checkpoints)
             yield
