@@ -1,0 +1,151 @@
+"""A process that has imported both programs and forks a child for each order: one line of JSON in, one out.
+
+A child starts in milliseconds, where a fresh interpreter takes seconds. The server itself computes nothing
+and starts no thread, so that forking it is safe. Each child leads a process group of its own, which is killed
+as a whole.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+TIMEOUT_S = 300.0
+
+WARMED = (
+    "preprocess.__main__",
+    "preprocess.lvm.hashing",
+    "preprocess.lvm.palette",
+    "preprocess.street.writer",
+    "preprocess.room.writer",
+    "train.__main__",
+    "torch.utils.tensorboard",
+    "torch._dynamo",
+    "scipy.ndimage",
+    "PIL.PngImagePlugin",
+    "PIL.JpegImagePlugin",
+    "lass3d_core.datasets.semantickitti",
+    "lass3d_core.datasets.scannet",
+    "lass3d_core.datasets.nuscenes",
+)
+"""Imported before the first fork."""
+
+_WATCHED = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "shutil.rmtree")
+"""Audit events of the file system that count as moments to be killed at."""
+
+
+def serve() -> None:
+    """Carry out orders until the input ends."""
+    for name in WARMED:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        print(json.dumps(carry_out(json.loads(line))), flush=True)
+
+
+def carry_out(order: dict[str, Any]) -> dict[str, Any]:
+    """Run order["call"] ("module:function") on order["arguments"] in a child; how that ended.
+
+    Conditions, None for none: kill_after_s, kill_at_event (the how-manieth file-system event below `folder`),
+    file_bytes (the largest file that it may write), memory_bytes (that it may take beside the server's).
+    """
+    ours, theirs = os.pipe()
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        started = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            os.close(ours)
+            _be_the_child(order, theirs, output.fileno(), errors.fileno())
+        os.close(theirs)
+        patience = order["kill_after_s"] if order["kill_after_s"] is not None else TIMEOUT_S
+        ready, _, _ = select.select([ours], [], [], patience)
+        if not ready:
+            _kill_group(child)
+        with os.fdopen(ours, "rb") as pipe:
+            events = int(pipe.read() or 0)
+        _, status = os.waitpid(child, 0)
+        seconds = time.monotonic() - started
+        _kill_group(child)  # workers that outlive their parent
+        return {
+            "status": os.waitstatus_to_exitcode(status),
+            "seconds": seconds,
+            "events": events,
+            "output": _text(output),
+            "errors": _text(errors),
+        }
+
+
+def _be_the_child(order: dict[str, Any], pipe: int, output: int, errors: int) -> NoReturn:
+    status = 1
+    try:
+        os.setsid()
+        for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (output, 1), (errors, 2)):
+            os.dup2(source, target)
+        _limit(resource.RLIMIT_FSIZE, order["file_bytes"], 0)
+        _limit(resource.RLIMIT_AS, order["memory_bytes"], _mapped_bytes())
+        events = _Events(order["folder"], order["kill_at_event"])
+        module, _, function = order["call"].partition(":")
+        called = getattr(importlib.import_module(module), function)
+        events.watch()
+        status = called(*order["arguments"]) or 0
+        os.write(pipe, str(events.count).encode())
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+class _Events:
+    """Counts the file-system events below a folder, and ends the process group before the n-th happens."""
+
+    def __init__(self, folder: str, last: int | None) -> None:
+        self.count = 0
+        self._folder = folder
+        self._last = last
+
+    def watch(self) -> None:
+        sys.addaudithook(self._see)
+
+    def _see(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in _WATCHED or not self._folder:
+            return
+        if any(isinstance(one, (str, Path)) and str(one).startswith(self._folder) for one in arguments):
+            self.count += 1
+            if self.count == self._last:
+                os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def _limit(what: int, value: int | None, beside: int) -> None:
+    if value is not None:
+        resource.setrlimit(what, (beside + value, beside + value))
+
+
+def _mapped_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _text(file: Any) -> str:
+    file.seek(0)
+    return str(file.read().decode("utf-8", "replace"))
+
+
+if __name__ == "__main__":
+    serve()

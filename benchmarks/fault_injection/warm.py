@@ -1,0 +1,96 @@
+"""The way to the server: run a program, or any function, in a child that may be killed or held short."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended. status: negative for a signal. events: those of the file system, if it was not
+    killed."""
+
+    status: int
+    seconds: float
+    events: int
+    output: str
+    errors: str
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was still at work when it was killed."""
+        return self.status == -signal.SIGKILL
+
+    @property
+    def error_lines(self) -> list[str]:
+        """What it said on stderr, progress bars aside."""
+        lines = self.errors.replace("\r", "\n").splitlines()
+        return [line for line in lines if line.strip() and "it/s" not in line and "%|" not in line]
+
+
+class Warm:
+    """A running server, for a `with` block."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+        self._server = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("server.py"))],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, program: str, *arguments: str, **conditions: Any) -> Ended:
+        """`python -m program arguments`. conditions: see call."""
+        return self.call(f"{program}.__main__:main", list(arguments), **conditions)
+
+    def call(
+        self,
+        function: str,
+        *arguments: Any,
+        folder: Path | None = None,
+        kill_after_s: float | None = None,
+        kill_at_event: int | None = None,
+        file_bytes: int | None = None,
+        memory_bytes: int | None = None,
+    ) -> Ended:
+        """`module:function` on JSON-able arguments. The conditions are the server's, see carry_out."""
+        order = {
+            "call": function,
+            "arguments": arguments,
+            "folder": str(folder) if folder is not None else "",
+            "kill_after_s": kill_after_s,
+            "kill_at_event": kill_at_event,
+            "file_bytes": file_bytes,
+            "memory_bytes": memory_bytes,
+        }
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._server.stdin.write(json.dumps(order) + "\n")
+        self._server.stdin.flush()
+        return Ended(**json.loads(self._server.stdout.readline()))
+
+    def __enter__(self) -> Warm:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in (self._server.stdin, self._server.stdout):
+            if stream is not None:
+                stream.close()
+        self._server.wait()

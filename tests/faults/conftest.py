@@ -1,0 +1,33 @@
+"""A server that forks what is to be harmed, and a tiny project with every stage and a run done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fault_injection.project import TinyProject
+from benchmarks.fault_injection.warm import Warm
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    with Warm() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def finished(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> TinyProject:
+    """Everything made. Not to be changed: take `project`."""
+    project = TinyProject(tmp_path_factory.mktemp("faults") / "project", warm)
+    project.make_everything()
+    return project
+
+
+@pytest.fixture
+def project(finished: TinyProject, tmp_path: Path) -> TinyProject:
+    """A copy with everything made."""
+    shutil.copytree(finished.folder, tmp_path / "project")
+    return TinyProject(tmp_path / "project", finished.warm)
