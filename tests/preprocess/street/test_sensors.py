@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from lass3d_core.geometry import Visibility, project, visible_pixels
+from preprocess.simulation.shapes import Scene, Shape
 from preprocess.street.materials import MATERIAL_ORDER, MATERIALS
 from preprocess.street.objects import solid
 from preprocess.street.rig import cameras
 from preprocess.street.sensors import UNLABELLED, LidarModel, Sweep, picture, sweep
-from preprocess.simulation.shapes import Scene, Shape
 from preprocess.street.world import build_scene, drive, lay_out
 
 IN_IMAGE = Visibility(kind="none")

@@ -7,8 +7,8 @@ import pytest
 
 from lass3d_core.datasets.semantickitti import LABEL_SPACE
 from lass3d_core.labels import IGNORE
-from preprocess.street.materials import MATERIAL_ORDER
 from preprocess.simulation.shapes import NOTHING, cast
+from preprocess.street.materials import MATERIAL_ORDER
 from preprocess.street.world import Layout, Side, build_scene, drive, lay_out
 
 GROUND = {"road", "parking", "sidewalk", "terrain"}
