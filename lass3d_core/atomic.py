@@ -53,6 +53,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with storage_errors(path):
+        shutil.rmtree(part, ignore_errors=True)  # of a killed process that had our number
         part.mkdir(parents=True)
         try:
             yield part

@@ -65,6 +65,15 @@ def test_a_failure_while_writing_a_folder_leaves_nothing(tmp_path: Path, fault: 
     assert not list(tmp_path.iterdir())
 
 
+def test_half_a_folder_of_a_process_with_our_number_does_not_matter(tmp_path: Path) -> None:
+    half = tmp_path / f"scene.{os.getpid()}.part"
+    half.mkdir()
+    (half / "old.txt").write_text("old")
+    with whole_folder(tmp_path / "scene") as part:
+        (part / "a.txt").write_text("a")
+    assert [path.name for path in (tmp_path / "scene").iterdir()] == ["a.txt"]
+
+
 def test_parts_of_folders_that_killed_runs_left_are_removed(tmp_path: Path) -> None:
     for owner in (os.getpid(), 2**22 + 1):
         (tmp_path / f"scene.{owner}.part").mkdir()
