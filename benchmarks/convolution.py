@@ -1,11 +1,12 @@
-"""How near the reference sparse convolution comes to its limit: bare matrix products of the same size.
+"""How near the reference sparse convolution comes to its limit, and how it stands beside spconv.
 
-    python benchmarks/convolution.py [--voxel-size 0.1] [--rounds 3]
+    python benchmarks/convolution.py [--voxel-size 0.1] [--rounds 7]
 
 The layers are those of MinkUNet18-w32 on a LiDAR sweep. The limit of a layer is one dense product with as
 many multiplications, forward, and two of them, backward: no gathering, no summing, memory allocated before.
-Single thread, processor time, both interleaved in one process, the median of the rounds per layer; only the
-ratios mean anything, and other work on the machine raises them, for it takes away the cache.
+spconv (its CPU path, forward only: it has no backward there) is measured where it is installed.
+Single thread, processor time, all interleaved in one process; per layer the least of the rounds, for other
+work on the machine (it takes away the cache) only ever adds. Only the ratios mean anything.
 A simulated sweep needs no files; a real one (nuScenes) is added where the folder LASS3D_SAMPLES, by default
 shared/samples beside the checkout, holds it.
 """
@@ -16,49 +17,60 @@ import argparse
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lass3d_core.errors import BackendUnavailable
 from lass3d_core.nets import build
 from lass3d_core.nets.unet import UNetConfig
+from lass3d_core.sparse import load
 from lass3d_core.sparse.maps import KernelMap, KernelPyramid, build_pyramid
 from lass3d_core.sparse.reference import StridedConv, SubmanifoldConv, TransposedConv
 from lass3d_core.voxels import collate, voxelise
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
 CONVOLUTIONS = (SubmanifoldConv, StridedConv, TransposedConv)
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """Processor time of one layer, or of their sum."""
-
-    forward: float
-    backward: float
-    forward_limit: float
-    backward_limit: float
+COLUMNS = ("forward", "backward", "bf16 fwd", "bf16 bwd", "spconv", "limit16")
+PROCESS = Path("/proc/self")
 
 
 def main() -> None:
     """Measure every sweep at hand and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--voxel-size", type=float, default=0.1, help="metres (default: 0.1)")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements per layer (default: 3)")
+    parser.add_argument("--rounds", type=int, default=7, help="measurements per layer (default: 7)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    spconv = spconv_if_installed()
     lines = [
-        measure(name, points, arguments.voxel_size, arguments.rounds) for name, points in sweeps().items()
+        measure(name, points, arguments.voxel_size, arguments.rounds, spconv)
+        for name, points in sweeps().items()
     ]
-    print(f"{'sweep':<10} {'voxels':>7} {'pairs/voxel':>12} {'forward':>8} {'backward':>9} {'maps':>6}")
+    titles = " ".join(f"{title:>9}" for title in COLUMNS)
+    print(
+        f"{'sweep':<10} {'voxels':>7} {'pairs/voxel':>12} {titles} {'maps ms':>8} {'maps':>6} {'peak MB':>8}"
+    )
     print("\n".join(lines))
-    print("forward, backward: time / limit (1.0 is unreachable); maps: time to voxelise and build / forward")
+    print(
+        "columns up to limit16: time / the float32 limit (1.0 is unreachable), limit16 its bfloat16 products;"
+    )
+    print("maps: time to voxelise and build them, and that / forward; peak: memory that a training step adds")
+    if spconv is None:
+        print("spconv is not installed, so it was not measured")
+
+
+def spconv_if_installed() -> ModuleType | None:
+    """The backend of spconv, or None."""
+    try:
+        return load("spconv")
+    except BackendUnavailable:
+        return None
 
 
 def sweeps() -> dict[str, Tensor]:
@@ -91,7 +103,7 @@ def simulated_sweep(rng: np.random.Generator, beams: int = 32, turns: int = 1084
     return torch.from_numpy((points + rng.normal(0, 0.02, points.shape)).astype(np.float32))
 
 
-def measure(name: str, points: Tensor, voxel_size: float, rounds: int) -> str:
+def measure(name: str, points: Tensor, voxel_size: float, rounds: int, spconv: ModuleType | None) -> str:
     """One line of the table."""
     net = build(UNetConfig(), in_channels=4)
 
@@ -99,21 +111,44 @@ def measure(name: str, points: Tensor, voxel_size: float, rounds: int) -> str:
         return build_pyramid(collate([voxelise(points, voxel_size).coords]), net.levels)
 
     pyramid = maps()
-    seconds_of_maps = median(seconds_of(maps) for _ in range(rounds))
-    layers = layers_of(net, pyramid)
-    per_layer = [
-        measure_layer(layer, cin, pairs, rounds) for layer, cin, pairs in tqdm(layers, name, unit="layer")
-    ]
-    forward, backward, forward_limit, backward_limit = (
-        sum(getattr(seconds, field) for seconds in per_layer)
-        for field in ("forward", "backward", "forward_limit", "backward_limit")
-    )
-    voxels = len(pyramid.coords[0])
-    pairs_per_voxel = sum(pyramid.submanifold[0].counts) / voxels + 1  # 1: the centre
-    ratios = (
-        f"{forward / forward_limit:>8.2f} {backward / backward_limit:>9.2f} {seconds_of_maps / forward:>6.2f}"
-    )
-    return f"{name:<10} {voxels:>7} {pairs_per_voxel:>12.1f} {ratios}"
+    seconds_of_maps = min(seconds_of(maps) for _ in range(3 * rounds))
+    added = memory_of_a_step(net, pyramid)
+    total: dict[str, float] = {}
+    for layer, x, pairs in tqdm(layers_of(net, pyramid), name, unit="layer"):
+        for work, seconds in measure_layer(layer, x, pairs, rounds, spconv).items():
+            total[work] = total.get(work, 0) + seconds
+    ratios = " ".join(ratio(total, column) for column in COLUMNS)
+    pairs_per_voxel = sum(pyramid.submanifold[0].counts) / len(pyramid.coords[0]) + 1  # 1: the centre
+    size = f"{len(pyramid.coords[0]):>7} {pairs_per_voxel:>12.1f}"
+    maps_taken = f"{1e3 * seconds_of_maps:>8.1f} {seconds_of_maps / total['forward']:>6.2f}"
+    return f"{name:<10} {size} {ratios} {maps_taken} {added}"
+
+
+def ratio(total: dict[str, float], column: str) -> str:
+    """Time over the float32 limit of that direction; a dash for what was not measured."""
+    if column not in total:
+        return f"{'-':>9}"
+    limit = "backward limit" if column in ("backward", "bf16 bwd") else "limit"
+    return f"{total[column] / total[limit]:>9.2f}"
+
+
+def memory_of_a_step(net: nn.Module, pyramid: KernelPyramid) -> str:
+    """How far forward and backward rise above the memory held before, in MB; a dash without /proc."""
+    reset, status = PROCESS / "clear_refs", PROCESS / "status"
+    if not reset.exists():
+        return f"{'-':>8}"
+    features = torch.randn(len(pyramid.coords[0]), 4)
+    reset.write_text("5")  # the peak starts again from what is held now
+    before = kilobytes(status, "VmRSS")
+    net(features, pyramid).square().mean().backward()
+    peak = kilobytes(status, "VmHWM") - before
+    net.zero_grad()
+    return f"{peak / 1024:>8.0f}"
+
+
+def kilobytes(status: Path, field: str) -> int:
+    """One line of /proc/self/status."""
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
 
 
 def layers_of(net: nn.Module, pyramid: KernelPyramid) -> list[tuple[nn.Module, Tensor, KernelMap]]:
@@ -132,32 +167,68 @@ def layers_of(net: nn.Module, pyramid: KernelPyramid) -> list[tuple[nn.Module, T
     return layers
 
 
-def measure_layer(layer: nn.Module, x: Tensor, pairs: KernelMap, rounds: int) -> Seconds:
-    """Forward and backward of one layer beside dense products with as many multiplications."""
-    weight = layer.weight
-    rows = sum(pairs.counts) + (len(x) if pairs.centre is not None else 0)
-    matrix = weight.detach()[0]
-    dense_x, dense_y = torch.randn(rows, len(matrix)), torch.randn(rows, matrix.shape[1])
-    grad_x, grad_matrix = torch.empty_like(dense_x), torch.empty_like(matrix)
+def measure_layer(
+    layer: nn.Module, x: Tensor, pairs: KernelMap, rounds: int, spconv: ModuleType | None
+) -> dict[str, float]:
+    """Seconds of one layer forward and backward, of its limits and of spconv."""
+    works = {**limits(layer, x, pairs), **works_of(layer, x, pairs, "forward", "backward")}
+    with torch.autocast("cpu", torch.bfloat16):
+        works |= works_of(layer, x, pairs, "bf16 fwd", "bf16 bwd")
+    if spconv is not None:
+        works["spconv"] = spconv_forward(layer, x, pairs, spconv)
+    taken = [[seconds_of(work) for work in works.values()] for _ in range(rounds + 1)][
+        1:
+    ]  # the first warms up
+    return dict(zip(works, map(min, zip(*taken))))
+
+
+def spconv_forward(layer: nn.Module, x: Tensor, pairs: KernelMap, spconv: ModuleType) -> Callable[[], object]:
+    """spconv's own function alone: weight and pairs are put into its layout before."""
+    if isinstance(layer, TransposedConv):
+        pairs = pairs.transposed()
+    features, filters = x.detach(), spconv.filters_of(layer.weight.detach())
+    indices, counts = spconv.indices_of(pairs)
+    targets, itself = len(pairs.by_target.offsets) - 1, pairs.centre is not None
+    return lambda: spconv.ops.indice_conv(
+        features, filters, indices, counts, targets, subm=itself, algo=spconv.ConvAlgo.Native
+    )
+
+
+def works_of(
+    layer: nn.Module, x: Tensor, pairs: KernelMap, forward_name: str, backward_name: str
+) -> dict[str, Callable[[], object]]:
+    """Forward and backward of the layer, in the precision that autocast asks for now."""
+    half = torch.is_autocast_enabled("cpu")
     y = layer(x, pairs)
     upstream = torch.randn_like(y)
 
     def forward() -> None:
-        layer(x, pairs)
-
-    def forward_limit() -> None:
-        torch.mm(dense_x, matrix, out=dense_y)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            layer(x, pairs)
 
     def backward() -> None:
-        torch.autograd.grad(y, (x, weight), upstream, retain_graph=True)
+        torch.autograd.grad(y, (x, layer.weight), upstream, retain_graph=True)
+
+    return {forward_name: forward, backward_name: backward}
+
+
+def limits(layer: nn.Module, x: Tensor, pairs: KernelMap) -> dict[str, Callable[[], object]]:
+    """Dense products with as many multiplications."""
+    rows = sum(pairs.counts) + (len(x) if pairs.centre is not None else 0)
+    matrix = layer.weight.detach()[0]
+    dense_x, dense_y = torch.randn(rows, len(matrix)), torch.randn(rows, matrix.shape[1])
+    grad_x, grad_matrix = torch.empty_like(dense_x), torch.empty_like(matrix)
+    half_x, half_matrix, half_y = dense_x.bfloat16(), matrix.bfloat16(), dense_y.bfloat16()
 
     def backward_limit() -> None:
         torch.mm(dense_y, matrix.t(), out=grad_x)
         torch.mm(dense_x.t(), dense_y, out=grad_matrix)
 
-    works = (forward, backward, forward_limit, backward_limit)
-    taken = [[seconds_of(work) for work in works] for _ in range(rounds + 1)][1:]  # the first warms up
-    return Seconds(*(median(column) for column in zip(*taken)))
+    return {
+        "limit": lambda: torch.mm(dense_x, matrix, out=dense_y),
+        "backward limit": backward_limit,
+        "limit16": lambda: torch.mm(half_x, half_matrix, out=half_y),
+    }
 
 
 def seconds_of(work: Callable[[], object]) -> float:

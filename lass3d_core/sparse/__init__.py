@@ -10,23 +10,37 @@ one backend loads into another. The maps come from `maps.build_pyramid`.
 
 from __future__ import annotations
 
+import importlib
 from types import ModuleType
 
-from lass3d_core.errors import UnknownName
+from lass3d_core.errors import BackendUnavailable, UnknownName
 from lass3d_core.typed import nearest
 
-BACKENDS = ("reference",)
+BACKENDS = ("reference", "spconv", "torchsparse")
 
 
 def load(name: str) -> ModuleType:
     """The backend called `name`. Raises UnknownName, and BackendUnavailable where its package is absent."""
     match name:
         case "reference":
-            from lass3d_core.sparse import reference
-
-            return reference
+            return importlib.import_module("lass3d_core.sparse.reference")
+        case "spconv":
+            return _optional(name, "pip install 'lass3d[spconv]' (spconv-cu1xx for a GPU)")
+        case "torchsparse":
+            return _optional(name, "build torchsparse 2.1 from its sources, on a machine with a GPU")
         case _:
             known = ", ".join(BACKENDS)
             raise UnknownName(
                 f"sparse backend {name!r} is unknown; choose from {known}{nearest(name, BACKENDS)}"
             )
+
+
+def _optional(name: str, remedy: str) -> ModuleType:
+    """The backend of a package that may be absent, or may want a GPU already when it is imported."""
+    try:
+        return importlib.import_module(f"lass3d_core.sparse.{name}")
+    except (ImportError, RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BackendUnavailable(
+            f"sparse backend {name!r} cannot be loaded ({reason}); {remedy}, or choose the backend reference"
+        ) from error

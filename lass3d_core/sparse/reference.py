@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,36 @@ _SUM = 0  # embedding_bag's code for it
 _CACHED_BYTES = 1 << 19  # gathered rows of a run: a fraction of a core's second-level cache
 
 
+class SparseProduct(torch.autograd.Function):
+    """Per target row the sum over its pairs of x[source] @ weight[offset]; and the two gradients of that."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.pairs = pairs
+        return product(x, weight, pairs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        grad = grad.contiguous()
+        needs_x, needs_weight, _ = ctx.needs_input_grad
+        if needs_x and needs_weight:
+            return *_gradients(x, weight, grad, ctx.pairs), None
+        if needs_x:
+            return product(grad, weight.transpose(1, 2), ctx.pairs.transposed()), None, None
+        return None, _weight_gradient(x, weight, grad, ctx.pairs), None
+
+
 class _Convolution(nn.Module):
     """What the three have in common: the weight (K, cin, cout) and the mixed-precision cast.
 
+    product: its `apply(x, weight, pairs)` computes; other backends are the same three with another product.
     Decision: Kaiming normal for ReLU; fan-in = cin times the pairs of an output in a full neighbourhood.
     """
+
+    product: ClassVar[Any] = SparseProduct
 
     def __init__(self, cin: int, cout: int, offsets: int, pairs: int) -> None:
         super().__init__()
@@ -42,7 +67,7 @@ class _Convolution(nn.Module):
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight = x.to(dtype), weight.to(dtype)
-        result: Tensor = _SparseProduct.apply(x, weight, pairs)
+        result: Tensor = self.product.apply(x, weight, pairs)
         return result
 
 
@@ -79,29 +104,7 @@ class TransposedConv(_Convolution):
         return self._convolve(x, pairs.transposed())
 
 
-class _SparseProduct(torch.autograd.Function):
-    """Per target row the sum over its pairs of x[source] @ weight[offset]; and the two gradients of that."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.pairs = pairs
-        return _product(x, weight, pairs)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, weight = ctx.saved_tensors
-        grad = grad.contiguous()
-        needs_x, needs_weight, _ = ctx.needs_input_grad
-        if needs_x and needs_weight:
-            return *_gradients(x, weight, grad, ctx.pairs), None
-        if needs_x:
-            return _product(grad, weight.transpose(1, 2), ctx.pairs.transposed()), None, None
-        return None, _weight_gradient(x, weight, grad, ctx.pairs), None
-
-
-def _product(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
+def product(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
     """x (sources,A) times weight (K,A,B) over the pairs, summed per target: (targets,B)."""
     products = x.new_empty(len(pairs.source), weight.shape[2])
     matrices = weight.unbind(0)

@@ -1,0 +1,109 @@
+"""The reference's three operations computed by spconv 2.3 (`pip install 'lass3d[spconv]'`).
+
+It takes the pairs of our kernel maps, hence spconv's algorithm `Native` (gather, multiply, scatter), which
+needs no coordinates; its fused algorithms would build maps of their own.
+On a CPU spconv has no backward pass: there the gradients are the reference's. Its sums are wrong on a CPU
+with several threads: that is refused. It does not know bfloat16, and is given float32 instead.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from spconv.core import ConvAlgo
+from spconv.pytorch import ops
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lass3d_core.errors import BackendUnavailable
+from lass3d_core.sparse import reference
+from lass3d_core.sparse.maps import KernelMap
+
+
+class _NativeProduct(reference.SparseProduct):
+    """`SparseProduct` by spconv; without a single pair there is nothing for it to do."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.pairs = pairs
+        if not len(pairs.source):
+            return reference.product(x, weight, pairs)
+        if x.device.type == "cpu" and torch.get_num_threads() > 1:
+            raise BackendUnavailable(
+                "spconv gives wrong sums on a CPU with several threads; set OMP_NUM_THREADS=1, or "
+                "choose the backend reference"
+            )
+        indices, counts = indices_of(pairs)
+        exact = _exact(x.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            result: Tensor = ops.indice_conv(
+                x.to(exact),
+                filters_of(weight.to(exact)),
+                indices,
+                counts,
+                len(pairs.by_target.offsets) - 1,
+                subm=pairs.centre is not None,
+                algo=ConvAlgo.Native,
+            )
+        return result.to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        if x.device.type == "cpu" or not len(ctx.pairs.source):
+            return reference.SparseProduct.backward(ctx, grad)
+        indices, counts = indices_of(ctx.pairs)
+        exact = _exact(x.dtype)
+        grad_x, grad_filters = ops.indice_conv_backward(
+            x.to(exact),
+            filters_of(weight.to(exact)),
+            grad.to(exact).contiguous(),
+            indices,
+            counts,
+            subm=ctx.pairs.centre is not None,
+            algo=ConvAlgo.Native,
+        )
+        grad_weight = grad_filters.flatten(1, 3).permute(1, 2, 0)
+        return grad_x.to(x.dtype), grad_weight.to(weight.dtype), None
+
+
+class SubmanifoldConv(reference.SubmanifoldConv):
+    """3x3x3, as the reference's."""
+
+    product = _NativeProduct
+
+
+class StridedConv(reference.StridedConv):
+    """2x2x2 onto the next coarser level, as the reference's."""
+
+    product = _NativeProduct
+
+
+class TransposedConv(reference.TransposedConv):
+    """2x2x2 onto the next finer level, as the reference's."""
+
+    product = _NativeProduct
+
+
+def _exact(dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if dtype == torch.bfloat16 else dtype
+
+
+def filters_of(weight: Tensor) -> Tensor:
+    """weight (K,cin,cout) in spconv's layout (cout,x,y,z,cin)."""
+    edge = round(len(weight) ** (1 / 3))
+    return weight.permute(2, 0, 1).unflatten(1, (edge, edge, edge)).contiguous()
+
+
+def indices_of(pairs: KernelMap) -> tuple[Tensor, Tensor]:
+    """spconv's pairs (2,K,longest) int32, of which it reads as many per offset as counts (K,) int32 says."""
+    device = pairs.source.device
+    starts = torch.tensor([0, *itertools.accumulate(pairs.counts[:-1])], device=device)
+    places = starts[:, None] + torch.arange(max(pairs.counts), device=device)
+    places.clamp_(max=len(pairs.source) - 1)
+    counts = torch.tensor(pairs.counts, dtype=torch.int32, device=device)
+    return torch.stack([pairs.source[places], pairs.target[places]]), counts

@@ -1,0 +1,73 @@
+"""The reference's three operations computed by torchsparse 2.1, on a GPU alone.
+
+Written from the public source of torchsparse 2.1.0 (github.com/mit-han-lab/torchsparse, commit 385f5ce).
+It takes the pairs of our kernel maps, hence the dataflow `GatherScatter`, which needs no coordinates; its
+other dataflows would build maps of their own. It knows float32 and float16; anything else is given float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchsparse.nn.functional.conv.func.gather_scatter import GatherScatterConvolutionFuntion
+
+from lass3d_core.errors import BackendUnavailable
+from lass3d_core.sparse import reference
+from lass3d_core.sparse.maps import KernelMap
+
+_CONFIG = {"epsilon": 0.0, "mm_thresh": 0}  # no grouping of offsets
+
+
+class _GatherScatterProduct:
+    """`SparseProduct` by torchsparse, which brings its own gradients."""
+
+    @staticmethod
+    def apply(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
+        """x (sources,cin), weight (K,cin,cout) -> (targets,cout)."""
+        if x.device.type != "cuda":
+            raise BackendUnavailable("torchsparse needs a GPU; choose the backend reference")
+        exact = x.dtype if x.dtype == torch.float16 else torch.float32
+        result: Tensor = GatherScatterConvolutionFuntion.apply(
+            x.to(exact), weight.to(exact), _kernel_map(pairs), _CONFIG, False
+        )
+        return result.to(x.dtype)
+
+
+class SubmanifoldConv(reference.SubmanifoldConv):
+    """3x3x3, as the reference's."""
+
+    product = _GatherScatterProduct
+
+
+class StridedConv(reference.StridedConv):
+    """2x2x2 onto the next coarser level, as the reference's."""
+
+    product = _GatherScatterProduct
+
+
+class TransposedConv(reference.TransposedConv):
+    """2x2x2 onto the next finer level, as the reference's."""
+
+    product = _GatherScatterProduct
+
+
+def _kernel_map(pairs: KernelMap) -> dict[str, object]:
+    """torchsparse's map: (P,2) int32 of (source, target) by offset, the centre's pairs among them.
+
+    Its forward pass multiplies the centre without its pairs, but its backward pass reads them.
+    """
+    rows, counts = torch.stack([pairs.source, pairs.target], dim=1), list(pairs.counts)
+    sources, targets = len(pairs.by_source.offsets) - 1, len(pairs.by_target.offsets) - 1
+    if pairs.centre is not None:
+        before = sum(counts[: pairs.centre])
+        itself = torch.arange(targets, dtype=torch.int32, device=rows.device)[:, None].expand(-1, 2)
+        rows = torch.cat([rows[:before], itself, rows[before:]])
+        counts[pairs.centre] = targets
+    unused = rows.new_empty(0)
+    return {
+        "nbmaps": rows,
+        "nbsizes": torch.tensor(counts, dtype=torch.int32),
+        "sizes": (sources, targets),
+        "input_mask": unused,
+        "output_mask": unused,
+    }
