@@ -41,8 +41,9 @@ from tqdm import tqdm
 from lass3d_core.geometry import Visibility, rigid, visible_pixels
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.masks import encode
+from lass3d_core.point_runs import PointRuns
 from lass3d_core.records import NONE, Camera, Entity, FilePart, Scan, View
-from preprocess.pairs import Entities, pair, painted, visibility_of
+from preprocess.pairs import Entities, painted, pair, visibility_of
 from preprocess.simulation.pinhole import cast_from, pixel_directions
 from preprocess.simulation.shapes import NOTHING
 from preprocess.street.materials import MATERIAL_ORDER
@@ -120,10 +121,10 @@ def measure(frame: Frame, rounds: int) -> dict[str, float]:
 
 def paired(frame: Frame, rule: Visibility) -> list[np.ndarray]:
     """Per view the phrase slots (n,) of the points that it sees. See the head of this file."""
-    points = np.asfortranarray(frame.scan.points)
+    runs = PointRuns(frame.scan.points)
     slots = []
     for view, owner in zip(frame.scan.views, frame.owners):
-        seen = visible_pixels(view.camera, points, rule, regions=owner)
+        seen = visible_pixels(view.camera, runs, rule, regions=owner)
         slots.append(owner[seen.v, seen.u])
     return slots
 

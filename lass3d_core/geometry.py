@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from lass3d_core.errors import DataError
+from lass3d_core.point_runs import PointRuns
 from lass3d_core.records import Camera
 
 NEAREST_DEPTH_M = 1e-3
@@ -77,7 +78,7 @@ class VisiblePixels(NamedTuple):
 
 def visible_pixels(
     camera: Camera,
-    points: np.ndarray,
+    points: np.ndarray | PointRuns,
     visibility: Visibility,
     measured: MeasuredDepth | None = None,
     regions: np.ndarray | None = None,
@@ -86,14 +87,15 @@ def visible_pixels(
 
     measured: needed by, and only used for, visibility `depth_map`. Raises DataError where it is absent.
     regions (H,W) int: which mask owns each pixel, for `zbuffer`; without them the image is one region.
-    Several images of one scan go faster if its columns lie one after another (np.asfortranarray).
+    Where a scan has several images, make its PointRuns once.
     """
-    point, v, u, depth = _in_image(camera, points, visibility.min_depth_m)
+    runs = points if isinstance(points, PointRuns) else PointRuns(points)
+    point, v, u, depth = _in_image(camera, runs, visibility.min_depth_m)
     match visibility.kind:
         case "zbuffer":
             seen = seen_by_zbuffer(v, u, depth, camera, visibility, regions)
         case "depth_map":
-            seen = seen_by_depth_map(points[point], _present(measured), visibility.depth_tolerance)
+            seen = seen_by_depth_map(runs.points[point], _present(measured), visibility.depth_tolerance)
         case "none":
             seen = np.ones(len(depth), bool)
     return VisiblePixels(point[seen], v[seen], u[seen], depth[seen])
@@ -106,11 +108,11 @@ def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     in front of the camera, and depth (N,) float32 metres, negative behind it.
     """
     matrix = image_from_points(camera)
-    depth = _row(matrix[2], points)
+    depth = _row(matrix[2], points.T)
     uv = np.full((len(points), 2), np.nan, np.float32)
     ahead = depth > NEAREST_DEPTH_M
-    np.divide(_row(matrix[0], points), depth, out=uv[:, 0], where=ahead)
-    np.divide(_row(matrix[1], points), depth, out=uv[:, 1], where=ahead)
+    np.divide(_row(matrix[0], points.T), depth, out=uv[:, 0], where=ahead)
+    np.divide(_row(matrix[1], points.T), depth, out=uv[:, 1], where=ahead)
     return uv, depth
 
 
@@ -260,28 +262,30 @@ def scale_intrinsics(K: np.ndarray, from_hw: tuple[int, int], to_hw: tuple[int, 
 
 
 def _in_image(
-    camera: Camera, points: np.ndarray, min_depth_m: float
+    camera: Camera, runs: PointRuns, min_depth_m: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """`project` and `pixels_in_image` in one, to the bit: index, v, u and depth of what lies in the image.
-
-    Most points are outside to the left or right, and for those v is never computed.
-    """
+    """`project` and `pixels_in_image` in one, to the bit: index, v, u and depth of what lies in the image."""
     matrix, (height, width) = image_from_points(camera), camera.size_hw
-    depth = _row(matrix[2], points)
+    across, down, ahead = matrix.astype(np.float64)
+    planes = np.stack([across, width * ahead - across, down, height * ahead - down])
+    magnitudes = np.abs([across, across, down, down]) + np.outer(
+        [width, width, height, height], np.abs(ahead)
+    )
+    index, columns = runs.within(planes, magnitudes)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        u = _row(matrix[0], points) / depth
-    between = np.flatnonzero((depth > max(min_depth_m, NEAREST_DEPTH_M)) & (u >= 0) & (u < width))
-    u, depth = u[between], depth[between]
-    v = _row(matrix[1], np.stack([column[between] for column in points.T]).T) / depth
-    inside = np.flatnonzero((v >= 0) & (v < height))
-    return between[inside], v[inside].astype(np.int32), u[inside].astype(np.int32), depth[inside]
+        depth = _row(matrix[2], columns)
+        u, v = _row(matrix[0], columns) / depth, _row(matrix[1], columns) / depth
+        inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+        inside &= depth > max(min_depth_m, NEAREST_DEPTH_M)
+    chosen = np.flatnonzero(inside)
+    return index[chosen], v[chosen].astype(np.int32), u[chosen].astype(np.int32), depth[chosen]
 
 
-def _row(row: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """row (4,) times the homogeneous points (N,3), summed in a fixed order: subsets agree to the bit."""
-    total = points[:, 0] * row[0]
-    total += points[:, 1] * row[1]
-    total += points[:, 2] * row[2]
+def _row(row: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """row (4,) times homogeneous columns (3,N), summed in a fixed order: subsets agree to the bit."""
+    total = columns[0] * row[0]
+    total += columns[1] * row[1]
+    total += columns[2] * row[2]
     total += row[3]
     return total
 

@@ -20,12 +20,13 @@ from lass3d_core.images import read_depth
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.masks import decode
 from lass3d_core.pair_index import IndexedShard, LabelledLists, PairIndex
+from lass3d_core.point_runs import PointRuns
 from lass3d_core.records import NONE, Camera, Entity, PairedScan, PointTextPairs, Scan, View
 from lass3d_core.shards import ShardHeader, write_shard
 from lass3d_core.splits import read_list
 from lass3d_core.typed import plain
 from preprocess import entities
-from preprocess.jsonl_shards import read_ends
+from preprocess.jsonl_shards import read_digest
 from preprocess.project import Failure, Job, Make, Project, Tick
 
 NAME = "pairs"
@@ -41,13 +42,12 @@ def record(project: Project, block: Block) -> Record:
 
     The entities' content holds the size of each image. Neither captions nor the text table are read.
     """
-    _, footer = read_ends(_entities_of(project, block))
     return Record(
         stage=NAME,
         schema=SCHEMA,
         params={"pairs": plain(project.manifest.pairs), "compact": project.manifest.compact},
         inputs=project.identities(project.points_of(block)),
-        upstream={f"{entities.NAME} {block.name}": footer.digests["content"]},
+        upstream={f"{entities.NAME} {block.name}": read_digest(_entities_of(project, block), "content")},
     )
 
 
@@ -95,10 +95,10 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec) -> PairedScan:
     phrases = tuple(sorted({one.phrase for of_image in kept.values() for one in of_image}))
     slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
     best = BestViews(len(scan.points), spec.max_views)
-    points = np.asfortranarray(scan.points)
+    runs = PointRuns(scan.points)
     for slot, view in enumerate(scan.views):
         owner = painted(kept[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
-        seen = visible_pixels(view.camera, points, visibility_of(spec), measured_by(view, spec), owner)
+        seen = visible_pixels(view.camera, runs, visibility_of(spec), measured_by(view, spec), owner)
         best.add(slot, seen.point, distance_from_centre(seen, view.camera), owner[seen.v, seen.u])
     image_ids = tuple(view.image_id for view in scan.views)
     pairs = PointTextPairs(best.image, best.entity, image_ids, phrases)
