@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
 from lass3d_core.errors import ManifestError
+from lass3d_core.plain_yaml import load_yaml
 from lass3d_core.typed import build, nearest
 
 SCHEMA = 1
@@ -258,19 +257,15 @@ def read_manifest(
 
 def _load_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ManifestError(
             f"{path} does not exist; give MANIFEST=path or run from the project's folder"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise ManifestError(
-            f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or error}"
-        ) from None
+    except ValueError as error:
+        raise ManifestError(f"{path} is {error}") from None
 
 
 def _of_dataset(manifest: Manifest, name: str) -> Manifest:
