@@ -41,6 +41,16 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def as_record(value: Any) -> Record:
+    """`value`, read from a file, as a record. Raises ValueError where it is none."""
+    kinds = {"stage": str, "schema": int, "params": dict, "inputs": dict, "upstream": dict}
+    if not isinstance(value, dict) or value.keys() != kinds.keys():
+        raise ValueError("it is no record of what the file was made from")
+    if not all(isinstance(value[key], kind) for key, kind in kinds.items()):
+        raise ValueError("its record of what it was made from holds a value of another kind")
+    return Record(**value)  # type: ignore[typeddict-item]
+
+
 def reasons(old: Record, new: Record) -> list[str]:
     """Why an artifact made as `old` is stale when `new` is wanted, in sentences; none when they agree."""
     before, after = (json.loads(canonical_json(record)) for record in (old, new))

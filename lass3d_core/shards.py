@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ import numpy as np
 
 from lass3d_core.atomic import whole_file
 from lass3d_core.checked_hdf5 import CheckedFile, create, write_array, write_attributes, write_texts
+from lass3d_core.checked_json import parse_json
 from lass3d_core.errors import CorruptArtifact, DataError, UnknownName
-from lass3d_core.fingerprint import Record, canonical_json, digest
+from lass3d_core.fingerprint import Record, as_record, canonical_json, digest
 from lass3d_core.records import PairedScan, PointTextPairs
 
 SCHEMA = 1
@@ -86,7 +86,7 @@ class ShardReader:
         """What holds for every scan of the shard."""
         file = self._file
         try:
-            record = json.loads(file.array("record").tobytes())
+            record = as_record(parse_json(file.array("record").tobytes()))
         except ValueError as error:
             raise file.corrupt("record", str(error)) from None
         header = ShardHeader(

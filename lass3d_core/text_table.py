@@ -7,7 +7,6 @@ us.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import numpy as np
 
 from lass3d_core.atomic import whole_file
 from lass3d_core.checked_hdf5 import CheckedFile, create, write_array, write_attributes, write_texts
+from lass3d_core.checked_json import parse_json
 from lass3d_core.errors import CorruptArtifact, DataError
-from lass3d_core.fingerprint import Record, canonical_json, digest
+from lass3d_core.fingerprint import Record, as_record, canonical_json, digest
 
 SCHEMA = 1
 KIND = "lass3d text table"
@@ -107,7 +107,7 @@ def read_text_table_record(path: Path) -> Record:
     """What the table was made from; its `digest` is the table's fingerprint. Raises as above."""
     file = CheckedFile(path, KIND, SCHEMA, _REMEDY)
     try:
-        record: Record = json.loads(file.array("record").tobytes())
+        record = as_record(parse_json(file.array("record").tobytes()))
         if digest(record) != file.attribute("fingerprint"):
             raise file.corrupt("record", "it does not belong to the fingerprint")
         return record

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from lass3d_core.datasets import Block
-from lass3d_core.errors import DataError
+from lass3d_core.errors import CorruptArtifact, DataError
 from lass3d_core.fingerprint import Record
 from lass3d_core.manifest import Manifest
 from lass3d_core.records import Entity, RunLengthMask, View
 from preprocess import image_captions
 from preprocess.image_batches import answers, images_at_once
-from preprocess.jsonl_shards import content_digest, read_ends, read_jsonl, write_jsonl
+from preprocess.jsonl_shards import content_digest, read_digest, read_jsonl, write_jsonl
 from preprocess.lvm import EntityDetector, identity_of, load_detector, run_params
 from preprocess.phrases import normalise, normalise_all
 from preprocess.project import Failure, Job, Make, Project, Tick
@@ -48,8 +48,8 @@ def record(project: Project, block: Block) -> Record:
     }
     upstream = {}
     if needs(project.manifest):
-        _, footer = read_ends(_captions_of(project, block))
-        upstream[f"{image_captions.NAME} {block.name}"] = footer.digests["vocabulary"]
+        vocabulary = read_digest(_captions_of(project, block), "vocabulary")
+        upstream[f"{image_captions.NAME} {block.name}"] = vocabulary
     inputs = project.identities(project.images_of(block))
     return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream=upstream)
 
@@ -106,7 +106,12 @@ def digests(images: Sequence[dict[str, Any]]) -> dict[str, str]:
 def entities_in(path: Path) -> dict[str, list[Entity]]:
     """image_id -> entities of a shard; none where it failed. Raises MissingArtifact, CorruptArtifact."""
     _, images, _ = read_jsonl(path)
-    return {image["image_id"]: _from_json(image) for image in images}
+    try:
+        return {image["image_id"]: _from_json(image) for image in images}
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptArtifact(
+            f"{path}: an entity lacks its parts ({error}); delete the file and run `make captions`"
+        ) from None
 
 
 def _captions_of(project: Project, block: Block) -> Path:

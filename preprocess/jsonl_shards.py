@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from lass3d_core.atomic import whole_file
+from lass3d_core.checked_json import parse_json
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
-from lass3d_core.fingerprint import Record, canonical_json, digest
+from lass3d_core.fingerprint import Record, as_record, canonical_json, digest
 
 SCHEMA = 1
 _FOOTER_BYTES = 1 << 14
@@ -71,6 +72,9 @@ def read_jsonl(path: Path) -> tuple[Header, list[dict[str, Any]], Footer]:
         raise _corrupt(path, "it is empty")
     end = f"line {len(lines)}"
     header, footer = _header(path, values[0]), _footer(path, end, values[-1])
+    for number, value in enumerate(values[1:-1], start=2):
+        if not isinstance(value, dict) or not isinstance(value.get("image_id"), str):
+            raise _corrupt(path, f"line {number} is no record of an image")
     if len(values) - 2 != footer.count:
         raise _corrupt(path, f"it holds {len(values) - 2} records where {end} promises {footer.count}")
     if _checksum(b"".join(lines[:-1]), footer) != footer.crc32:
@@ -89,6 +93,14 @@ def read_ends(path: Path) -> tuple[Header, Footer]:
         raise _missing(path) from None
     end = "its last line"
     return _header(path, _parsed(path, "line 1", first)), _footer(path, end, _parsed(path, end, last))
+
+
+def read_digest(path: Path, aspect: str) -> str:
+    """The digest of one aspect of a shard's contents. Raises MissingArtifact, CorruptArtifact."""
+    _, footer = read_ends(path)
+    if aspect not in footer.digests:
+        raise _corrupt(path, f"its last line has no digest of the {aspect}")
+    return footer.digests[aspect]
 
 
 def _checksum(body: bytes, footer: Footer) -> int:
@@ -113,7 +125,7 @@ def _parsed(path: Path, where: str, line: bytes) -> Any:
     if not line.endswith(b"\n"):
         raise _corrupt(path, f"{where} is cut off")
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError:
         raise _corrupt(path, f"{where} is not JSON") from None
 
@@ -123,7 +135,13 @@ def _header(path: Path, value: Any) -> Header:
         raise _corrupt(path, "line 1 is not a shard header")
     if value["schema"] != SCHEMA:
         raise _corrupt(path, f"line 1 says schema {value['schema']}, this version reads {SCHEMA}")
-    return Header(**value)
+    try:
+        header = Header(**{**value, "record": as_record(value["record"])})
+    except ValueError as error:
+        raise _corrupt(path, f"line 1: {error}") from None
+    if header.fingerprint != digest(header.record):
+        raise _corrupt(path, "the record in line 1 does not belong to its fingerprint")
+    return header
 
 
 def _footer(path: Path, where: str, value: Any) -> Footer:
@@ -131,7 +149,11 @@ def _footer(path: Path, where: str, value: Any) -> Footer:
         raise _corrupt(path, f"{where} is not the end of a shard; the rest is missing")
     if value.keys() != Footer.__dataclass_fields__.keys():
         raise _corrupt(path, f"{where} is not a shard footer")
-    return Footer(**value)
+    footer = Footer(**value)
+    numbers = (footer.count, footer.failures, footer.crc32)
+    if not all(isinstance(number, int) for number in numbers) or not isinstance(footer.digests, dict):
+        raise _corrupt(path, f"{where} is not a shard footer")
+    return footer
 
 
 def _missing(path: Path) -> MissingArtifact:

@@ -16,7 +16,7 @@ from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, Stal
 from lass3d_core.fingerprint import Record
 from lass3d_core.text_table import TextTable, read_text_table, read_text_table_record, write_text_table
 from preprocess import entities, image_captions
-from preprocess.jsonl_shards import read_ends
+from preprocess.jsonl_shards import read_digest
 from preprocess.lvm import TextEncoder, identity_of, load_encoder
 from preprocess.project import Failure, Job, Make, Project, Tick
 
@@ -34,8 +34,8 @@ def record(project: Project) -> Record:
     upstream = {}
     for stage, aspect in ((image_captions.NAME, "texts"), (entities.NAME, "phrases")):
         for block in project.blocks:
-            _, footer = read_ends(project.folder / stage / f"{block.name}.jsonl")
-            upstream[f"{stage} {block.name}"] = footer.digests[aspect]
+            shard = project.folder / stage / f"{block.name}.jsonl"
+            upstream[f"{stage} {block.name}"] = read_digest(shard, aspect)
     params = {"encoder": spec.name, "encoder params": identity_of(NAME, spec)}
     return Record(stage=NAME, schema=SCHEMA, params=params, inputs={}, upstream=upstream)
 
