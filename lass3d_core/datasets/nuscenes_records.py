@@ -65,6 +65,8 @@ def _items(file: TextIO, bar: tqdm) -> Iterator[Any]:
                 raise ValueError(error.msg) from None
             text, at = text[at:] + more, 0
             continue
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
         yield item
 
 

@@ -67,8 +67,22 @@ def read_key_frames(folder: Path, cameras: Sequence[str]) -> KeyFrames:
     """The key frames in the tables of `folder`, with the shots of `cameras` in that order.
 
     Raises DataError: a table that is missing or no JSON, a record that lacks a key, a token that leads
-    nowhere, a rotation that is none, a sensor that no key frame has.
+    nowhere, a rotation that is none, a sensor that no key frame has, a value of another kind, a file outside
+    of the data set.
     """
+    try:
+        frames = _joined(folder, cameras)
+    except TypeError as error:  # millions of values: only those that are used in vain are looked at
+        raise DataError(f"{folder}: a table holds a value of another kind ({error}); copy it again") from None
+    for file in (*frames.points, *frames.labels, *frames.images):
+        if not isinstance(file, str) or file.startswith("/") or ".." in file.split("/") or "\0" in file:
+            raise DataError(
+                f"{folder}: {str(file)[:100]!r} is no file of the data set; copy the tables again"
+            )
+    return frames
+
+
+def _joined(folder: Path, cameras: Sequence[str]) -> KeyFrames:
     shots = _shots(folder, (LIDAR, *cameras))
     global_from_ego = _ego_poses(folder, {shot.ego_pose for shot in shots.values()})
     labels = _label_files(folder)
