@@ -68,6 +68,8 @@ def read_log(path: Path) -> list[dict[str, str]]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
+    except UnicodeDecodeError:
+        raise CorruptArtifact(f"{path} is damaged; delete the run's folder and train again") from None
     whole = text[: text.rfind("\n") + 1]
     rows = list(csv.DictReader(io.StringIO(whole)))
     if any(not (row.get("step") or "").isdigit() or None in row or None in row.values() for row in rows):

@@ -130,9 +130,9 @@ def names_of(splits: SplitSpec) -> dict[str, tuple[str, ...]]:
     named = {"train": splits.train, "val": splits.val, "test": splits.test}
     found = {split: tuple(_listed(entries)) for split, entries in named.items()}
     counts = Counter(name for names in found.values() for name in names)
-    strange = sorted(name for name in counts if not re.fullmatch(r"[\w-][\w.-]*", name))
+    strange = sorted(name for name in counts if not re.fullmatch(r"[\w-][\w.-]{0,99}", name))
     if strange:
-        raise DataError(f"splits: {strange[0]!r} is no name of a sequence or scene; mend the manifest")
+        raise DataError(f"splits: {strange[0][:100]!r} is no name of a sequence or scene; mend the manifest")
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
         raise DataError(f"splits: {', '.join(twice[:3])} stands more than once; a name belongs to one split")

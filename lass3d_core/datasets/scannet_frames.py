@@ -7,6 +7,7 @@ intrinsics_depth.txt as in scannet_frames_25k. Matrices are 4 lines of 4 numbers
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ def _declared_sizes(facts: Path) -> dict[str, tuple[int, int]]:
         return {}
     pairs = (line.split("=", 1) for line in _text(facts).splitlines() if "=" in line)
     values = {key.strip(): value.strip() for key, value in pairs}
-    sides = {key: int(value) for key, value in values.items() if value.isascii() and value.isdigit()}
+    sides = {key: int(value) for key, value in values.items() if re.fullmatch(r"[0-9]{1,6}", value)}
     return {
         kind: (sides[f"{kind}Height"], sides[f"{kind}Width"])
         for kind in ("color", "depth")
