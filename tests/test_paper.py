@@ -143,6 +143,7 @@ def worked_example() -> tuple[Lass3d, SemiBatch]:
         scan=torch.tensor([0, 1]),
         image=none,
         entity=none,
+        phrase=none,
         texts=TextBatch(no_rows, torch.tensor([0]), no_rows, no_rows),
     )
     return method, batch

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lass3d_core.errors import ManifestError
-from lass3d_core.records import PairedScan, labels_or_ignore
+from lass3d_core.records import NONE, PairedScan, labels_or_ignore
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from lass3d_core.splits import LabelledSplit
 from lass3d_core.voxels import Voxels, collate, first_valid, majority_label, mean_by_voxel, voxelise
@@ -94,12 +94,14 @@ class StepBatches(Dataset[SemiBatch]):
         slots = range(self._part.index, len(drawn), self._part.parts)
         scans = [self._pairs.read(drawn[slot]) for slot in slots]
         texts, image_slots, phrase_slots = self._rows_of.batch([scan.pairs for scan in scans])
+        phrases = torch.from_numpy(self._rows_of.phrases([scan.pairs for scan in scans]))
         parts = [
             self._voxel_scan(scan, slot < len(labelled), of_image, of_phrase, number, slot)
             for slot, scan, of_image, of_phrase in zip(slots, scans, image_slots, phrase_slots)
         ]
         counts = torch.tensor([len(part.features) for part in parts])
         of_scan = torch.repeat_interleave(torch.tensor(slots), counts)
+        entity = torch.cat([part.entity for part in parts])
         return SemiBatch(
             features=torch.cat([part.features for part in parts]),
             pyramid=build_pyramid(collate([part.voxels.coords for part in parts]), self._levels),
@@ -107,7 +109,8 @@ class StepBatches(Dataset[SemiBatch]):
             is_labelled=of_scan < len(labelled),
             scan=of_scan,
             image=torch.cat([part.image for part in parts]),
-            entity=torch.cat([part.entity for part in parts]),
+            entity=entity,
+            phrase=torch.nn.functional.pad(phrases, (0, 1), value=NONE)[entity],
             texts=texts,
         )
 

@@ -30,6 +30,7 @@ from train.loop import Surroundings, step_seed, train
 from train.methods.contract import Ingredients, Method
 from train.optimiser import make_optimiser
 from train.paired_scans import PairedScans, class_weights
+from train.phrase_counts import phrase_counts
 from train.run_folder import RunFolder
 
 EVALUATED = ("val", "test")
@@ -99,6 +100,7 @@ class Run:
             num_classes=self.pairs.num_classes,
             text_dim=self.pairs.text_table.caption_pooled.shape[1],
             class_weights=weights,
+            phrase_counts=partial(phrase_counts, self.pairs, self.split.labelled),
         )
         return methods.build(self.config.method, ingredients).to(self.device)
 

@@ -38,7 +38,7 @@ class TextRowsOf:
         """
         captioned = [i for i in _unique(p.image_ids for p in pairs) if self._caption(i) != NONE]
         phrases = _unique(p.phrases for p in pairs)
-        rows = [self._row(phrase) for phrase in phrases]
+        rows = self.phrase_rows(phrases)
         slot_of_image = {image_id: slot for slot, image_id in enumerate(captioned)}
         slot_of_phrase = {phrase: slot for slot, phrase in enumerate(phrases)}
         return (
@@ -47,7 +47,15 @@ class TextRowsOf:
             [_slots(p.phrases, slot_of_phrase) for p in pairs],
         )
 
-    def _text_batch(self, captions: Sequence[int], phrase_rows: Sequence[int]) -> TextBatch:
+    def phrases(self, pairs: Sequence[PointTextPairs]) -> np.ndarray:
+        """The row in the table (P,) int64 of each row of `batch(pairs)`'s entity_rows. Raises as it does."""
+        return self.phrase_rows(_unique(p.phrases for p in pairs))
+
+    def phrase_rows(self, phrases: Sequence[str]) -> np.ndarray:
+        """The row in the table of each phrase, (P,) int64. Raises StaleArtifact for one that it lacks."""
+        return np.array([self._row(phrase) for phrase in phrases], np.int64)
+
+    def _text_batch(self, captions: Sequence[int], phrase_rows: np.ndarray) -> TextBatch:
         table = self._table
         starts, ends = table.caption_offsets[:-1][captions], table.caption_offsets[1:][captions]
         chosen = [table.caption_rows[start:end] for start, end in zip(starts, ends)]

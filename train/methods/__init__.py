@@ -9,15 +9,17 @@ from lass3d_core.errors import UnknownName
 from lass3d_core.typed import nearest
 from train.methods.contract import Ingredients, Method
 from train.methods.lass3d import Lass3d, Lass3dConfig
+from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
 from train.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from train.methods.supervised import Supervised, SupervisedConfig
 
-MethodConfig = SupervisedConfig | MeanTeacherConfig | Lass3dConfig
+MethodConfig = SupervisedConfig | MeanTeacherConfig | Lass3dConfig | Lass3dPlusConfig
 
 METHODS: dict[str, tuple[type[Any], Callable[[Any, Ingredients], Method]]] = {
     "supervised": (SupervisedConfig, Supervised),
     "mean_teacher": (MeanTeacherConfig, MeanTeacher),
     "lass3d": (Lass3dConfig, Lass3d),
+    "lass3d_plus": (Lass3dPlusConfig, Lass3dPlus),
 }
 """name -> (the type of its configuration, what builds it from one)"""
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lass3d_core.label_prior import PhraseCounts
 from lass3d_core.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid
 
@@ -24,7 +25,8 @@ class SemiBatch:
     255 where ignored and on every voxel of an unlabelled scan. is_labelled (M,) bool: the voxel belongs to a
     labelled scan. scan (M,) int64: the slot of the voxel's scan in the batch; where several processes share a
     batch, each has some of its slots. image (M,) int64: slot into texts' images, -1
-    none. entity (M,) int64: row of texts.entity_rows, -1 none.
+    none. entity (M,) int64: row of texts.entity_rows, -1 none. phrase (M,) int64: the same phrase by its row
+    in the whole text table, which means the same in every batch, -1 none.
     """
 
     features: Tensor
@@ -34,6 +36,7 @@ class SemiBatch:
     scan: Tensor
     image: Tensor
     entity: Tensor
+    phrase: Tensor
     texts: TextBatch
 
     def to(self, device: torch.device) -> SemiBatch:
@@ -46,13 +49,15 @@ class Ingredients:
     """What a method builds its networks from.
 
     make_backbone: a freshly initialised backbone, `forward(features (M,F), pyramid) -> (M, out_channels)`.
-    class_weights (C,) float32 of the supervised cross-entropy, or None for equal weights.
+    class_weights (C,) float32 of the supervised cross-entropy, or None for equal weights. phrase_counts: what
+    the labelled scans say of phrases, read when it is called; None where there is no text.
     """
 
     make_backbone: Callable[[], nn.Module]
     num_classes: int
     text_dim: int
     class_weights: Tensor | None
+    phrase_counts: Callable[[], PhraseCounts] | None = None
 
 
 class Method(Protocol):

@@ -9,6 +9,7 @@ from train.augment import AugmentConfig
 from train.config import DataConfig, RunConfig
 from train.methods import MethodConfig, config_type
 from train.methods.lass3d import Lass3dConfig
+from train.methods.lass3d_plus import Lass3dPlusConfig
 from train.optimiser import OptimConfig, ScheduleConfig
 from train.presets.unlabelled import unlabelled_scans
 
@@ -65,6 +66,8 @@ def demo_room(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
 def _short(settings: MethodConfig) -> MethodConfig:
     """The method's settings for a schedule of some hundred steps."""
     settings = replace(settings, alpha=0.95)
+    if isinstance(settings, Lass3dPlusConfig):
+        return replace(settings, ramp_steps=30)
     return replace(settings, pe_form="single_pass") if isinstance(settings, Lass3dConfig) else settings
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lass3d_core.label_prior import PhraseCounts
 from lass3d_core.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
@@ -33,7 +34,13 @@ class PointwiseBackbone(nn.Module):
 @pytest.fixture
 def ingredients() -> Ingredients:
     torch.manual_seed(0)
-    return Ingredients(PointwiseBackbone, CLASSES, TEXT_DIM, class_weights=None)
+    return Ingredients(PointwiseBackbone, CLASSES, TEXT_DIM, None, phrase_counts)
+
+
+def phrase_counts() -> PhraseCounts:
+    """Two folds; phrase p < 5 is on ten points of class p and two of each other one, phrase 5 on none."""
+    counts = torch.cat([8 * torch.eye(CLASSES) + 2, torch.zeros(1, CLASSES)])
+    return PhraseCounts(counts.expand(2, -1, -1), torch.eye(6, TEXT_DIM), torch.full((6,), -1))
 
 
 @pytest.fixture
@@ -83,6 +90,7 @@ def batch(make_texts: Callable[[int], TextBatch]) -> SemiBatch:
         is_labelled=is_labelled,
         scan=scan,
         image=scan.masked_fill(~has_image, -1),
-        entity=torch.randint(-1, 6, (240,), generator=generator),
+        entity=(entity := torch.randint(-1, 6, (240,), generator=generator)),
+        phrase=entity,
         texts=make_texts(2),
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -74,10 +75,7 @@ def test_real_backbone_trains_every_method(name: str, batch: SemiBatch, ingredie
     config = UNetConfig(stem=4, encoder=(4, 8), decoder=(8, 4), blocks=1)
     backbone = build_backbone(config, 4)
     pyramid = build_pyramid(batch.pyramid.coords[0], backbone.levels)
-    method = build(
-        config_type(name)(),
-        Ingredients(lambda: build_backbone(config, 4), ingredients.num_classes, ingredients.text_dim, None),
-    )
+    method = build(config_type(name)(), replace(ingredients, make_backbone=lambda: build_backbone(config, 4)))
     whole = SemiBatch(**{**vars(batch), "pyramid": pyramid})
     terms = method.losses(whole, 0)
     sum(terms.values()).backward()

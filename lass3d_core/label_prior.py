@@ -1,0 +1,170 @@
+"""Language as a label prior: what the phrase on a point says about its class, and how far to believe it.
+
+Not the paper's: our extension, which stands alone so that any method with pseudo-labels can use it. Points
+that carry the same phrase are counted by class on labelled scans, P(class | phrase) is what they say, and on
+an unlabelled point that has a phrase the belief of a network becomes
+
+    q(c) ~ belief(c | x) * P(c | phrase) / prior(c),
+
+which is Bayes' rule where phrase and shape err independently given the class. Nothing here asks for text at
+test time: the product makes targets, and a network of points alone learns them.
+Letters: K folds of the labelled scans, P phrases of the text table, C classes, D text dimension, U points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lass3d_core import parallel
+
+
+@dataclass(frozen=True)
+class PhraseCounts:
+    """What the labelled scans say of phrases, in folds so that one part can be held out from another.
+
+    counts (K,P,C) float32: labelled points in fold k that carry phrase p and are of class c.
+    rows (P,D) float32: the text embedding of each phrase. named (P,) int64: the class whose name the phrase
+    is, -1 for most.
+    """
+
+    counts: Tensor
+    rows: Tensor
+    named: Tensor
+
+
+@dataclass(frozen=True)
+class LabelPriorConfig:
+    """How counts become P(class | phrase). Defaults: chosen on the simulated street, see docs/method.md."""
+
+    phrase_points: float = 10.0  # points of the general expectation that every phrase is given to begin with
+    class_points: float = 10.0  # points without evidence either way that every class is given
+    min_cosine: float = 0.5  # least similarity of a phrase whose counts another one borrows; 1 = none
+    names: bool = False  # phrases that are a class's name vouch for it, and for phrases like them
+    temperature: float = 0.1  # of the softmax over similarities
+
+    def __post_init__(self) -> None:
+        for name in ("phrase_points", "temperature"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.class_points < 0:
+            raise ValueError(f"class_points must not be negative, got {self.class_points}")
+        if not -1 <= self.min_cosine <= 1:
+            raise ValueError(f"min_cosine must lie in [-1, 1], got {self.min_cosine}")
+
+
+def log_ratio(counts: Tensor, phrases: PhraseCounts, config: LabelPriorConfig) -> Tensor:
+    """log P(class | phrase) / prior(class), (P,C) float32, from counts (P,C) of some of the folds.
+
+    P(class | phrase) is the counts plus `phrase_points` points of what is expected of a phrase unseen: the
+    mean of the class prior, of what like phrases say and, with `names`, of the classes whose names are alike.
+    Decision: the prior is that of the points which carry a phrase. The network's belief holds the general
+    one, and only the surprise in a phrase is to be added to it.
+    Decision: a class seen on n points with a phrase has its ratio drawn to 1 by class_points / n. Without it,
+    a class that the cameras never met on the labelled scans would be excluded wherever there is a phrase.
+    """
+    of_class = counts.sum(dim=0)
+    prior = (of_class + 1) / (of_class + 1).sum()
+    unit = torch.nn.functional.normalize(phrases.rows, dim=1)
+    expected = [prior.expand_as(counts), *_borrowed(counts, unit, prior, config)]
+    if config.names:
+        expected.append(_by_name(unit, phrases.named, prior, config.temperature))
+    mean = torch.stack(expected).mean(dim=0)
+    posterior = (counts + config.phrase_points * mean) / (
+        counts.sum(dim=1, keepdim=True) + config.phrase_points
+    )
+    seen = of_class / (of_class + config.class_points).clamp(min=1)
+    return torch.log(1 + seen * (posterior / prior - 1))
+
+
+def held_out_information(phrases: PhraseCounts, config: LabelPriorConfig) -> float:
+    """What phrases tell of the class on labelled scans that were not counted: nats, the mean over classes.
+
+    Each fold is scored by `log_ratio` of the others at its points' own classes. Above 0 phrases mean the same
+    on different scans; at or below 0 they mislead. NaN with a single fold, where nothing can be held out.
+    """
+    if len(phrases.counts) < 2:
+        return float("nan")
+    total = phrases.counts.sum(dim=0)
+    scores = torch.stack(
+        [(fold * log_ratio(total - fold, phrases, config)).sum(dim=0) for fold in phrases.counts]
+    ).sum(dim=0)
+    met = total.sum(dim=0) > 0
+    return float((scores[met] / total.sum(dim=0)[met]).mean()) if bool(met.any()) else float("nan")
+
+
+def product(belief: Tensor, evidence: Tensor, phrase: Tensor, strength: float = 1.0) -> Tensor:
+    """belief (U,C) probabilities times exp(evidence of the phrase)^strength, renormalised, (U,C).
+
+    evidence (P,C): `log_ratio`. phrase (U,) int64: its row, -1 for a point without phrase, which keeps its
+    belief.
+    """
+    neutral = torch.cat([evidence, evidence.new_zeros(1, evidence.shape[1])])
+    return (belief.clamp(min=torch.finfo(belief.dtype).tiny).log() + strength * neutral[phrase]).softmax(
+        dim=1
+    )
+
+
+class Agreement(torch.nn.Module):
+    """Whether phrases still mean on unlabelled scans what they meant on the labelled ones: a running figure.
+
+    Where a network is sure of a class by shape alone, the evidence of the point's phrase for that class is
+    collected. Its mean over classes, in nats, is above 0 as long as phrases inform. Phrases that mean
+    something else than on the labelled scans, or nothing, drive it below 0: no label is needed to see it.
+    """
+
+    sums: Tensor
+    points: Tensor
+
+    def __init__(self, num_classes: int, horizon: float) -> None:
+        """horizon: batches after which a batch's weight has fallen to 1/e."""
+        super().__init__()
+        self.decay = 1 - 1 / horizon
+        self.register_buffer("sums", torch.zeros(num_classes))
+        self.register_buffer("points", torch.zeros(num_classes))
+
+    @torch.no_grad()
+    def update(self, belief: Tensor, evidence: Tensor, phrase: Tensor, confidence: float) -> None:
+        """Add the points (U,) that have a phrase and whose belief (U,C) reaches `confidence`."""
+        most, label = belief.max(dim=1)
+        sure = (phrase >= 0) & (most >= confidence)
+        label, told = label[sure], evidence[phrase[sure]].gather(1, label[sure].unsqueeze(1)).squeeze(1)
+        zeros = torch.zeros_like(self.sums)
+        sums = parallel.total(zeros.index_add(0, label, told))
+        points = parallel.total(zeros.index_add(0, label, torch.ones_like(told)))
+        self.sums.mul_(self.decay).add_(sums)
+        self.points.mul_(self.decay).add_(points)
+
+    @property
+    def information(self) -> float:
+        """Nats; 0 before the first sure point. Decision: a class below one point's weight has no say."""
+        met = self.points >= 1
+        return float((self.sums[met] / self.points[met]).mean()) if bool(met.any()) else 0.0
+
+
+def _borrowed(counts: Tensor, unit: Tensor, prior: Tensor, config: LabelPriorConfig) -> list[Tensor]:
+    """What the other phrases say (P,C), by likeness of the unit rows (P,D); the prior where none is alike.
+
+    An empty list when no phrase at all has another one like it.
+    """
+    lenders = counts.sum(dim=1).nonzero().squeeze(1)
+    cosine = unit @ unit[lenders].T
+    cosine[lenders, torch.arange(len(lenders))] = -torch.inf  # nobody borrows from themselves
+    likeness = torch.where(cosine >= config.min_cosine, (cosine / config.temperature).exp(), 0)
+    mass = likeness.sum(dim=1, keepdim=True)
+    if not bool(mass.any()):
+        return []
+    lent = likeness @ (counts[lenders] / counts[lenders].sum(dim=1, keepdim=True))
+    return [torch.where(mass > 0, lent / torch.where(mass > 0, mass, 1), prior)]
+
+
+def _by_name(unit: Tensor, named: Tensor, prior: Tensor, temperature: float) -> Tensor:
+    """Softmax over the classes whose name is a phrase of the table; the others keep their prior's share."""
+    anchors = (named >= 0).nonzero().squeeze(1)
+    classes = named[anchors]
+    told = torch.zeros(len(unit), len(prior))
+    told.index_add_(1, classes, (unit @ unit[anchors].T / temperature).softmax(dim=1))
+    unnamed = prior.index_fill(0, classes, 0)
+    return told * prior[classes].sum() + unnamed

@@ -1,0 +1,192 @@
+"""lass3d_plus: our extension of LASS3D, not the paper's. Language is no input but a label prior.
+
+Text as an input of the student lifts the student and leaves the text-free teacher where it was. Here a phrase
+corrects the teacher's belief on unlabelled points (lass3d_core/label_prior.py), the result is their
+pseudo-label, and a student that sees points alone learns from it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lass3d_core import ema, losses, parallel
+from lass3d_core.exploitation import NO_CLASS, least_likely, negative_learning
+from lass3d_core.label_prior import Agreement, LabelPriorConfig, held_out_information, log_ratio, product
+from lass3d_core.labels import IGNORE
+from lass3d_core.nets.segmenter import Segmenter, make_classifier
+from lass3d_core.records import NONE
+from train.methods.contract import Ingredients, SemiBatch
+
+
+@dataclass(frozen=True)
+class Lass3dPlusConfig:
+    """Defaults: chosen on the simulated street (docs/method.md). `strength: 0`: the control without text."""
+
+    alpha: float = 0.999  # horizon of the teacher, Eq. (1); as the paper's
+    lambda_u: float = 1.0  # weight of the pseudo-labels
+    ramp_steps: int = 2500  # steps over which that weight rises from 0; a tenth of the schedule
+    tau_text: float = 0.8  # least belief of a pseudo-label on a point with a phrase
+    tau_free: float = 0.8  # the same on a point without
+    balanced: bool = True  # pseudo-labels are weighted by class as the labels are
+
+    strength: float = 1.0  # exponent of the phrase's evidence; 0 = no text
+    prior: LabelPriorConfig = field(default_factory=LabelPriorConfig)
+    safety: bool = True  # phrases that turn out to mislead are left out
+    horizon: float = 50.0  # steps that the check of phrases on unlabelled scans remembers
+
+    lambda_consistency: float = 0.0  # weight of the consistency with the teacher on unpaired points
+    lambda_pe: float = 0.0  # weight of Eq. (6) where there is no pseudo-label; Eq. (5) looks at the product
+    pe_iterations: int = 5  # negative classes per point at most, in one pass
+    tau_n: float = 0.2  # largest belief in a negative class, Eq. (5)
+
+    def __post_init__(self) -> None:
+        for name in ("tau_text", "tau_free", "tau_n"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        for name in (
+            "lambda_u",
+            "ramp_steps",
+            "strength",
+            "lambda_consistency",
+            "lambda_pe",
+            "pe_iterations",
+        ):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.alpha < 1:
+            raise ValueError(f"alpha must lie in [0, 1), got {self.alpha}")
+        if self.horizon < 1:
+            raise ValueError(f"horizon must be at least 1, got {self.horizon}")
+
+
+class Lass3dPlus(nn.Module):
+    """Eq. (7), and Eq. (8) with the product of teacher and phrase. Student and teacher see points alone.
+
+    Decision: safety is checked where it can be seen without a label that the teacher has learnt. Comparing
+    teacher and product on labelled points would not do: the teacher has been trained on exactly these and
+    would win whatever the phrases say. So phrases must inform twice, each time in nats against the class
+    prior, the mean over classes: on labelled scans, each scored by the counts of the others
+    (`held_out_information`, once, before training), and on the unlabelled scans, where the teacher is sure by
+    shape alone (`Agreement`, throughout). Where either is not above 0 the prior is off, and the method is its own
+    control.
+    """
+
+    evidence: Tensor
+
+    def __init__(self, config: Lass3dPlusConfig, ingredients: Ingredients) -> None:
+        super().__init__()
+        self.config = config
+        backbone = ingredients.make_backbone()
+        self.student = Segmenter(
+            backbone, nn.Identity(), make_classifier(backbone.out_channels, ingredients.num_classes)
+        )
+        self.teacher = ema.teacher_of(self.student)
+        self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
+        evidence, self.held_out = _evidence(config, ingredients)
+        self.register_buffer("evidence", evidence, persistent=False)
+        self.agreement = Agreement(ingredients.num_classes, config.horizon)
+        self.register_buffer("is_on", torch.tensor(True))
+        self.measures: dict[str, float] = {}
+
+    @property
+    def predictor(self) -> nn.Module:
+        return self.teacher
+
+    def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
+        """ce_l, ce_u on the product, and what is switched on: consistency on unpaired points, pe."""
+        unlabelled = ~batch.is_labelled
+        logits = self.student(batch.features, batch.pyramid)
+        with torch.no_grad():
+            teacher_logits = self.teacher(batch.features, batch.pyramid)[unlabelled]
+            teacher, phrase = teacher_logits.softmax(dim=1), batch.phrase[unlabelled]
+            strength = self._trusted(teacher, phrase, step)
+            belief = product(teacher, self.evidence, phrase, strength)
+            pseudo_labels = self._pseudo_labels(belief, phrase)
+        self.measures = _measures(batch, teacher, pseudo_labels, phrase) | {
+            "prior_strength": strength,
+            "phrase_information": self.agreement.information,
+        }
+
+        config, ramp = self.config, min(1.0, (step + 1) / max(1, self.config.ramp_steps))
+        weights = self.class_weights if config.balanced else None
+        terms = {
+            "ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights),
+            "ce_u": ramp * config.lambda_u * losses.cross_entropy(logits[unlabelled], pseudo_labels, weights),
+        }
+        if config.lambda_consistency:
+            unpaired = phrase == NONE
+            loss = losses.consistency(logits[unlabelled][unpaired], teacher_logits[unpaired])
+            terms["consistency"] = ramp * config.lambda_consistency * loss
+        if config.lambda_pe:
+            negatives = least_likely(belief, config.pe_iterations, config.tau_n)
+            negatives = negatives.masked_fill((pseudo_labels != IGNORE).unsqueeze(1), NO_CLASS)
+            terms["pe"] = config.lambda_pe * negative_learning(logits[unlabelled], negatives, "mean")
+        return terms
+
+    def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
+        """None."""
+        return iter(())
+
+    def after_step(self, step: int) -> None:
+        """Eq. (1), parameters only."""
+        ema.update_teacher(self.teacher, self.student, self.config.alpha, step)
+
+    def _pseudo_labels(self, belief: Tensor, phrase: Tensor) -> Tensor:
+        most, label = belief.max(dim=1)
+        least = torch.where(phrase == NONE, self.config.tau_free, self.config.tau_text)
+        return label.masked_fill(most < least, IGNORE)
+
+    def _trusted(self, teacher: Tensor, phrase: Tensor, step: int) -> float:
+        """The strength of the prior in this step: 0 while phrases mislead. A change is said aloud."""
+        if not self.config.strength:
+            return 0.0
+        self.agreement.update(teacher, self.evidence, phrase, self.config.tau_free)
+        told = self.agreement.information
+        is_on = not self.config.safety or not (self.held_out <= 0 or told < 0)
+        if is_on != bool(self.is_on):
+            self.is_on.fill_(is_on)
+            _say(_SWITCHED[is_on].format(step=step, held_out=self.held_out, told=told))
+        return self.config.strength if is_on else 0.0
+
+
+_SWITCHED = {
+    False: "step {step}: phrases mislead, the label prior is OFF: {held_out:.2f} nats on held-out labelled "
+    "scans, {told:.2f} on unlabelled ones",
+    True: "step {step}: the label prior is on again: phrases tell {told:.2f} nats on unlabelled scans",
+}
+
+
+def _evidence(config: Lass3dPlusConfig, ingredients: Ingredients) -> tuple[Tensor, float]:
+    """log P(class | phrase) / prior (P,C) from all labelled scans, and its worth on held-out ones."""
+    if not config.strength or ingredients.phrase_counts is None:
+        return torch.empty(0, ingredients.num_classes), math.nan
+    phrases = ingredients.phrase_counts()
+    evidence = log_ratio(phrases.counts.sum(dim=0), phrases, config.prior)
+    return evidence, held_out_information(phrases, config.prior)
+
+
+def _measures(batch: SemiBatch, teacher: Tensor, pseudo_labels: Tensor, phrase: Tensor) -> dict[str, float]:
+    kept = pseudo_labels != IGNORE
+    paired = phrase != NONE
+    changed = kept & (pseudo_labels != teacher.argmax(dim=1))
+    count = max(1, len(phrase))
+    return {
+        "ce_l_points": float((batch.labels != IGNORE).sum()),
+        "ce_u_points": float(kept.sum()),
+        "text_share": float(paired.sum()) / count,
+        "kept_share": float(kept.sum()) / count,
+        "changed_share": float(changed.sum()) / count,
+    }
+
+
+def _say(line: str) -> None:
+    """Above the progress bar, once for all processes."""
+    if parallel.rank() == 0:
+        tqdm.write(line, file=sys.stderr)

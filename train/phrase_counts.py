@@ -1,0 +1,50 @@
+"""What the labelled scans of a run say of phrases: read once before training, from those scans alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from lass3d_core.label_prior import PhraseCounts
+from lass3d_core.labels import IGNORE
+from lass3d_core.records import NONE, PairedScan, labels_or_ignore
+from train.paired_scans import PairedScans
+from train.text_batches import TextRowsOf
+
+MOST_FOLDS = 5
+
+
+def phrase_counts(pairs: PairedScans, labelled: Sequence[str]) -> PhraseCounts:
+    """Points by phrase and class in the scans `labelled`; scan i is of fold i modulo the number of folds.
+
+    No other scan is opened, so no label can leak. Raises CorruptArtifact, StaleArtifact.
+    """
+    rows_of = TextRowsOf(pairs.text_table)
+    table = pairs.text_table
+    folds = min(MOST_FOLDS, len(labelled))
+    counts = np.zeros((folds, len(table.phrases) * pairs.num_classes), np.int64)
+    for number, scan_id in enumerate(labelled):
+        cells = _cells(pairs.read(scan_id), rows_of, pairs.num_classes)
+        counts[number % folds] += np.bincount(cells, minlength=counts.shape[1])
+    shape = (folds, len(table.phrases), pairs.num_classes)
+    return PhraseCounts(
+        counts=torch.from_numpy(counts.reshape(shape).astype(np.float32)),
+        rows=torch.from_numpy(table.phrase_rows.astype(np.float32)),
+        named=torch.from_numpy(_named(table.phrases, pairs.header.class_names)),
+    )
+
+
+def _cells(scan: PairedScan, rows_of: TextRowsOf, num_classes: int) -> np.ndarray:
+    """Phrase row * C + class of every point that has both."""
+    labels = labels_or_ignore(scan.labels, len(scan.points))
+    counted = (labels != IGNORE) & (scan.pairs.entity != NONE)
+    rows = rows_of.phrase_rows(scan.pairs.phrases)[scan.pairs.entity[counted]]
+    return rows * num_classes + labels[counted]
+
+
+def _named(phrases: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
+    """(P,) int64: the class whose name the phrase is (traffic-sign: "traffic sign"), NONE for the others."""
+    class_of = {name.replace("-", " ").replace("_", " "): index for index, name in enumerate(class_names)}
+    return np.array([class_of.get(phrase, NONE) for phrase in phrases], np.int64)
