@@ -74,7 +74,7 @@ class Lass3dPlus(nn.Module):
     would win whatever the phrases say. So phrases must inform twice, each time in nats against the class
     prior, the mean over classes: on labelled scans, each scored by the counts of the others
     (`held_out_information`, once, before training), and on the unlabelled scans, where the teacher is sure by
-    shape alone (`Agreement`, throughout). Where either is not above 0 the prior is off, and the method is its own
+    shape alone (`Agreement`, throughout). Where either is not above 0 the prior is off: the method is its own
     control.
     """
 
