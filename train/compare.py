@@ -1,31 +1,22 @@
-"""Several runs side by side, each in a process of its own, and what their figures say."""
+"""Three runs side by side, and what their figures say."""
 
 from __future__ import annotations
 
 import json
 import math
-import multiprocessing
-import signal
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
-from multiprocessing.synchronize import RLock
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-import torch
-from tqdm import tqdm
-
 from lass3d_core.atomic import write_text
-from lass3d_core.errors import Lass3dError, exit_status
-from lass3d_core.manifest import DatasetSpec, Manifest
-from train.config import RunConfig
+from lass3d_core.errors import Lass3dError
+from lass3d_core.manifest import Manifest
 from train.methods.lass3d import Lass3dConfig
-from train.paired_scans import PairedScans
 from train.presets import demo_for
-from train.run import Run, train_run
+from train.run import Run
 from train.run_folder import RunFolder
+from train.side_by_side import Plan, outcomes
 
 NOISE = 7.0
 """Differences of mIoU in % below this, from one seed, are noise: twice the spread of such a difference.
@@ -33,22 +24,6 @@ NOISE = 7.0
 docs/results.md: over three seeds the difference of two methods with the same labelled scans has a standard
 deviation of 1.8 to 3.5.
 """
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run to be made, in a form that travels to another process. title: what people call it."""
-
-    title: str
-    config: RunConfig
-    artifacts: Path
-    spec: DatasetSpec
-    folder: Path
-
-    def open(self) -> Run:
-        """The run, its data opened. Raises as PairedScans.open and Run.of do."""
-        pairs = PairedScans.open(self.artifacts)
-        return Run.of(self.config, pairs, self.spec, RunFolder(self.folder), torch.device("cpu"))
 
 
 def demo(
@@ -108,44 +83,17 @@ def without_captions(method: object) -> Lass3dConfig:
 
 
 def train_all(plans: Sequence[Plan], at_most: int) -> None:
-    """Train every plan in a fresh process of one thread, `at_most` at a time.
+    """Train every plan, `at_most` at a time.
 
-    Raises Lass3dError where one fails, having said why itself; the others are stopped, to go on another time.
+    Raises Lass3dError where one fails; the others are stopped, to go on another time.
     """
-    context = multiprocessing.get_context("spawn")
-    waiting = list(enumerate(plans))
-    running: dict[BaseProcess, Plan] = {}
-    lock = context.RLock()
-    try:
-        while waiting or running:
-            while waiting and len(running) < max(at_most, 1):
-                line, plan = waiting.pop(0)
-                process = context.Process(target=_train_one, args=(plan, line, lock))
-                process.start()
-                running[process] = plan
-            wait([process.sentinel for process in running])
-            for process in [process for process in running if not process.is_alive()]:
-                plan = running.pop(process)
-                if process.exitcode:
-                    raise Lass3dError(
-                        f"the run {plan.folder} failed; the same command goes on once the cause is mended"
-                    )
-    finally:
-        for process in running:
-            process.terminate()
-            process.join()
-
-
-def _train_one(plan: Plan, line: int, lock: RLock) -> None:
-    """Body of the process that trains `plan`. Ctrl-C is for the parent, which then ends this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    tqdm.set_lock(lock)
-
-    def train() -> None:
-        train_run(plan.open(), resume=True, line=line)
-
-    sys.exit(exit_status(train))
+    with closing(outcomes(plans, at_most)) as ended:
+        for outcome in ended:
+            if outcome.error is not None:
+                raise Lass3dError(
+                    f"the run {outcome.plan.folder} failed: {outcome.error}; "
+                    "the same command goes on once the cause is mended"
+                )
 
 
 def comparison(runs: Mapping[str, Run]) -> str:
