@@ -99,7 +99,8 @@ def simulated_sweep(rng: np.random.Generator, beams: int = 32, turns: int = 1084
         near = along - np.sqrt(np.maximum(inside, 0))
         reach = np.where((inside > 0) & (near > 1) & (near * rise < top), np.minimum(reach, near), reach)
     seen = reach < 80
-    points = np.column_stack([heading * reach[:, None], rise * reach])[seen]
+    reach, heading, rise = reach[seen], heading[seen], rise[seen]
+    points = np.column_stack([heading * reach[:, None], rise * reach])
     return torch.from_numpy((points + rng.normal(0, 0.02, points.shape)).astype(np.float32))
 
 
