@@ -39,6 +39,20 @@ def total_with_gradient(values: Tensor) -> Tensor:
     return summed
 
 
+def rows_of_all(rows: Tensor) -> Tensor:
+    """The rows (N,...) of every process, one process after another, the same everywhere; without gradient."""
+    if size() == 1:
+        return rows.detach()
+    mine = torch.zeros(size(), dtype=torch.int64, device=rows.device)
+    mine[rank()] = len(rows)
+    counts = total(mine).tolist()
+    padded = rows.new_zeros(max(counts), *rows.shape[1:])
+    padded[: len(rows)] = rows.detach()
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts)])
+
+
 def any_of(value: bool, device: torch.device) -> bool:
     """Whether it holds in some process."""
     return bool(total(torch.tensor(float(value), device=device)) > 0)

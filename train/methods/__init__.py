@@ -7,17 +7,34 @@ from typing import Any
 
 from lass3d_core.errors import UnknownName
 from lass3d_core.typed import nearest
+from train.methods.cbst import Cbst, CbstConfig
 from train.methods.contract import Ingredients, Method
+from train.methods.cps import Cps, CpsConfig
+from train.methods.gpc import Gpc, GpcConfig
+from train.methods.lasermix import LaserMix, LaserMixConfig
 from train.methods.lass3d import Lass3d, Lass3dConfig
 from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
 from train.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from train.methods.supervised import Supervised, SupervisedConfig
 
-MethodConfig = SupervisedConfig | MeanTeacherConfig | Lass3dConfig | Lass3dPlusConfig
+MethodConfig = (
+    SupervisedConfig
+    | MeanTeacherConfig
+    | CpsConfig
+    | CbstConfig
+    | GpcConfig
+    | LaserMixConfig
+    | Lass3dConfig
+    | Lass3dPlusConfig
+)
 
 METHODS: dict[str, tuple[type[Any], Callable[[Any, Ingredients], Method]]] = {
     "supervised": (SupervisedConfig, Supervised),
     "mean_teacher": (MeanTeacherConfig, MeanTeacher),
+    "cps": (CpsConfig, Cps),
+    "cbst": (CbstConfig, Cbst),
+    "gpc": (GpcConfig, Gpc),
+    "lasermix": (LaserMixConfig, LaserMix),
     "lass3d": (Lass3dConfig, Lass3d),
     "lass3d_plus": (Lass3dPlusConfig, Lass3dPlus),
 }

@@ -34,10 +34,10 @@ class CpsConfig:
 
 
 class Cps(nn.Module):
-    """Decisions. The predictor is a moving average of the first network, as in the supervised control, so that
-    a comparison measures the second network and not the averaging. One optimiser moves both networks, which
-    is the same as two, but for a gradient clipped to the norm of both. The class weights of the recipe count
-    in all four terms: the paper has one cross-entropy.
+    """Decisions. The predictor is a moving average of the first network, as in the supervised control, so
+    that a comparison measures the second network and not the averaging. One optimiser moves both networks,
+    which is the same as two, but for a gradient clipped to the norm of both. The class weights of the recipe
+    count in all four terms: the paper has one cross-entropy.
     """
 
     def __init__(self, config: CpsConfig, ingredients: Ingredients) -> None:
@@ -81,6 +81,4 @@ class Cps(nn.Module):
 def _network(ingredients: Ingredients) -> Segmenter:
     """A freshly initialised one; every call draws anew."""
     backbone = ingredients.make_backbone()
-    return Segmenter(
-        backbone, nn.Identity(), make_classifier(backbone.out_channels, ingredients.num_classes)
-    )
+    return Segmenter(backbone, nn.Identity(), make_classifier(backbone.out_channels, ingredients.num_classes))

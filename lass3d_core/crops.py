@@ -1,0 +1,92 @@
+"""Overlapping crops of a voxelised scan, turned on the lattice: a voxel of the one is a voxel of the other.
+
+Letters: M voxels of the scan, K of them in a crop, F features, of which the first three are x, y, z, metres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Voxels of a crop. rows (K,) int64: where they come from; coords (K,4) int32; features (K,F) float32."""
+
+    rows: Tensor
+    coords: Tensor
+    features: Tensor
+
+    @staticmethod
+    def joined(crops: Sequence[Crop]) -> Crop:
+        """All of them as one."""
+        return Crop(
+            torch.cat([crop.rows for crop in crops]),
+            torch.cat([crop.coords for crop in crops]),
+            torch.cat([crop.features for crop in crops]),
+        )
+
+
+def two_fans(
+    coords: Tensor, features: Tensor, rows: Tensor, fan_deg: tuple[float, float], rng: np.random.Generator
+) -> tuple[Crop, Crop]:
+    """Two sectors about the sensor, at the origin, of angles in `fan_deg`, each turned by itself.
+
+    coords (M,4) int32, features (M,F), rows (M,): of one scan. As GPC: both hold one voxel, drawn at random.
+    """
+    azimuth = torch.atan2(coords[:, 2] + 0.5, coords[:, 1] + 0.5)
+    shared = azimuth[rng.integers(len(coords))]
+
+    def fan() -> Crop:
+        half = np.deg2rad(rng.uniform(*fan_deg)) / 2
+        away = azimuth - shared - rng.uniform(-half, half)
+        inside = torch.atan2(away.sin(), away.cos()).abs() <= half + 1e-6
+        return _turned(Crop(rows[inside], coords[inside], features[inside]), rng)
+
+    return fan(), fan()
+
+
+def two_windows(
+    coords: Tensor, features: Tensor, rows: Tensor, share: float, rng: np.random.Generator
+) -> tuple[Crop, Crop]:
+    """Two windows in x and y of `share` of the scan's extent, each turned and then counted from its corner.
+
+    coords (M,4) int32, features (M,F), rows (M,): of one scan. As GPC: both hold one voxel, drawn at random,
+    and lie within the scan's extent.
+    """
+    plane = coords[:, 1:3].double().cpu().numpy()
+    low, high = plane.min(axis=0), plane.max(axis=0)
+    edge = share * (high - low)
+    shared = plane[rng.integers(len(plane))]
+
+    def window() -> Crop:
+        corner = rng.uniform(np.maximum(low, shared - edge), np.minimum(high - edge, shared))
+        inside = ((plane >= corner - 1e-6) & (plane <= corner + edge + 1e-6)).all(axis=1)
+        mask = torch.from_numpy(inside).to(coords.device)
+        return _from_corner(_turned(Crop(rows[mask], coords[mask], features[mask]), rng))
+
+    return window(), window()
+
+
+def _turned(crop: Crop, rng: np.random.Generator) -> Crop:
+    """Up to three quarter turns about +z and a mirroring of x, at random; voxel v covers [v, v + 1)."""
+    coords, features = crop.coords.clone(), crop.features.clone()
+    for _ in range(int(rng.integers(4))):
+        coords[:, 1], coords[:, 2] = -1 - coords[:, 2], coords[:, 1].clone()
+        features[:, 0], features[:, 1] = -features[:, 1], features[:, 0].clone()
+    if rng.random() < 0.5:
+        coords[:, 1] = -1 - coords[:, 1]
+        features[:, 0] = -features[:, 0]
+    return Crop(crop.rows, coords, features)
+
+
+def _from_corner(crop: Crop) -> Crop:
+    """With the least x and y at 0, in voxels and in metres."""
+    coords, features = crop.coords.clone(), crop.features.clone()
+    coords[:, 1:3] -= coords[:, 1:3].amin(dim=0)
+    features[:, :2] -= features[:, :2].amin(dim=0)
+    return Crop(crop.rows, coords, features)
