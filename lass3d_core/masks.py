@@ -37,6 +37,17 @@ def decode(mask: RunLengthMask) -> np.ndarray:
     return np.repeat(values, runs).reshape((height, width), order="F")
 
 
+def run_edges(mask: RunLengthMask) -> np.ndarray:
+    """Where the runs begin and the last one ends, background first: (R+1,) int64 pixels down the columns.
+
+    Raises DataError where the counts are damaged.
+    """
+    runs = _runs_of(mask)
+    edges = np.zeros(len(runs) + 1, np.int64)
+    np.cumsum(runs, out=edges[1:])
+    return edges
+
+
 def area(mask: RunLengthMask) -> int:
     """Number of object pixels. Raises DataError where the counts are damaged."""
     return int(_runs_of(mask)[1::2].sum())
