@@ -21,6 +21,7 @@ from tqdm import tqdm
 from lass3d_core import parallel
 from lass3d_core.errors import Lass3dError
 from train.config import RunConfig
+from train.forward_passes import counted
 from train.methods.contract import Method, SemiBatch
 from train.optimiser import learning_rate, set_rate
 
@@ -101,7 +102,8 @@ def take_step(
     device: torch.device,
 ) -> Figures:
     """One outer step on its micro-batches: the objective, Eq. (9), then those of inner rounds, an update
-    after each. Figures are means over the micro-batches.
+    after each. Figures are means over the micro-batches; `passes` counts those of a micro-batch through any
+    backbone, student's and teacher's alike.
 
     Decision: an inner round is one of the whole step. All micro-batches take it before the optimiser moves,
     as one large batch would; a micro-batch whose rounds have ended adds nothing to those that the others
@@ -118,12 +120,14 @@ def take_step(
             measured.append(dict(method.measures))
 
     share = 1 / len(batches)
-    figures = update(optimiser, objectives(), share, step, max_grad_norm)
-    updates = 1
-    while update(optimiser, next_of_each(inner_rounds), share, step, max_grad_norm):
-        updates += 1
+    with counted(method) as passes:
+        figures = update(optimiser, objectives(), share, step, max_grad_norm)
+        updates = 1
+        while update(optimiser, next_of_each(inner_rounds), share, step, max_grad_norm):
+            updates += 1
     method.after_step(step)
-    return figures | {"updates": float(updates)} | summed(measured, share)
+    cost = {"updates": float(updates), "passes": share * passes.count}
+    return figures | cost | summed(measured, share)
 
 
 def next_of_each(rounds: Iterable[Iterator[Terms]]) -> Iterator[Terms]:
