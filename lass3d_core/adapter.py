@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lass3d_core.precision import full
+
 
 @dataclass(frozen=True)
 class AdapterConfig:
@@ -34,14 +36,14 @@ class FusionAdapter(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, f_3d: Tensor) -> Tensor:
-        """f_3d (M,F) float32 -> f_ada (M,F), zero mean and unit variance per point."""
-        return normalised(f_3d + self.leave(F.relu(self.enter(f_3d))))
+        """f_3d (M,F) -> f_ada (M,F) float32, zero mean and unit variance per point."""
+        return normalised(f_3d + self.leave(F.relu_(self.enter(f_3d))))
 
 
 def normalised(features: Tensor) -> Tensor:
-    """Features (M,F) with zero mean and unit variance per point: a LayerNorm without parameters.
+    """Features (M,F) with zero mean and unit variance per point: a LayerNorm without parameters, in float32.
 
     Decision: Eq. (3) compares softmaxes, which are blind to a constant that the classifier does see; the norm
     on both sides of the comparison takes that freedom away and fixes the scale.
     """
-    return F.layer_norm(features, features.shape[-1:])
+    return F.layer_norm(full(features), features.shape[-1:])

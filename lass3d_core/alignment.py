@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lass3d_core.precision import full
 from lass3d_core.safm import TextBatch
 
 
@@ -35,5 +36,5 @@ class SemanticConsistency(nn.Module):
 def _matching(projected: Tensor, text: Tensor, rows: Tensor) -> Tensor:
     """Cross-entropy of finding each projected (M,D) its own among rows (T,D), the mean over the paired."""
     paired = text >= 0
-    logits = projected[paired] @ F.normalize(rows, dim=1).T
+    logits = full(projected[paired] @ F.normalize(rows, dim=1).T)
     return F.cross_entropy(logits, text[paired], reduction="sum") / paired.sum().clamp(min=1)

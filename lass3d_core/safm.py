@@ -7,6 +7,7 @@ images, P phrases.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from lass3d_core.adapter import normalised
 from lass3d_core.errors import ManifestError
+from lass3d_core.precision import full
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,18 @@ class TextBatch:
     image_pooled: Tensor
     entity_rows: Tensor
 
-    def to(self, device: torch.device) -> TextBatch:
+    def to(self, device: torch.device, non_blocking: bool = False) -> TextBatch:
         """The same texts on `device`."""
-        rows, pooled, entities = (
-            t.to(device) for t in (self.image_rows, self.image_pooled, self.entity_rows)
+        return self._moved(lambda rows: rows.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> TextBatch:
+        """The same texts in memory that a GPU reads by itself."""
+        return self._moved(Tensor.pin_memory)
+
+    def _moved(self, move: Callable[[Tensor], Tensor]) -> TextBatch:
+        return TextBatch(
+            move(self.image_rows), self.image_offsets, move(self.image_pooled), move(self.entity_rows)
         )
-        return TextBatch(rows, self.image_offsets, pooled, entities)
 
 
 @dataclass(frozen=True)
@@ -92,26 +100,27 @@ class Safm(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, f_3d: Tensor, image: Tensor, entity: Tensor, texts: TextBatch) -> Tensor:
-        """f_3d (M,F) float32, image and entity (M,) int64 with -1 for none -> f_text (M,F).
+        """f_3d (M,F), image and entity (M,) int64 with -1 for none -> f_text (M,F) float32.
 
         Warns where the fusion is cross-attention and every image has one row: a softmax over one key is 1,
         and the attention is then an addition.
         """
-        hidden = F.relu(self.enter(f_3d))
+        hidden = F.relu_(self.enter(f_3d))
         fused = F.linear(hidden, self.reduce.weight @ self.expand.weight, self.reduce.bias)
-        fused = fused + self._image_term(hidden, image, texts)
-        fused = fused + _rows_or_zero(F.linear(normalised(texts.entity_rows), self.reduce.weight), entity)
-        return normalised(f_3d + self.leave(F.relu(fused)))
+        phrases = F.linear(normalised(texts.entity_rows), self.reduce.weight)
+        for voxels, addition in (self._of_images(hidden, image, texts), _looked_up(phrases, entity)):
+            fused.index_add_(0, voxels, addition)
+        return normalised(f_3d + self.leave(F.relu_(fused)))
 
-    def _image_term(self, hidden: Tensor, image: Tensor, texts: TextBatch) -> Tensor:
-        """What the image captions add in front of the last hidden layer, (M,H)."""
+    def _of_images(self, hidden: Tensor, image: Tensor, texts: TextBatch) -> tuple[Tensor, Tensor]:
+        """The V voxels with an image (V,), and what its caption adds to their last hidden layer (V,H)."""
         if self.config.fusion == "cross_attention":
             return self._attend(hidden, image, texts)
         reduce = self.reduce_image if self.config.fusion == "concat" else self.reduce
-        return _rows_or_zero(F.linear(normalised(texts.image_pooled), reduce.weight), image)
+        return _looked_up(F.linear(normalised(texts.image_pooled), reduce.weight), image)
 
-    def _attend(self, hidden: Tensor, image: Tensor, texts: TextBatch) -> Tensor:
-        """Cross-attention of the voxels to the rows of their own image, grouped by image, (M,H)."""
+    def _attend(self, hidden: Tensor, image: Tensor, texts: TextBatch) -> tuple[Tensor, Tensor]:
+        """Cross-attention of the voxels to the rows of their own image, grouped by image; as `_of_images`."""
         if _single_rows(texts.image_offsets) and bool((image >= 0).any()):
             warnings.warn(
                 "every image has a single text row: cross-attention over one key is an addition; "
@@ -119,17 +128,18 @@ class Safm(nn.Module):
                 stacklevel=2,
             )
         keys, values = self._folded_rows(normalised(texts.image_rows))
-        order = image.argsort(stable=True)
-        counts = torch.bincount(image + 1, minlength=len(texts.image_offsets)).tolist()
-        without, *groups = hidden[order].split(counts)
-        attended = [torch.zeros_like(without)]
+        without, *counts = torch.bincount(image + 1, minlength=len(texts.image_offsets)).tolist()
+        voxels = image.argsort(stable=True)[without:]
+        attended = [hidden[:0]]
         for queries, start, stop in zip(
-            groups, texts.image_offsets.tolist(), texts.image_offsets[1:].tolist()
+            hidden.index_select(0, voxels).split(counts),
+            texts.image_offsets.tolist(),
+            texts.image_offsets[1:].tolist(),
         ):
-            scores = queries @ keys[:, start:stop].flatten(0, 1).T
+            scores = full(queries @ keys[:, start:stop].flatten(0, 1).T)
             weights = scores.unflatten(1, (self.config.heads, stop - start)).softmax(dim=2)
             attended.append(weights.flatten(1) @ values[:, start:stop].flatten(0, 1))
-        return torch.zeros_like(hidden).index_copy(0, order, torch.cat(attended))
+        return voxels, torch.cat(attended)
 
     def _folded_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (heads, R, H) of text rows (R,D), seen from the two hidden layers."""
@@ -144,10 +154,10 @@ class Safm(nn.Module):
         )
 
 
-def _rows_or_zero(rows: Tensor, index: Tensor) -> Tensor:
-    """rows (P,H) looked up by index (M,), zeros where the index is -1."""
-    table = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
-    return F.embedding(index.remainder(len(table)), table)
+def _looked_up(rows: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """The V voxels whose index (M,) is not -1, as (V,), and the rows (P,H) that they look up, as (V,H)."""
+    voxels = (index >= 0).nonzero().squeeze(1)
+    return voxels, F.embedding(index[voxels], rows)
 
 
 def _single_rows(offsets: Tensor) -> bool:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lass3d_core import parallel
+from lass3d_core.precision import full
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -16,9 +17,13 @@ class BatchNorm(nn.BatchNorm1d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (M,C) -> (M,C)."""
+        """x (M,C) -> (M,C) of its dtype; statistics are float32 at least."""
         if not self.training or parallel.size() == 1:
             return self._by_running_statistics(x) if self.training and len(x) < 2 else super().forward(x)
+        return self._over_all(full(x)).to(x.dtype)
+
+    def _over_all(self, x: Tensor) -> Tensor:
+        """Normalised by the statistics of all processes' x (M,C)."""
         count = parallel.total(torch.tensor(float(len(x)), device=x.device))
         if count < 2:
             return self._by_running_statistics(x)

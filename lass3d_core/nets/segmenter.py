@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lass3d_core.precision import full
 from lass3d_core.sparse.maps import KernelPyramid
 
 
@@ -17,14 +18,21 @@ class Segmenter(nn.Module):
         self.classifier = classifier
 
     def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
-        """features (M,F) float32 of the voxels of `pyramid` -> logits (M,C)."""
+        """features (M,F) float32 of the voxels of `pyramid` -> logits (M,C) float32."""
         logits: Tensor = self.classifier(self.adapter(self.backbone(features, pyramid)))
         return logits
 
 
 def make_classifier(channels: int, num_classes: int) -> nn.Module:
-    """The classifier of every method, features (M,channels) -> logits (M,num_classes).
+    """The classifier of every method, features (M,channels) -> logits (M,num_classes) float32.
 
     Decision: the paper says "multi-layer perceptron" (Sec. 4.2); one hidden layer as wide as the features.
     """
-    return nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, num_classes))
+    return _Classifier(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, num_classes))
+
+
+class _Classifier(nn.Sequential):
+    """Layers whose result is float32 in any case."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return full(super().forward(features))

@@ -68,9 +68,10 @@ class MinkUNet(nn.Module):
 
     def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
         """features (M,in_channels) of the voxels pyramid.coords[0] -> (M,out_channels)."""
-        x = self.enter(features)
-        for layer in self.stem:
-            x = layer(x, pyramid.submanifold[0])
+        first, second = self.stem
+        with torch.autocast(features.device.type, enabled=False):  # coordinates: see precision.py
+            x = first(self.enter(features), pyramid.submanifold[0])
+        x = second(x, pyramid.submanifold[0])
         skips = []
         for level, encode in enumerate(self.encoder):
             skips.append(x)

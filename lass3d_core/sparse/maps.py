@@ -71,12 +71,17 @@ class KernelPyramid:
         """How many levels there are."""
         return len(self.coords)
 
-    def to(self, device: torch.device | str) -> KernelPyramid:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> KernelPyramid:
         """The same pyramid on `device`, moved in one copy."""
         if self.coords[0].device == torch.device(device):
             return self
         skeleton, packed = _pack(self)
-        return _unpack(skeleton, packed.to(device))
+        return _unpack(skeleton, packed.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> KernelPyramid:
+        """The same pyramid in memory that a GPU reads by itself."""
+        skeleton, packed = _pack(self)
+        return _unpack(skeleton, packed.pin_memory())
 
     def __reduce__(self) -> tuple[Callable[..., KernelPyramid], tuple[Any, Tensor]]:
         return _unpack, _pack(self)
@@ -187,7 +192,19 @@ def _pack(pyramid: KernelPyramid) -> tuple[Any, Tensor]:
         return tensor.shape
 
     skeleton = _with_replaced((pyramid.coords, pyramid.submanifold, pyramid.stride), Tensor, take)
-    return skeleton, torch.cat(tensors)
+    return skeleton, _joined(tensors)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    """The tensors end to end in one; no copy where they lie so already, as `_unpack` leaves them."""
+    first = tensors[0]
+    start, place = first.storage_offset(), first.storage_offset()
+    for tensor in tensors:
+        is_next = tensor.storage_offset() == place and tensor.is_contiguous()
+        if not is_next or tensor.untyped_storage().data_ptr() != first.untyped_storage().data_ptr():
+            return torch.cat(tensors)
+        place += tensor.numel()
+    return first.as_strided((place - start,), (1,))
 
 
 def _unpack(skeleton: Any, packed: Tensor) -> KernelPyramid:

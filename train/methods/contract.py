@@ -5,7 +5,7 @@ Letters: M voxels of the batch, C classes, F input features, D text dimension.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from lass3d_core.sparse.maps import KernelPyramid
 class SemiBatch:
     """Labelled and unlabelled scans of one step in one sparse tensor; student and teacher see the same cloud.
 
+    The labelled scans come first.
     features (M,F) float32. pyramid: coordinates and kernel maps of every level. labels (M,) int64 train ids,
     255 where ignored and on every voxel of an unlabelled scan. is_labelled (M,) bool: the voxel belongs to a
     labelled scan. scan (M,) int64: the slot of the voxel's scan in the batch; where several processes share a
@@ -40,8 +41,28 @@ class SemiBatch:
     texts: TextBatch
 
     def to(self, device: torch.device) -> SemiBatch:
-        """The same batch on `device`."""
-        return SemiBatch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        """The same batch on `device`. From pinned memory the copy is under way when this returns."""
+        return SemiBatch(
+            **{
+                field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)
+            }
+        )
+
+    def pin_memory(self) -> SemiBatch:
+        """The same batch in memory that a GPU reads by itself; a loader's `pin_memory` calls this."""
+        return SemiBatch(**{field.name: getattr(self, field.name).pin_memory() for field in fields(self)})
+
+    @property
+    def unlabelled(self) -> slice:
+        """The voxels of unlabelled scans: all after those of labelled ones."""
+        return slice(int(self.is_labelled.sum()), None)
+
+
+def numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Scalars as numbers, brought from their device together, so that it is waited for once."""
+    if not values:
+        return {}
+    return dict(zip(values, torch.stack([value.detach().double() for value in values.values()]).tolist()))
 
 
 @dataclass(frozen=True)

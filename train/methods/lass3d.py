@@ -26,7 +26,7 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from lass3d_core.records import NONE
 from lass3d_core.safm import Safm, SafmConfig
-from train.methods.contract import Ingredients, SemiBatch
+from train.methods.contract import Ingredients, SemiBatch, numbers
 
 
 @dataclass(frozen=True)
@@ -137,20 +137,18 @@ class Lass3d(nn.Module):
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
         """The weighted terms of Eq. (9) that are switched on; in the `reforward` form, pe is iteration 1."""
-        unlabelled = ~batch.is_labelled
+        unlabelled = batch.unlabelled
         image, entity = self._text_of(batch, step)
         f_3d = self.backbone(batch.features, batch.pyramid)
         f_text = self._with_text(f_3d, image, entity, batch)
         logits = self.classifier(f_text)
-        f_ada, teacher_logits = self._teach(batch)
-        teacher = teacher_logits[unlabelled].softmax(dim=1)
+        f_ada, teacher = self._teach(batch, unlabelled)
         reliable = self._reliable(teacher, logits[unlabelled])
-        text_share = ((image != NONE) | (entity != NONE)).float().mean()
-        self.measures = {
-            "reliable_share": float(reliable.float().mean()) if len(reliable) else 0.0,
-            "text_share": float(text_share),
-            "ce_l_points": float((batch.labels != IGNORE).sum()),
-            "ce_u_points": float(reliable.sum()),
+        measures = {
+            "reliable_share": reliable.sum() / max(len(reliable), 1),
+            "text_share": ((image != NONE) | (entity != NONE)).float().mean(),
+            "ce_l_points": (batch.labels != IGNORE).sum(),
+            "ce_u_points": reliable.sum(),
         }
 
         terms = {"ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights)}
@@ -158,12 +156,15 @@ class Lass3d(nn.Module):
             pseudo_labels = teacher.argmax(dim=1).masked_fill(~reliable, IGNORE)
             terms["ce_u"] = self.config.lambda_u * losses.cross_entropy(logits[unlabelled], pseudo_labels)
         if self.config.mines:
-            terms["pe"] = self._first_exploitation(logits[unlabelled], teacher, reliable)
+            terms["pe"], measures["pe_points"] = self._first_exploitation(
+                logits[unlabelled], teacher, reliable
+            )
         if self.config.distils:
-            divergence = losses.feature_kl(f_text[unlabelled], f_ada[unlabelled])
+            divergence = losses.feature_kl(f_text[unlabelled], f_ada)
             terms["kl"] = self.config.lambda_kl * divergence
         if self.config.transfer == "alignment":
             terms["align"] = self.config.lambda_align * self.alignment(f_3d, image, entity, batch.texts)
+        self.measures = numbers(measures)
         return terms | self._extensions(batch, f_3d, f_text)
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
@@ -180,7 +181,7 @@ class Lass3d(nn.Module):
     def _further_rounds(
         self, batch: SemiBatch, step: int, exploited: _Exploited
     ) -> Iterator[dict[str, Tensor]]:
-        unlabelled = ~batch.is_labelled
+        unlabelled = batch.unlabelled
         image, entity = self._text_of(batch, step)
         for _ in range(1, self.config.pe_iterations):
             f_3d = self.backbone(batch.features, batch.pyramid)
@@ -214,23 +215,25 @@ class Lass3d(nn.Module):
             return self.safm(f_3d, image, entity, batch.texts)
         return normalised(f_3d)
 
-    def _teach(self, batch: SemiBatch) -> tuple[Tensor, Tensor]:
-        """f_ada (M,F), with a gradient to the adapter alone, and the teacher's logits (M,C), with none."""
+    def _teach(self, batch: SemiBatch, unlabelled: slice) -> tuple[Tensor, Tensor]:
+        """Of the unlabelled voxels f_ada (U,F), with a gradient to the adapter alone, and the teacher's
+        probabilities (U,C), with none. Its backbone sees the whole batch, for its statistics.
+        """
         with torch.no_grad():
-            f_3d = self.teacher.backbone(batch.features, batch.pyramid)
+            f_3d = self.teacher.backbone(batch.features, batch.pyramid)[unlabelled]
         f_ada = self.teacher.adapter(f_3d)
-        return f_ada, self.teacher.classifier(f_ada.detach())
+        return f_ada, self.teacher.classifier(f_ada.detach()).softmax(dim=1)
 
     def _reliable(self, teacher: Tensor, logits: Tensor) -> Tensor:
         student = logits.detach().softmax(dim=1)
         return is_reliable(teacher, student, self.config.tau_r, self.config.tau_v, self.config.separation)
 
-    def _first_exploitation(self, logits: Tensor, teacher: Tensor, reliable: Tensor) -> Tensor:
-        """Eq. (5) and (6) of the first iteration, or of all of them in a single pass."""
+    def _first_exploitation(self, logits: Tensor, teacher: Tensor, reliable: Tensor) -> tuple[Tensor, Tensor]:
+        """Eq. (5), (6) of the first iteration, or of all of them in a single pass; and for how many points."""
         self._exploited = _Exploited(teacher, Mining.start(reliable, logits.shape[1]))
         negatives = self._select(logits, self._exploited, reliable)
-        self.measures["pe_points"] = float((negatives != NO_CLASS).any(dim=1).sum())
-        return self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)
+        loss = self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)
+        return loss, (negatives != NO_CLASS).any(dim=1).sum()
 
     def _select(self, logits: Tensor, exploited: _Exploited, reliable: Tensor) -> Tensor:
         """Negative classes (U,K) of the unlabelled points; `reforward` also extends its list of used ones."""
@@ -249,7 +252,7 @@ class Lass3d(nn.Module):
             return terms
         f_free = self.teacher.adapter(f_3d)
         if self.config.kl_into_student:
-            unlabelled = ~batch.is_labelled
+            unlabelled = batch.unlabelled
             divergence = losses.feature_kl(f_text[unlabelled], f_free[unlabelled])
             terms["kl_student"] = self.config.lambda_kl * divergence
         if self.config.text_free_loss:

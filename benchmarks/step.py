@@ -1,0 +1,134 @@
+"""How long a training step takes: LASS3D beside Mean Teacher and supervised-only.
+
+    python benchmarks/step.py [--rounds 7]
+
+The demo's preset at ratio 20 % of ten simulated streets, which are written, captioned and paired in a
+temporary folder first. Every method takes the same batches, round by round in turn, in one process of one
+thread; processor time, the median of the rounds. A step is what the loop does with a batch that is there:
+losses, backward, optimiser, Eq. (1). Building the batch is a row of its own; it is the same for all methods
+that look at unlabelled scans. Only the ratios mean anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from tqdm import tqdm
+
+from lass3d_core.manifest import read_manifest
+from preprocess.__main__ import main as preprocess
+from train.batches import StepBatches
+from train.config import RunConfig, with_settings
+from train.loop import take_step
+from train.methods.contract import Method, SemiBatch
+from train.optimiser import make_optimiser
+from train.paired_scans import PairedScans
+from train.presets.demo import demo
+from train.run import Run
+from train.run_folder import RunFolder
+
+CPU = torch.device("cpu")
+MANIFEST = """\
+schema: 1
+default: street
+datasets:
+  street:
+    reader: semantickitti
+    root: data
+    simulate: {train: 10, val: 1, test: 1, seed: 0, cameras: 1, frames_per_drive: 1}
+    splits: {train: ["00"], val: ["01"], test: ["02"]}
+image_captions: {name: palette}
+entities: {name: palette, vocabulary: captions}
+text_embeddings: {name: hashing}
+"""
+VARIANTS = {
+    "supervised": ("supervised", ()),
+    "mean_teacher": ("mean_teacher", ()),
+    "lass3d, single_pass": ("lass3d", ("method.pe_form=single_pass",)),
+    "lass3d, reforward": ("lass3d", ("method.pe_form=reforward",)),
+    "lass3d without text": ("lass3d", ("method.captions=none",)),
+}
+PEER = "mean_teacher"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A method with its optimiser and the batches that it takes."""
+
+    config: RunConfig
+    method: Method
+    optimiser: torch.optim.Optimizer
+    batches: StepBatches
+
+    @classmethod
+    def of(cls, method_name: str, settings: Iterable[str], folder: Path) -> Contender:
+        """With fresh weights, on the data in `folder`."""
+        manifest, dataset = read_manifest(folder / "data_manifest.yaml", None)
+        config = with_settings(demo(dataset, method_name, 20.0, 0), settings)
+        pairs = PairedScans.open(manifest.artifacts_of(dataset))
+        run = Run.of(config, pairs, manifest.datasets[dataset], RunFolder(folder / "run"), CPU)
+        method = run.make_method().train()
+        optimiser = make_optimiser(config.optim, method.parameters())
+        batches = StepBatches(pairs, run.split, config.data, 0, run.levels, config.schedule.steps)
+        return cls(config, method, optimiser, batches)
+
+    def step(self, batch: SemiBatch, number: int) -> float:
+        """Processor time of a step."""
+        start = time.process_time()
+        take_step(self.method, self.optimiser, [batch], number, self.config.optim.max_grad_norm, CPU)
+        return time.process_time() - start
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7, help="steps of each method (default: 7)")
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        write_street(Path(scratch))
+        contenders = {name: Contender.of(*variant, Path(scratch)) for name, variant in VARIANTS.items()}
+        measure(contenders, 1)
+        steps, building = measure(contenders, rounds)
+    peer = median(steps[PEER])
+    print(f"{'step':<22} {'seconds':>8} {'/ ' + PEER:>16}")
+    for name, seconds in {**steps, "building its batch": building}.items():
+        print(f"{name:<22} {median(seconds):>8.3f} {median(seconds) / peer:>16.2f}")
+
+
+def write_street(folder: Path) -> None:
+    """A manifest, ten streets, their texts and pairs."""
+    (folder / "data_manifest.yaml").write_text(MANIFEST, encoding="utf-8")
+    for command in tqdm(("simulate", "captions", "pairs"), "writing streets", leave=False):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            status = preprocess([command, "--manifest", str(folder / "data_manifest.yaml")])
+        if status:
+            raise SystemExit(f"preprocess {command} failed: {said.getvalue()}")
+
+
+def measure(contenders: dict[str, Contender], rounds: int) -> tuple[dict[str, list[float]], list[float]]:
+    """Per method the seconds of its steps, and those of building the batch of the peer."""
+    steps: dict[str, list[float]] = {name: [] for name in contenders}
+    building = []
+    for number in tqdm(range(rounds), "measuring", unit="round", leave=False):
+        for name, contender in contenders.items():
+            start = time.process_time()
+            batch = contender.batches[number]
+            if name == PEER:
+                building.append(time.process_time() - start)
+            steps[name].append(contender.step(batch, number))
+    return steps, building
+
+
+if __name__ == "__main__":
+    main()
