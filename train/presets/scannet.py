@@ -7,6 +7,7 @@ from train.augment import AugmentConfig
 from train.config import DataConfig, RunConfig
 from train.methods import config_type
 from train.optimiser import OptimConfig, ScheduleConfig
+from train.presets.indoors import indoors
 from train.presets.unlabelled import unlabelled_scans
 
 
@@ -18,7 +19,7 @@ def scannet(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
     draws of deviation 0.1; ours lie in [0, 1]. It mirrors x alone, which under any yaw is the same as
     mirroring both. From 40 % of labels on it takes 36 000 steps.
     """
-    settings = config_type(method)()
+    settings = indoors(config_type(method)())
     return RunConfig(
         dataset,
         "scannet",
