@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lass3d_core.errors import ManifestError
+from lass3d_core.names import is_plain
 from lass3d_core.plain_yaml import load_yaml
 from lass3d_core.typed import build, nearest
 
@@ -174,6 +175,8 @@ class DatasetSpec:
     pairs: PairsSpec | None = None
 
     def __post_init__(self) -> None:
+        if not is_plain(self.version):
+            raise ValueError(f"version must name a folder below root, got {self.version!r}")
         layout = {"street": "semantickitti", "room": "scannet"}
         if self.simulate is not None and layout[self.simulate.world] != self.reader:
             world = self.simulate.world
@@ -241,6 +244,7 @@ def read_manifest(
     manifest = build(Manifest, values, "", problems)
     named = _mapping_at(values, "datasets")
     chosen = dataset or str(_mapping_at(values).get("default"))
+    problems += [f"datasets: {name!r} is no name of a folder" for name in named if not is_plain(str(name))]
     if chosen not in named and (named or not problems):
         known = ", ".join(map(str, named)) or "none"
         problems.append(f"datasets: there is no data set {chosen!r} (known: {known}){nearest(chosen, named)}")

@@ -13,6 +13,7 @@ from typing import Literal
 
 from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
+from lass3d_core.names import is_plain
 from lass3d_core.typed import build, plain
 
 SCHEMA = 1
@@ -27,6 +28,10 @@ class IndexedShard:
     split: Literal["train", "val", "test"]
     scans: int
     fingerprint: str
+
+    def __post_init__(self) -> None:
+        if not is_plain(self.file):
+            raise ValueError(f"{self.file!r} is no file beside the index")
 
 
 @dataclass(frozen=True)

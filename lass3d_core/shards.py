@@ -15,11 +15,14 @@ from lass3d_core.checked_hdf5 import CheckedFile, create, write_array, write_att
 from lass3d_core.checked_json import parse_json
 from lass3d_core.errors import CorruptArtifact, DataError, UnknownName
 from lass3d_core.fingerprint import Record, as_record, canonical_json, digest
+from lass3d_core.names import is_plain_path
 from lass3d_core.records import PairedScan, PointTextPairs
 
 SCHEMA = 1
 KIND = "lass3d pairs"
 _REMEDY = 'run "make pairs"'
+_OTHER_FORM = (DataError, TypeError, ValueError, LookupError)
+"""What arrays and attributes of another shape or type than ours end in."""
 
 
 @dataclass(frozen=True)
@@ -86,20 +89,19 @@ class ShardReader:
         """What holds for every scan of the shard."""
         file = self._file
         try:
-            record = as_record(parse_json(file.array("record").tobytes()))
-        except ValueError as error:
-            raise file.corrupt("record", str(error)) from None
-        header = ShardHeader(
-            dataset=file.attribute("dataset"),
-            shard=file.attribute("shard"),
-            split=file.attribute("split"),
-            class_names=file.attribute("class_names"),
-            colours=tuple((int(r), int(g), int(b)) for r, g, b in file.attribute("colours")),
-            raw_ids=tuple(int(raw) for raw in file.attribute("raw_ids")),
-            feature_names=file.attribute("feature_names"),
-            record=record,
-            producer=file.attribute("producer"),
-        )
+            header = ShardHeader(
+                dataset=file.attribute("dataset"),
+                shard=file.attribute("shard"),
+                split=file.attribute("split"),
+                class_names=file.attribute("class_names"),
+                colours=tuple((int(r), int(g), int(b)) for r, g, b in file.attribute("colours")),
+                raw_ids=tuple(int(raw) for raw in file.attribute("raw_ids")),
+                feature_names=file.attribute("feature_names"),
+                record=as_record(parse_json(file.array("record").tobytes())),
+                producer=file.attribute("producer"),
+            )
+        except _OTHER_FORM as error:
+            raise file.corrupt("its header", str(error)) from None
         if header.fingerprint != file.attribute("fingerprint"):
             raise file.corrupt("record", "it does not belong to the fingerprint")
         return header
@@ -108,7 +110,11 @@ class ShardReader:
     def scan_ids(self) -> tuple[str, ...]:
         """The scans of the shard, in the order of writing."""
         if self._scan_ids is None:
-            self._scan_ids = self._file.texts("scan_ids")
+            scan_ids = self._file.texts("scan_ids")
+            strange = [scan_id for scan_id in scan_ids if not is_plain_path(scan_id)]
+            if strange:
+                raise self._file.corrupt("scan_ids", f"{strange[0][:60]!r} is no name of a scan")
+            self._scan_ids = scan_ids
         return self._scan_ids
 
     def read(self, scan_id: str, with_labels: bool = True) -> PairedScan:
@@ -129,7 +135,7 @@ class ShardReader:
                 labels=self.labels(scan_id) if with_labels else None,
                 pairs=pairs,
             )
-        except DataError as error:
+        except _OTHER_FORM as error:
             raise self._file.corrupt(f"scan {scan_id}", str(error)) from None
 
     def has_labels(self, scan_id: str) -> bool:
@@ -156,6 +162,35 @@ class ShardReader:
         if scan_id not in self.scan_ids:
             raise UnknownName(f"{self.path} holds no scan {scan_id!r}; it holds {len(self.scan_ids)} others")
         return f"scans/{scan_id}"
+
+
+class ShardsByScan:
+    """Which shard holds a scan; the shards that were asked for last stay open.
+
+    Decision: as many as MOST_OPEN. An open shard takes about a megabyte and a file descriptor, of which a
+    process has a thousand; to open it again takes less time than to read a scan.
+    """
+
+    MOST_OPEN = 64
+
+    def __init__(self) -> None:
+        self._reader_of: dict[str, ShardReader] = {}
+        self._open: dict[ShardReader, None] = {}
+
+    def add(self, reader: ShardReader, scan_ids: Iterable[str]) -> None:
+        """These scans are in that shard."""
+        self._reader_of |= dict.fromkeys(scan_ids, reader)
+
+    def __getitem__(self, scan_id: str) -> ShardReader:
+        """The shard of a scan that was added."""
+        reader = self._reader_of[scan_id]
+        self._open.pop(reader, None)
+        self._open[reader] = None
+        if len(self._open) > self.MOST_OPEN:
+            oldest = next(iter(self._open))
+            oldest.close()
+            del self._open[oldest]
+        return reader
 
 
 def _write_scan(file: h5py.File, scan: PairedScan, compact: bool) -> int:

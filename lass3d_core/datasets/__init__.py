@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.labels import AbsentClasses, LabelSpace
 from lass3d_core.manifest import DatasetSpec, SplitSpec
+from lass3d_core.names import is_plain
 from lass3d_core.records import FilePart, Scan, View
 
 
@@ -130,7 +130,7 @@ def names_of(splits: SplitSpec) -> dict[str, tuple[str, ...]]:
     named = {"train": splits.train, "val": splits.val, "test": splits.test}
     found = {split: tuple(_listed(entries)) for split, entries in named.items()}
     counts = Counter(name for names in found.values() for name in names)
-    strange = sorted(name for name in counts if not re.fullmatch(r"[\w-][\w.-]{0,99}", name))
+    strange = sorted(name for name in counts if not is_plain(name))
     if strange:
         raise DataError(f"splits: {strange[0][:100]!r} is no name of a sequence or scene; mend the manifest")
     twice = sorted(name for name, count in counts.items() if count > 1)
