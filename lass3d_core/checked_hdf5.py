@@ -25,6 +25,9 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 _CHUNK_BYTES = 1 << 26
 """An array is one chunk, unless it is larger than this (64 MiB, about five million points)."""
 
+_OUR_FILTERS = {h5py.h5z.FILTER_FLETCHER32, hdf5plugin.Bitshuffle.filter_id}
+"""Others may make a thousand bytes of one, or load a library that lies about."""
+
 _MOST_COMPRESSED = 300
 """LZ4 makes at most 255 bytes of one."""
 
@@ -153,6 +156,8 @@ class CheckedFile:
             found = found[step]
         if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
             raise self.corrupt(name, "it is no array of this file")
+        if found.shape is None or found.dtype.kind not in "iufS" or not _filters(found) <= _OUR_FILTERS:
+            raise self.corrupt(name, "it is of another type or packed in another way than we write")
         stored = min(found.id.get_storage_size(), self.path.stat().st_size)
         if found.nbytes > stored * (_MOST_COMPRESSED if found.chunks else 1):
             raise self.corrupt(name, f"{found.nbytes} bytes are declared, {stored} are there")
@@ -175,9 +180,15 @@ class CheckedFile:
         """HDF5 raises whatever suits it on damaged bytes; all of it means the same to the user."""
         try:
             yield
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
             reason = str(error).partition("\n")[0].strip("'\"") or type(error).__name__
             raise self.corrupt(where, reason) from error
+
+
+def _filters(dataset: h5py.Dataset) -> set[int]:
+    """The numbers of the filters that its chunks went through."""
+    properties = dataset.id.get_create_plist()
+    return {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
 
 
 def _text_type(texts: Sequence[str]) -> np.dtype:

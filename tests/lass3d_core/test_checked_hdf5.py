@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lass3d_core.checked_hdf5 import CheckedFile, create, write_array, write_attributes
-from lass3d_core.errors import CorruptArtifact
+from lass3d_core.errors import CorruptArtifact, StaleArtifact
 
 
 def written(path: Path, fill: Callable[[h5py.File], None]) -> CheckedFile:
@@ -82,3 +82,43 @@ def test_a_constant_array_compresses_as_far_as_it_can_and_is_read(tmp_path: Path
     constant = np.zeros(3_000_000, np.int16)
     file = written(tmp_path / "shard.h5", lambda file: write_array(file, "a", constant, compact))
     assert np.array_equal(file.array("a"), constant)
+
+
+OTHER_FORMS: dict[str, Callable[[h5py.File], object]] = {
+    "gzip": lambda file: file.create_dataset("a", data=np.zeros(1000), chunks=(1000,), compression="gzip"),
+    "lzf": lambda file: file.create_dataset("a", data=np.zeros(1000), chunks=(1000,), compression="lzf"),
+    "scale-offset": lambda file: file.create_dataset("a", data=np.zeros(9, int), chunks=(9,), scaleoffset=0),
+    "texts of any length": lambda file: file.create_dataset("a", data=["x", "y"], dtype=h5py.string_dtype()),
+    "lists": lambda file: file.create_dataset("a", (2,), h5py.vlen_dtype("i4")),
+    "references": lambda file: file.create_dataset("a", (2,), h5py.ref_dtype),
+    "tables": lambda file: file.create_dataset("a", data=np.zeros(3, [("x", "i4"), ("y", "f4")])),
+    "nothing": lambda file: file.create_dataset("a", data=h5py.Empty("f4")),
+    "a type": lambda file: file.__setitem__("a", np.dtype("f8")),
+    "the file itself": lambda file: file.__setitem__("a", file["/"]),
+    "a text of a gigabyte": lambda file: file.create_dataset("a", (4,), h5py.string_dtype("utf-8", 1 << 30)),
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_what_we_never_write_is_not_read(tmp_path: Path, form: str) -> None:
+    file = written(tmp_path / "shard.h5", lambda file: OTHER_FORMS[form](file) and None)
+    for read in (file.array, file.texts, file.shape):
+        with pytest.raises(CorruptArtifact, match="damaged at a"):
+            read("a")
+
+
+def test_numbers_are_no_texts(tmp_path: Path) -> None:
+    file = written(tmp_path / "shard.h5", lambda file: write_array(file, "a", np.arange(3)))
+    with pytest.raises(CorruptArtifact, match="string"):
+        file.texts("a")
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema"),
+    [(5, 1), (b"pairs", b"x"), (b"pairs", [1, 2]), ("any length", 1), (h5py.Empty("f4"), 1)],
+)
+def test_a_beginning_of_another_form_is_refused(tmp_path: Path, kind: object, schema: object) -> None:
+    with create(tmp_path / "shard.h5") as file:
+        file.attrs["kind"], file.attrs["schema"] = kind, schema
+    with pytest.raises((CorruptArtifact, StaleArtifact)):
+        CheckedFile(tmp_path / "shard.h5", "pairs", 1, "run `make pairs`").attribute("kind")
