@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import platform
 import shutil
 import sys
@@ -40,6 +41,12 @@ PACKAGES = {
 SYSTEM_LIBRARIES = {"grounded_sam": "cv2"}
 """Model -> a module that is installed and yet fails to import where a library of the system is absent."""
 
+SPARSE_BACKENDS = {
+    "spconv": "pip install -e '.[spconv]'",
+    "torchsparse": "build it from its sources (README)",
+}
+"""Optional backend, which is also its module -> how to get it."""
+
 _SPARE_BYTES = 1e9
 _SHARD_PER_POINT_BYTE = 1.25
 _MASKS_PER_IMAGE = 100e3
@@ -65,6 +72,8 @@ def doctor(project: Project) -> tuple[str, bool]:
         _data(project),
         _disk(project),
         *_gpu(project),
+        *_backends(),
+        *_cluster(project),
     ]
     width = max(len(finding.what) for finding in findings)
     lines = [f"{finding.mark:4}  {finding.what:{width}}  {finding.detail}" for finding in findings]
@@ -180,6 +189,23 @@ def _gpu(project: Project) -> Iterator[Finding]:
         yield Finding("note", "GPU", "none; the models run on the CPU, which takes minutes per image")
     else:
         yield Finding("ok", "GPU", "none, and none needed by the models that the manifest names")
+
+
+def _backends() -> Iterator[Finding]:
+    """The sparse convolutions that could take the reference's place; nothing needs them."""
+    for name, remedy in SPARSE_BACKENDS.items():
+        if importlib.util.find_spec(name):
+            yield Finding("ok", name, "installed: net.backend may name it")
+        else:
+            yield Finding("note", name, f"not installed, and not needed; for net.backend={name}: {remedy}")
+
+
+def _cluster(project: Project) -> Iterator[Finding]:
+    if project.manifest.engine == "ray":
+        there = importlib.util.find_spec("ray") is not None
+        detail = f"cluster at {project.manifest.ray_address!r}" if there else "not installed; "
+        remedy = "" if there else "pip install -e '.[ray]', or engine: local in the manifest"
+        yield Finding("ok" if there else "FIX", "ray", detail + remedy)
 
 
 def _device_of(params: Any) -> str:

@@ -29,6 +29,7 @@ def test_a_healthy_project_is_all_ok(street: Any, capfd: Any) -> None:
     assert {mark for mark, _ in lines.values()} == {"ok"}
     assert lines["data set street"][1] == f"10 scans and 8 images to caption in {street.folder / 'data'}"
     assert lines["numpy"][1] == metadata.version("numpy")
+    assert lines["spconv"][0] == lines["torchsparse"][0] == "note"  # optional
     assert "free for" in lines["disk"][1] and "GPU" in lines and "python" in lines
 
 
