@@ -127,8 +127,11 @@ class Cbst(nn.Module):
 
 
 def balanced_labels(logits: Tensor, log_thresholds: Tensor) -> Tensor:
-    """argmax_c p_c / thr_c of logits (N,C) where that ratio is at least 1, else 255; (N,) int64."""
-    ratio, label = (logits.log_softmax(dim=1) - log_thresholds).max(dim=1)
+    """argmax_c p_c / thr_c of logits (N,C) where that ratio is at least 1, else 255; (N,) int64.
+
+    log_thresholds (C,) float64, and so is the comparison: near 1, float32 has too few probabilities.
+    """
+    ratio, label = (logits.double().log_softmax(dim=1) - log_thresholds).max(dim=1)
     return label.masked_fill(ratio < 0, IGNORE)
 
 
@@ -139,7 +142,7 @@ class Confidences(nn.Module):
     trained network crowd above 0.999, where a thousand bins of equal confidence would be a single one.
     """
 
-    lowest, width, bins = -5.0, 0.02, 1000  # from 0.0067 to 1 - 3e-7, below which float32 sees no difference
+    lowest, width, bins = -5.0, 0.02, 1000  # from 0.0067 to 1 - 3e-7
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -151,6 +154,7 @@ class Confidences(nn.Module):
 
     def count(self, logits: Tensor) -> None:
         """Add the points of logits (N,C), those of every process."""
+        logits = logits.double()
         top = logits.max(dim=1)
         of_top = torch.zeros_like(logits, dtype=torch.bool).scatter(1, top.indices.unsqueeze(1), True)
         odds = top.values - logits.masked_fill(of_top, -torch.inf).logsumexp(dim=1)
@@ -159,9 +163,9 @@ class Confidences(nn.Module):
         self.counts += parallel.total(found.view_as(self.counts))
 
     def log_thresholds(self, portion: float) -> Tensor:
-        """log thr_c (C,): the lower edge of the bin that holds the point of rank floor(portion * n_c)."""
+        """log thr_c (C,) float64: the lower edge of the bin that holds the point of rank floor(portion n_c)."""
         from_above = self.counts.flip(1).cumsum(1)
-        rank = (portion * from_above[:, -1:]).floor()
+        rank = (portion * from_above[:, -1:].double()).floor()
         below = (from_above < rank).sum(dim=1)  # bins, from above, that end before the rank is reached
-        edge = self.lowest + self.width * (self.bins - 1 - below)
-        return F.logsigmoid(edge.float()).masked_fill(rank.squeeze(1) < 1, 0.0)
+        edge = self.lowest + self.width * (self.bins - 1 - below).double()
+        return F.logsigmoid(edge).masked_fill(rank.squeeze(1) < 1, 0.0)
