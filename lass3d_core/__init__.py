@@ -1,7 +1,7 @@
 """What the data and the paper mean: the part that both programs share.
 
 Numpy half (never imports torch): errors, atomic, typed, records, labels, geometry, masks, fingerprint,
-manifest, checked_hdf5, shards, pair_index, text_table, splits, datasets.
+manifest, checked_hdf5, shards, pair_index, text_rows, text_table, splits, datasets.
 Torch half (never imports manifest, shards, text_table or datasets): voxels, sparse, nets, safm, adapter,
 alignment, exploitation, ema, losses, metrics.
 

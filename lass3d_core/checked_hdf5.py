@@ -20,10 +20,15 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
+from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact
 
 _CHUNK_BYTES = 1 << 26
 """An array is one chunk, unless it is larger than this (64 MiB, about five million points)."""
+
+_ROW_CHUNK_BYTES = 1 << 16
+"""Of an array that grows and is read by the row: small, since a whole chunk is read for any row in it."""
+
+_METADATA_BYTES = 1 << 20
 
 _OUR_FILTERS = {h5py.h5z.FILTER_FLETCHER32, hdf5plugin.Bitshuffle.filter_id}
 """Others may make a thousand bytes of one, or load a library that lies about."""
@@ -43,6 +48,60 @@ def create(part: Path) -> Iterator[h5py.File]:
     with h5py.File(memory, "w", libver="latest") as file:
         yield file
     part.write_bytes(memory.getbuffer())
+
+
+class LargeFile:
+    """A new file that grows on the disk, for what is too large for memory; inside `atomic.whole_file`.
+
+    Decision: room is asked of the disk before HDF5 writes anything. A full one answers that with one OSError;
+    HDF5 itself, which may learn of it when it closes the file, ends the process.
+    """
+
+    def __init__(self, part: Path) -> None:
+        self._disk = part.open("w+b")
+        self.file = h5py.File(self._disk, "w", libver="latest")
+        self._room = 0
+        self._reserve(0)
+
+    def append(self, name: str, rows: np.ndarray) -> None:
+        """Put rows (n,D) behind those that are there under `name`; its first rows say how wide it is."""
+        self._reserve(rows.nbytes)
+        if name not in self.file:
+            most = max(1, _ROW_CHUNK_BYTES // (rows.nbytes // len(rows)))
+            self.file.create_dataset(
+                name,
+                data=rows,
+                maxshape=(None, *rows.shape[1:]),
+                chunks=(min(len(rows), most), *rows.shape[1:]),
+                fletcher32=True,
+            )
+            return
+        dataset = self.file[name]
+        dataset.resize(len(dataset) + len(rows), axis=0)
+        dataset[-len(rows) :] = rows
+
+    def write_array(self, name: str, array: np.ndarray) -> None:
+        """As `write_array`."""
+        self._reserve(array.nbytes)
+        write_array(self.file, name, array)
+
+    def write_texts(self, name: str, texts: Sequence[str]) -> None:
+        """As `write_texts`."""
+        self._reserve(_text_type(texts).itemsize * len(texts))
+        write_texts(self.file, name, texts)
+
+    def __enter__(self) -> LargeFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+        self._disk.close()
+
+    def _reserve(self, more: int) -> None:
+        """Have room for `more` bytes beside all before, for their chunks' padding and for the metadata."""
+        self._room += more
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._disk.fileno(), 0, self._room + self._room // 8 + _METADATA_BYTES)
 
 
 def write_array(group: h5py.Group, name: str, array: np.ndarray, compact: bool = False) -> None:
@@ -87,12 +146,21 @@ class CheckedFile:
         self._schema = schema
         self._remedy = remedy
         self._file: h5py.File | None = None
+        self._sliced: dict[str, h5py.Dataset] = {}
         self._process = 0
 
     def array(self, name: str) -> np.ndarray:
         """The array under `name`."""
         with self._faults(name):
             return np.asarray(self._dataset(name)[()])
+
+    def rows(self, name: str, start: int, end: int) -> np.ndarray:
+        """array(name)[start:end], the rest unread."""
+        with self._faults(name):
+            self._open()
+            if name not in self._sliced:
+                self._sliced[name] = self._dataset(name)
+            return np.asarray(self._sliced[name][start:end])
 
     def texts(self, name: str) -> tuple[str, ...]:
         """The texts under `name`."""
@@ -117,18 +185,27 @@ class CheckedFile:
                 return tuple(text.decode() for text in value.tolist()) if value.dtype.kind in "SO" else value
             return value.decode() if isinstance(value, bytes) else value
 
+    @contextmanager
+    def refusals(self, where: str) -> Iterator[None]:
+        """A DataError inside, about what was read at `where`, means that this file is damaged."""
+        try:
+            yield
+        except DataError as error:
+            raise self.corrupt(where, str(error)) from None
+
     def close(self) -> None:
         """Close the file; a later read opens it again."""
         if self._file is not None:
             self._file.close()
             self._file = None
+            self._sliced = {}
 
     def corrupt(self, where: str, why: str) -> CorruptArtifact:
         """The error for a fault at `where` in this file."""
         return CorruptArtifact(f"{self.path} is damaged at {where} ({why}); delete it and {self._remedy}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
+        return {**self.__dict__, "_file": None, "_sliced": {}}
 
     def _open(self) -> h5py.File:
         if self._file is not None and self._process == os.getpid():

@@ -12,15 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from lass3d_core.atomic import whole_file
-from lass3d_core.checked_hdf5 import CheckedFile, create, write_array, write_attributes, write_texts
+from lass3d_core.checked_hdf5 import CheckedFile
 from lass3d_core.checked_json import parse_json
-from lass3d_core.errors import CorruptArtifact, DataError
-from lass3d_core.fingerprint import Record, as_record, canonical_json, digest
-
-SCHEMA = 1
-KIND = "lass3d text table"
-_REMEDY = 'run "make captions"'
+from lass3d_core.errors import DataError
+from lass3d_core.fingerprint import Record, as_record, digest
+from lass3d_core.text_rows import (
+    KIND,
+    REMEDY,
+    SCHEMA,
+    CaptionRows,
+    TextNames,
+    check_array,
+    check_image_caption,
+    check_offsets,
+    write_text_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -46,21 +52,11 @@ class TextTable:
 
     def __post_init__(self) -> None:
         captions, dim = self.caption_pooled.shape
-        _check(self.image_caption, "image_caption", (len(self.image_ids),), np.int32)
-        _check(self.caption_offsets, "caption_offsets", (captions + 1,), np.int64)
-        _check(self.caption_rows, "caption_rows", (len(self.caption_rows), dim), np.float16)
-        _check(self.caption_pooled, "caption_pooled", (len(self.caption_texts), dim), np.float16)
-        _check(self.phrase_rows, "phrase_rows", (len(self.phrases), dim), np.float16)
-        offsets = self.caption_offsets
-        if offsets[0] != 0 or offsets[-1] != len(self.caption_rows) or np.any(np.diff(offsets) < 1):
-            raise DataError(
-                "caption_offsets must start at 0, give every caption a row and end at the number of rows"
-            )
-        if (
-            self.image_caption.size
-            and not -1 <= self.image_caption.min() <= self.image_caption.max() < captions
-        ):
-            raise DataError(f"image_caption must lie in [-1, {captions})")
+        check_image_caption(self.image_caption, len(self.image_ids), captions)
+        check_offsets(self.caption_offsets, captions, len(self.caption_rows))
+        check_array(self.caption_rows, "caption_rows", (len(self.caption_rows), dim), np.float16)
+        check_array(self.caption_pooled, "caption_pooled", (len(self.caption_texts), dim), np.float16)
+        check_array(self.phrase_rows, "phrase_rows", (len(self.phrases), dim), np.float16)
 
 
 def write_text_table(path: Path, table: TextTable, record: Record) -> None:
@@ -68,24 +64,15 @@ def write_text_table(path: Path, table: TextTable, record: Record) -> None:
 
     Raises StorageError, CorruptArtifact.
     """
-    with whole_file(path) as part:
-        with create(part) as file:
-            for name in _TEXTS:
-                write_texts(file, name, getattr(table, name))
-            for name in _ARRAYS:
-                write_array(file, name, getattr(table, name))
-            write_array(file, "record", np.frombuffer(canonical_json(record).encode(), np.uint8))
-            write_attributes(file, {"kind": KIND, "schema": SCHEMA, "fingerprint": digest(record)})
-        again = read_text_table(part)
-        if any(getattr(again, name) != getattr(table, name) for name in _TEXTS) or any(
-            not np.array_equal(getattr(again, name), getattr(table, name)) for name in _ARRAYS
-        ):
-            raise CorruptArtifact(f"{path}: the table reads back differently; check the disk")
+    names = TextNames(table.image_ids, table.image_caption, table.caption_texts, table.phrases)
+    lengths = np.diff(table.caption_offsets)
+    captions = [CaptionRows(table.caption_rows, lengths, table.caption_pooled)] if len(lengths) else []
+    write_text_rows(path, names, captions, table.phrase_rows, record)
 
 
 def read_text_table(path: Path) -> TextTable:
     """The whole table, its checksums verified. Raises MissingArtifact, StaleArtifact, CorruptArtifact."""
-    file = CheckedFile(path, KIND, SCHEMA, _REMEDY)
+    file = CheckedFile(path, KIND, SCHEMA, REMEDY)
     try:
         return TextTable(
             image_ids=file.texts("image_ids"),
@@ -105,7 +92,7 @@ def read_text_table(path: Path) -> TextTable:
 
 def read_text_table_record(path: Path) -> Record:
     """What the table was made from; its `digest` is the table's fingerprint. Raises as above."""
-    file = CheckedFile(path, KIND, SCHEMA, _REMEDY)
+    file = CheckedFile(path, KIND, SCHEMA, REMEDY)
     try:
         record = as_record(parse_json(file.array("record").tobytes()))
         if digest(record) != file.attribute("fingerprint"):
@@ -115,14 +102,3 @@ def read_text_table_record(path: Path) -> Record:
         raise file.corrupt("record", str(error)) from None
     finally:
         file.close()
-
-
-_TEXTS = ("image_ids", "caption_texts", "phrases")
-_ARRAYS = ("image_caption", "caption_offsets", "caption_rows", "caption_pooled", "phrase_rows")
-
-
-def _check(array: np.ndarray, name: str, shape: tuple[int, ...], dtype: type) -> None:
-    if array.shape != shape or array.dtype != dtype:
-        raise DataError(f"{name} must be {np.dtype(dtype)} {shape}, got {array.dtype} {array.shape}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise DataError(f"{name} holds NaN or infinity")

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from lass3d_core.atomic import write_text
 from lass3d_core.errors import DataError, StaleArtifact
 from lass3d_core.records import PairedScan
-from lass3d_core.shards import ShardReader
+from lass3d_core.shards import ShardReader, ShardsByScan
 from lass3d_core.splits import LabelledSplit, labelled_split
 from lass3d_core.typed import plain
 from preprocess import pairs
@@ -84,16 +84,17 @@ class Shards:
 
     def __init__(self, project: Project) -> None:
         folder = project.folder / pairs.NAME
-        readers = {block: ShardReader(folder / f"{block.name}.h5") for block in project.blocks}
-        self._reader_of = {scan_id: reader for block, reader in readers.items() for scan_id in block.scan_ids}
+        self._shard_of = ShardsByScan()
+        for block in project.blocks:
+            self._shard_of.add(ShardReader(folder / f"{block.name}.h5"), block.scan_ids)
 
     def read(self, scan_id: str, with_labels: bool = False) -> PairedScan:
         """One scan. Raises CorruptArtifact, MissingArtifact."""
-        return self._reader_of[scan_id].read(scan_id, with_labels)
+        return self._shard_of[scan_id].read(scan_id, with_labels)
 
     def has_labels(self, scan_id: str) -> bool:
         """Whether it has labels; they are not read."""
-        return self._reader_of[scan_id].has_labels(scan_id)
+        return self._shard_of[scan_id].has_labels(scan_id)
 
 
 def _labelled(project: Project, shards: Shards, ratio: float, seed: int) -> tuple[LabelledSplit | None, str]:

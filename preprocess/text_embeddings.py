@@ -6,7 +6,8 @@ single key is no attention; a phrase keeps its pooled row, which is added to its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from tqdm import tqdm
 
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact
 from lass3d_core.fingerprint import Record
-from lass3d_core.text_table import TextTable, read_text_table, read_text_table_record, write_text_table
+from lass3d_core.text_rows import CaptionRows, TextNames, TextRowsFile, write_text_rows
+from lass3d_core.text_table import read_text_table_record
 from preprocess import entities, image_captions
 from preprocess.jsonl_shards import read_digest
 from preprocess.lvm import TextEncoder, identity_of, load_encoder
@@ -46,23 +48,12 @@ def opened(project: Project) -> Make:
 
     def make(job: Job, tick: Tick) -> list[Failure]:
         captions, phrases = texts_of(project)
-        known = table_before(job.path, job.record)
-        write_text_table(job.path, table_of(encoder, captions, phrases, known, tick), job.record)
+        write_table(job.path, job.record, encoder, captions, phrases, tick)
         if encoder.cut:
             tqdm.write(f"{NAME}: {encoder.cut} texts lost their end, longer than the encoder's window")
         return []
 
     return make
-
-
-def table_before(path: Path, wanted: Record) -> TextTable | None:
-    """The table that lies at `path`, if it is whole and of the same encoder: its rows need no second look."""
-    try:
-        made = read_text_table_record(path)
-        same = (made["params"], made["schema"]) == (wanted["params"], wanted["schema"])
-        return read_text_table(path) if same else None
-    except (MissingArtifact, StaleArtifact, CorruptArtifact):
-        return None
 
 
 def texts_of(project: Project) -> tuple[dict[str, str | None], tuple[str, ...]]:
@@ -76,46 +67,80 @@ def texts_of(project: Project) -> tuple[dict[str, str | None], tuple[str, ...]]:
     return captions, tuple(sorted(phrases))
 
 
-def table_of(
+def write_table(
+    path: Path,
+    record: Record,
     encoder: TextEncoder,
     captions: dict[str, str | None],
     phrases: tuple[str, ...],
-    known: TextTable | None,
     tick: Tick,
-) -> TextTable:
-    """Encode each distinct text once, and none whose rows are in `known`.
+) -> None:
+    """Encode each distinct text once, and none whose rows are in the table that lies at `path` before.
 
-    Raises DataError when no image has a caption.
+    The rows of the captions are written as they are encoded. Raises DataError when no image has a caption.
     """
     texts = tuple(sorted({text for text in captions.values() if text is not None}))
     if not texts:
         raise DataError("no image has a caption; see the failures of image_captions")
-    of_caption, of_phrase = _known_rows(known)
-    of_caption |= _encoded(encoder, [text for text in texts if text not in of_caption], tick)
-    new_phrases = _encoded(encoder, [phrase for phrase in phrases if phrase not in of_phrase], tick)
-    of_phrase |= {phrase: pooled for phrase, (_, pooled) in new_phrases.items()}
-    row_of = {text: row for row, text in enumerate(texts)}
-    tokens = [of_caption[text][0] for text in texts]
-    pooled = np.stack([of_caption[text][1] for text in texts])
-    return TextTable(
-        image_ids=tuple(captions),
-        image_caption=np.array([row_of.get(text, -1) for text in captions.values()], np.int32),
-        caption_texts=texts,
-        caption_offsets=np.cumsum([0, *map(len, tokens)]).astype(np.int64),
-        caption_rows=np.concatenate(tokens),
-        caption_pooled=pooled,
-        phrases=phrases,
-        phrase_rows=np.stack([of_phrase[phrase] for phrase in phrases]) if phrases else pooled[:0],
-    )
+    before = TableBefore.at(path, record)
+    rows_of = before.phrases()
+    rows_of |= _encoded(encoder, [phrase for phrase in phrases if phrase not in rows_of], tick)
+    number_of = {text: number for number, text in enumerate(texts)}
+    image_caption = np.array([number_of.get(text, -1) for text in captions.values()], np.int32)
+    parts = _caption_rows(encoder, texts, before, tick)
+    first = next(parts)
+    phrase_rows = np.stack([first.pooled[0], *(rows_of[phrase][1] for phrase in phrases)])[1:]
+    names = TextNames(tuple(captions), image_caption, texts, phrases)
+    write_text_rows(path, names, chain([first], parts), phrase_rows, record)
 
 
-def _known_rows(known: TextTable | None) -> tuple[dict[str, Rows], dict[str, np.ndarray]]:
-    """The rows of each caption, and the row of each phrase, of a table; none without a table."""
-    if known is None:
-        return {}, {}
-    tokens = np.split(known.caption_rows, known.caption_offsets[1:-1])
-    of_caption = dict(zip(known.caption_texts, zip(tokens, known.caption_pooled)))
-    return of_caption, dict(zip(known.phrases, known.phrase_rows))
+class TableBefore:
+    """The table that is there already, if it is of the same encoder: its rows need no second look."""
+
+    def __init__(self, table: TextRowsFile | None) -> None:
+        self._table = table
+        self._number_of = {text: number for number, text in enumerate(table.caption_texts if table else ())}
+
+    @classmethod
+    def at(cls, path: Path, wanted: Record) -> TableBefore:
+        """The table at `path`; none where it is missing, damaged or of another encoder."""
+        try:
+            made = read_text_table_record(path)
+            same = (made["params"], made["schema"]) == (wanted["params"], wanted["schema"])
+            return cls(TextRowsFile(path) if same else None)
+        except (MissingArtifact, StaleArtifact, CorruptArtifact):
+            return cls(None)
+
+    def captions(self, texts: Sequence[str]) -> dict[str, Rows]:
+        """The rows of those of `texts` that it holds; none where it is damaged there."""
+        known = [text for text in texts if text in self._number_of]
+        if self._table is None or not known:
+            return {}
+        try:
+            some = self._table.captions([self._number_of[text] for text in known])
+        except CorruptArtifact:
+            return {}
+        return dict(zip(known, zip(some.blocks, some.pooled)))
+
+    def phrases(self) -> dict[str, Rows]:
+        """The row of each phrase that it holds; none where it is damaged."""
+        try:
+            rows = dict(zip(self._table.phrases, self._table.phrase_rows)) if self._table else {}
+        except CorruptArtifact:
+            return {}
+        return {phrase: (row[None], row) for phrase, row in rows.items()}
+
+
+def _caption_rows(
+    encoder: TextEncoder, texts: Sequence[str], before: TableBefore, tick: Tick
+) -> Iterator[CaptionRows]:
+    """The rows of every text in order, so many at a time as are encoded together."""
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
+        rows_of = before.captions(batch)
+        rows_of |= _encoded(encoder, [text for text in batch if text not in rows_of], tick)
+        blocks, pooled = zip(*(rows_of[text] for text in batch))
+        yield CaptionRows.of(blocks, pooled, len(pooled[0]))
 
 
 def _encoded(encoder: TextEncoder, texts: Sequence[str], tick: Tick) -> dict[str, Rows]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -122,8 +123,7 @@ class StepBatches(Dataset[SemiBatch]):
 
     def _nth(self, scan_ids: Sequence[str], draw: int, purpose: int) -> str:
         cycle, place = divmod(draw, len(scan_ids))
-        order = np.random.default_rng((self._seed, _ORDER, purpose, cycle)).permutation(len(scan_ids))
-        return scan_ids[order[place]]
+        return scan_ids[_order(self._seed, purpose, cycle, len(scan_ids))[place]]
 
     def _voxel_scan(
         self,
@@ -154,6 +154,12 @@ class StepBatches(Dataset[SemiBatch]):
         )
 
 
+@lru_cache(maxsize=4)
+def _order(seed: int, purpose: int, cycle: int, count: int) -> np.ndarray:
+    """The order (count,) int64 of the scans in one cycle. Remembered: a whole epoch draws from one or two."""
+    return np.random.default_rng((seed, _ORDER, purpose, cycle)).permutation(count)
+
+
 def placed(points: np.ndarray, config: DataConfig) -> np.ndarray:
     """points (N,3) metres where the network sees them: as they are, or from the scan's own corner on."""
     return points - points.min(axis=0) if config.from_corner and len(points) else points
@@ -168,10 +174,18 @@ def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels) -> 
     return mean_by_voxel(torch.from_numpy(columns), voxels)
 
 
-def batch_loader(batches: StepBatches, first: int, workers: int) -> Iterator[SemiBatch]:
-    """The micro-batches from step `first` on, in order, built ahead by `workers` processes."""
+def batch_loader(
+    batches: StepBatches, first: int, workers: int, pinned: bool = False
+) -> Iterator[SemiBatch]:
+    """The micro-batches from step `first` on, in order, built ahead by `workers` processes.
+
+    pinned: in memory that a GPU reads by itself, so that the copy runs beside the work. The workers live as
+    long as the run: it is one pass through the loader.
+    """
     numbers = range(first * batches.per_step, len(batches))
-    return iter(DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers))
+    return iter(
+        DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pinned)
+    )
 
 
 @dataclass(frozen=True)

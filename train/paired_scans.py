@@ -16,9 +16,10 @@ from lass3d_core.fingerprint import canonical_json, digest
 from lass3d_core.manifest import LabelledSpec
 from lass3d_core.pair_index import PairIndex, read_index
 from lass3d_core.records import PairedScan
-from lass3d_core.shards import ShardHeader, ShardReader
+from lass3d_core.shards import ShardHeader, ShardReader, ShardsByScan
 from lass3d_core.splits import LabelledSplit, labelled_split
-from lass3d_core.text_table import TextTable, read_text_table, read_text_table_record
+from lass3d_core.text_rows import TextRowsFile
+from lass3d_core.text_table import read_text_table_record
 from lass3d_core.typed import plain
 
 TEXT_TABLE = "text_embeddings.h5"
@@ -26,7 +27,7 @@ TEXT_TABLE = "text_embeddings.h5"
 
 @dataclass(frozen=True)
 class PairedScans:
-    """The pairs of one data set. Shards are opened at their first read, in each loader worker anew.
+    """The pairs of one data set. Shards are opened when they are read, in each loader worker anew.
 
     header: that of the first shard; classes, colours and features are the same in all. splits: split -> its
     scan ids, in the order of the data set.
@@ -36,7 +37,7 @@ class PairedScans:
     index: PairIndex
     header: ShardHeader
     splits: dict[str, tuple[str, ...]]
-    _reader_of: dict[str, ShardReader]
+    _shard_of: ShardsByScan
 
     @classmethod
     def open(cls, folder: Path) -> PairedScans:
@@ -45,19 +46,21 @@ class PairedScans:
         Raises MissingArtifact, StaleArtifact, CorruptArtifact.
         """
         index = read_index(folder / "pairs")
-        splits: dict[str, tuple[str, ...]] = {"train": (), "val": (), "test": ()}
-        reader_of: dict[str, ShardReader] = {}
-        headers = []
+        splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+        shard_of, first = ShardsByScan(), None
         for shard in tqdm(index.shards, desc="opening shards", unit="shard", leave=False, delay=2):
             reader = ShardReader(folder / "pairs" / shard.file)
-            headers.append(_checked_header(reader, shard.fingerprint))
+            header = _checked_header(reader, shard.fingerprint)
+            first = first or header
             splits[shard.split] += reader.scan_ids
-            reader_of |= dict.fromkeys(reader.scan_ids, reader)
-        if not splits["train"]:
+            shard_of.add(reader, reader.scan_ids)
+            reader.close()
+        if first is None or not splits["train"]:
             raise MissingArtifact(
                 f'{folder / "pairs"} holds no training scan; check `splits` and run "make pairs"'
             )
-        return cls(folder, index, headers[0], splits, reader_of)
+        in_order = {split: tuple(scan_ids) for split, scan_ids in splits.items()}
+        return cls(folder, index, first, in_order, shard_of)
 
     @cached_property
     def digest(self) -> str:
@@ -80,16 +83,16 @@ class PairedScans:
 
     def read(self, scan_id: str) -> PairedScan:
         """One scan, its checksums verified. Raises CorruptArtifact, MissingArtifact."""
-        return self._reader_of[scan_id].read(scan_id)
+        return self._shard_of[scan_id].read(scan_id)
 
     def point_count(self, scan_id: str) -> int:
         """Number of points of one scan; nothing else is read."""
-        return self._reader_of[scan_id].point_count(scan_id)
+        return self._shard_of[scan_id].point_count(scan_id)
 
     @cached_property
-    def text_table(self) -> TextTable:
-        """The table of text rows. Raises MissingArtifact, StaleArtifact, CorruptArtifact."""
-        return read_text_table(self.folder / TEXT_TABLE)
+    def text_table(self) -> TextRowsFile:
+        """The table of text rows; opened at its first read."""
+        return TextRowsFile(self.folder / TEXT_TABLE)
 
     def labelled_scans(self, split: str) -> tuple[str, ...]:
         """The scans of `split` that have labels: those that can be evaluated."""
@@ -104,7 +107,7 @@ class PairedScans:
         """Labelled points (C,) int64 of each class in these scans."""
         counts = np.zeros(256, np.int64)
         for scan_id in scan_ids:
-            labels = self._reader_of[scan_id].labels(scan_id)
+            labels = self._shard_of[scan_id].labels(scan_id)
             if labels is not None:
                 counts += np.bincount(labels, minlength=256)
         return counts[: self.num_classes]
@@ -112,7 +115,7 @@ class PairedScans:
     @cached_property
     def _labelled(self) -> dict[str, tuple[str, ...]]:
         return {
-            split: tuple(scan_id for scan_id in scan_ids if self._reader_of[scan_id].has_labels(scan_id))
+            split: tuple(scan_id for scan_id in scan_ids if self._shard_of[scan_id].has_labels(scan_id))
             for split, scan_ids in self.splits.items()
         }
 

@@ -98,7 +98,7 @@ class Run:
         ingredients = Ingredients(
             make_backbone=partial(nets.build, self.config.net, self.pairs.in_channels),
             num_classes=self.pairs.num_classes,
-            text_dim=self.pairs.text_table.caption_pooled.shape[1],
+            text_dim=self.pairs.text_table.dim,
             class_weights=weights,
             phrase_counts=partial(phrase_counts, self.pairs, self.split.labelled),
         )
@@ -216,7 +216,8 @@ def _train(run: Run, line: int) -> Method:
     steps = config.schedule.steps
     batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, steps, part)
     with RunLog(run.folder.path, steps_done) if leads else nullcontext() as log:
-        ahead = batch_loader(batches, steps_done, config.data.workers)
+        on_gpu = run.device.type == "cuda"
+        ahead = batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu)
         write = log.write if log is not None else _nothing
         around = Surroundings(run.folder.path.name, write, validate, save, line)
         train(config, method, optimiser, ahead, run.device, steps_done, around)

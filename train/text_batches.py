@@ -13,13 +13,13 @@ import torch
 from lass3d_core.errors import StaleArtifact
 from lass3d_core.records import NONE, PointTextPairs
 from lass3d_core.safm import TextBatch
-from lass3d_core.text_table import TextTable
+from lass3d_core.text_rows import TextRowsFile
 
 
 class TextRowsOf:
     """Looks up the rows of images and phrases by their names."""
 
-    def __init__(self, table: TextTable) -> None:
+    def __init__(self, table: TextRowsFile) -> None:
         self._table = table
         self._caption_of = dict(zip(table.image_ids, table.image_caption.tolist()))
         self._row_of = {phrase: row for row, phrase in enumerate(table.phrases)}
@@ -27,7 +27,7 @@ class TextRowsOf:
     @property
     def dim(self) -> int:
         """D."""
-        return int(self._table.caption_pooled.shape[1])
+        return self._table.dim
 
     def batch(self, pairs: Sequence[PointTextPairs]) -> tuple[TextBatch, list[np.ndarray], list[np.ndarray]]:
         """The rows that the scans of `pairs` name, and per scan what its slots are in the batch.
@@ -56,15 +56,12 @@ class TextRowsOf:
         return np.array([self._row(phrase) for phrase in phrases], np.int64)
 
     def _text_batch(self, captions: Sequence[int], phrase_rows: np.ndarray) -> TextBatch:
-        table = self._table
-        starts, ends = table.caption_offsets[:-1][captions], table.caption_offsets[1:][captions]
-        chosen = [table.caption_rows[start:end] for start, end in zip(starts, ends)]
-        rows = np.concatenate([table.caption_rows[:0], *chosen])
+        found = self._table.captions(captions)
         return TextBatch(
-            image_rows=torch.from_numpy(rows.astype(np.float32)),
-            image_offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(ends - starts)]).astype(np.int64)),
-            image_pooled=torch.from_numpy(table.caption_pooled[captions].astype(np.float32)),
-            entity_rows=torch.from_numpy(table.phrase_rows[phrase_rows].astype(np.float32)),
+            image_rows=torch.from_numpy(found.rows.astype(np.float32)),
+            image_offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(found.lengths)]).astype(np.int64)),
+            image_pooled=torch.from_numpy(found.pooled.astype(np.float32)),
+            entity_rows=torch.from_numpy(self._table.phrase_rows[phrase_rows].astype(np.float32)),
         )
 
     def _caption(self, image_id: str) -> int:

@@ -14,6 +14,7 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.manifest import LabelledSpec
 from lass3d_core.records import NONE, PairedScan
 from lass3d_core.splits import LabelledSplit
+from lass3d_core.text_table import read_text_table, read_text_table_record, write_text_table
 from train.augment import AugmentConfig
 from train.batches import StepBatches, WholeScans, batch_loader, scan_loader, whole_scan
 from train.config import DataConfig
@@ -169,7 +170,7 @@ def test_from_its_corner_a_scan_looks_the_same_wherever_it_is(
 def test_text_slots_lead_to_the_rows_that_the_shard_names(tiny) -> None:
     pairs = PairedScans.open(tiny.artifacts)
     batches = batches_of(tiny, STILL)
-    batch, table = batches[0], pairs.text_table
+    batch, table = batches[0], read_text_table(tiny.artifacts / "text_embeddings.h5")
     names = [
         *batches._draw(split_of(pairs).labelled, 2, 0, 0),
         *batches._draw(split_of(pairs).unlabelled, 3, 1, 0),
@@ -189,11 +190,13 @@ def test_text_slots_lead_to_the_rows_that_the_shard_names(tiny) -> None:
 
 
 def test_an_image_whose_captioning_failed_gives_its_points_no_slot(tiny) -> None:
+    path = tiny.artifacts / "text_embeddings.h5"
+    table, record = read_text_table(path), read_text_table_record(path)
+    failed = np.array([-1, *table.image_caption[1:]], np.int32)
+    write_text_table(path, replace(table, image_caption=failed), record)
     pairs = PairedScans.open(tiny.artifacts)
     scans = [pairs.read(name) for name in pairs.splits["train"][:2]]
-    table = pairs.text_table
-    failed = replace(table, image_caption=np.array([-1, *table.image_caption[1:]], np.int32))
-    texts, image_slots, _ = TextRowsOf(failed).batch([scan.pairs for scan in scans])
+    texts, image_slots, _ = TextRowsOf(pairs.text_table).batch([scan.pairs for scan in scans])
     assert [slots.tolist() for slots in image_slots] == [[NONE, NONE], [0, NONE]]
     assert len(texts.image_offsets) == 2
 
