@@ -12,7 +12,11 @@ TAG      ?=
 SET      ?=
 RESUME   ?=
 PROCESSES ?=
-SPLIT    ?= val
+SPLIT    ?=
+TABLE    ?= 1
+SEEDS    ?=
+RATIOS   ?=
+PLAN     ?=
 ONLY     ?=
 LIMIT    ?=
 IMAGE    ?=
@@ -37,17 +41,20 @@ DATA   := --manifest $(MANIFEST) $(if $(DATASET),--dataset $(DATASET))
 CHOICE := --method $(METHOD) --ratio $(RATIO) --seed $(SEED) $(if $(PRESET),--preset $(PRESET)) $(if $(TAG),--tag $(TAG))
 TRAIN  := $(DATA) $(CHOICE) $(foreach s,$(SET),--set $(s))
 
+ON     := $(if $(SPLIT),--split $(SPLIT))
+
 TOGETHER := $(if $(PROCESSES),-m torch.distributed.run --standalone --nproc-per-node=$(PROCESSES))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lvm demo street room captions pairs status audit doctor weights preview train eval report \
-        export clouds test test-lvm lint bench bench-lvm clean
+        export clouds table test test-lvm lint bench bench-lvm clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; echo
 	@echo "  DATASET=$(DATASET) MANIFEST=$(MANIFEST) METHOD=$(METHOD) RATIO=$(RATIO) SEED=$(SEED) PRESET=$(PRESET) TAG=$(TAG)"
 	@echo "  SET='key=value ...' overrides any setting of a run, RESUME=1 continues one; eval, export and clouds read SPLIT=val|test"
+	@echo "  make table TABLE=2 SEEDS=0,1,2 RATIOS=1,10 PROCESSES=2; PLAN=1 only says what it would train, and for how long"
 	@echo "  VENV=.venv-lvm makes any command use the environment with the real models (make setup-lvm)"
 
 setup: $(ENV) ## create the environment in .venv (done by the other targets when needed)
@@ -97,16 +104,21 @@ train: $(ENV) ## train METHOD on RATIO % labelled scans
 	@$(RUN) $(TOGETHER) -m train run $(TRAIN) $(if $(RESUME),--resume)
 
 eval: $(ENV) ## point-level mIoU of that run on SPLIT
-	@$(RUN) -m train eval $(TRAIN) --split $(SPLIT)
+	@$(RUN) -m train eval $(TRAIN) $(ON)
 
 report: $(ENV) ## one HTML page of that run
 	@$(RUN) -m train report $(TRAIN)
 
 export: $(ENV) ## that run's predictions on SPLIT as the benchmark wants them; INTO=folder
-	@$(RUN) -m train export $(TRAIN) --split $(SPLIT) $(if $(INTO),--into $(INTO))
+	@$(RUN) -m train export $(TRAIN) $(ON) $(if $(INTO),--into $(INTO))
 
 clouds: $(ENV) ## PLY files of truth, prediction, error and text on SPLIT; SCANS="id ...", LIMIT=n, INTO=folder
-	@$(RUN) -m train clouds $(TRAIN) --split $(SPLIT) $(if $(SCANS),--scans $(SCANS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(INTO),--into $(INTO))
+	@$(RUN) -m train clouds $(TRAIN) $(ON) $(if $(SCANS),--scans $(SCANS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(INTO),--into $(INTO))
+
+table: $(ENV) ## TABLE=1..7|fig7 of the paper on DATASET: the runs it lacks, then what they say; SEEDS, RATIOS, PLAN=1
+	@$(RUN) -m train table $(DATA) --table $(TABLE) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(RATIOS),--ratios $(RATIOS)) $(ON) $(if $(PRESET),--preset $(PRESET)) $(if $(TAG),--tag $(TAG)) \
+		$(foreach s,$(SET),--set $(s)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(PLAN),--plan)
 
 test: lint ## lint, type check and the test suite
 	@$(RUN) -m pytest

@@ -1,4 +1,4 @@
-"""python -m train: run, eval, demo, report, export, clouds."""
+"""python -m train: run, eval, demo, report, export, clouds, table."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from train.presets import PAPER, PRESETS, preset_for
 from train.processes import joined
 from train.run import Run, train_run
 from train.run_folder import RunFolder
+from train.tables.command import make_table, numbers, planned, seeds_of
+from train.tables.paper import table_called
+from train.tables.plan import Recipe, default_ratios, default_split
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     _add_data(demo, ratio=2.0)
     _add_tag(demo)
     demo.add_argument("--processes", type=int, default=2, metavar="N", help="runs at a time (2)")
+    _add_table(commands.add_parser("table", help="a table of the paper: its runs, then what they say"))
     return top
 
 
@@ -74,6 +78,18 @@ def _add_clouds(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", type=int, metavar="N", help="so many scans, evenly spread (5)")
 
 
+def _add_table(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command=table_command)
+    _add_manifest(command)
+    command.add_argument("--table", default="1", metavar="NAME", help="1 to 7, or fig7 (1)")
+    command.add_argument("--seeds", default="0,1,2", metavar="N,N,...", help="(0,1,2)")
+    command.add_argument("--ratios", metavar="PERCENT,...", help="(the paper's; a simulated world's demo)")
+    command.add_argument("--split", help="whose figures (test of a simulated world, val of real data)")
+    _add_recipe(command)
+    command.add_argument("--processes", type=int, metavar="N", help="runs at a time (one per GPU or core)")
+    command.add_argument("--plan", action="store_true", help="say what would be run and how long it takes")
+
+
 def _add_files(command: argparse.ArgumentParser, what: str) -> None:
     """Which scans become files, and where they go."""
     command.add_argument("--split", default="val", metavar="SPLIT", help="train, val or test (val)")
@@ -84,8 +100,7 @@ def _add_files(command: argparse.ArgumentParser, what: str) -> None:
 
 def _add_data(command: argparse.ArgumentParser, ratio: float) -> None:
     """Which data, how many labels, and where the dice start."""
-    command.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"), metavar="FILE")
-    command.add_argument("--dataset", metavar="NAME", help="a data set of the manifest (its default)")
+    _add_manifest(command)
     command.add_argument(
         "--ratio",
         type=float,
@@ -97,12 +112,22 @@ def _add_data(command: argparse.ArgumentParser, ratio: float) -> None:
     command.add_argument("--threads", type=int, default=1, help="more than one only on a quiet machine (1)")
 
 
+def _add_manifest(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"), metavar="FILE")
+    command.add_argument("--dataset", metavar="NAME", help="a data set of the manifest (its default)")
+
+
 def _add_choice(command: argparse.ArgumentParser) -> None:
     """What names a run."""
     _add_data(command, ratio=1.0)
     command.add_argument(
         "--method", default="lass3d", metavar="NAME", help="supervised, mean_teacher, ... (lass3d)"
     )
+    _add_recipe(command)
+
+
+def _add_recipe(command: argparse.ArgumentParser) -> None:
+    """What several runs may share."""
     known = ", ".join((*PRESETS, PAPER))
     command.add_argument("--preset", metavar="NAME", help=f"{known} (as fits the data set)")
     _add_tag(command)
@@ -168,6 +193,26 @@ def demo_command(options: argparse.Namespace) -> None:
     print(f"wrote {_write_page(list(runs.values())[-1], manifest, dataset)}")
 
 
+def table_command(options: argparse.Namespace) -> None:
+    """Train what a table of the paper still lacks and write it, or only say what that would be."""
+    manifest, dataset = read_manifest(options.manifest, options.dataset)
+    spec, wanted = manifest.datasets[dataset], table_called(options.table)
+    recipe = Recipe(
+        manifest,
+        dataset,
+        seeds_of(options.seeds),
+        numbers(options.ratios, "--ratios") if options.ratios else default_ratios(spec),
+        options.split or default_split(spec),
+        options.preset,
+        tuple(options.set),
+        options.tag,
+    )
+    if options.plan:
+        print(planned(wanted, recipe, options.processes))
+    else:
+        make_table(wanted, recipe, options.processes)
+
+
 def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
     from train.report.page import write_report
 
@@ -176,11 +221,12 @@ def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
 
 
 def _run(options: argparse.Namespace) -> int | None:
-    if options.threads < 1:
-        raise ManifestError(f"--threads must be at least 1, got {options.threads}")
-    if options.seed < 0:
+    threads = options.threads if "threads" in options else 1
+    if threads < 1:
+        raise ManifestError(f"--threads must be at least 1, got {threads}")
+    if "seed" in options and options.seed < 0:
         raise ManifestError(f"--seed must not be negative, got {options.seed}")
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(threads)
     status: int | None = options.command(options)
     return status
 

@@ -21,7 +21,7 @@ class ForwardPasses:
 
 @contextmanager
 def counted(method: nn.Module) -> Iterator[ForwardPasses]:
-    """Count while the block runs. A backbone is what has `out_channels` and `levels`, see lass3d_core.nets."""
+    """Count while the block runs. A backbone has `out_channels` and `levels`, see lass3d_core.nets."""
     passes = ForwardPasses()
     handles = [
         module.register_forward_hook(passes.add_one)

@@ -154,6 +154,8 @@ def test_the_command_line_is_frozen() -> None:
         "export": choice | {"split", "into"},
         "clouds": choice | {"split", "into", "scans", "limit"},
         "demo": data | {"processes", "tag"},
+        "table": {"manifest", "dataset", "command", "after_interrupt", "preset", "tag", "set"}
+        | {"table", "seeds", "ratios", "split", "processes", "plan"},
     }
     for command, flags in expected.items():
         assert set(vars(parser().parse_args([command]))) == flags

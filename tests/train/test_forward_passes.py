@@ -22,7 +22,7 @@ class Backbone(nn.Module):
 
 def test_passes_of_student_and_teacher_are_counted_and_nothing_else() -> None:
     student = Backbone()
-    method = nn.ModuleDict({"student": student, "teacher": ema.teacher_of(student), "head": nn.Linear(1, 1)})
+    method = nn.ModuleDict({"student": student, "teacher": ema.teacher_of(student), "head": nn.Linear(3, 1)})
     features = torch.zeros(1, 1, 3)
     with counted(method) as passes:
         for name in ("student", "student", "teacher"):

@@ -1,4 +1,4 @@
-"""What a table of the paper is made of: rows, which are methods with settings, and claims about their order."""
+"""What a table of the paper is made of: rows, which are methods with settings, and claims on their order."""
 
 from __future__ import annotations
 

@@ -1,0 +1,169 @@
+"""`make table`: plan, train what is missing, write what there is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lass3d_core.atomic import write_text
+from lass3d_core.errors import Lass3dError, ManifestError
+from train.paired_scans import PairedScans
+from train.side_by_side import every_device, outcomes, room
+from train.tables.csv_files import rows_csv, runs_csv
+from train.tables.figures import Filled
+from train.tables.markdown import as_markdown, make_command, words_of_settings
+from train.tables.pace import Pace, duration
+from train.tables.plan import Cell, Recipe, TablePlan, plan_table
+from train.tables.plot import as_svg
+from train.tables.rows import Table
+
+
+def make_table(table: Table, recipe: Recipe, processes: int | None) -> Path:
+    """Train the runs that are missing, several at a time, and write the table; the Markdown file.
+
+    It is also written where the training is interrupted, with what is there by then. A run that fails leaves
+    its place empty and the others go on. processes: None for as many as there is room for.
+    Raises Lass3dError where runs failed or were refused, once everything else is done and written.
+    """
+    pairs = PairedScans.open(recipe.manifest.artifacts_of(recipe.dataset))
+    plan = plan_table(table, recipe, pairs)
+    at_a_time = processes or room(every_device())
+    print(said(plan, Pace.of(_runs(recipe)), at_a_time))
+    failed: dict[Path, str] = {}
+    try:
+        _train(plan, at_a_time, failed)
+    finally:
+        plan = with_failures(plan_table(table, recipe, pairs), failed)
+        page = write(plan)
+    print(f"wrote {page}")
+    left_out = {cell.plan.folder: cell.why for cell in plan.cells if cell.why}
+    if left_out:
+        folder, why = next(iter(left_out.items()))
+        raise Lass3dError(f"{len(left_out)} runs {page.name} had to leave out; {folder.name}: {why}")
+    return page
+
+
+def planned(table: Table, recipe: Recipe, processes: int | None) -> str:
+    """What `make_table` would train, run by run, and how long it would take."""
+    pairs = PairedScans.open(recipe.manifest.artifacts_of(recipe.dataset))
+    plan, pace = plan_table(table, recipe, pairs), Pace.of(_runs(recipe))
+    width = max((len(cell.plan.folder.name) for cell in plan.cells), default=0)
+    lines = [f"{cell.plan.folder.name:<{width}}  {_state(cell, pace)}" for cell in plan.cells]
+    lines += [f"{title}: not built ({why})" for title, why in plan.not_built.items()]
+    return "\n".join([*lines, said(plan, pace, processes or room(every_device()))])
+
+
+def said(plan: TablePlan, pace: Pace, at_a_time: int) -> str:
+    """The plan in a line or two."""
+    states = Counter({cell.plan.folder: cell.state for cell in plan.cells}.values())
+    counted = ", ".join(f"{count} {state}" for state, count in states.items()) or "none can be run"
+    line = f"{plan.table.heading} on {plan.recipe.dataset}: {sum(states.values())} runs, {counted}"
+    if plan.not_built:
+        line += f"; {len(plan.not_built)} rows not built"
+    if not plan.to_do:
+        return line
+    left = pace.left(plan.to_do, at_a_time)
+    if left is None:
+        return f"{line}\nhow long it takes is not known: too few finished runs to go by"
+    return (
+        f"{line}\nabout {duration(left)} with {at_a_time} at a time, by {pace.runs} finished runs; "
+        "evaluation comes on top"
+    )
+
+
+def with_failures(plan: TablePlan, failed: dict[Path, str]) -> TablePlan:
+    """The plan, its failed runs marked."""
+    cells = [
+        replace(cell, state="failed", why=failed[cell.plan.folder]) if cell.plan.folder in failed else cell
+        for cell in plan.cells
+    ]
+    return replace(plan, cells=tuple(cells))
+
+
+def write(plan: TablePlan) -> Path:
+    """Write the table's four files, whole; the Markdown file. Raises StorageError, CorruptArtifact."""
+    filled, stem = Filled.of(plan), stem_of(plan)
+    folder = _runs(plan.recipe) / "tables"
+    chart, page = folder / f"{stem}.svg", folder / f"{stem}.md"
+    write_text(chart, as_svg(filled) + "\n")
+    write_text(folder / f"{stem}.csv", rows_csv(filled))
+    write_text(folder / f"{stem}-runs.csv", runs_csv(filled))
+    write_text(page, as_markdown(filled, command_of(plan.table, plan.recipe), chart.name))
+    return page
+
+
+def stem_of(plan: TablePlan) -> str:
+    """The files' name: "table-2-test", "fig7-val", with the preset and the tag where they were given."""
+    recipe = plan.recipe
+    name = plan.table.name if plan.table.name.startswith("fig") else f"table-{plan.table.name}"
+    return "-".join(filter(None, (name, recipe.split, recipe.preset, recipe.tag)))
+
+
+def command_of(table: Table, recipe: Recipe) -> str:
+    """What makes the table again."""
+    variables = {
+        "TABLE": table.name,
+        "DATASET": recipe.dataset,
+        "SEEDS": ",".join(map(str, recipe.seeds)),
+        "RATIOS": ",".join(f"{ratio:g}" for ratio in recipe.ratios),
+        "SPLIT": recipe.split,
+        "PRESET": recipe.preset,
+        "SET": words_of_settings(recipe.settings),
+        "TAG": recipe.tag,
+    }
+    return make_command("table", variables)
+
+
+def numbers(text: str, flag: str) -> tuple[float, ...]:
+    """ "0,1,2" as numbers, each once. Raises ManifestError."""
+    try:
+        found = tuple(dict.fromkeys(float(word) for word in text.split(",")))
+    except ValueError:
+        raise ManifestError(f"{flag} {text!r}: numbers parted by commas, such as 0,1,2") from None
+    return found
+
+
+def seeds_of(text: str) -> tuple[int, ...]:
+    """ "0,1,2" as seeds. Raises ManifestError."""
+    found = numbers(text, "--seeds")
+    if any(seed < 0 or not seed.is_integer() for seed in found):
+        raise ManifestError(f"--seeds {text!r}: whole numbers of at least 0, such as 0,1,2")
+    return tuple(map(int, found))
+
+
+def _train(plan: TablePlan, at_a_time: int, failed: dict[Path, str]) -> None:
+    """Train what is to do; `failed` gets the folder of each run that fails, and why."""
+    left = {cell.plan.folder: cell for cell in plan.to_do}
+    plans = [cell.plan for cell in left.values()]
+    with (
+        tqdm(total=len(plans), desc=plan.table.heading, unit="run", position=at_a_time) as bar,
+        closing(outcomes(plans, at_a_time, every_device())) as ended,
+    ):
+        for outcome in ended:
+            del left[outcome.plan.folder]
+            if outcome.error is not None:
+                failed[outcome.plan.folder] = outcome.error
+                bar.write(f"{outcome.plan.folder.name} failed: {outcome.error}")
+            bar.set_postfix_str(_eta(plan.recipe, list(left.values()), at_a_time), refresh=False)
+            bar.update()
+
+
+def _eta(recipe: Recipe, left: Sequence[Cell], at_a_time: int) -> str:
+    return f"about {duration(Pace.of(_runs(recipe)).left(left, at_a_time))} left"
+
+
+def _state(cell: Cell, pace: Pace) -> str:
+    if cell.why:
+        return f"{cell.state}: {cell.why}"
+    if not cell.is_to_do:
+        return cell.state
+    return f"{cell.state}, {cell.steps_left} steps, {duration(pace.left([cell], 1))}"
+
+
+def _runs(recipe: Recipe) -> Path:
+    return recipe.manifest.runs / recipe.dataset

@@ -1,0 +1,97 @@
+"""A table of the paper as two CSV files: a line per row and ratio, and a line per run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from train.tables.figures import Filled
+from train.tables.rows import nearest_ratio
+from train.tables.statistics import Interval, verdict
+
+ROWS = (
+    *("row", "ratio", "seeds", "miou", "miou_low", "miou_high"),
+    *("reference", "difference", "difference_low", "difference_high", "better_than_reference"),
+    *("paper_benchmark", "paper_ratio", "paper_miou", "not_built"),
+)
+RUNS = (
+    *("row", "ratio", "seed", "state", "split", "miou", "miou_official", "absent", "scans"),
+    *("labelled_scans", "training_scans", "protocol", "preset", "steps", "passes", "updates"),
+    *("seconds_per_step", "folder", "digest", "why"),
+)
+
+
+def rows_csv(filled: Filled) -> str:
+    """Means and intervals in percent; empty where nothing has been run."""
+    plan = filled.plan
+    table = plan.table
+    benchmark = table.benchmark(plan.recipe.world)
+    lines = []
+    for ratio in plan.recipe.ratios:
+        papers = nearest_ratio(benchmark, ratio)
+        for row in table.rows:
+            entry = filled.entry(row, ratio)
+            printed = row.papers(benchmark, papers)
+            lines.append(
+                [
+                    *(row.title, f"{ratio:g}", " ".join(map(str, entry.values)), *_bounds(entry.miou)),
+                    *(table.reference, *_bounds(entry.gap), verdict(entry.gap) if entry.gap else ""),
+                    *(benchmark, f"{papers:g}", "" if printed is None else str(printed)),
+                    plan.not_built.get(row.title, ""),
+                ]
+            )
+    return _csv(ROWS, lines)
+
+
+def runs_csv(filled: Filled) -> str:
+    """Every run that the table asks for, finished or not."""
+    lines = []
+    for cell in filled.plan.cells:
+        figures = filled.figures.get((cell.row.title, cell.ratio, cell.seed))
+        line = {
+            "row": cell.row.title,
+            "ratio": f"{cell.ratio:g}",
+            "seed": cell.seed,
+            "state": cell.state,
+            "split": filled.plan.recipe.split,
+            "labelled_scans": len(cell.run.split.labelled),
+            "training_scans": len(cell.run.split.labelled) + len(cell.run.split.unlabelled),
+            "protocol": cell.run.split.protocol,
+            "preset": cell.plan.config.preset,
+            "steps": cell.plan.config.schedule.steps,
+            "folder": cell.plan.folder.name,
+            "digest": cell.run.saved.digest,
+            "why": cell.why,
+        }
+        if figures is not None:
+            official = figures.metrics.miou_official
+            line |= {
+                "miou": _figure(figures.miou),
+                "miou_official": _figure(None if official is None else 100 * official),
+                "absent": figures.metrics.absent,
+                "scans": figures.metrics.scans,
+                "passes": _figure(figures.passes),
+                "updates": _figure(figures.updates),
+                "seconds_per_step": _figure(figures.seconds),
+            }
+        lines.append([str(line.get(column, "")) for column in RUNS])
+    return _csv(RUNS, lines)
+
+
+def _bounds(found: Interval | None) -> list[str]:
+    """Mean, low, high; the bounds are empty for one seed."""
+    if found is None:
+        return ["", "", ""]
+    return [_figure(found.mean), *(_figure(bound) for bound in (found.low, found.high))]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None or math.isinf(value) else f"{value:.6g}"
+
+
+def _csv(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *lines])
+    return text.getvalue()

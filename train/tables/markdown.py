@@ -1,0 +1,192 @@
+"""A table of the paper as Markdown: protocol, figures by ratio, claims, and how to make each run again."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+
+from train.report.words import SPLIT_NAMES
+from train.tables.figures import Filled
+from train.tables.plan import Cell
+from train.tables.rows import Row, nearest_ratio
+from train.tables.statistics import Interval, verdict
+
+_AGAINST = {
+    "holds": "above",
+    "does not hold": "below",
+    "not distinguishable": "not distinguishable",
+    "not run": "",
+}
+"""What the verdict on "this row is better than the row of reference" is called."""
+
+
+def as_markdown(filled: Filled, command: str, chart: str) -> str:
+    """The page. command: that makes it again. chart: file name of the plot beside it."""
+    table, recipe = filled.plan.table, filled.plan.recipe
+    blocks = [
+        f"# {table.heading}: {table.title}, on {recipe.dataset}",
+        f"`{command}`",
+        table.note,
+        _protocol(filled),
+        f"![mIoU of every row, with its interval]({chart})",
+    ]
+    for ratio in recipe.ratios:
+        blocks += [f"## {ratio:g} % labelled{_scans(filled, ratio)}", _figures(filled, ratio)]
+    blocks += ["## The order that the paper claims", _claims(filled)]
+    missing = _missing(filled)
+    blocks += ["## Not in the table", missing] if missing else []
+    blocks += ["## The rows", _rows(filled), "## The runs", _runs(filled)]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def make_command(target: str, variables: Mapping[str, str | None]) -> str:
+    """ "make TARGET KEY=value ...", quoted for a shell; empty values are left out."""
+    given = [f"{key}={shlex.quote(value)}" for key, value in variables.items() if value]
+    return " ".join(["make", target, *given])
+
+
+def words_of_settings(settings: Sequence[str]) -> str:
+    """Several settings as the value of SET, which parts them at spaces."""
+    return " ".join(setting.replace(" ", "") for setting in settings)
+
+
+def _protocol(filled: Filled) -> str:
+    recipe, cells = filled.plan.recipe, filled.plan.cells
+    points = [
+        f"- figures: mIoU in per cent on the {SPLIT_NAMES[recipe.split]} scans, point level, last "
+        "checkpoint, points alone, no test-time augmentation, the mean over the classes that are true or "
+        "predicted (absent classes dropped)",
+        f"- seeds {', '.join(map(str, recipe.seeds))}: each chooses the weights, the order of the batches "
+        "and, where the protocol is `nested`, the labelled scans; the same for every row",
+        "- intervals: 95 %, Student's t over the seeds, each by itself: one in twenty misses by chance alone",
+        "- differences are paired, one per seed; a claim `holds` or `does not hold` where the interval of "
+        "the paired difference leaves out 0, else it is `not distinguishable`",
+        "- the paper's figures are single numbers without seeds, on its own data, at its nearest ratio",
+    ]
+    if cells:
+        config = cells[0].plan.config
+        protocols = sorted({cell.run.split.protocol for cell in cells})
+        recipe_words = f"- preset `{config.preset}`, {config.schedule.steps} steps"
+        shared = f", with `{words_of_settings(recipe.settings)}`" if recipe.settings else ""
+        points.insert(0, f"- labelled scans: chosen as `{', '.join(protocols)}`")
+        points.insert(1, f"{recipe_words}{shared}. {config.note}")
+    return "\n".join(points)
+
+
+def _scans(filled: Filled, ratio: float) -> str:
+    splits = [cell.run.split for cell in filled.plan.cells if cell.ratio == ratio]
+    if not splits:
+        return ""
+    labelled = len(splits[0].labelled)
+    return f" ({labelled} of {labelled + len(splits[0].unlabelled)} scans)"
+
+
+def _figures(filled: Filled, ratio: float) -> str:
+    table, recipe = filled.plan.table, filled.plan.recipe
+    benchmark = table.benchmark(recipe.world)
+    papers = nearest_ratio(benchmark, ratio)
+    head = [
+        *("row", "mIoU", "95 %", "n", f"minus {table.reference}, by seed", "mean", "95 %"),
+        *("against it", f"paper, {benchmark} {papers:g} %"),
+    ]
+    lines = []
+    for row in table.rows:
+        entry = filled.entry(row, ratio)
+        gaps = ", ".join(f"{gap:+.1f}" for gap in entry.gaps.values())
+        figures = [*interval_words(entry.miou), str(len(entry.values) or "")]
+        against = [gaps, *interval_words(entry.gap, "+"), _AGAINST[verdict(entry.gap)]]
+        printed = row.papers(benchmark, papers)
+        lines.append([row.title, *figures, *against, "" if printed is None else f"{printed:.1f}"])
+    return _table(head, lines)
+
+
+def _claims(filled: Filled) -> str:
+    ratios = filled.plan.recipe.ratios
+    lines = []
+    for claim in filled.plan.table.claims:
+        said = []
+        for ratio in ratios:
+            difference, judged = filled.judged(claim, ratio)
+            mean, bounds = interval_words(difference, "+")
+            shown = f": {mean}" + (f" ({bounds})" if bounds else " (one seed)") if mean else ""
+            said.append(f"{judged}{shown}")
+        lines.append([f"{claim.better} > {claim.worse}", *said])
+    return _table(["claim", *[f"{ratio:g} %" for ratio in ratios]], lines)
+
+
+def _missing(filled: Filled) -> str:
+    """Rows that cannot be run, and runs without figures, each with the reason."""
+    plan = filled.plan
+    lines = [f"- {title}: not built ({why})" for title, why in plan.not_built.items()]
+    lines += [f"- {_named(cell)}: {cell.state}: {cell.why}" for cell in plan.cells if cell.why]
+    waiting = [cell for cell in plan.cells if cell.is_to_do]
+    lines += [f"- {_named(cell)}: not run yet" for cell in waiting if cell.state == "missing"]
+    lines += [
+        f"- {_named(cell)}: not finished, {cell.steps_done} of {cell.plan.config.schedule.steps} steps"
+        for cell in waiting
+        if cell.state == "unfinished"
+    ]
+    return "\n".join(lines)
+
+
+def _named(cell: Cell) -> str:
+    return f"{cell.row.title}, {cell.ratio:g} %, seed {cell.seed}"
+
+
+def _rows(filled: Filled) -> str:
+    lines = [[row.title, _command_of(row, filled)] for row in filled.plan.table.rows]
+    return _table(["row", "one run of it by itself"], lines)
+
+
+def _command_of(row: Row, filled: Filled) -> str:
+    cell = next((cell for cell in filled.plan.cells if cell.row == row), None)
+    if cell is None:
+        return ""
+    recipe = filled.plan.recipe
+    variables = {
+        "DATASET": recipe.dataset,
+        "METHOD": row.method,
+        "RATIO": f"{cell.ratio:g}",
+        "SEED": str(cell.seed),
+        "PRESET": recipe.preset,
+        "SET": words_of_settings(cell.settings),
+        "TAG": recipe.tagged(row),
+    }
+    return f"`{make_command('train', variables)}`"
+
+
+def _runs(filled: Filled) -> str:
+    """Every finished run: what it reached, what it cost, and which one it is."""
+    lines = []
+    for (title, ratio, seed), figures in filled.figures.items():
+        metrics = figures.metrics
+        cost = (str(metrics.steps), *map(_cost, (figures.passes, figures.updates, figures.seconds)))
+        reached = "" if figures.miou is None else f"{figures.miou:.1f}"
+        lines.append([title, f"{ratio:g} %", str(seed), reached, *cost, f"`{metrics.run_digest[:12]}`"])
+    head = ["row", "ratio", "seed", "mIoU", "steps", "passes", "updates", "s per step", "fingerprint"]
+    explained = (
+        "Passes are those through any backbone, per micro-batch; updates those of the optimiser, per step; "
+        "both are means over the steps. A fingerprint is the head of the digest of a run's settings, pairs "
+        "and labelled scans (`config.json`)."
+    )
+    return f"{explained}\n\n{_table(head, lines)}" if lines else "None is finished."
+
+
+def _cost(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def interval_words(found: Interval | None, sign: str = "") -> tuple[str, str]:
+    """The mean, and "low to high", empty where there is none; sign: "+" for differences."""
+    if found is None:
+        return "", ""
+    form = f"{sign}.1f"
+    bounds = "" if math.isinf(found.half) else f"{found.low:{form}} to {found.high:{form}}"
+    return f"{found.mean:{form}}", bounds
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---"] * len(head)
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in (head, rule, *rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -1,0 +1,81 @@
+"""How long runs take, from those that are finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lass3d_core.errors import CorruptArtifact, MissingArtifact
+from train.config import RunConfig, SavedRun
+from train.logs import read_log
+from train.tables.plan import Cell
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds per step of runs with the same network: the same method, then any, whichever is known first.
+
+    Times are those of training alone, on whatever machine a run was made.
+    """
+
+    seconds: dict[Any, float]
+    runs: int
+
+    @classmethod
+    def of(cls, folder: Path) -> Pace:
+        """From the logs of all runs in `folder`; what cannot be read does not count."""
+        measured: dict[Any, list[float]] = {}
+        runs = 0
+        for path in sorted(folder.glob("*/config.json")):
+            try:
+                config, figures = SavedRun.load(path).config, step_seconds(path.parent)
+            except (CorruptArtifact, MissingArtifact):
+                continue
+            if figures is None:
+                continue
+            runs += 1
+            for key in _keys(config):
+                measured.setdefault(key, []).append(figures)
+        return cls({key: float(np.mean(values)) for key, values in measured.items()}, runs)
+
+    def per_step(self, config: RunConfig) -> float | None:
+        """Expected seconds of a step; None where there is nothing to go by."""
+        return next((self.seconds[key] for key in _keys(config) if key in self.seconds), None)
+
+    def left(self, cells: Iterable[Cell], at_a_time: int) -> float | None:
+        """Expected seconds until all `cells` are trained; None where one of them is unknown."""
+        total = 0.0
+        for cell in cells:
+            per_step = self.per_step(cell.plan.config)
+            if per_step is None:
+                return None
+            total += cell.steps_left * per_step
+        return total / at_a_time
+
+
+def step_seconds(folder: Path) -> float | None:
+    """Mean seconds of a step of the run in `folder`; None where none was logged. Raises CorruptArtifact."""
+    logged = [float(row["seconds"]) for row in read_log(folder / "log.csv") if row.get("seconds")]
+    return float(np.mean(logged)) if logged else None
+
+
+def duration(seconds: float | None) -> str:
+    """ "40 s", "12 min", "3 h 20 min"; a question mark for None."""
+    if seconds is None:
+        return "?"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
+
+
+def _keys(config: RunConfig) -> Iterator[Any]:
+    """What runs of about the same pace have in common, the closest kinship first."""
+    data = replace(config.data, workers=0)
+    yield config.method, config.net, data
+    yield config.method_name, config.net, data
+    yield config.net, data.labelled_scans, data.unlabelled_scans, data.accumulate, data.voxel_m

@@ -1,0 +1,195 @@
+"""Which runs a table needs, and how far each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from lass3d_core.errors import CorruptArtifact, DataError, ManifestError, StaleArtifact
+from lass3d_core.manifest import DatasetSpec, Manifest
+from train.checkpoint import checkpoints, steps_of
+from train.config import RunConfig, with_settings
+from train.methods import METHODS
+from train.paired_scans import PairedScans
+from train.presets import preset_for
+from train.run import Run
+from train.run_folder import RunFolder
+from train.side_by_side import Plan
+from train.tables.rows import PAPER_RATIOS, Row, Table, World
+
+State = Literal["finished", "unfinished", "missing", "refused", "failed"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all rows of a table share.
+
+    preset: None for the one that fits the data set. settings: as after --set; one of `method` goes to the
+    rows whose method has it. tag: ends the names of the run folders. ratios: percent. split: whose figures
+    the table shows.
+    """
+
+    manifest: Manifest
+    dataset: str
+    seeds: tuple[int, ...]
+    ratios: tuple[float, ...]
+    split: str
+    preset: str | None = None
+    settings: tuple[str, ...] = ()
+    tag: str | None = None
+
+    @property
+    def spec(self) -> DatasetSpec:
+        return self.manifest.datasets[self.dataset]
+
+    @property
+    def world(self) -> World:
+        return world_of(self.spec)
+
+    def tagged(self, row: Row) -> str | None:
+        """The tag of the folders of `row`."""
+        return "-".join(filter(None, (row.tag, self.tag))) or None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a table. settings: what makes the preset the run, as after --set.
+
+    why: what a `refused` or `failed` run is refused for or failed of. A refused run cannot be made, because
+    another one lies in its folder.
+    """
+
+    row: Row
+    ratio: float
+    seed: int
+    settings: tuple[str, ...]
+    plan: Plan
+    run: Run
+    state: State = "missing"
+    steps_done: int = 0
+    why: str = ""
+
+    @property
+    def is_to_do(self) -> bool:
+        return self.state in ("missing", "unfinished")
+
+    @property
+    def steps_left(self) -> int:
+        return self.plan.config.schedule.steps - self.steps_done if self.is_to_do else 0
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """A table's runs. not_built: title of each row that cannot be run -> why."""
+
+    table: Table
+    recipe: Recipe
+    cells: tuple[Cell, ...]
+    not_built: dict[str, str]
+
+    @property
+    def to_do(self) -> list[Cell]:
+        """The runs that are to be trained, each once; a row of every kind before the next seed."""
+        cells = {cell.plan.folder: cell for cell in self.cells if cell.is_to_do}
+        return sorted(cells.values(), key=lambda cell: self.recipe.seeds.index(cell.seed))
+
+
+def world_of(spec: DatasetSpec) -> World:
+    """Whether the data set's layout is one of rooms."""
+    return "indoors" if spec.reader == "scannet" else "outdoors"
+
+
+def default_ratios(spec: DatasetSpec) -> tuple[float, ...]:
+    """The paper's for real data; for a simulated world, which is small, the demo's alone."""
+    world = world_of(spec)
+    if spec.simulate is not None:
+        return (5.0,) if world == "indoors" else (2.0,)
+    return PAPER_RATIOS["ScanNet" if world == "indoors" else "SemanticKITTI"]
+
+
+def default_split(spec: DatasetSpec) -> str:
+    """Decision: test for a simulated world, val for real data, whose test labels are not public.
+
+    Choices are made on val: real figures are to be read with that in mind, simulated ones are free of it.
+    """
+    return "test" if spec.simulate is not None and spec.splits.test else "val"
+
+
+def plan_table(table: Table, recipe: Recipe, pairs: PairedScans) -> TablePlan:
+    """Look at every run of the table. pairs: the data set's.
+
+    Raises ManifestError for settings that fit no row, DataError for a ratio or a split that the data has not.
+    """
+    reasons = {row.title: why_not_built(row, recipe) for row in table.rows}
+    built = [row for row in table.rows if not reasons[row.title]]
+    _require_use(recipe, built)
+    cells = tuple(
+        _cell(row, ratio, seed, recipe, pairs)
+        for row in built
+        for ratio in recipe.ratios
+        for seed in recipe.seeds
+    )
+    if cells and recipe.split not in cells[0].run.splits:
+        known = ", ".join(cells[0].run.splits)
+        raise DataError(f"--split {recipe.split}: it has no labels to compare with; known: {known}")
+    return TablePlan(table, recipe, cells, {title: why for title, why in reasons.items() if why})
+
+
+def why_not_built(row: Row, recipe: Recipe) -> str:
+    """Why the row cannot be run at all; empty where it can."""
+    if row.world not in (None, recipe.world):
+        return f"the method is for {row.world} alone"
+    if row.method not in METHODS:
+        return f"there is no method {row.method} yet"
+    plain = preset_for(recipe.preset, recipe.spec)(recipe.dataset, row.method, recipe.ratios[0], 0)
+    try:
+        with_settings(plain, row.settings)
+    except ManifestError as error:
+        return str(error).removeprefix("--set: ")
+    return ""
+
+
+def settings_of(row: Row, recipe: Recipe, plain: RunConfig) -> tuple[str, ...]:
+    """What makes the preset `plain` the row's run: the recipe's settings, then its own, which thus win.
+
+    Raises ManifestError for settings of the recipe that are wrong.
+    """
+    own = {field.name for field in fields(plain.method)}
+    shared = [setting for setting in recipe.settings if _method_key(setting) in own | {None}]
+    if row.times_longer > 1:
+        steps = with_settings(plain, shared).schedule.steps * row.times_longer
+        shared.append(f"schedule.steps={steps}")
+    return (*shared, *row.settings)
+
+
+def _cell(row: Row, ratio: float, seed: int, recipe: Recipe, pairs: PairedScans) -> Cell:
+    plain = preset_for(recipe.preset, recipe.spec)(recipe.dataset, row.method, ratio, seed)
+    settings = settings_of(row, recipe, plain)
+    config = with_settings(plain, settings)
+    folder = RunFolder.of(recipe.manifest.runs, config, recipe.tagged(row))
+    artifacts = recipe.manifest.artifacts_of(recipe.dataset)
+    plan = Plan(row.title, config, artifacts, recipe.spec, folder.path)
+    run = plan.open(pairs=pairs)
+    cell = Cell(row, ratio, seed, settings, plan, run)
+    try:
+        run.require_own_folder()
+    except (StaleArtifact, CorruptArtifact) as error:
+        return replace(cell, state="refused", why=str(error))
+    if run.is_finished:
+        return replace(cell, state="finished")
+    found = checkpoints(folder.checkpoints)
+    return replace(cell, state="unfinished", steps_done=steps_of(found[-1])) if found else cell
+
+
+def _method_key(setting: str) -> str | None:
+    """The key below `method` that the setting sets, if it does."""
+    keys = setting.split("=")[0].strip().split(".")
+    return keys[1] if keys[0] == "method" and len(keys) > 1 else None
+
+
+def _require_use(recipe: Recipe, rows: Sequence[Row]) -> None:
+    known = {field.name for row in rows for field in fields(METHODS[row.method][0])}
+    useless = [setting for setting in recipe.settings if _method_key(setting) not in known | {None}]
+    if useless and rows:
+        raise ManifestError(f"--set: no method of this table has {', '.join(useless)}")
