@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from preprocess.doctor import PACKAGES
+from preprocess.doctor import PACKAGES, SPARSE_BACKENDS
 from preprocess.lvm import param_types
 
 
@@ -26,10 +26,10 @@ def lines_of(street: Any, capfd: Any, status: int) -> dict[str, tuple[str, str]]
 
 def test_a_healthy_project_is_all_ok(street: Any, capfd: Any) -> None:
     lines = lines_of(street, capfd, status=0)
-    assert {mark for mark, _ in lines.values()} == {"ok"}
+    assert {mark for what, (mark, _) in lines.items() if what not in SPARSE_BACKENDS} == {"ok"}
     assert lines["data set street"][1] == f"10 scans and 8 images to caption in {street.folder / 'data'}"
     assert lines["numpy"][1] == metadata.version("numpy")
-    assert lines["spconv"][0] == lines["torchsparse"][0] == "note"  # optional
+    assert lines["torchsparse"][0] == "note"  # optional, and not to be imported without a GPU
     assert "free for" in lines["disk"][1] and "GPU" in lines and "python" in lines
 
 
