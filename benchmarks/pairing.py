@@ -6,8 +6,10 @@ One scan and six cameras of 1600 x 900, as on nuScenes. What is timed, per scan:
 
 pairing:   all that stage `pairs` does per point and camera, `visible_pixels` and the lookup of the owner:
            project, keep what is in front and inside the image, drop what the z-buffer of the scan hides
-           (the manifest's defaults, within the masks), read the entity that owns the pixel. `all of pair`
-           also decodes the masks into owners and ranks the views of each point;
+           (the manifest's defaults, within the masks), read the entity that owns the pixel. To cut the cloud
+           into runs, once per scan, is counted. Beside it stand `painting`, which makes the masks of a
+           view into an image of owners just before, and `all of pair`, which ranks the views of each
+           point too;
 mmdet3d:   `points_cam2img` of its numpy years, box_np_ops: append a column of ones, multiply by the 4 x 4
            lidar2img, divide by the depth. Nothing else: no bounds, no occlusion, no lookup. Since v1.0 the
            same lines run in torch, on float32: `mmdet3d torch`;
@@ -17,7 +19,7 @@ devkit:    `map_pointcloud_to_image` of nuscenes-devkit from the loaded cloud on
 memory:    copy the coordinates once per camera.
 
 The twins are written anew after those formulas, and their pixels are compared with ours first. Single
-thread, processor time, all sides in turn in every round, the median of the rounds; only the ratios mean
+thread, processor time, all sides in turn in every view, the median of the rounds; only the ratios mean
 anything. The simulated street needs no files; a real sweep (nuScenes, repeated with a jitter of 2 cm up to
 the same number of points) is added where the folder LASS3D_SAMPLES, by default shared/samples beside the
 checkout, holds it.
@@ -29,10 +31,12 @@ import argparse
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,11 +64,11 @@ RULE = visibility_of(PairsSpec())
 
 @dataclass(frozen=True)
 class Frame:
-    """One scan (N,3) float32 with its views, their entities, and the phrase slot that owns each pixel."""
+    """One scan with its views, their entities, and the slot of each phrase."""
 
     scan: Scan
     found: Entities
-    owners: list[np.ndarray]
+    slot_of: dict[str, int]
 
 
 def main() -> None:
@@ -97,36 +101,45 @@ def table(seconds: Mapping[str, float], frame: Frame) -> str:
 
 def measure(frame: Frame, rounds: int) -> dict[str, float]:
     """Side -> processor seconds per scan, the median of the rounds."""
-    points, cameras = frame.scan.points, [view.camera for view in frame.scan.views]
-    matrices = [lidar2img(camera) for camera in cameras]
-    tensors = [torch.from_numpy(matrix.astype(np.float32)) for matrix in matrices]
-    chains = [Chain.of(camera) for camera in cameras]
-    columns = as_loaded(points)
-    copy = np.empty_like(points)
-    sides: dict[str, Callable[[], object]] = {
-        "pairing": lambda: paired(frame, RULE),
-        "no occlusion": lambda: paired(frame, Visibility("none")),
-        "mmdet3d": lambda: [points_cam2img(points, matrix) for matrix in matrices],
-        "mmdet3d torch": lambda: [points_cam2img_torch(torch.from_numpy(points), one) for one in tensors],
-        "devkit": lambda: [chain.pixels(columns) for chain in chains],
-        "memory": lambda: [np.copyto(copy, points) for _ in cameras],
-        "all of pair": lambda: pair(frame.scan, frame.found, PairsSpec()),
-    }
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in tqdm(range(rounds), unit="round"):
-        for name, work in sides.items():
-            taken[name].append(seconds_of(work))
-    return {name: median(values) for name, values in taken.items()}
+    taken = [
+        measure_once(frame, [Chain.of(view.camera) for view in frame.scan.views])
+        for _ in tqdm(range(rounds + 1), unit="round")
+    ][1:]  # the first warms up
+    return {name: median(of_round[name] for of_round in taken) for name in taken[0]}
 
 
-def paired(frame: Frame, rule: Visibility) -> list[np.ndarray]:
-    """Per view the phrase slots (n,) of the points that it sees. See the head of this file."""
-    runs = PointRuns(frame.scan.points)
-    slots = []
-    for view, owner in zip(frame.scan.views, frame.owners):
-        seen = visible_pixels(view.camera, runs, rule, regions=owner)
-        slots.append(owner[seen.v, seen.u])
-    return slots
+def measure_once(frame: Frame, chains: list[Chain]) -> dict[str, float]:
+    """Side -> processor seconds, all views after one another, in each of them all sides."""
+    points, rows = frame.scan.points, as_loaded(frame.scan.points)
+    copy, tensor = np.empty_like(points), torch.from_numpy(points)
+    taken: dict[str, float] = defaultdict(float)
+
+    def timed(name: str, work: Callable[..., Any], *given: object) -> Any:
+        start = time.process_time()
+        made = work(*given)
+        taken[name] += time.process_time() - start
+        return made
+
+    runs = timed("pairing", PointRuns, points)
+    taken["no occlusion"] = taken["pairing"]
+    for view, chain in zip(frame.scan.views, chains):
+        camera, matrix = view.camera, lidar2img(view.camera)
+        given = frame.found[view.image_id], frame.slot_of, camera.size_hw, PairsSpec().overlap
+        owner = timed("painting", painted, *given)
+        timed("pairing", paired, camera, runs, owner, RULE)
+        timed("no occlusion", paired, camera, runs, owner, Visibility("none"))
+        timed("mmdet3d", points_cam2img, points, matrix)
+        timed("mmdet3d torch", points_cam2img_torch, tensor, torch.from_numpy(matrix.astype(np.float32)))
+        timed("devkit", chain.pixels, rows)
+        timed("memory", np.copyto, copy, points)
+    timed("all of pair", pair, frame.scan, frame.found, PairsSpec())
+    return dict(taken)
+
+
+def paired(camera: Camera, runs: PointRuns, owner: np.ndarray, rule: Visibility) -> np.ndarray:
+    """The phrase slots (n,) of the points that `camera` sees. See the head of this file."""
+    seen = visible_pixels(camera, runs, rule, regions=owner)
+    return owner[seen.v, seen.u]
 
 
 def points_cam2img(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -150,7 +163,7 @@ def as_loaded(points: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Chain:
-    """The devkit's four steps: for each a quaternion (w, x, y, z), a translation, and whether it is undone."""
+    """The devkit's four steps: each a quaternion (w, x, y, z), a translation, and whether it is undone."""
 
     steps: tuple[tuple[np.ndarray, np.ndarray, bool], ...]
     K: np.ndarray
@@ -260,13 +273,10 @@ def real(folder: Path, count: int) -> Frame:
 
 
 def frame_of(points: np.ndarray, views: list[View], found: Entities) -> Frame:
-    """A frame with its owners painted."""
+    """A frame of one scan; phrases take their slots in the order of the alphabet, as in `pair`."""
     scan = Scan("000000", points, np.zeros((len(points), 1), np.float32), None, tuple(views))
     phrases = sorted({one.phrase for of_image in found.values() for one in of_image})
-    slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
-    overlap = PairsSpec().overlap
-    owners = [painted(found[view.image_id], slot_of, view.camera.size_hw, overlap) for view in views]
-    return Frame(scan, found, owners)
+    return Frame(scan, found, {phrase: slot for slot, phrase in enumerate(phrases)})
 
 
 def repeated(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -315,13 +325,6 @@ def lidar2img(camera: Camera) -> np.ndarray:
     K = np.eye(4)
     K[:3, :3] = camera.K
     return K @ camera.cam_from_points
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Processor time of `work`."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def _quaternion(rng: np.random.Generator) -> np.ndarray:

@@ -20,7 +20,8 @@ from lass3d_core.records import Camera
 NEAREST_DEPTH_M = 1e-3
 """Points nearer to the camera plane than this have no pixel: the division by their depth means nothing."""
 
-_SMALLEST_CELL_PX = 4
+_SMALLEST_CELL = 2
+"""Of the z-buffer: 2^2 pixels; smaller ones would be more than their points."""
 
 
 @dataclass(frozen=True)
@@ -149,35 +150,35 @@ def seen_by_zbuffer(
     what lies not behind that of its own and the eight cells around it is seen, whatever the angles. The other
     side is narrowed down likewise: to hide anything, a point must lie before the farthest such suspect.
     """
-    side = max(visibility.splat_radius_px, _SMALLEST_CELL_PX)
-    stride = camera.size_hw[1] // side + 3  # a margin of one cell on each side
-    cells = (camera.size_hw[0] // side + 3) * stride
-    cell = (v // side + 1).astype(np.intp) * stride + (u // side + 1)
-    least = np.float32(1 + visibility.depth_tolerance)
-    nearest = _around(np.minimum, np.inf, cell, depth, stride, cells)
-    suspect = np.flatnonzero(depth > nearest[cell] * least + visibility.depth_slack_m)
-    farthest = _around(np.maximum, -np.inf, cell[suspect], depth[suspect], stride, cells)
-    hider = np.flatnonzero(depth * least + visibility.depth_slack_m < farthest[cell])
-    behind, before = _neighbours(cell, suspect, hider, stride)
+    side = max(_SMALLEST_CELL, (visibility.splat_radius_px - 1).bit_length())  # as a power of two
+    height, width = camera.size_hw
+    grid = ((height - 1 >> side) + 1, (width - 1 >> side) + 3)  # a margin beside the rows
+    cell = (v >> side).astype(np.intp) * grid[1] + (u >> side)
+    least, slack = np.float32(1 + visibility.depth_tolerance), np.float32(visibility.depth_slack_m)
+    hidden_beyond = _around(np.minimum, np.inf, cell, depth * least + slack, grid)
+    suspect = np.flatnonzero(depth > hidden_beyond[cell])
+    farthest = _around(np.maximum, -np.inf, cell[suspect], depth[suspect], grid)
+    hider = np.flatnonzero(depth * least + slack < farthest[cell])
+    behind, before = _neighbours(cell, suspect, hider, grid[1])
     seen = np.ones(len(depth), bool)
     seen[behind[_hides(v, u, depth, behind, before, camera, visibility, regions)]] = False
     return seen
 
 
 def _around(
-    extreme: np.ufunc, empty: float, cell: np.ndarray, depth: np.ndarray, stride: int, cells: int
+    extreme: np.ufunc, empty: float, cell: np.ndarray, depth: np.ndarray, grid: tuple[int, int]
 ) -> np.ndarray:
-    """The extreme depth of the points of each cell and its eight neighbours: (cells,) float32, else `empty`.
+    """The extreme depth of the points of each cell and its eight neighbours: one per cell, `empty` if none.
 
-    Cells are numbered row by row, `stride` to a row; those at the margin are empty, their own values mean
-    nothing.
+    Cells are numbered row by row; grid: how many rows, and how many cells from one row to the next, at least
+    one of them empty.
     """
-    found = np.full(cells, empty, np.float32)
-    extreme.at(found, cell, depth)
+    rows, stride = grid
+    found = np.full((rows + 2) * stride + 2, empty, np.float32)
+    extreme.at(found[stride + 1 :], cell, depth)
     for step in (1, stride):
-        beside = found.copy()
-        extreme(found[step:-step], beside[2 * step :], out=found[step:-step])
-        extreme(found[step:-step], beside[: -2 * step], out=found[step:-step])
+        pairs = extreme(found[:-step], found[step:])
+        found = extreme(pairs[:-step], pairs[step:])
     return found
 
 
@@ -186,15 +187,14 @@ def _neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Every pair of a suspect and a hider in the same or neighbouring cells: two arrays (P,) of points.
 
-    The hiders of three cells in a row are neighbours once they are sorted by cell.
+    The hiders of three cells in a row lie together once they are sorted by cell.
     """
-    hider = hider[np.argsort(cell[hider], kind="stable")]
-    middle = (cell[suspect, None] + np.array([-stride, 0, stride])).ravel()
-    start = np.searchsorted(cell[hider], middle - 1)
-    count = np.searchsorted(cell[hider], middle + 1, side="right") - start
-    behind = np.repeat(np.repeat(suspect, 3), count)
-    place = np.arange(len(behind)) + np.repeat(start - (np.cumsum(count) - count), count)
-    return behind, hider[place]
+    hider = hider[np.argsort(cell[hider])]
+    middle = cell[suspect] + np.array([[-stride], [0], [stride]])
+    start, end = np.searchsorted(cell[hider], [middle - 1, middle + 2])
+    count = (end - start).ravel()
+    place = np.arange(count.sum()) + np.repeat(start.ravel() - (np.cumsum(count) - count), count)
+    return np.repeat(np.tile(suspect, 3), count), hider[place]
 
 
 def _hides(

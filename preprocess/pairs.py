@@ -153,8 +153,8 @@ def painted(
     """Which phrase owns each pixel: (H,W) int16 of slots, NONE where no mask lies.
 
     One entity owns a pixel: the smallest (ties: the higher score), or the highest score (ties: the smaller);
-    then the one found first. Masks are painted run by run, never pixel by pixel. Decision: the paper does not say; a small mask is the thing, a large one what it
-    stands on.
+    then the one found first. Decision: the paper does not say; a small mask is the thing, a large one what it
+    stands on. Masks are painted run by run, never pixel by pixel.
     """
     wrong = next((entity for entity in found if tuple(entity.mask.size_hw) != tuple(size_hw)), None)
     if wrong is not None:
