@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from lass3d_core.atomic import storage_errors, write_text
+from lass3d_core.checked_json import parse_json
 from lass3d_core.errors import DataError
+from lass3d_core.names import is_plain
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,10 @@ def settle(record: Path, parent: Path, names: Sequence[str], made_from: Mapping[
 
 def _read(record: Path, folders: str) -> dict | None:
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-        return {folders: [], **found}
+        found = {folders: [], **parse_json(record.read_bytes())}
+        if not all(isinstance(name, str) and is_plain(name) for name in found[folders]):
+            raise ValueError("it names folders elsewhere")  # which would be removed
+        return found
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
