@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lass3d_core.checked_json import parse_json
 from lass3d_core.datasets import Dataset
 from lass3d_core.errors import CorruptArtifact, Lass3dError
 from lass3d_core.labels import LabelSpace
@@ -72,10 +72,10 @@ def _records(folder: Path, image_ids: Collection[str]) -> dict[str, dict[str, An
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                yield json.loads(line)
+                yield parse_json(line)
             except ValueError:
                 raise CorruptArtifact(
                     f"{path}: line {number} is not JSON; delete it and run `make captions`"
