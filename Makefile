@@ -40,14 +40,13 @@ ENV    := $(VENV)/.ready
 DATA   := --manifest $(MANIFEST) $(if $(DATASET),--dataset $(DATASET))
 CHOICE := --method $(METHOD) --ratio $(RATIO) --seed $(SEED) $(if $(PRESET),--preset $(PRESET)) $(if $(TAG),--tag $(TAG))
 TRAIN  := $(DATA) $(CHOICE) $(foreach s,$(SET),--set $(s))
-
 ON     := $(if $(SPLIT),--split $(SPLIT))
 
 TOGETHER := $(if $(PROCESSES),-m torch.distributed.run --standalone --nproc-per-node=$(PROCESSES))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lvm demo street room captions pairs status audit doctor weights preview train eval report \
-        export clouds table test test-lvm lint bench bench-lvm clean
+        export clouds table test test-lvm lint bench bench-lvm faults clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
@@ -133,12 +132,15 @@ lint: $(ENV) ## ruff and mypy
 	@$(RUN) -m mypy
 
 bench: $(ENV) ## the benchmarks: ratios against a peer or a limit
-	@for script in $(filter-out benchmarks/lvm_%,$(wildcard benchmarks/*.py)); do \
+	@for script in $(filter-out benchmarks/lvm_% benchmarks/faults.py,$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(RUN) $$script || exit 1; done
 
 bench-lvm: ## images per second of the real models' adapters against the documented loops, in .venv-lvm
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
 	@.venv-lvm/bin/python benchmarks/lvm_throughput.py
+
+faults: $(ENV) ## 200 kills and 500 flipped bytes: nothing may be lost (make test has a short form)
+	@$(RUN) benchmarks/faults.py --kills 200 --flips 500
 
 clean: ## remove artifacts and runs (never data)
 	rm -rf artifacts runs
