@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from xml.etree import ElementTree
+
+import pytest
+
+from train.tables.command import command_of
+from train.tables.csv_files import rows_csv, runs_csv
+from train.tables.figures import Filled
+from train.tables.markdown import as_markdown
+from train.tables.plot import as_svg
+
+Fill = Callable[[Mapping[str, Mapping[int, float]]], Filled]
+
+
+def page_of(filled: Filled) -> str:
+    return as_markdown(filled, command_of(filled.plan.table, filled.plan.recipe), "chart.svg")
+
+
+def line_of(page: str, start: str) -> list[str]:
+    """The cells of the first line of a table that starts so."""
+    line = next(line for line in page.splitlines() if line.startswith(f"| {start} |"))
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def test_means_intervals_and_paired_differences_stand_beside_the_papers_figure(filled_by_hand: Fill) -> None:
+    """base 40 and 44; mean 42 and 47: gaps 2 and 3, mean 2.5 -+ 12.706 / 2."""
+    page = page_of(filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": {0: 42.0, 1: 47.0}}))
+    assert line_of(page, "base") == ["base", "42.0", "16.6 to 67.4", "2", "", "", "", "", "60.0"]
+    assert line_of(page, "mean")[4:8] == ["+2.0, +3.0", "+2.5", "-3.9 to +8.9", "not distinguishable"]
+    assert line_of(page, "mean > base") == ["mean > base", "not distinguishable: +2.5 (-3.9 to +8.9)"]
+
+
+def test_a_row_that_was_not_run_is_empty(filled_by_hand: Fill) -> None:
+    page = page_of(filled_by_hand({"base": {0: 40.0}}))
+    assert line_of(page, "base")[:4] == ["base", "40.0", "", "1"]
+    assert line_of(page, "dream") == ["dream", "", "", "", "", "", "", "", ""]
+    assert line_of(page, "mean > base") == ["mean > base", "not run"]
+    assert "- dream: not built (there is no method method_of_dreams yet)" in page
+    assert "- mean, 20 %, seed 1: not run yet" in page
+
+
+@pytest.mark.parametrize(
+    ("of_mean", "said", "against"),
+    [
+        ({0: 50.0, 1: 54.1}, "holds", "above"),
+        ({0: 30.0, 1: 34.1}, "does not hold", "below"),
+        ({0: 41.0}, "not distinguishable: +1.0 (one seed)", "not distinguishable"),
+    ],
+)
+def test_a_claim_is_judged_by_the_interval(
+    filled_by_hand: Fill, of_mean: dict[int, float], said: str, against: str
+) -> None:
+    page = page_of(filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": of_mean}))
+    assert line_of(page, "mean > base")[1].startswith(said)
+    assert line_of(page, "mean")[7] == against
+
+
+def test_the_page_says_how_to_make_it_and_every_run_again(filled_by_hand: Fill) -> None:
+    page = page_of(filled_by_hand({"mean": {1: 42.0}}))
+    shared = "schedule.steps=2 net.stem=4 net.encoder=[6,6,6] net.decoder=[6,6,6]"
+    assert f"`make table TABLE=2 DATASET=tiny SEEDS=0,1 RATIOS=20 SPLIT=test SET='{shared}'`" in page
+    assert (
+        "`make train DATASET=tiny METHOD=mean_teacher RATIO=20 SEED=0 "
+        f"SET='{shared} method.lambda_consistency=1' TAG=soft`" in page
+    )
+    assert line_of(page[page.index("## The runs") :], "mean")[1:] == [
+        *("20 %", "1", "42.0", "2", "2", "1", "0.25", "`111111111111`")
+    ]
+    for words in ("2 of 10 scans", "`nested`", "test scans", "absent classes dropped", "preset `demo`"):
+        assert words in page
+
+
+def test_csv_files_hold_the_same_figures_and_leave_out_what_is_not_there(filled_by_hand: Fill) -> None:
+    filled = filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": {0: 42.0, 1: 47.0}})
+    base, mean, dream = csv.DictReader(io.StringIO(rows_csv(filled)))
+    assert (base["miou"], base["seeds"], base["paper_miou"], base["difference"]) == ("42", "0 1", "60.0", "")
+    assert (mean["difference"], mean["better_than_reference"]) == ("2.5", "not distinguishable")
+    assert (dream["miou"], dream["seeds"]) == ("", "")
+    assert dream["not_built"].startswith("there is no method")
+    runs = list(csv.DictReader(io.StringIO(runs_csv(filled))))
+    assert [run["seed"] for run in runs] == ["0", "1", "0", "1"]
+    assert {run["labelled_scans"] for run in runs} == {"2"}
+    assert runs[0]["miou_official"] == "33.3333"  # two of three classes are absent, and count 0
+
+
+def test_the_drawing_has_a_dot_per_seed_and_row_and_a_diamond_per_printed_figure(
+    filled_by_hand: Fill,
+) -> None:
+    filled = filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": {0: 42.0}})
+    marks = [node.get("class") for node in ElementTree.fromstring(as_svg(filled)).iter()]
+    assert [marks.count(name) for name in ("seed", "mean", "interval", "paper")] == [3, 2, 1, 1]
+
+
+def test_an_empty_table_can_be_drawn_and_written(filled_by_hand: Fill) -> None:
+    filled = filled_by_hand({})
+    assert "None is finished." in page_of(filled)
+    assert ElementTree.fromstring(as_svg(filled)).tag.endswith("svg")
