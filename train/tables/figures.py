@@ -89,14 +89,15 @@ class Filled:
         gaps = {} if row.title == reference else differences(values, self.values(reference, ratio))
         return Entry(row, ratio, values, gaps)
 
+    def runs(self, title: str, ratio: float) -> dict[int, RunFigures]:
+        """Seed -> figures, of the finished runs of a row."""
+        keys = {seed: (title, ratio, seed) for seed in self.plan.recipe.seeds}
+        return {seed: self.figures[key] for seed, key in keys.items() if key in self.figures}
+
     def values(self, title: str, ratio: float) -> dict[int, float]:
-        """Seed -> mIoU in percent, of the finished runs of a row."""
-        found = {seed: self.figures.get((title, ratio, seed)) for seed in self.plan.recipe.seeds}
-        return {
-            seed: figures.miou
-            for seed, figures in found.items()
-            if figures is not None and figures.miou is not None
-        }
+        """Seed -> mIoU in percent, of the finished runs of a row that have one."""
+        found = {seed: run.miou for seed, run in self.runs(title, ratio).items()}
+        return {seed: miou for seed, miou in found.items() if miou is not None}
 
     def judged(self, claim: Claim, ratio: float) -> tuple[Interval | None, Verdict]:
         """The paired difference that `claim` says is positive, and whether it is."""

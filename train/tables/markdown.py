@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from train.report.words import SPLIT_NAMES
-from train.tables.figures import Filled
+from train.tables.figures import Filled, RunFigures
 from train.tables.plan import Cell
 from train.tables.rows import Row, nearest_ratio
 from train.tables.statistics import Interval, verdict
@@ -157,24 +158,39 @@ def _command_of(row: Row, filled: Filled) -> str:
 
 
 def _runs(filled: Filled) -> str:
-    """Every finished run: what it reached, what it cost, and which one it is."""
+    """The finished runs: what each reached, what they cost on the mean, and which ones they are."""
     lines = []
-    for (title, ratio, seed), figures in filled.figures.items():
-        metrics = figures.metrics
-        cost = (str(metrics.steps), *map(_cost, (figures.passes, figures.updates, figures.seconds)))
-        reached = "" if figures.miou is None else f"{figures.miou:.1f}"
-        lines.append([title, f"{ratio:g} %", str(seed), reached, *cost, f"`{metrics.run_digest[:12]}`"])
-    head = ["row", "ratio", "seed", "mIoU", "steps", "passes", "updates", "s per step", "fingerprint"]
+    for row in filled.plan.table.rows:
+        for ratio in filled.plan.recipe.ratios:
+            found = filled.runs(row.title, ratio)
+            if found:
+                lines.append([row.title, f"{ratio:g} %", *_of_runs(found)])
+    head = ["row", "ratio", "seeds", "mIoU", "steps", "passes", "updates", "s per step", "fingerprints"]
     explained = (
-        "Passes are those through any backbone, per micro-batch; updates those of the optimiser, per step; "
-        "both are means over the steps. A fingerprint is the head of the digest of a run's settings, pairs "
-        "and labelled scans (`config.json`)."
+        "Figures are listed by seed, costs are means. Passes are those through any backbone, per "
+        "micro-batch; updates those of the optimiser, per step. A fingerprint is the head of the digest of a "
+        "run's settings, pairs and labelled scans."
     )
     return f"{explained}\n\n{_table(head, lines)}" if lines else "None is finished."
 
 
-def _cost(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+def _of_runs(found: Mapping[int, RunFigures]) -> list[str]:
+    """The runs of a row at a ratio, by seed."""
+    runs = list(found.values())
+    reached = ["none" if run.miou is None else f"{run.miou:.1f}" for run in runs]
+    costs = [[getattr(run, name) for run in runs] for name in ("passes", "updates", "seconds")]
+    prints = " ".join(f"`{run.metrics.run_digest[:12]}`" for run in runs)
+    return [
+        *(", ".join(map(str, found)), ", ".join(reached), str(runs[0].metrics.steps)),
+        *(_mean(values) for values in costs),
+        prints,
+    ]
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    """Empty where a run did not log it."""
+    known = [value for value in values if value is not None]
+    return f"{fmean(known):.3g}" if len(known) == len(values) else ""
 
 
 def interval_words(found: Interval | None, sign: str = "") -> tuple[str, str]:

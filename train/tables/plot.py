@@ -16,10 +16,10 @@ _STYLE = Markup(
     "<style>"
     "svg{font:12px system-ui,sans-serif;color:#171a1e;background:#fcfcfb}"
     "text{fill:currentColor}.quiet{fill:#59626d}.grid{stroke:#dcdfe2}"
-    ".interval{stroke:#00707a;stroke-width:2}.mean{fill:#00707a}.seed{fill:#00707a;fill-opacity:.35}"
+    ".interval{stroke:#00707a;stroke-width:2}.mean{fill:#00707a}.seed{fill:#fcfcfb;stroke:#00707a}"
     ".paper{fill:none;stroke:#a3470b;stroke-width:1.5}"
     "@media(prefers-color-scheme:dark){svg{color:#e4e7ea;background:#121518}.quiet{fill:#98a2ad}"
-    ".grid{stroke:#2c3238}.interval{stroke:#58c4c9}.mean,.seed{fill:#58c4c9}.paper{stroke:#f0a565}}"
+    ".grid{stroke:#2c3238}.interval{stroke:#58c4c9}.mean{fill:#58c4c9}.seed{fill:#121518;stroke:#58c4c9}.paper{stroke:#f0a565}}"
     "</style>"
 )
 
