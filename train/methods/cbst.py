@@ -163,7 +163,7 @@ class Confidences(nn.Module):
         self.counts += parallel.total(found.view_as(self.counts))
 
     def log_thresholds(self, portion: float) -> Tensor:
-        """log thr_c (C,) float64: the lower edge of the bin that holds the point of rank floor(portion n_c)."""
+        """log thr_c (C,) float64: the lower edge of the bin that holds rank floor(portion n_c)."""
         from_above = self.counts.flip(1).cumsum(1)
         rank = (portion * from_above[:, -1:].double()).floor()
         below = (from_above < rank).sum(dim=1)  # bins, from above, that end before the rank is reached

@@ -48,10 +48,10 @@ def test_class_weights_count_in_all_four_terms(batch: SemiBatch, ingredients: In
     torch.testing.assert_close(terms["cps"], 1.5 * crossed)
 
 
-def test_a_confident_network_is_not_moved_by_its_own_prediction(
+def test_networks_that_agree_with_certainty_have_nothing_left_to_learn_from_each_other(
     batch: SemiBatch, ingredients: Ingredients
 ) -> None:
-    """Networks that agree with certainty have no cross loss left; the one that errs alone is the one moved."""
+    """Each is sure of a class of its own: a loss of 100 on both sides. Once they agree, none is left."""
     method = Cps(CpsConfig(), ingredients)
     for network, sure_of in ((method.first, 0), (method.second, 3)):
         network.classifier[2].weight.data.zero_()

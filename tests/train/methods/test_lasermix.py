@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from lass3d_core import losses
+from lass3d_core.exploitation import ExploitationConfig
+from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
+from train.methods.contract import Ingredients, SemiBatch
+from train.methods.lasermix import LaserMix, LaserMixConfig, bands
+
+TWO_BANDS = LaserMixConfig(areas=(2,), pitch_deg=(-45.0, 45.0))
+"""Above the horizon and below it."""
+
+
+def coords_of(*places: tuple[int, int, int]) -> Tensor:
+    return torch.tensor([(0, *place) for place in places], dtype=torch.int32)
+
+
+def test_bands_count_from_the_top_and_share_the_angle_equally() -> None:
+    """Centres of voxels 10 edges away at heights of -4.5 to 1.5 edges: -24.2, -14.0, -2.9 and 8.5 degrees."""
+    coords = coords_of((9, 0, -5), (9, 0, -3), (9, 0, -1), (9, 0, 1))
+    inclination = [math.degrees(math.atan2(z, math.hypot(9.5, 0.5))) for z in (-4.5, -2.5, -0.5, 1.5)]
+    assert inclination == pytest.approx([-25.3, -14.7, -3.0, 9.0], abs=0.1)
+    # four bands of 7 degrees: [3, -4), [-4, -11), [-11, -18), [-18, -25]; beyond the ends counts as the end
+    assert bands(coords, torch.full((4,), 4), (-25.0, 3.0)).tolist() == [3, 2, 0, 0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 8), st.integers(1, 20))
+def test_bands_are_those_of_the_definition_and_need_no_voxel_size(seed: int, areas: int, scale: int) -> None:
+    places = np.random.default_rng(seed).integers(-60, 60, (30, 3)) * [1, 1, 0] + np.random.default_rng(
+        seed + 1
+    ).integers(-20, 6, (30, 3)) * [0, 0, 1]
+    found = bands(coords_of(*places.tolist()), torch.full((30,), areas), (-25.0, 3.0)).tolist()
+    edges = np.linspace(3.0, -25.0, areas + 1)
+    for place, band in zip((places + 0.5) * scale, found):
+        pitch = math.degrees(math.atan2(place[2], math.hypot(place[0], place[1])))
+        pitch = min(max(pitch, -25.0 + 1e-5), 3.0 - 1e-5)
+        assert edges[band + 1] - 1e-9 <= pitch <= edges[band] + 1e-9
+
+
+class Spy(nn.Module):
+    """A backbone that keeps what it was shown."""
+
+    out_channels = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
+        self.shown.append((features, pyramid.coords[0]))
+        return features
+
+
+def centred(batch: SemiBatch) -> SemiBatch:
+    """The same with the sensor in the middle: half of its voxels lie below the horizon."""
+    coords = batch.pyramid.coords[0] - torch.tensor([0, 2, 2, 2], dtype=torch.int32)
+    return replace(batch, pyramid=build_pyramid(coords, 1))
+
+
+def test_a_mix_takes_even_bands_of_one_scan_and_odd_bands_of_the_other(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    method = LaserMix(TWO_BANDS, replace(ingredients, make_backbone=Spy))
+    batch = centred(batch)
+    method.losses(batch, 0)
+    features, coords = method.student.backbone.shown[-1]
+    above = batch.pyramid.coords[0][:, 3] >= 0
+    for labelled, unlabelled in ((0, 2), (1, 3)):
+        mixes = [
+            (above & (batch.scan == labelled)) | (~above & (batch.scan == unlabelled)),
+            (~above & (batch.scan == labelled)) | (above & (batch.scan == unlabelled)),
+        ]
+        for number, expected in enumerate(mixes):
+            rows = coords[:, 0] == 2 * labelled + number
+            assert torch.equal(features[rows], batch.features[expected])
+            assert torch.equal(coords[rows, 1:], batch.pyramid.coords[0][expected, 1:])
+
+
+def test_scan_without_a_partner_is_not_mixed(batch: SemiBatch, ingredients: Ingredients) -> None:
+    method = LaserMix(TWO_BANDS, replace(ingredients, make_backbone=Spy))
+    rows = batch.scan != 1
+    short = replace(
+        batch,
+        **{name: getattr(batch, name)[rows] for name in ("features", "labels", "is_labelled", "scan")},
+        pyramid=build_pyramid(batch.pyramid.coords[0][rows], 1),
+    )
+    method.losses(short, 0)
+    features, coords = method.student.backbone.shown[-1]
+    assert set(coords[:, 0].tolist()) <= {0, 1}
+    assert len(features) == 120
+
+
+def test_terms_are_those_of_the_paper(batch: SemiBatch, ingredients: Ingredients) -> None:
+    """All 240 voxels are in a mix, and the backbone sees each by itself: mixed logits are the logits."""
+    method = LaserMix(replace(TWO_BANDS, tau=0.3, lambda_mix=0.5, lambda_consistency=3.0), ingredients)
+    method.teacher.classifier[2].weight.data *= 3
+    method.student.classifier[2].bias.data += torch.arange(5.0) / 10
+    batch = centred(batch)
+    terms = method.losses(batch, 0)
+    student, teacher = (branch(batch.features, batch.pyramid) for branch in (method.student, method.teacher))
+    confidence, pseudo_labels = teacher.softmax(1).max(1)
+    labels = torch.where(confidence >= 0.3, pseudo_labels, 255)
+    labels[:120] = batch.labels[:120]
+    assert 0.2 < method.measures["reliable_share"] < 0.95
+    assert method.measures["mixed_points"] == float((labels != 255).sum())
+    torch.testing.assert_close(
+        terms,
+        {
+            "ce_l": cross_entropy(student[:120], batch.labels[:120]),
+            "ce_mix": 0.5 * cross_entropy(student, labels, ignore_index=255),
+            "consistency": 3 * (student.softmax(1) - teacher.softmax(1)).square().mean(),
+        },
+    )
+
+
+def test_lovasz_and_exploitation_are_further_terms_where_they_are_switched_on(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    more = replace(TWO_BANDS, lambda_lovasz=3.0, tau=1.0, pe=ExploitationConfig(weight=0.1))
+    terms = LaserMix(more, ingredients).losses(batch, 0)
+    assert terms.keys() == {"ce_l", "ce_mix", "consistency", "lovasz", "pe"}
+    method = LaserMix(replace(TWO_BANDS, lambda_lovasz=3.0, tau=1.0), ingredients)
+    term = method.losses(batch, 0)["lovasz"]
+    expected = losses.lovasz_softmax(method.student(batch.features, batch.pyramid), batch.labels)
+    torch.testing.assert_close(term, 6 * expected)  # without pseudo-labels the mixes hold the same points
+
+
+def test_number_of_bands_is_drawn_for_each_pair_and_step(batch: SemiBatch, ingredients: Ingredients) -> None:
+    method = LaserMix(LaserMixConfig(), ingredients)
+    drawn = [method._pairs(batch, step)[1].tolist() for step in range(40)]
+    assert {areas for pair in drawn for areas in pair} == {3, 4, 5, 6}
+    assert any(first != second for first, second in drawn)
+    assert [method._pairs(batch, step)[1].tolist() for step in range(40)] == drawn
+
+
+def test_a_batch_without_unlabelled_scans_is_no_obstacle(batch: SemiBatch, ingredients: Ingredients) -> None:
+    labelled = batch.is_labelled
+    alone = replace(
+        batch,
+        **{name: getattr(batch, name)[labelled] for name in ("features", "labels", "is_labelled", "scan")},
+        pyramid=build_pyramid(batch.pyramid.coords[0][labelled], 1),
+    )
+    terms = LaserMix(LaserMixConfig(), ingredients).losses(alone, 0)
+    assert terms["ce_mix"].item() == 0 and terms["ce_l"].item() > 0
+
+
+def test_no_gradient_reaches_the_teacher_which_follows_the_student(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    method = LaserMix(LaserMixConfig(alpha=0.75), ingredients)
+    before = method.predictor.classifier[0].weight.clone()
+    sum(method.losses(batch, 0).values()).backward()
+    assert all(parameter.grad is None for parameter in method.teacher.parameters())
+    method.student.classifier[0].weight.data += 4.0
+    method.after_step(100)
+    torch.testing.assert_close(method.predictor.classifier[0].weight, before + 1.0)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"alpha": 1.0}, {"tau": 1.1}, {"areas": ()}, {"areas": (0, 3)}, {"pitch_deg": (3.0, -25.0)}]
+    + [{name: -1} for name in ("lambda_mix", "lambda_consistency", "lambda_lovasz", "seed")],
+)
+def test_value_out_of_range_is_refused(setting: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        LaserMixConfig(**setting)
