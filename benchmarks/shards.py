@@ -1,0 +1,162 @@
+"""How large a pair shard is and how fast it is read, against dense features per point.
+
+    python benchmarks/shards.py [--scans 3] [--points 120000] [--rounds 9]
+
+Simulated streets of one scan each (a LiDAR of 64 beams, six cameras, true masks), paired as `make pairs`
+does. Bytes are those of the whole file over its points; milliseconds those of one scan:
+
+plain, compact: a pair shard: coordinates, remission, label, index of image and entity, checksums, names,
+           record. Read by `ShardReader.read`, all of it, every checksum verified;
+texts:     the rows that the indices of a scan point at, of CLIP's size (per image 24 rows of 512 float16, and
+           a row for each phrase), and their names, read by `TextRowsFile`;
+dense:     768 float16 per point, as distillation from 2D features wants them: `torch.save`, a file per scan,
+           as OpenScene does (.pt), or a plain array (.npy), or that copied out of a memory map. Coordinates
+           and labels would come on top.
+
+Files lie in the page cache; single thread, processor time, all sides in turn, the median of the rounds. The
+ratios are those of the fastest dense way to each shard together with its texts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from six_cameras.frames import simulated
+from tqdm import tqdm
+
+from lass3d_core.fingerprint import Record
+from lass3d_core.manifest import PairsSpec
+from lass3d_core.records import PairedScan
+from lass3d_core.shards import ShardHeader, ShardReader, write_shard
+from lass3d_core.text_rows import CaptionRows, TextNames, TextRowsFile, write_text_rows
+from preprocess.pairs import pair
+from preprocess.street.materials import MATERIAL_ORDER
+
+DENSE_DIM, TEXT_DIM, CAPTION_ROWS = 768, 512, 24
+SHARDS = ("plain", "compact")
+RECORD = Record(stage="benchmark", schema=1, params={}, inputs={}, upstream={})
+
+
+def main() -> None:
+    """Write the files into a temporary folder, read them, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scans", type=int, default=3, help="streets of one scan each (default: 3)")
+    parser.add_argument("--points", type=int, default=120_000, help="per scan (default: 120000)")
+    parser.add_argument("--rounds", type=int, default=9, help="measurements of each side (default: 9)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    numbers = tqdm(range(arguments.scans), "making scans", unit="scan", leave=False)
+    scans = [paired_street(number, arguments.points) for number in numbers]
+    with tempfile.TemporaryDirectory() as scratch:
+        sizes = written(Path(scratch), scans)
+        seconds = measured(Path(scratch), scans, arguments.rounds)
+    print(table(sizes, seconds, arguments.scans * arguments.points))
+
+
+def paired_street(number: int, count: int) -> PairedScan:
+    """One street, paired; images bear its number, so that no two scans share a caption."""
+    frame = simulated(count, number)
+    scan = pair(frame.scan, frame.found, PairsSpec())
+    image_ids = tuple(f"{number:06d}/{image_id}" for image_id in scan.pairs.image_ids)
+    return replace(scan, scan_id=f"{number:06d}", pairs=replace(scan.pairs, image_ids=image_ids))
+
+
+def written(folder: Path, scans: Sequence[PairedScan]) -> dict[str, int]:
+    """Write every side's files; side -> bytes."""
+    for name in SHARDS:
+        write_shard(folder / f"{name}.h5", header(), scans, compact=name == "compact")
+    write_texts(folder / "texts.h5", scans)
+    rng = np.random.default_rng(0)
+    for scan in tqdm(scans, "writing dense features", unit="scan", leave=False):
+        dense = rng.standard_normal((len(scan.points), DENSE_DIM), np.float32).astype(np.float16)
+        np.save(folder / f"{scan.scan_id}.npy", dense)
+        torch.save({"feat": torch.from_numpy(dense)}, folder / f"{scan.scan_id}.pt")
+    files = {name: [folder / f"{name}.h5"] for name in (*SHARDS, "texts")}
+    files |= {f"dense {kind}": list(folder.glob(f"*{kind}")) for kind in (".npy", ".pt")}
+    return {name: sum(path.stat().st_size for path in paths) for name, paths in files.items()}
+
+
+def header() -> ShardHeader:
+    """That of a street."""
+    return ShardHeader(
+        dataset="street",
+        shard="00",
+        split="train",
+        class_names=tuple(material.name for material in MATERIAL_ORDER),
+        colours=((0, 0, 0),) * len(MATERIAL_ORDER),
+        raw_ids=tuple(material.raw_id for material in MATERIAL_ORDER),
+        feature_names=("remission",),
+        record=RECORD,
+        producer="benchmark",
+    )
+
+
+def write_texts(path: Path, scans: Sequence[PairedScan]) -> None:
+    """A caption for every image, and a row for every phrase; their numbers are noise."""
+    rng = np.random.default_rng(0)
+    image_ids = [image_id for scan in scans for image_id in scan.pairs.image_ids]
+    phrases = sorted({phrase for scan in scans for phrase in scan.pairs.phrases})
+    names = TextNames(image_ids, np.arange(len(image_ids), dtype=np.int32), image_ids, phrases)
+    rows = [rng.standard_normal((CAPTION_ROWS, TEXT_DIM)).astype(np.float16) for _ in image_ids]
+    captions = CaptionRows.of(rows, [row[0] for row in rows], TEXT_DIM)
+    phrase_rows = rng.standard_normal((len(phrases), TEXT_DIM)).astype(np.float16)
+    write_text_rows(path, names, [captions], phrase_rows, RECORD)
+
+
+def measured(folder: Path, scans: Sequence[PairedScan], rounds: int) -> dict[str, float]:
+    """Side -> processor seconds per scan, the median of the rounds. Files stay open, as in training."""
+    readers = {name: ShardReader(folder / f"{name}.h5") for name in SHARDS}
+    texts = TextRowsFile(folder / "texts.h5")
+    place = {image_id: number for number, image_id in enumerate(texts.image_ids)}
+
+    def rows_of(scan: PairedScan) -> None:
+        texts.captions([place[image_id] for image_id in scan.pairs.image_ids])
+        row_of = {phrase: row for row, phrase in enumerate(texts.phrases)}
+        texts.phrase_rows[[row_of[phrase] for phrase in scan.pairs.phrases]]
+
+    sides: dict[str, Callable[[PairedScan], object]] = {
+        "plain": lambda scan: readers["plain"].read(scan.scan_id),
+        "compact": lambda scan: readers["compact"].read(scan.scan_id),
+        "texts": rows_of,
+        "dense .npy": lambda scan: np.load(folder / f"{scan.scan_id}.npy"),
+        "dense .npy, mapped": lambda scan: np.array(np.load(folder / f"{scan.scan_id}.npy", mmap_mode="r")),
+        "dense .pt": lambda scan: torch.load(folder / f"{scan.scan_id}.pt", weights_only=True),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in tqdm(range(rounds + 1), unit="round", leave=False):
+        for name, read in sides.items():
+            for scan in scans:
+                start = time.process_time()
+                read(scan)
+                taken[name].append(time.process_time() - start)
+    return {name: median(values[len(scans) :]) for name, values in taken.items()}  # the first round warms up
+
+
+def table(sizes: dict[str, int], seconds: dict[str, float], points: int) -> str:
+    """One line per side, and the ratios."""
+    lines = [f"{'':<20} {'bytes/point':>12} {'ms/scan':>8}"]
+    for name, taken in seconds.items():
+        size = sizes.get(name)
+        lines.append(f"{name:<20} {'' if size is None else f'{size / points:.2f}':>12} {taken * 1e3:>8.2f}")
+    dense = min(taken for name, taken in seconds.items() if name.startswith("dense"))
+    for name in SHARDS:
+        smaller = sizes["dense .npy"] / (sizes[name] + sizes["texts"])
+        faster = dense / (seconds[name] + seconds["texts"])
+        alone = sizes["dense .npy"] / sizes[name], dense / seconds[name]
+        lines.append(
+            f"dense / {name} with texts: {smaller:.0f} in size, {faster:.0f} in time "
+            f"(without texts {alone[0]:.0f}, {alone[1]:.0f})"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
