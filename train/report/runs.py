@@ -81,7 +81,15 @@ def siblings(run: RunRecord) -> list[RunRecord]:
 
 def title_of(config: RunConfig) -> str:
     """The method in words."""
-    names = {"supervised": "supervised only", "mean_teacher": "Mean Teacher", "lass3d": "LASS3D"}
+    names = {
+        "supervised": "supervised only",
+        "mean_teacher": "Mean Teacher",
+        "cps": "CPS",
+        "cbst": "CBST",
+        "gpc": "GPC",
+        "lasermix": "LaserMix",
+        "lass3d": "LASS3D",
+    }
     title = names.get(config.method_name, config.method_name)
     return f"{title} without text" if getattr(config.method, "captions", None) == "none" else title
 
