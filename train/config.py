@@ -11,12 +11,13 @@ from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact, UnknownName
 from lass3d_core.fingerprint import Record, digest
 from lass3d_core.nets import UNetConfig
+from lass3d_core.precision import Precision
 from lass3d_core.typed import build, parse_setting, plain, replace_at
 from train.augment import AugmentConfig
 from train.methods import MethodConfig, config_type, name_of
 from train.optimiser import OptimConfig, ScheduleConfig
 
-SCHEMA = 2
+SCHEMA = 3
 """Of config.json and of what a training step means; raised when either changes."""
 
 
@@ -51,8 +52,13 @@ class DataConfig:
 class RunConfig:
     """Everything that decides a run, but for the data's content.
 
-    ratio: percent of the training scans that keep their labels. note: where a preset departs from the paper,
-    and why; shown with the results.
+    ratio: percent of the training scans that keep their labels. precision: of training's forward passes;
+    evaluation is always in float32. note: where a preset departs from the paper, and why; shown with the
+    results.
+
+    Decision: the precision is part of the recipe, not of the machine. The published recipes say bfloat16, the
+    CPU demos float32, and either runs on both kinds of machine; a default that looked for a GPU would let
+    one digest stand for two results.
     """
 
     dataset: str
@@ -64,6 +70,7 @@ class RunConfig:
     net: UNetConfig = field(default_factory=UNetConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    precision: Precision = "float32"  # see lass3d_core/precision.py
     note: str = ""
 
     @property

@@ -5,6 +5,7 @@ Every draw of step t derives from (seed, t), so a run that is stopped and resume
 A step of `data.accumulate` micro-batches moves the optimiser, the learning rate and the teacher (Eq. 1) once,
 along the mean of their gradients. Batch norm alone tells them from one large batch: each micro-batch is
 normalised by itself and moves the running statistics, as on several GPUs that do not synchronise theirs.
+Forward passes run in the precision that is configured, see lass3d_core/precision.py; nothing else does.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from tqdm import tqdm
 
 from lass3d_core import parallel
 from lass3d_core.errors import Lass3dError
+from lass3d_core.precision import Precision, autocast
 from train.config import RunConfig
+from train.environment import peak_memory_gib
 from train.forward_passes import counted
-from train.methods.contract import Method, SemiBatch
+from train.methods.contract import Method, SemiBatch, numbers
 from train.optimiser import learning_rate, set_rate
 
 Figures = dict[str, float]
@@ -78,8 +81,10 @@ def train(
             torch.manual_seed(step_seed(config.seed, step))
             rate = learning_rate(config.optim, schedule, step)
             set_rate(optimiser, rate)
-            figures = take_step(method, optimiser, group, step, config.optim.max_grad_norm, device)
+            clip, precision = config.optim.max_grad_norm, config.precision
+            figures = take_step(method, optimiser, group, step, clip, device, precision)
             figures |= {"rate": rate, "seconds": time.perf_counter() - started, "seconds_waiting": waited}
+            figures |= {"peak_memory_gib": peak_memory_gib(device)}
             done = step + 1
             if done % schedule.validate_every == 0 or done == schedule.steps:
                 figures |= around.validate()
@@ -100,6 +105,7 @@ def take_step(
     step: int,
     max_grad_norm: float,
     device: torch.device,
+    precision: Precision = "float32",
 ) -> Figures:
     """One outer step on its micro-batches: the objective, Eq. (9), then those of inner rounds, an update
     after each. Figures are means over the micro-batches; `passes` counts those of a micro-batch through any
@@ -115,26 +121,29 @@ def take_step(
     def objectives() -> Iterator[Terms]:
         for batch in batches:
             on_device = batch.to(device)
-            yield method.losses(on_device, step)
+            with autocast(precision, device):
+                terms = method.losses(on_device, step)
+            yield terms
             inner_rounds.append(method.further_losses(on_device, step))
             measured.append(dict(method.measures))
+
+    def next_of_each() -> Iterator[Terms]:
+        """The next terms of every inner round that has any left, made one after another."""
+        for ahead in inner_rounds:
+            with autocast(precision, device):
+                terms = next(ahead, None)
+            if terms is not None:
+                yield terms
 
     share = 1 / len(batches)
     with counted(method) as passes:
         figures = update(optimiser, objectives(), share, step, max_grad_norm)
         updates = 1
-        while update(optimiser, next_of_each(inner_rounds), share, step, max_grad_norm):
+        while update(optimiser, next_of_each(), share, step, max_grad_norm):
             updates += 1
     method.after_step(step)
     cost = {"updates": float(updates), "passes": share * passes.count}
     return figures | cost | summed(measured, share)
-
-
-def next_of_each(rounds: Iterable[Iterator[Terms]]) -> Iterator[Terms]:
-    """The next terms of every iterator that has any left, made one after another."""
-    for ahead in rounds:
-        if (terms := next(ahead, None)) is not None:
-            yield terms
 
 
 def update(
@@ -162,12 +171,12 @@ def update(
 
 def descend(terms: Terms, share: float, step: int) -> Figures:
     """Add `share` times the gradient of the sum of `terms` to the parameters'; the terms and their sum."""
-    figures = {name: float(term.detach()) for name, term in terms.items()}
+    total = torch.stack(list(terms.values())).sum()
+    figures = numbers({**terms, "loss": total})
     for name, value in figures.items():
         require_finite(value, f"the loss {name}", step)
-    total = torch.stack(list(terms.values())).sum()
     (share * total).backward()
-    return {"loss": float(total.detach())} | figures
+    return {"loss": figures["loss"]} | figures
 
 
 def added_up(figures: Figures, device: torch.device) -> Figures:

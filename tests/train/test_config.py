@@ -39,7 +39,7 @@ def test_a_missing_run_says_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"schema": 9}', '{"schema": 2, "config": {}, "method_name": "x"}']
+    "text", ["", "[]", "{}", '{"schema": 9}', '{"schema": 3, "config": {}, "method_name": "x"}']
 )
 def test_a_damaged_run_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
@@ -86,7 +86,7 @@ def test_a_run_of_an_older_version_is_to_be_trained_again(tmp_path: Path) -> Non
     SavedRun(lass3d(), "pairs", "split").save(tmp_path / "config.json")
     values = read_json(tmp_path / "config.json")
     write_json(tmp_path / "config.json", values | {"schema": 1})
-    with pytest.raises(CorruptArtifact, match="schema 1, this version reads 2; train again"):
+    with pytest.raises(CorruptArtifact, match="schema 1, this version reads 3; train again"):
         SavedRun.load(tmp_path / "config.json")
 
 

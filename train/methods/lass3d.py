@@ -229,7 +229,7 @@ class Lass3d(nn.Module):
         return is_reliable(teacher, student, self.config.tau_r, self.config.tau_v, self.config.separation)
 
     def _first_exploitation(self, logits: Tensor, teacher: Tensor, reliable: Tensor) -> tuple[Tensor, Tensor]:
-        """Eq. (5), (6) of the first iteration, or of all of them in a single pass; and for how many points."""
+        """Eq. (5), (6) of the first iteration, or of all in a single pass; and the number of points mined."""
         self._exploited = _Exploited(teacher, Mining.start(reliable, logits.shape[1]))
         negatives = self._select(logits, self._exploited, reliable)
         loss = self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)

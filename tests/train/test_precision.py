@@ -1,0 +1,97 @@
+"""Training in bfloat16, on the CPU: about the same losses, and checkpoints that do not tell."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from lass3d_core.fingerprint import reasons
+from lass3d_core.manifest import DatasetSpec, SplitSpec
+from train.batches import StepBatches
+from train.checkpoint import load_latest
+from train.config import SavedRun, with_settings
+from train.logs import read_log
+from train.loop import take_step
+from train.optimiser import make_optimiser
+from train.paired_scans import PairedScans
+from train.presets import PRESETS
+from train.presets.demo import demo
+from train.run import Run, train_run
+from train.run_folder import RunFolder
+
+CPU = torch.device("cpu")
+SPEC = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)))
+
+
+def run_of(tiny, tag: str, method: str, *more: str) -> Run:
+    settings = ("net.stem=8", "net.encoder=[8, 8, 8]", "net.decoder=[8, 8, 8]", "schedule.steps=6", *more)
+    chosen = with_settings(demo("tiny", method, 20.0, 0), settings)
+    return Run.of(chosen, PairedScans.open(tiny.artifacts), SPEC, RunFolder(tiny.run(tag)), CPU)
+
+
+def floats_of(state: object) -> set[torch.dtype]:
+    """The floating types in a tree of mappings."""
+    if isinstance(state, torch.Tensor):
+        return {state.dtype} if state.is_floating_point() else set()
+    if isinstance(state, (dict, list, tuple)):
+        values = state.values() if isinstance(state, dict) else state
+        return set().union(*map(floats_of, values))
+    return set()
+
+
+@pytest.mark.parametrize("method", ["supervised", "mean_teacher", "lass3d"])
+def test_bfloat16_trains_to_about_the_same_losses_and_saves_float32(tiny, method: str) -> None:
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        settings = (f"precision={precision}", "optim.max_grad_norm=1", "optim.peak_lr=0.003")
+        run = run_of(tiny, precision, method, *settings)
+        assert train_run(run, resume=False)
+        losses[precision] = [float(row["loss"]) for row in read_log(run.folder.path / "log.csv")]
+        last = load_latest(run.folder.checkpoints, run.saved.digest)
+        assert floats_of(last.method) == floats_of(last.optimiser) == {torch.float32}
+    assert losses["float32"] != losses["bfloat16"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+
+
+def test_inner_rounds_run_in_bfloat16_too(tiny) -> None:
+    run = run_of(tiny, "rounds", "lass3d", "precision=bfloat16", "method.pe_form=reforward")
+    method = run.make_method()
+    seen: list[torch.dtype] = []
+    method.safm.leave.register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
+    optimiser = make_optimiser(run.config.optim, method.parameters())
+    batch = StepBatches(run.pairs, run.split, run.config.data, 0, run.levels, 1)[0]
+    figures = take_step(method.train(), optimiser, [batch], 0, 0.0, CPU, "bfloat16")
+    assert seen == [torch.bfloat16] * int(figures["updates"])
+    assert figures["updates"] > 1
+
+
+def test_a_run_in_bfloat16_goes_on_bit_for_bit_where_it_was_stopped(tiny) -> None:
+    more = ("precision=bfloat16", "schedule.checkpoint_every=3")
+    whole, stopped = (run_of(tiny, tag, "lass3d", *more) for tag in ("whole", "stopped"))
+    assert train_run(whole, resume=False)
+    shutil.copytree(whole.folder.path, stopped.folder.path)
+    (stopped.folder.checkpoints / "step-000006.checkpoint").unlink()
+    stopped.folder.metrics("val").unlink()
+    assert train_run(stopped, resume=True)
+    ends = [load_latest(run.folder.checkpoints, run.saved.digest).method for run in (whole, stopped)]
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
+def test_the_precision_makes_another_run_and_is_saved(tmp_path: Path) -> None:
+    full = demo("tiny", "lass3d", 20.0, 0)
+    mixed = with_settings(full, ["precision=bfloat16"])
+    records = [SavedRun(config, "p", "s").record for config in (full, mixed)]
+    assert reasons(*records) == ["precision: float32 -> bfloat16"]
+    SavedRun(mixed, "p", "s").save(tmp_path / "config.json")
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["precision"] == "bfloat16"
+
+
+def test_published_recipes_are_mixed_and_those_for_a_cpu_are_not() -> None:
+    mixed = {
+        name for name, preset in PRESETS.items() if preset("x", "lass3d", 1.0, 0).precision == "bfloat16"
+    }
+    assert mixed == {"semantickitti", "scannet", "nuscenes"}
