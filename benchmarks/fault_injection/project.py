@@ -54,6 +54,9 @@ RUN_FOLDER = "runs/street/lass3d-demo-r34-s0"
 _NO_RESULT = ("inputs.json", ".lock", "lock", "events", "environment.json")
 """Memories, locks, TensorBoard's events, which are named by the time, and what the machine was."""
 
+_OF_THE_MACHINE = ("seconds", "peak_memory")
+"""How columns of a log begin that no two runs share."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -146,10 +149,12 @@ def _is_no_result(name: str) -> bool:
 
 
 def _result(path: Path) -> bytes:
-    """The file's bytes; of a log all but the seconds."""
+    """The file's bytes; of a log all that the machine does not decide."""
     content = path.read_bytes()
     if path.name != "log.csv":
         return content
     rows = csv.DictReader(io.StringIO(content.decode()))
-    kept = [{name: value for name, value in row.items() if not name.startswith("seconds")} for row in rows]
+    kept = [
+        {name: value for name, value in row.items() if not name.startswith(_OF_THE_MACHINE)} for row in rows
+    ]
     return repr(kept).encode()
