@@ -39,10 +39,10 @@ class PhraseCounts:
 class LabelPriorConfig:
     """How counts become P(class | phrase). Defaults: chosen on the simulated street, see docs/method.md."""
 
-    phrase_points: float = 10.0  # points of the general expectation that every phrase is given to begin with
+    phrase_points: float = 30.0  # points of the general expectation that every phrase is given to begin with
     class_points: float = 10.0  # points without evidence either way that every class is given
     min_cosine: float = 0.5  # least similarity of a phrase whose counts another one borrows; 1 = none
-    names: bool = False  # phrases that are a class's name vouch for it, and for phrases like them
+    names: bool = True  # phrases that are a class's name vouch for it, and for phrases like them
     temperature: float = 0.1  # of the softmax over similarities
 
     def __post_init__(self) -> None:
@@ -62,8 +62,9 @@ def log_ratio(counts: Tensor, phrases: PhraseCounts, config: LabelPriorConfig) -
     mean of the class prior, of what like phrases say and, with `names`, of the classes whose names are alike.
     Decision: the prior is that of the points which carry a phrase. The network's belief holds the general
     one, and only the surprise in a phrase is to be added to it.
-    Decision: a class seen on n points with a phrase has its ratio drawn to 1 by class_points / n. Without it,
-    a class that the cameras never met on the labelled scans would be excluded wherever there is a phrase.
+    Decision: of a class seen on n points with a phrase, the ratio keeps n / (n + class_points) of its
+    distance to 1. Else a class that the cameras never met on the labelled scans would be excluded wherever
+    there is a phrase.
     """
     of_class = counts.sum(dim=0)
     prior = (of_class + 1) / (of_class + 1).sum()
@@ -139,9 +140,13 @@ class Agreement(torch.nn.Module):
 
     @property
     def information(self) -> float:
-        """Nats; 0 before the first sure point. Decision: a class below one point's weight has no say."""
-        met = self.points >= 1
+        """Nats; 0 while nothing is known. Decision: a class with fewer than 20 points has no say yet."""
+        met = self.points >= _LEAST_POINTS
         return float((self.sums[met] / self.points[met]).mean()) if bool(met.any()) else 0.0
+
+
+_LEAST_POINTS = 20
+"""Of a class, before it is judged: the first that a young network is sure of are often wrong."""
 
 
 def _borrowed(counts: Tensor, unit: Tensor, prior: Tensor, config: LabelPriorConfig) -> list[Tensor]:

@@ -167,6 +167,15 @@ def test_from_its_corner_a_scan_looks_the_same_wherever_it_is(
             assert of_scan.min(dim=0).values.tolist() == [0, 0, 0]
 
 
+def test_a_phrase_is_known_by_its_row_in_the_whole_table(tiny) -> None:
+    table = PairedScans.open(tiny.artifacts).text_table
+    batch = batches_of(tiny)[0]
+    paired = batch.entity != NONE
+    assert torch.equal(batch.phrase != NONE, paired) and paired.any() and not paired.all()
+    rows = torch.from_numpy(table.phrase_rows.astype(np.float32))
+    assert torch.equal(rows[batch.phrase[paired]], batch.texts.entity_rows[batch.entity[paired]])
+
+
 def test_text_slots_lead_to_the_rows_that_the_shard_names(tiny) -> None:
     pairs = PairedScans.open(tiny.artifacts)
     batches = batches_of(tiny, STILL)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lass3d_core import ema, losses, parallel
-from lass3d_core.exploitation import NO_CLASS, least_likely, negative_learning
+from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.label_prior import Agreement, LabelPriorConfig, held_out_information, log_ratio, product
 from lass3d_core.labels import IGNORE
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
@@ -42,22 +42,13 @@ class Lass3dPlusConfig:
     horizon: float = 50.0  # steps that the check of phrases on unlabelled scans remembers
 
     lambda_consistency: float = 0.0  # weight of the consistency with the teacher on unpaired points
-    lambda_pe: float = 0.0  # weight of Eq. (6) where there is no pseudo-label; Eq. (5) looks at the product
-    pe_iterations: int = 5  # negative classes per point at most, in one pass
-    tau_n: float = 0.2  # largest belief in a negative class, Eq. (5)
+    pe: ExploitationConfig = field(default_factory=ExploitationConfig)  # where no pseudo-label is; off
 
     def __post_init__(self) -> None:
-        for name in ("tau_text", "tau_free", "tau_n"):
+        for name in ("tau_text", "tau_free"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        for name in (
-            "lambda_u",
-            "ramp_steps",
-            "strength",
-            "lambda_consistency",
-            "lambda_pe",
-            "pe_iterations",
-        ):
+        for name in ("lambda_u", "ramp_steps", "strength", "lambda_consistency"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.alpha < 1:
@@ -74,7 +65,7 @@ class Lass3dPlus(nn.Module):
     would win whatever the phrases say. So phrases must inform twice, each time in nats against the class
     prior, the mean over classes: on labelled scans, each scored by the counts of the others
     (`held_out_information`, once, before training), and on the unlabelled scans, where the teacher is sure by
-    shape alone (`Agreement`, throughout). Where either is not above 0 the prior is off: the method is its own
+    shape alone (`Agreement`, throughout). While either is not above 0 the prior is off: the method is its own
     control.
     """
 
@@ -92,7 +83,7 @@ class Lass3dPlus(nn.Module):
         evidence, self.held_out = _evidence(config, ingredients)
         self.register_buffer("evidence", evidence, persistent=False)
         self.agreement = Agreement(ingredients.num_classes, config.horizon)
-        self.register_buffer("is_on", torch.tensor(True))
+        self.register_buffer("is_on", torch.tensor(False))
         self.measures: dict[str, float] = {}
 
     @property
@@ -107,7 +98,7 @@ class Lass3dPlus(nn.Module):
             teacher_logits = self.teacher(batch.features, batch.pyramid)[unlabelled]
             teacher, phrase = teacher_logits.softmax(dim=1), batch.phrase[unlabelled]
             strength = self._trusted(teacher, phrase, step)
-            belief = product(teacher, self.evidence, phrase, strength)
+            belief = product(teacher, self.evidence, phrase, strength) if strength else teacher
             pseudo_labels = self._pseudo_labels(belief, phrase)
         self.measures = _measures(batch, teacher, pseudo_labels, phrase) | {
             "prior_strength": strength,
@@ -124,10 +115,8 @@ class Lass3dPlus(nn.Module):
             unpaired = phrase == NONE
             loss = losses.consistency(logits[unlabelled][unpaired], teacher_logits[unpaired])
             terms["consistency"] = ramp * config.lambda_consistency * loss
-        if config.lambda_pe:
-            negatives = least_likely(belief, config.pe_iterations, config.tau_n)
-            negatives = negatives.masked_fill((pseudo_labels != IGNORE).unsqueeze(1), NO_CLASS)
-            terms["pe"] = config.lambda_pe * negative_learning(logits[unlabelled], negatives, "mean")
+        if config.pe.weight:
+            terms["pe"] = exploitation(logits[unlabelled], pseudo_labels != IGNORE, config.pe, belief)
         return terms
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
@@ -149,18 +138,23 @@ class Lass3dPlus(nn.Module):
             return 0.0
         self.agreement.update(teacher, self.evidence, phrase, self.config.tau_free)
         told = self.agreement.information
-        is_on = not self.config.safety or not (self.held_out <= 0 or told < 0)
+        is_on = not self.config.safety or (not self.held_out <= 0 and told > 0)
         if is_on != bool(self.is_on):
-            self.is_on.fill_(is_on)
             _say(_SWITCHED[is_on].format(step=step, held_out=self.held_out, told=told))
+        elif step == 0 and self.held_out <= 0:
+            _say(_NEVER.format(held_out=self.held_out))
+        self.is_on.fill_(is_on)
         return self.config.strength if is_on else 0.0
 
 
 _SWITCHED = {
-    False: "step {step}: phrases mislead, the label prior is OFF: {held_out:.2f} nats on held-out labelled "
-    "scans, {told:.2f} on unlabelled ones",
-    True: "step {step}: the label prior is on again: phrases tell {told:.2f} nats on unlabelled scans",
+    True: "step {step}: the label prior is on: phrases tell {told:.2f} nats of the class on unlabelled scans",
+    False: "step {step}: the label prior is OFF: phrases mislead by {told:.2f} nats on unlabelled scans",
 }
+_NEVER = (
+    "the label prior stays OFF: on held-out labelled scans phrases tell {held_out:.2f} nats of the class; "
+    "look at `make audit`"
+)
 
 
 def _evidence(config: Lass3dPlusConfig, ingredients: Ingredients) -> tuple[Tensor, float]:

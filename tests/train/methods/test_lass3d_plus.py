@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from lass3d_core.exploitation import ExploitationConfig
+from lass3d_core.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, product
+from lass3d_core.losses import cross_entropy
+from train.methods.contract import Ingredients, SemiBatch
+from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
+
+EVERY = Lass3dPlusConfig(ramp_steps=0, tau_text=0.0, tau_free=0.0, safety=False)
+"""Every unlabelled point has a pseudo-label, from the first step on, whatever an untrained teacher thinks."""
+SAFE = replace(EVERY, safety=True)
+
+
+def beliefs(method: Lass3dPlus, batch: SemiBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """On unlabelled points: the student's logits, the teacher's probabilities, the phrases."""
+    unlabelled = ~batch.is_labelled
+    with torch.no_grad():
+        student, teacher = (net(batch.features, batch.pyramid) for net in (method.student, method.teacher))
+    return student[unlabelled], teacher[unlabelled].softmax(dim=1), batch.phrase[unlabelled]
+
+
+def another_teacher(method: Lass3dPlus) -> Lass3dPlus:
+    method.teacher.classifier[2].bias.data += torch.linspace(-1, 1, 5)
+    return method
+
+
+def test_pseudo_label_is_the_best_class_of_teacher_and_phrase(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    method = another_teacher(Lass3dPlus(EVERY, ingredients))
+    student, teacher, phrase = beliefs(method, batch)
+    evidence = log_ratio(
+        ingredients.phrase_counts().counts.sum(dim=0), ingredients.phrase_counts(), EVERY.prior
+    )
+    likelihood = torch.cat([evidence.exp(), torch.ones(1, 5)])[phrase]
+    expected = cross_entropy(student, (teacher * likelihood).argmax(dim=1))
+    torch.testing.assert_close(method.losses(batch, 0)["ce_u"], expected)
+    assert method.measures["prior_strength"] == 1 and method.measures["changed_share"] > 0.1
+
+
+def test_strength_zero_is_the_same_method_without_text(batch: SemiBatch, ingredients: Ingredients) -> None:
+    config = replace(EVERY, strength=0.0)
+    student, teacher, _ = beliefs(method := another_teacher(Lass3dPlus(config, ingredients)), batch)
+    terms = method.losses(batch, 0)
+    torch.testing.assert_close(terms["ce_u"], cross_entropy(student, teacher.argmax(dim=1)))
+    other = replace(batch, phrase=batch.phrase.flip(0))
+    assert torch.equal(method.losses(other, 0)["ce_u"], terms["ce_u"])
+    assert method.measures["changed_share"] == 0
+
+
+def test_points_below_the_thresholds_have_no_pseudo_label(batch: SemiBatch, ingredients: Ingredients) -> None:
+    """Each kind of point has a threshold of its own: none can reach 1, all reach 0."""
+    paired = int((batch.phrase[~batch.is_labelled] >= 0).sum())
+    for text, free, expected in ((0.0, 1.0, paired), (1.0, 0.0, 120 - paired)):
+        method = Lass3dPlus(replace(EVERY, tau_text=text, tau_free=free), ingredients)
+        method.losses(batch, 0)
+        assert method.measures["ce_u_points"] == expected
+
+
+def test_pseudo_labels_come_in_by_a_linear_ramp(batch: SemiBatch, ingredients: Ingredients) -> None:
+    method = Lass3dPlus(replace(EVERY, ramp_steps=4, lambda_u=2.0), ingredients)
+    terms = [float(method.losses(batch, step)["ce_u"].detach()) for step in (0, 1, 3, 50)]
+    whole = terms[-1]
+    assert terms == pytest.approx([whole / 4, whole / 2, whole, whole])
+
+
+def test_no_gradient_reaches_the_teacher(batch: SemiBatch, ingredients: Ingredients) -> None:
+    method = Lass3dPlus(EVERY, ingredients)
+    sum(method.losses(batch, 0).values()).backward()
+    assert all(parameter.grad is None for parameter in method.teacher.parameters())
+    assert all(bool(parameter.grad.any()) for parameter in method.student.classifier.parameters())
+
+
+def test_consistency_is_asked_of_unpaired_points_alone(batch: SemiBatch, ingredients: Ingredients) -> None:
+    config = replace(EVERY, lambda_consistency=3.0)
+    method = another_teacher(Lass3dPlus(config, ingredients))
+    student, teacher, phrase = beliefs(method, batch)
+    squares = (student.softmax(dim=1) - teacher)[phrase < 0].square()
+    torch.testing.assert_close(method.losses(batch, 0)["consistency"], 3 * squares.mean())
+
+
+def test_negatives_are_chosen_by_the_product(batch: SemiBatch, ingredients: Ingredients) -> None:
+    """One negative class per point, tau_n 1 and no pseudo-label at all: -log(1 - p) at the least class."""
+    config = replace(
+        EVERY, tau_text=1.0, tau_free=1.0, pe=ExploitationConfig(weight=2.0, iterations=1, tau_n=1.0)
+    )
+    method = another_teacher(Lass3dPlus(config, ingredients))
+    student, teacher, phrase = beliefs(method, batch)
+    least = product(teacher, method.evidence, phrase).argmin(dim=1, keepdim=True)
+    expected = -2 * torch.log(1 - student.softmax(dim=1).gather(1, least)).mean()
+    torch.testing.assert_close(method.losses(batch, 0)["pe"], expected)
+
+
+def counts_of(*folds: Tensor) -> PhraseCounts:
+    return PhraseCounts(torch.stack(folds), torch.eye(6, 16), torch.full((6,), -1))
+
+
+def test_phrases_that_differ_between_labelled_scans_are_left_out_aloud(
+    batch: SemiBatch, ingredients: Ingredients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = torch.cat([40 * torch.eye(5), torch.zeros(1, 5)])
+    misleading = replace(ingredients, phrase_counts=lambda: counts_of(table, table.roll(1, dims=0)))
+    method = Lass3dPlus(SAFE, misleading)
+    for step in range(3):
+        method.losses(batch, step)
+    assert method.measures["prior_strength"] == 0
+    said = capsys.readouterr().err
+    assert said.count("OFF") == 1 and said.startswith("the label prior stays OFF: on held-out labelled scans")
+
+
+def sure_teacher(method: Lass3dPlus, batch: SemiBatch, truth: Tensor) -> None:
+    """Make the teacher sure of `truth` (M,) by features that hold it."""
+    method.teacher.backbone.forward = lambda features, pyramid: torch.nn.functional.one_hot(truth, 12).float()
+    method.teacher.classifier = torch.nn.Linear(12, 5, bias=False)
+    method.teacher.classifier.weight.data = 20 * torch.eye(5, 12)
+
+
+def test_phrases_wrong_on_unlabelled_scans_alone_are_noticed_and_forgiven(
+    batch: SemiBatch, ingredients: Ingredients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = torch.arange(240) % 5
+    right = replace(batch, phrase=truth)
+    wrong = replace(batch, phrase=torch.where(batch.is_labelled, truth, (truth + 1) % 5))
+    method = Lass3dPlus(replace(SAFE, horizon=2.0), ingredients)
+    sure_teacher(method, batch, truth)
+    strengths = []
+    for step, seen in enumerate([right, wrong, wrong, wrong, right, right, right]):
+        method.losses(seen, step)
+        strengths.append(method.measures["prior_strength"])
+    assert strengths[0] == 1 and strengths[3] == 0 and strengths[-1] == 1
+    said = capsys.readouterr().err
+    assert said.count("OFF") == 1 and said.count("the label prior is on") == 2
+
+
+def test_without_safety_misleading_phrases_are_believed(batch: SemiBatch, ingredients: Ingredients) -> None:
+    table = torch.cat([40 * torch.eye(5), torch.zeros(1, 5)])
+    misleading = replace(ingredients, phrase_counts=lambda: counts_of(table, table.roll(1, dims=0)))
+    method = Lass3dPlus(EVERY, misleading)
+    method.losses(batch, 0)
+    assert method.held_out < 0 and method.measures["prior_strength"] == 1
+
+
+def test_a_single_labelled_scan_leaves_the_check_to_the_unlabelled_ones(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    table = torch.cat([40 * torch.eye(5), torch.zeros(1, 5)])
+    truth = torch.arange(240) % 5
+    method = Lass3dPlus(SAFE, replace(ingredients, phrase_counts=lambda: counts_of(table)))
+    sure_teacher(method, batch, truth)
+    method.losses(replace(batch, phrase=truth), 0)
+    assert math.isnan(method.held_out) and method.measures["prior_strength"] == 1
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"alpha": 1.0},
+        {"tau_text": 1.5},
+        {"tau_free": -0.1},
+        {"lambda_u": -1},
+        {"strength": -1},
+        {"horizon": 0},
+    ],
+)
+def test_value_out_of_range_is_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        Lass3dPlusConfig(**setting)
+
+
+def test_prior_is_a_part_of_the_configuration() -> None:
+    assert Lass3dPlusConfig().prior == LabelPriorConfig()
