@@ -1,6 +1,6 @@
 """Whether cost grows linearly with the scans and memory does not: every stage at 1, 4 and 16 times the scans.
 
-    python benchmarks/scale.py [--scans 48] [--cameras 1] [--shard-scans 16] [--only STAGE ...]
+    python benchmarks/scale.py [--scans 64] [--cameras 1] [--shard-scans 8] [--only STAGE ...]
     python benchmarks/scale.py --paper [--set KEY=VALUE ...]
 
 The scans are tiny and the same few over and over, so that what is seen is the cost of many, not of large
@@ -24,7 +24,7 @@ from scaling.stages import STAGES, Taken, measured, warm_up
 from tqdm import tqdm
 
 TIMES = (1, 4, 16)
-_STREET_SHARE = 12
+_STREET_SHARE = 40
 """A scan of full size is simulated for so many tiny ones."""
 
 
@@ -83,9 +83,9 @@ def _line(stage: str, counts: list[int], taken: list[Taken]) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scans", type=int, default=48, help="the smallest size (default: 48)")
+    parser.add_argument("--scans", type=int, default=64, help="the smallest size (default: 64)")
     parser.add_argument("--cameras", type=int, default=1, help="images per scan (default: 1)")
-    parser.add_argument("--shard-scans", type=int, default=16, help="scans per shard (default: 16)")
+    parser.add_argument("--shard-scans", type=int, default=8, help="scans per shard (default: 8)")
     parser.add_argument("--only", nargs="+", choices=list(STAGES), metavar="STAGE", help=", ".join(STAGES))
     return parser.parse_args()
 

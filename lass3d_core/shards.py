@@ -171,7 +171,7 @@ class ShardsByScan:
     process has a thousand; to open it again takes less time than to read a scan.
     """
 
-    MOST_OPEN = 64
+    MOST_OPEN = 16
 
     def __init__(self) -> None:
         self._reader_of: dict[str, ShardReader] = {}

@@ -96,11 +96,26 @@ class Plan:
         return [shard for shard in self.shards if shard.state != "fresh"]
 
 
-def plan(project: Project, stage: Stage) -> Plan:
-    """The state of every shard of a stage, from what lies on disk. Raises DataError for a missing input."""
-    waits_for = next(
-        (name for name in stage.needs(project.manifest) if not plan(project, STAGES[name]).fresh), None
-    )
+def plan(project: Project, stage: Stage, fresh: dict[str, bool] | None = None) -> Plan:
+    """The state of every shard of a stage, from what lies on disk. Raises DataError for a missing input.
+
+    fresh: which stages are; those that are looked at are added, and none is looked at twice. Of a large data
+    set every look takes minutes.
+    """
+    known = {} if fresh is None else fresh
+    planned = _plan(project, stage, known)
+    known[stage.name] = planned.fresh
+    return planned
+
+
+def _plan(project: Project, stage: Stage, fresh: dict[str, bool]) -> Plan:
+    waits_for = None
+    for name in stage.needs(project.manifest):
+        if name not in fresh:
+            plan(project, STAGES[name], fresh)
+        if not fresh[name]:
+            waits_for = name
+            break
     if waits_for is not None:
         shards = [Planned(path, "waits" if path.exists() else "missing") for _, path in stage.places(project)]
         return Plan(stage, tuple(shards), waits_for)

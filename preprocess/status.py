@@ -15,8 +15,9 @@ _SHOWN_REASONS = 3
 
 def status(project: Project) -> str:
     """The table, one line per stage. Raises nothing for absent data: that is a state too."""
+    fresh: dict[str, bool] = {}
     try:
-        rows = [_row(project, plan(project, stage)) for stage in STAGES.values()]
+        rows = [_row(project, plan(project, stage, fresh)) for stage in STAGES.values()]
     except DataError as error:
         world = project.spec.simulate
         remedy = f"; run `make {world.world}`" if world else ""

@@ -85,6 +85,10 @@ class PairedScans:
         """One scan, its checksums verified. Raises CorruptArtifact, MissingArtifact."""
         return self._shard_of[scan_id].read(scan_id)
 
+    def block(self, scan_id: str) -> str:
+        """The block that a scan belongs to: its shards of captions and entities have this name too."""
+        return self._shard_of[scan_id].path.stem
+
     def point_count(self, scan_id: str) -> int:
         """Number of points of one scan; nothing else is read."""
         return self._shard_of[scan_id].point_count(scan_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact, UnknownName
 from lass3d_core.fingerprint import Record
 from lass3d_core.records import PairedScan, PointTextPairs
-from lass3d_core.shards import ShardHeader, ShardReader, write_shard
+from lass3d_core.shards import ShardHeader, ShardReader, ShardsByScan, write_shard
 
 RECORD: Record = {
     "stage": "pairs",
@@ -302,3 +303,21 @@ def test_a_reader_pickles_while_open(tmp_path: Path) -> None:
     reader = ShardReader(tmp_path / "s.h5")
     reader.read("00/000000")
     assert_equal(pickle.loads(pickle.dumps(reader)).read("00/000001"), scans()[1])
+
+
+def test_of_many_shards_only_the_last_used_stay_open(tmp_path: Path) -> None:
+    by_scan, count = ShardsByScan(), ShardsByScan.MOST_OPEN + 3
+    for number in range(count):
+        path = tmp_path / f"{number}.h5"
+        write_shard(path, HEADER, [scan(f"{number}/0", count=4)])
+        by_scan.add(ShardReader(path), [f"{number}/0"])
+    for number in range(count):
+        assert by_scan[f"{number}/0"].read(f"{number}/0").scan_id == f"{number}/0"
+    opened = {Path(link).name for link in map(os.readlink, _file_descriptors()) if str(tmp_path) in link}
+    assert opened == {f"{number}.h5" for number in range(3, count)}
+    assert by_scan["0/0"].point_count("0/0") == 4
+
+
+def _file_descriptors() -> list[Path]:
+    """Those that are still there when they are looked at: the listing itself needs one."""
+    return [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]

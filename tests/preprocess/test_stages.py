@@ -207,3 +207,11 @@ def test_the_index_holds_the_labelled_lists(street: Any) -> None:
         "protocol": "lists",
         "lists": {"50": ["00/000001", "00/000003", "00/000005"]},
     }
+
+
+def test_a_stage_that_was_looked_at_is_not_looked_at_again(finished_street: Any) -> None:
+    fresh: dict[str, bool] = {}
+    assert plan(finished_street.project, STAGES["pairs"], fresh).fresh
+    assert fresh == dict.fromkeys(("image_captions", "entities", "pairs"), True)
+    known = {"image_captions": False}  # what is known is believed, so it cannot have been looked at
+    assert plan(finished_street.project, STAGES["entities"], known).waits_for == "image_captions"

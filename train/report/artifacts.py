@@ -42,8 +42,9 @@ def pictured_images(
     """
     image_ids = [image_id for scan_id in scan_ids for image_id in scans.read(scan_id).pairs.image_ids]
     files = _files(dataset, scan_ids)
-    captions = _records(scans.folder / "image_captions", set(image_ids))
-    entities = _records(scans.folder / "entities", set(image_ids))
+    blocks = list(dict.fromkeys(scans.block(scan_id) for scan_id in scan_ids))
+    captions = _records(scans.folder / "image_captions", blocks, set(image_ids))
+    entities = _records(scans.folder / "entities", blocks, set(image_ids))
     return [
         PicturedImage(
             image_id, files.get(image_id), _caption(captions.get(image_id)), _entities(entities.get(image_id))
@@ -61,17 +62,20 @@ def _files(dataset: Dataset | None, scan_ids: Sequence[str]) -> dict[str, FilePa
     return {view.image_id: view.image for view in views}
 
 
-def _records(folder: Path, image_ids: Collection[str]) -> dict[str, dict[str, Any]]:
-    """image id -> its record in the JSONL shards of `folder`, for the images that have one."""
+def _records(folder: Path, blocks: Sequence[str], image_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """image id -> its record in the JSONL shards of `blocks`, for the images that have one."""
     return {
         record["image_id"]: record
-        for path in sorted(folder.glob("*.jsonl"))
-        for record in _lines(path)
+        for block in blocks
+        for record in _lines(folder / f"{block}.jsonl")
         if record.get("image_id") in image_ids and "error" not in record
     }
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects in a file, none where it is not there."""
+    if not path.exists():
+        return
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
