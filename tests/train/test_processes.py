@@ -18,6 +18,7 @@ from train.logs import read_log
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(240)
+COMPARED = {"loss", "ce_l", "ce_u", "ce_mix", "pe", "kl", "consistency", "gradient_norm", "updates"}
 
 
 def command(tiny: Any, processes: int, tag: str, method: str, *more: str) -> list[str]:
@@ -35,17 +36,20 @@ def trained(tiny: Any, processes: int, tag: str, method: str, *more: str) -> Pat
     return folder
 
 
-@pytest.mark.parametrize("method", ["mean_teacher", "lass3d"])
-def test_two_processes_take_the_steps_of_one(tiny: Any, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "own"),
+    [("mean_teacher", ()), ("lass3d", ()), ("lasermix", ()), ("cbst", ("method.round_steps=2",))],
+)
+def test_two_processes_take_the_steps_of_one(tiny: Any, method: str, own: tuple[str, ...]) -> None:
     """Losses, gradients, batch-norm statistics and the metric are those of the whole batch.
 
     With plain gradient steps: AdamW's first ones go by the sign of a gradient, which rounding can turn.
     """
-    settings = ("schedule.steps=5", "optim.name=sgd", "optim.peak_lr=0.02")
+    settings = ("schedule.steps=5", "optim.name=sgd", "optim.peak_lr=0.02", *own)
     flags = [word for setting in settings for word in ("--set", setting)]
     alone, both = (trained(tiny, count, f"n{count}", method, *flags) for count in (1, 2))
     for one, two in zip(read_log(alone / "log.csv"), read_log(both / "log.csv"), strict=True):
-        names = {"loss", "ce_l", "ce_u", "pe", "kl", "consistency", "gradient_norm", "updates"} & one.keys()
+        names = COMPARED & one.keys()
         assert {"loss", "ce_l", "gradient_norm"} <= names
         for name in names:
             near = pytest.approx(float(one[name]), rel=1e-4, abs=1e-6)
@@ -63,15 +67,17 @@ def kill_all(root: Path) -> None:
                 os.kill(int(path.parent.name), signal.SIGKILL)
 
 
-def test_two_killed_processes_resume_where_they_were(tiny: Any) -> None:
-    whole = trained(tiny, 2, "whole", "lass3d")
+@pytest.mark.parametrize(("method", "own"), [("lass3d", ()), ("gpc", ("--set", "method.labels_first=0"))])
+def test_two_killed_processes_resume_where_they_were(tiny: Any, method: str, own: tuple[str, ...]) -> None:
+    """What GPC remembers comes from both processes; the checkpoint is that of one."""
+    whole = trained(tiny, 2, "whole", method, *own)
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command(tiny, 2, "cut", "lass3d"), cwd=ROOT, stdout=quiet, stderr=quiet) as run:
+    with subprocess.Popen(command(tiny, 2, "cut", method, *own), cwd=ROOT, stdout=quiet, stderr=quiet) as run:
         while run.poll() is None and not list((tiny.root / "runs").rglob("*-cut/checkpoints/*.checkpoint")):
             time.sleep(0.01)
         assert run.returncode is None, "it ended before it could be killed"
         kill_all(tiny.root)
-    cut = trained(tiny, 2, "cut", "lass3d", "--resume")
+    cut = trained(tiny, 2, "cut", method, *own, "--resume")
     assert (cut / "metrics-val.json").read_bytes() == (whole / "metrics-val.json").read_bytes()
     losses = [[row["loss"] for row in read_log(folder / "log.csv")] for folder in (whole, cut)]
     assert losses[0] == losses[1]
