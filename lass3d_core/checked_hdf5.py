@@ -10,6 +10,7 @@ the compression of compact files (hdf5plugin).
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -146,26 +147,34 @@ class CheckedFile:
         self._schema = schema
         self._remedy = remedy
         self._file: h5py.File | None = None
+        self._folder: tuple[str, h5py.h5g.GroupID] | None = None  # the last one that was read from
         self._sliced: dict[str, h5py.Dataset] = {}
         self._process = 0
 
     def array(self, name: str) -> np.ndarray:
         """The array under `name`."""
         with self._faults(name):
-            return np.asarray(self._dataset(name)[()])
+            found = self._dataset(name)
+            array = np.empty(found.shape, found.dtype)
+            if array.size:
+                found.read(h5py.h5s.ALL, h5py.h5s.ALL, array, found.get_type())
+            return array
 
     def rows(self, name: str, start: int, end: int) -> np.ndarray:
         """array(name)[start:end], the rest unread."""
         with self._faults(name):
             self._open()
             if name not in self._sliced:
-                self._sliced[name] = self._dataset(name)
+                self._sliced[name] = h5py.Dataset(self._dataset(name))
             return np.asarray(self._sliced[name][start:end])
 
     def texts(self, name: str) -> tuple[str, ...]:
         """The texts under `name`."""
+        array = self.array(name)
+        if array.dtype.kind != "S":
+            raise self.corrupt(name, "it holds numbers, not strings")
         with self._faults(name):
-            return tuple(self._dataset(name).asstr()[()].tolist())
+            return tuple(text.decode() for text in array.tolist())
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of the array under `name`, its content unread."""
@@ -197,7 +206,7 @@ class CheckedFile:
         """Close the file; a later read opens it again."""
         if self._file is not None:
             self._file.close()
-            self._file = None
+            self._file = self._folder = None
             self._sliced = {}
 
     def corrupt(self, where: str, why: str) -> CorruptArtifact:
@@ -205,7 +214,7 @@ class CheckedFile:
         return CorruptArtifact(f"{self.path} is damaged at {where} ({why}); delete it and {self._remedy}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_sliced": {}}
+        return {**self.__dict__, "_file": None, "_folder": None, "_sliced": {}}
 
     def _open(self) -> h5py.File:
         if self._file is not None and self._process == os.getpid():
@@ -220,25 +229,40 @@ class CheckedFile:
         self._file, self._process = file, os.getpid()
         return file
 
-    def _dataset(self, name: str) -> h5py.Dataset:
+    def _dataset(self, name: str) -> h5py.h5d.DatasetID:
         """The array under `name`, refused where its bytes are not this file's own or are fewer than declared.
 
         A shard may come from a stranger: a link could read another file of this machine, a declared size
-        fill its memory.
+        fill its memory. HDF5 itself is asked: h5py's groups take as long as most arrays' reading.
         """
-        found: h5py.Group | h5py.Dataset = self._open()
-        for step in name.split("/"):
-            if not isinstance(found.get(step, getlink=True), h5py.HardLink):
-                raise self.corrupt(name, "it is a link to somewhere else")
-            found = found[step]
-        if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external:
+        folder, _, last = name.rpartition("/")
+        file = self._open()
+        if self._folder is None or self._folder[0] != folder:
+            found = h5py.h5g.open(file.id, b"/")
+            for step in folder.split("/") if folder else ():
+                found = self._linked(found, step, name)
+            self._folder = folder, found
+        found = self._linked(self._folder[1], last, name)
+        stored_as = found.get_create_plist() if isinstance(found, h5py.h5d.DatasetID) else None
+        if not stored_as or stored_as.get_layout() == h5py.h5d.VIRTUAL or stored_as.get_external_count():
             raise self.corrupt(name, "it is no array of this file")
-        if found.shape is None or found.dtype.kind not in "iufS" or not _filters(found) <= _OUR_FILTERS:
+        is_empty = found.get_space().get_simple_extent_type() == h5py.h5s.NULL
+        if is_empty or found.dtype.kind not in "iufS" or not _filters(stored_as) <= _OUR_FILTERS:
             raise self.corrupt(name, "it is of another type or packed in another way than we write")
-        stored = min(found.id.get_storage_size(), self.path.stat().st_size)
-        if found.nbytes > stored * (_MOST_COMPRESSED if found.chunks else 1):
-            raise self.corrupt(name, f"{found.nbytes} bytes are declared, {stored} are there")
+        declared = math.prod(found.shape) * found.dtype.itemsize
+        stored = min(found.get_storage_size(), self.path.stat().st_size)
+        chunked = stored_as.get_layout() == h5py.h5d.CHUNKED
+        if declared > stored * (_MOST_COMPRESSED if chunked else 1):
+            raise self.corrupt(name, f"{declared} bytes are declared, {stored} are there")
         return found
+
+    def _linked(self, group: h5py.h5g.GroupID, step: str, name: str) -> h5py.h5g.GroupID | h5py.h5d.DatasetID:
+        """What `step`, on the way to `name`, is in `group`; links are followed nowhere."""
+        if not isinstance(group, h5py.h5g.GroupID):
+            raise self.corrupt(name, "it is no array of this file")
+        if group.links.get_info(step.encode()).type != h5py.h5l.TYPE_HARD:
+            raise self.corrupt(name, "it is a link to somewhere else")
+        return h5py.h5o.open(group, step.encode())
 
     def _check_kind(self, file: h5py.File) -> None:
         kind, schema = bytes(file.attrs["kind"]).decode(), int(file.attrs["schema"])
@@ -262,9 +286,8 @@ class CheckedFile:
             raise self.corrupt(where, reason) from error
 
 
-def _filters(dataset: h5py.Dataset) -> set[int]:
-    """The numbers of the filters that its chunks went through."""
-    properties = dataset.id.get_create_plist()
+def _filters(properties: h5py.h5p.PropDCID) -> set[int]:
+    """The numbers of the filters that an array's chunks went through."""
     return {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
 
 
