@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from lass3d_core.errors import DataError
 from preprocess.jsonl_shards import read_jsonl
 from preprocess.project import Failure, Project
-from preprocess.stages import Planned, Stage, failures_allowed
+from preprocess.stages import Planned, Stage
 from preprocess.status import counted
 
 _SHOWN = 3
@@ -29,9 +29,9 @@ def named(failures: Sequence[Failure]) -> str:
 
 def stop_if_too_many(project: Project, stage: Stage, failures: Sequence[Failure]) -> None:
     """Raises DataError when more images of the stage failed than the manifest's `max_failures` allows."""
-    allowed = failures_allowed(project, stage)
-    if len(failures) > allowed:
+    if failures and len(failures) > project.failures_allowed:
         raise DataError(
             f"{stage.name}: {named(failures)}; max_failures {project.manifest.max_failures:g} "
-            f"allows {allowed}; mend them or raise it in the manifest and run again, what is done is kept"
+            f"allows {project.failures_allowed}; mend them or raise it in the manifest and run again, what is "
+            "done is kept"
         )

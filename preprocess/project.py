@@ -47,6 +47,11 @@ class Project:
         """Content identity of the data set's files."""
         return InputDigests(self.folder / "inputs.json")
 
+    @cached_property
+    def failures_allowed(self) -> int:
+        """How many images of the whole data set may fail: the share `max_failures`, rounded down."""
+        return int(self.manifest.max_failures * sum(len(self.images_of(block)) for block in self.blocks))
+
     def views_of(self, block: Block) -> list[View]:
         """Every image of the block's scans, once, in order; none where the block's split is not captioned."""
         views = (view for scan_id in self._captioned(block) for view in self.dataset.views(scan_id))
@@ -82,8 +87,10 @@ class Project:
 
 
 def _below(root: Path, part: FilePart) -> FilePart:
-    inside = part.path.is_relative_to(root)
-    return replace(part, path=part.path.relative_to(root)) if inside else part
+    try:
+        return replace(part, path=part.path.relative_to(root))
+    except ValueError:
+        return part
 
 
 @dataclass(frozen=True)

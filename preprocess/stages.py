@@ -120,13 +120,7 @@ def _plan(project: Project, stage: Stage, fresh: dict[str, bool]) -> Plan:
         shards = [Planned(path, "waits" if path.exists() else "missing") for _, path in stage.places(project)]
         return Plan(stage, tuple(shards), waits_for)
     shards = [_planned(project, stage, block, path) for block, path in stage.places(project)]
-    return Plan(stage, tuple(_retried(project, stage, shards)))
-
-
-def failures_allowed(project: Project, stage: Stage) -> int:
-    """How many images of the whole data set may fail: the share `max_failures`, rounded down."""
-    images = sum(stage.units_of(project, block) or 0 for block, _ in stage.places(project))
-    return int(project.manifest.max_failures * images)
+    return Plan(stage, tuple(_retried(project, shards)))
 
 
 def _planned(project: Project, stage: Stage, block: Block | None, path: Path) -> Planned:
@@ -142,7 +136,7 @@ def _planned(project: Project, stage: Stage, block: Block | None, path: Path) ->
     return Planned(path, "stale" if why else "fresh", why, made.failures, job)
 
 
-def _retried(project: Project, stage: Stage, shards: list[Planned]) -> list[Planned]:
+def _retried(project: Project, shards: list[Planned]) -> list[Planned]:
     """Decision: while more images failed than `max_failures` allows, the shards that hold failures are tried
     again.
 
@@ -150,7 +144,7 @@ def _retried(project: Project, stage: Stage, shards: list[Planned]) -> list[Plan
     final.
     """
     failed = sum(shard.failures for shard in shards if shard.state == "fresh")
-    if failed <= failures_allowed(project, stage):
+    if not failed or failed <= project.failures_allowed:
         return shards
     why = (f"{failed} images failed, more than max_failures allows",)
     return [

@@ -119,7 +119,7 @@ class SemanticKitti:
 
     def _path(self, scan_id: str, folder: str, suffix: str) -> Path:
         sequence, frame = scan_id.split("/")
-        return self._sequences / sequence / folder / (frame + suffix)
+        return self._sequences.joinpath(sequence, folder, frame + suffix)
 
     def _calibration_path(self, scan_id: str) -> Path:
         return self._sequences / scan_id.split("/")[0] / "calib.txt"
