@@ -97,7 +97,7 @@ class TextRowsFile:
     def __init__(self, path: Path) -> None:
         self._file = CheckedFile(path, KIND, SCHEMA, REMEDY)
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """D."""
         return self._file.shape("phrase_rows")[1]
