@@ -32,6 +32,6 @@ def stop_if_too_many(project: Project, stage: Stage, failures: Sequence[Failure]
     if failures and len(failures) > project.failures_allowed:
         raise DataError(
             f"{stage.name}: {named(failures)}; max_failures {project.manifest.max_failures:g} "
-            f"allows {project.failures_allowed}; mend them or raise it in the manifest and run again, what is "
-            "done is kept"
+            f"allows {project.failures_allowed}; mend them or raise it in the manifest and run again, what "
+            "is done is kept"
         )
