@@ -15,7 +15,7 @@ SOURCES = sorted(
 )
 
 TORCH_HALF = {"voxels", "sparse", "nets", "safm", "adapter", "alignment"}
-TORCH_HALF |= {"crops", "exploitation", "ema", "parallel", "losses", "metrics"}
+TORCH_HALF |= {"crops", "exploitation", "ema", "label_prior", "losses", "metrics", "parallel", "precision"}
 FILES_HALF = {"manifest", "checked_hdf5", "pair_index", "shards", "text_rows", "text_table"}
 FILES_HALF |= {"datasets", "splits", "fingerprint"}
 HEAVY = {"transformers", "groundingdino", "segment_anything", "open_clip", "torchsparse", "spconv", "ray"}
