@@ -45,7 +45,7 @@ ON     := $(if $(SPLIT),--split $(SPLIT))
 TOGETHER := $(if $(PROCESSES),-m torch.distributed.run --standalone --nproc-per-node=$(PROCESSES))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lvm demo street room captions pairs status audit doctor weights preview train eval report \
+.PHONY: help setup setup-lvm demo street room captions pairs status audit doctor weights preview train profile eval report \
         export clouds table test test-lvm lint bench bench-lvm faults clean
 
 help: ## print this help
@@ -101,6 +101,9 @@ preview: $(ENV) ## caption, phrases and masks of IMAGE=file by the manifest's mo
 
 train: $(ENV) ## train METHOD on RATIO % labelled scans
 	@$(RUN) $(TOGETHER) -m train run $(TRAIN) $(if $(RESUME),--resume)
+
+profile: $(ENV) ## where the time of one step of that run goes, and its peak memory; writes nothing
+	@$(RUN) -m train profile $(TRAIN)
 
 eval: $(ENV) ## point-level mIoU of that run on SPLIT
 	@$(RUN) -m train eval $(TRAIN) $(ON)

@@ -1,4 +1,4 @@
-"""python -m train: run, eval, demo, report, export, clouds, table."""
+"""python -m train: run, profile, eval, demo, report, export, clouds, table."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from train.export import export
 from train.paired_scans import PairedScans
 from train.presets import PAPER, PRESETS, preset_for
 from train.processes import joined
+from train.profile import profile_steps
 from train.run import Run, train_run
 from train.run_folder import RunFolder
 from train.tables.command import make_table, numbers, planned, seeds_of
@@ -50,6 +51,10 @@ def parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(command=eval_command)
     _add_choice(evaluate)
     evaluate.add_argument("--split", choices=("val", "test"), default="val")
+    profile = commands.add_parser("profile", help="where the time of a step goes; writes nothing")
+    profile.set_defaults(command=profile_command)
+    _add_choice(profile)
+    profile.add_argument("--steps", type=int, default=10, metavar="N", help="so many are measured (10)")
     report = commands.add_parser("report", help="one HTML page of a run")
     report.set_defaults(command=report_command)
     _add_choice(report)
@@ -161,6 +166,15 @@ def eval_command(options: argparse.Namespace) -> None:
     metrics.save(run.folder.metrics(options.split))
     print(table(metrics))
     print(f"wrote {run.folder.metrics(options.split)}")
+
+
+def profile_command(options: argparse.Namespace) -> None:
+    """Take some steps of a run that is never saved, and say where their time went."""
+    if options.steps < 1:
+        raise ManifestError(f"--steps must be at least 1, got {options.steps}")
+    manifest, dataset = read_manifest(options.manifest, options.dataset)
+    run = _run_of(_config(options, manifest, dataset), options, manifest, dataset)
+    print(profile_steps(run, options.steps))
 
 
 def report_command(options: argparse.Namespace) -> None:
