@@ -1,7 +1,8 @@
 """Whether cost grows linearly with the scans and memory does not: every stage at 1, 4 and 16 times the scans.
 
     python benchmarks/scale.py [--scans 64] [--cameras 1] [--shard-scans 8] [--only STAGE ...]
-    python benchmarks/scale.py --paper [--set KEY=VALUE ...]
+    python benchmarks/scale.py --units
+    python benchmarks/scale.py --paper [--set costs.gpu_step_s=0.5 ...]
 
 The scans are tiny and the same few over and over, so that what is seen is the cost of many, not of large
 ones: planning, records, indices, files. Each stage runs in a fresh process, its seconds are processor time
@@ -9,7 +10,8 @@ without the imports. `power` is the exponent p of seconds ~ scans^p between the 
 is linear (and less where a start-up cost still shows). `memory` is the peak above what the imports take;
 `B/scan` is how much of it each further scan adds, beside whatever a shard takes.
 
---paper calculates hours, bytes and hosts for the sizes of the public data sets; see scaling/paper.py.
+--units measures what a scan of full size costs here; --paper calculates hours, bytes and hosts for the sizes
+of the public data sets from such costs, each of which `--set` changes. docs/scale.md has both.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ import math
 import tempfile
 from pathlib import Path
 
+from scaling.paper import paper, with_settings
 from scaling.project import Size, write_originals, write_project
 from scaling.stages import STAGES, Taken, measured, warm_up
+from scaling.units import units
 from tqdm import tqdm
 
 TIMES = (1, 4, 16)
@@ -30,6 +34,12 @@ _STREET_SHARE = 40
 
 def main() -> None:
     options = _options()
+    if options.units:
+        print(units())
+        return
+    if options.paper:
+        print(paper(with_settings(options.set)))
+        return
     sizes = [Size(options.scans * times, options.cameras, options.shard_scans) for times in TIMES]
     with tempfile.TemporaryDirectory(prefix="lass3d-scale-") as folder:
         taken = measure(Path(folder), sizes, options.only or list(STAGES))
@@ -87,6 +97,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cameras", type=int, default=1, help="images per scan (default: 1)")
     parser.add_argument("--shard-scans", type=int, default=8, help="scans per shard (default: 8)")
     parser.add_argument("--only", nargs="+", choices=list(STAGES), metavar="STAGE", help=", ".join(STAGES))
+    parser.add_argument("--units", action="store_true", help="the cost of one scan of full size")
+    parser.add_argument("--paper", action="store_true", help="hours, bytes and hosts of the public data sets")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change an assumption"
+    )
     return parser.parse_args()
 
 
