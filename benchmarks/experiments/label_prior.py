@@ -1,0 +1,134 @@
+"""What phrases are worth, without training anything: teacher, and teacher times phrase, on validation scans.
+
+    python benchmarks/experiments/label_prior.py --manifest data_manifest.yaml --seed 0
+
+It needs the run supervised-demo-r2-s<seed> of that manifest and captions of the split val (`caption_splits`).
+For each form of the prior, and for phrases made wrong on purpose, it prints what the method's two checks see
+(nats on held-out labelled scans, nats where the teacher is sure) beside what the truth says: mIoU of teacher
+and product over the points that have a phrase. The checks see no label of these scans.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lass3d_core.label_prior import (
+    Agreement,
+    LabelPriorConfig,
+    PhraseCounts,
+    held_out_information,
+    log_ratio,
+    product,
+)
+from lass3d_core.manifest import read_manifest
+from lass3d_core.metrics import confusion_matrix, mean_iou
+from lass3d_core.records import NONE
+from train.config import SavedRun
+from train.paired_scans import PairedScans
+from train.phrase_counts import phrase_counts
+from train.run import Run
+from train.run_folder import RunFolder
+from train.text_batches import TextRowsOf
+
+CONFIDENCE = 0.8
+FORMS = {
+    "default": LabelPriorConfig(),
+    "without class names": LabelPriorConfig(names=False),
+    "and 10 points a phrase": LabelPriorConfig(names=False, phrase_points=10),
+    "and no backing off": LabelPriorConfig(names=False, min_cosine=1),
+}
+WRONG = {"30 % of the phrases random": 0.3, "60 % random": 0.6, "all random": 1.0}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A scan as the teacher sees it. belief (N,C), phrase (N,) int64 row of the table, labels (N,) uint8."""
+
+    belief: Tensor
+    phrase: Tensor
+    labels: np.ndarray
+
+
+def main() -> None:
+    """Print the two tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    run = teacher_run(options.manifest, options.seed)
+    scans = seen_by_teacher(run)
+    told = phrase_counts(run.pairs, run.split.labelled)
+    print(
+        f"{len(scans)} validation scans; labelled: {', '.join(run.split.labelled)}; {run.saved.digest[:12]}"
+    )
+    print(f"{'':32} held out  sure points  teacher  product")
+    for name, form in FORMS.items():
+        report(name, told, scans, form)
+    rng = np.random.default_rng(0)
+    for name, share in WRONG.items():
+        wrong = [Seen(s.belief, misnamed(s.phrase, share, len(told.rows), rng), s.labels) for s in scans]
+        report(f"{name}, here alone", told, wrong, LabelPriorConfig())
+
+
+def teacher_run(manifest_path: Path, seed: int) -> Run:
+    """The finished supervised run of the default data set."""
+    manifest, _ = read_manifest(manifest_path)
+    folder = RunFolder(manifest.runs / manifest.default / f"supervised-demo-r2-s{seed}")
+    saved = SavedRun.load(folder.config)
+    pairs = PairedScans.open(manifest.artifacts_of(manifest.default))
+    return Run.of(saved.config, pairs, manifest.datasets[manifest.default], folder, torch.device("cpu"))
+
+
+def seen_by_teacher(run: Run) -> list[Seen]:
+    """The validation scans, whole."""
+    predictor = run.trained_method().predictor.eval()
+    rows_of = TextRowsOf(run.pairs.text_table)
+    scans = []
+    for scan_id in run.pairs.labelled_scans("val"):
+        whole, scan = run.whole_scan(scan_id), run.pairs.read(scan_id)
+        with torch.no_grad():
+            belief = predictor(whole.features, whole.pyramid).softmax(dim=1)[whole.inverse]
+        rows = np.append(rows_of.phrase_rows(scan.pairs.phrases), NONE)
+        scans.append(Seen(belief, torch.from_numpy(rows[scan.pairs.entity]), whole.labels))
+    return scans
+
+
+def misnamed(phrase: Tensor, share: float, phrases: int, rng: np.random.Generator) -> Tensor:
+    """Each phrase of the scan is, with probability `share`, another one on all its points."""
+    instead = np.where(rng.random(phrases) < share, rng.integers(phrases, size=phrases), np.arange(phrases))
+    return torch.from_numpy(np.append(instead, NONE))[phrase]
+
+
+def report(name: str, told: PhraseCounts, scans: list[Seen], form: LabelPriorConfig) -> None:
+    """One line."""
+    evidence = log_ratio(told.counts.sum(dim=0), told, form)
+    agreement = Agreement(evidence.shape[1], horizon=1e9)
+    for scan in scans:
+        agreement.update(scan.belief, evidence, scan.phrase, CONFIDENCE)
+    figures = [
+        100 * mean_iou(sum(confusion(scan, evidence, strength) for scan in scans), "dropped")
+        for strength in (0.0, 1.0)
+    ]
+    print(
+        f"{name:32} {held_out_information(told, form):8.2f}  {agreement.information:11.2f}"
+        f"  {figures[0]:7.1f}  {figures[1]:7.1f}",
+        flush=True,
+    )
+
+
+def confusion(scan: Seen, evidence: Tensor, strength: float) -> np.ndarray:
+    """(C,C) over the points that have a phrase."""
+    paired = scan.phrase != NONE
+    told = product(scan.belief[paired], evidence, scan.phrase[paired], strength)
+    return confusion_matrix(scan.labels[paired.numpy()], told.argmax(dim=1).numpy(), evidence.shape[1])
+
+
+if __name__ == "__main__":
+    main()
