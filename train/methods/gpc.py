@@ -66,7 +66,10 @@ class GpcConfig:
                 "channels, anchors, negatives and enqueued must be at least 1, enqueued at most bank"
             )
         if not (0 < self.fan_deg[0] <= self.fan_deg[1] <= 360 and 0 < self.window <= 1):
-            raise ValueError(f"fan_deg must rise within (0, 360] and window lie in (0, 1], got {self}")
+            raise ValueError(
+                "fan_deg must rise within (0, 360] and window lie in (0, 1], "
+                f"got {self.fan_deg} and {self.window}"
+            )
 
 
 class Gpc(nn.Module):
