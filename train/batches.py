@@ -174,18 +174,14 @@ def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels) -> 
     return mean_by_voxel(torch.from_numpy(columns), voxels)
 
 
-def batch_loader(
-    batches: StepBatches, first: int, workers: int, pinned: bool = False
-) -> Iterator[SemiBatch]:
+def batch_loader(batches: StepBatches, first: int, workers: int, pinned: bool = False) -> Iterator[SemiBatch]:
     """The micro-batches from step `first` on, in order, built ahead by `workers` processes.
 
     pinned: in memory that a GPU reads by itself, so that the copy runs beside the work. The workers live as
     long as the run: it is one pass through the loader.
     """
     numbers = range(first * batches.per_step, len(batches))
-    return iter(
-        DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pinned)
-    )
+    return iter(DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pinned))
 
 
 @dataclass(frozen=True)

@@ -30,17 +30,19 @@ def test_values_come_back_and_are_plain_json_for_a_stranger(tmp_path: Path) -> N
 def test_every_flipped_byte_is_noticed_or_harmless(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, VALUES)
-    whole, noticed, harmless = path.read_bytes(), 0, 0
+    whole, noticed = path.read_bytes(), 0
     for place in range(len(whole)):
         for flip in (1, 2, 16, 32, 128):
             damaged = bytearray(whole)
             damaged[place] ^= flip
             path.write_bytes(damaged)
             try:
-                assert repr(read_json(path)) == repr(VALUES)
-                harmless += 1  # a space between values, the e of an exponent
+                read = read_json(path)
             except ValueError:
+                noticed += 1
                 continue
+            assert repr(read) == repr(VALUES)  # a space between values, the e of an exponent
+    assert noticed > 4.5 * len(whole)
 
 
 @pytest.mark.parametrize(
