@@ -13,8 +13,7 @@ dense:     768 float16 per point, as distillation from 2D features wants them: `
            as OpenScene does (.pt), or a plain array (.npy), or that copied out of a memory map. Coordinates
            and labels would come on top.
 
-Files lie in the page cache; single thread, processor time, all sides in turn, the median of the rounds. The
-ratios are those of the fastest dense way to each shard together with its texts.
+Files lie in the page cache; single thread, processor time, all sides in turn, the median of the rounds.
 """
 
 from __future__ import annotations
@@ -146,15 +145,12 @@ def table(sizes: dict[str, int], seconds: dict[str, float], points: int) -> str:
     for name, taken in seconds.items():
         size = sizes.get(name)
         lines.append(f"{name:<20} {'' if size is None else f'{size / points:.2f}':>12} {taken * 1e3:>8.2f}")
-    dense = min(taken for name, taken in seconds.items() if name.startswith("dense"))
     for name in SHARDS:
-        smaller = sizes["dense .npy"] / (sizes[name] + sizes["texts"])
-        faster = dense / (seconds[name] + seconds["texts"])
-        alone = sizes["dense .npy"] / sizes[name], dense / seconds[name]
-        lines.append(
-            f"dense / {name} with texts: {smaller:.0f} in size, {faster:.0f} in time "
-            f"(without texts {alone[0]:.0f}, {alone[1]:.0f})"
-        )
+        smaller = [sizes["dense .pt"] / size for size in (sizes[name], sizes[name] + sizes["texts"])]
+        lines.append(f"dense / {name}: {smaller[0]:.0f} in size, {smaller[1]:.0f} with the texts")
+        for way in ("dense .pt", "dense .npy"):
+            faster = [seconds[way] / taken for taken in (seconds[name], seconds[name] + seconds["texts"])]
+            lines.append(f"{way} / {name}: {faster[0]:.0f} in time, {faster[1]:.0f} with the texts")
     return "\n".join(lines)
 
 
