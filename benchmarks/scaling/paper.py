@@ -54,9 +54,7 @@ class Costs:
     cpu_pair_s_per_point: float = 6.3e-8  # per point and camera; measured, --units
     cpu_write_s_per_point: float = 1.6e-7  # write, read back and compare; measured, --units
     cpu_load_s_per_point: float = 1.9e-6  # read, augment, voxelise at 5 cm, kernel maps; measured, --units
-    cpu_plan_s_per_file: float = (
-        1.2e-3  # of `make status`, whose stages look at a file more than once; measured
-    )
+    cpu_plan_s_per_file: float = 2.3e-4  # of `make status`, its stages together; measured, docs/scale.md
     cpu_digest_gb_per_s: float = 0.5  # BLAKE2b of the input files, the first time; measured, --units
     shard_bytes_per_point: float = 18.0  # 12 coordinates, 2 remission, 1 label, 1 image, 2 entity; counted
     compact_share: float = 0.6  # of that with `compact: true`; measured, --units
@@ -65,7 +63,7 @@ class Costs:
     text_rows: int = 30  # of a caption; assumed, 25 words and their ends
     caption_bytes: float = 1500.0  # JSON of an image's caption and phrases; assumed
     entity_bytes: float = 12000.0  # JSON of an image's twenty masks; assumed
-    index_bytes_per_file: float = 600.0  # of memory while planning: digests and records; measured
+    index_bytes_per_file: float = 700.0  # of memory while planning: digests and records; measured
     gpus: int = 8  # of a host; assumed
 
 
