@@ -56,6 +56,8 @@ VARIANTS = {
     "lass3d, single_pass": ("lass3d", ("method.pe_form=single_pass",)),
     "lass3d, reforward": ("lass3d", ("method.pe_form=reforward",)),
     "lass3d without text": ("lass3d", ("method.captions=none",)),
+    "mean_teacher, bfloat16": ("mean_teacher", ("precision=bfloat16",)),
+    "lass3d, bfloat16": ("lass3d", ("method.pe_form=single_pass", "precision=bfloat16")),
 }
 PEER = "mean_teacher"
 
@@ -84,7 +86,9 @@ class Contender:
     def step(self, batch: SemiBatch, number: int) -> float:
         """Processor time of a step."""
         start = time.process_time()
-        take_step(self.method, self.optimiser, [batch], number, self.config.optim.max_grad_norm, CPU)
+        config = self.config
+        clip = config.optim.max_grad_norm
+        take_step(self.method, self.optimiser, [batch], number, clip, CPU, config.precision)
         return time.process_time() - start
 
 

@@ -5,9 +5,9 @@ Letters: M voxels of the batch, C classes, F input features, D text dimension.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lass3d_core.label_prior import PhraseCounts
 from lass3d_core.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid
+from train.joined import Layout, joined, parted
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,41 @@ class SemiBatch:
     def to(self, device: torch.device) -> SemiBatch:
         """The same batch on `device`. From pinned memory the copy is under way when this returns."""
         return SemiBatch(
-            **{
-                field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)
-            }
+            **{field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
         )
 
     def pin_memory(self) -> SemiBatch:
         """The same batch in memory that a GPU reads by itself; a loader's `pin_memory` calls this."""
         return SemiBatch(**{field.name: getattr(self, field.name).pin_memory() for field in fields(self)})
 
+    def __reduce__(self) -> tuple[Callable[..., SemiBatch], tuple[Any, ...]]:
+        """On its way from a loader's worker: all in one tensor."""
+        rebuild, (skeleton, maps) = self.pyramid.__reduce__()
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        texts = {field.name: getattr(tensors["texts"], field.name) for field in fields(TextBatch)}
+        del tensors["pyramid"], tensors["texts"]
+        one, layout = joined([*tensors.values(), *texts.values(), maps])
+        return _rebuilt, (one, layout, tuple(tensors), tuple(texts), rebuild, skeleton)
+
     @property
     def unlabelled(self) -> slice:
         """The voxels of unlabelled scans: all after those of labelled ones."""
         return slice(int(self.is_labelled.sum()), None)
+
+
+def _rebuilt(
+    one: Tensor,
+    layout: Layout,
+    names: Sequence[str],
+    of_texts: Sequence[str],
+    rebuild: Callable[..., KernelPyramid],
+    skeleton: Any,
+) -> SemiBatch:
+    """The inverse of `SemiBatch.__reduce__`."""
+    tensors = parted(one, layout)
+    texts = TextBatch(**dict(zip(of_texts, tensors[len(names) :])))
+    pyramid = rebuild(skeleton, tensors[-1])
+    return SemiBatch(**dict(zip(names, tensors)), texts=texts, pyramid=pyramid)
 
 
 def numbers(values: Mapping[str, Tensor]) -> dict[str, float]:

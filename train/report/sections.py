@@ -108,7 +108,10 @@ def setup(run: RunRecord) -> Markup:
     changed = [entry for entry in entries if entry.default is not None]
     same = [entry for entry in entries if entry.default is None]
     identity = {"pairs": run.saved.pairs[:16], "run": run.saved.digest[:16]}
-    surroundings = [Setting(key, worded(value)) for key, value in (flat(run.environment) | identity).items()]
+    peak = run.log.get("peak_memory_gib", np.empty(0))
+    memory = {"peak memory": f"{peak.max():.2f} GiB"} if len(peak) else {}
+    ran = flat(run.environment) | memory | identity
+    surroundings = [Setting(key, worded(value)) for key, value in ran.items()]
     changes = settings_table(changed) if changed else element("p", "Nowhere.")
     return join(
         element("p", run.config.note) if run.config.note else None,

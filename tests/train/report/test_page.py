@@ -212,6 +212,12 @@ def test_what_departs_from_the_paper_stands_out(project: TinyProject) -> None:
     assert not re.search(r'class="differs"><th scope="row"><code>method.tau_r', text)
 
 
+def test_the_peak_memory_stands_beside_the_environment(project: TinyProject) -> None:
+    log = (project.root / "runs/tiny/lass3d-demo-r20-s0/log.csv").read_text().splitlines()
+    last = log[-1].split(",")[log[0].split(",").index("peak_memory_gib")]
+    assert f"{float(last):.2f} GiB" in _page(project)
+
+
 def test_pictures_that_nobody_finds_are_said_to_be_missing(project: TinyProject) -> None:
     assert "not recorded" in Page(_page(project)).words
     assert "does not exist" in Page(_page(project, dataset=Pictures(project.root / "elsewhere"))).words
