@@ -123,7 +123,7 @@ table: $(ENV) ## TABLE=1..7|fig7 of the paper on DATASET: the runs it lacks, the
 		$(foreach s,$(SET),--set $(s)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(PLAN),--plan)
 
 test: lint ## lint, type check and the test suite
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-lvm: ## the tests of the real models, on small random weights, in .venv-lvm
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm

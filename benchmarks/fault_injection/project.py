@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,8 @@ class Target:
 
 _STREET = "artifacts/street"
 _PAIRS = ("preprocess", "pairs")
+_LONG_AGO = 1_500_000_000
+"""Seconds since 1970: digests of files that were written just now are not remembered."""
 
 TARGETS = (
     Target("street", ("preprocess", "simulate", "--dataset", "short_street"), "short_street"),
@@ -127,11 +130,17 @@ class TinyProject:
         """Every target once, uninterrupted."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.set_workers(1)
+        self._made("street", ("preprocess", "simulate", "--dataset", "street"))
+        for path in (self.folder / "street").rglob("*"):
+            os.utime(path, (_LONG_AGO, _LONG_AGO))
         for target in TARGETS:
             if target.workers == 1:
-                ended = self.run(target.command)
-                if ended.status:
-                    raise RuntimeError(f"{target.name} ended with {ended.status}: {ended.errors}")
+                self._made(target.name, target.command)
+
+    def _made(self, name: str, command: Sequence[str]) -> None:
+        ended = self.run(command)
+        if ended.status:
+            raise RuntimeError(f"{name} ended with {ended.status}: {ended.errors}")
 
     def content(self, made: str) -> dict[str, bytes]:
         """Every result below `made`, by its path below the project's folder."""

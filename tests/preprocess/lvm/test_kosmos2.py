@@ -225,7 +225,8 @@ def test_the_stage_runs_with_kosmos2_and_ignores_where_it_runs(
     assert street.run("captions") == 0
     shards = sorted(street.artifacts.glob("image_captions/*.jsonl"))
     texts = [text for shard in shards for text in captions_in(shard).values()]
-    assert len(texts) == 10 and all(text.startswith("An image of") for text in texts)
+    assert len(texts) == 8, "the test split is not captioned"
+    assert all(text.startswith("An image of") for text in texts)
     _, images, _ = read_jsonl(shards[0])
     named = {item["phrase"] for image in images for item in image["phrases"]}
     assert named and named <= {"car", "road", "person", "tree"}
