@@ -72,16 +72,22 @@ def two_windows(
     return window(), window()
 
 
-def _turned(crop: Crop, rng: np.random.Generator) -> Crop:
-    """Up to three quarter turns about +z and a mirroring of x, at random; voxel v covers [v, v + 1)."""
+def quarter_turned(crop: Crop, turns: int) -> Crop:
+    """`crop` after quarter turns about +z, the angle growing; voxel v covers [v, v + 1)."""
     coords, features = crop.coords.clone(), crop.features.clone()
-    for _ in range(int(rng.integers(4))):
+    for _ in range(turns % 4):
         coords[:, 1], coords[:, 2] = -1 - coords[:, 2], coords[:, 1].clone()
         features[:, 0], features[:, 1] = -features[:, 1], features[:, 0].clone()
-    if rng.random() < 0.5:
-        coords[:, 1] = -1 - coords[:, 1]
-        features[:, 0] = -features[:, 0]
     return Crop(crop.rows, coords, features)
+
+
+def _turned(crop: Crop, rng: np.random.Generator) -> Crop:
+    """Up to three quarter turns about +z and a mirroring of x, at random."""
+    turned = quarter_turned(crop, int(rng.integers(4)))
+    if rng.random() < 0.5:
+        turned.coords[:, 1] = -1 - turned.coords[:, 1]
+        turned.features[:, 0] = -turned.features[:, 0]
+    return turned
 
 
 def _from_corner(crop: Crop) -> Crop:

@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses, parallel
+from lass3d_core import ema, losses
+from lass3d_core.confidences import Confidences
 from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.labels import IGNORE
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
@@ -133,39 +133,3 @@ def balanced_labels(logits: Tensor, log_thresholds: Tensor) -> Tensor:
     """
     ratio, label = (logits.double().log_softmax(dim=1) - log_thresholds).max(dim=1)
     return label.masked_fill(ratio < 0, IGNORE)
-
-
-class Confidences(nn.Module):
-    """How sure a network was of the class that it predicted, one histogram per class: a state of fixed size.
-
-    Decision: the bins are equally wide in log-odds, log p - log(1 - p), 50 to the unit. The confidences of a
-    trained network crowd above 0.999, where a thousand bins of equal confidence would be a single one.
-    """
-
-    lowest, width, bins = -5.0, 0.02, 1000  # from 0.0067 to 1 - 3e-7
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.register_buffer("counts", torch.zeros(num_classes, self.bins, dtype=torch.int64))
-
-    def clear(self) -> None:
-        """Forget all of them."""
-        self.counts.zero_()
-
-    def count(self, logits: Tensor) -> None:
-        """Add the points of logits (N,C), those of every process."""
-        logits = logits.double()
-        top = logits.max(dim=1)
-        of_top = torch.zeros_like(logits, dtype=torch.bool).scatter(1, top.indices.unsqueeze(1), True)
-        odds = top.values - logits.masked_fill(of_top, -torch.inf).logsumexp(dim=1)
-        place = ((odds - self.lowest) / self.width).floor().clamp(0, self.bins - 1).long()
-        found = torch.bincount(top.indices * self.bins + place, minlength=self.counts.numel())
-        self.counts += parallel.total(found.view_as(self.counts))
-
-    def log_thresholds(self, portion: float) -> Tensor:
-        """log thr_c (C,) float64: the lower edge of the bin that holds rank floor(portion n_c)."""
-        from_above = self.counts.flip(1).cumsum(1)
-        rank = (portion * from_above[:, -1:].double()).floor()
-        below = (from_above < rank).sum(dim=1)  # bins, from above, that end before the rank is reached
-        edge = self.lowest + self.width * (self.bins - 1 - below).double()
-        return F.logsigmoid(edge).masked_fill(rank.squeeze(1) < 1, 0.0)

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lass3d_core import ema, losses, parallel
+from lass3d_core.class_bank import Bank, rank_in_class
 from lass3d_core.crops import Crop, two_fans, two_windows
 from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.labels import IGNORE
@@ -210,30 +211,6 @@ class Side:
         return Side(self.embeddings[place], self.confidence[place], self.classes[place])
 
 
-class Bank(nn.Module):
-    """The latest embeddings of each class. rows (C,B,E); entered (C,) int64: how many ever came."""
-
-    def __init__(self, num_classes: int, size: int, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("rows", torch.zeros(num_classes, size, channels))
-        self.register_buffer("entered", torch.zeros(num_classes, dtype=torch.int64))
-
-    def enter(self, embeddings: Tensor, classes: Tensor) -> None:
-        """embeddings (N,E) of classes (N,), at most B of a class; the oldest of their class make room."""
-        rank = rank_in_class(classes)
-        self.rows[classes, (self.entered[classes] + rank) % self.rows.shape[1]] = embeddings.detach()
-        self.entered += torch.bincount(classes, minlength=len(self.entered))
-
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Up to count / C embeddings (N,E) of each class, without repetition, and their classes (N,)."""
-        kept = self.entered.clamp(max=self.rows.shape[1]).tolist()
-        quota = count // len(kept)
-        chosen = [rng.permutation(number)[:quota] for number in kept]
-        place = torch.from_numpy(np.concatenate(chosen)).to(self.rows.device)
-        classes = torch.repeat_interleave(torch.tensor([len(places) for places in chosen])).to(place.device)
-        return self.rows[classes, place], classes
-
-
 def guided_contrast(
     anchors: Side, positives: Side, negatives: Tensor, of_class: Tensor, temperature: float, gate: float
 ) -> Tensor:
@@ -259,15 +236,3 @@ def balanced(classes: Tensor, count: int, num_classes: int, rng: np.random.Gener
     order = torch.from_numpy(rng.permutation(len(classes))).to(classes.device)
     rest = order[~first[order]][: count - int(first.sum())]
     return torch.cat([first.nonzero().squeeze(1), rest])
-
-
-def rank_in_class(classes: Tensor, rng: np.random.Generator | None = None) -> Tensor:
-    """How many of the same class come before each of classes (N,), in a random order where `rng` is given."""
-    count = len(classes)
-    order = torch.arange(count) if rng is None else torch.from_numpy(rng.permutation(count))
-    order = order.to(classes.device)
-    by_class, sorting = classes[order].sort(stable=True)
-    start = torch.searchsorted(by_class, by_class)
-    rank = torch.empty_like(order)
-    rank[order[sorting]] = torch.arange(count, device=order.device) - start
-    return rank
