@@ -13,6 +13,9 @@ from torch import Tensor, nn
 class Bank(nn.Module):
     """The latest embeddings of each class. rows (C,B,E); entered (C,) int64: how many ever came."""
 
+    rows: Tensor
+    entered: Tensor
+
     def __init__(self, num_classes: int, size: int, channels: int) -> None:
         super().__init__()
         self.register_buffer("rows", torch.zeros(num_classes, size, channels))
@@ -21,7 +24,8 @@ class Bank(nn.Module):
     @property
     def kept(self) -> list[int]:
         """How many embeddings each class has."""
-        return self.entered.clamp(max=self.rows.shape[1]).tolist()
+        kept: list[int] = self.entered.clamp(max=self.rows.shape[1]).tolist()
+        return kept
 
     def enter(self, embeddings: Tensor, classes: Tensor) -> None:
         """embeddings (N,E) of classes (N,), at most B of a class; the oldest of their class make room."""

@@ -20,6 +20,7 @@ class Confidences(nn.Module):
     trained network crowd above 0.999, where a thousand bins of equal confidence would be a single one.
     """
 
+    counts: Tensor
     lowest, width, bins = -5.0, 0.02, 1000  # from 0.0067 to 1 - 3e-7
 
     def __init__(self, num_classes: int, zones: int = 1) -> None:

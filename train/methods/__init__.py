@@ -11,10 +11,13 @@ from train.methods.cbst import Cbst, CbstConfig
 from train.methods.contract import Ingredients, Method
 from train.methods.cps import Cps, CpsConfig
 from train.methods.gpc import Gpc, GpcConfig
+from train.methods.ignet import Ignet, IgnetConfig
 from train.methods.lasermix import LaserMix, LaserMixConfig
 from train.methods.lass3d import Lass3d, Lass3dConfig
 from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
+from train.methods.lim3d import Lim3d, Lim3dConfig
 from train.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
+from train.methods.sss_net import SssNet, SssNetConfig
 from train.methods.supervised import Supervised, SupervisedConfig
 
 MethodConfig = (
@@ -24,6 +27,9 @@ MethodConfig = (
     | CbstConfig
     | GpcConfig
     | LaserMixConfig
+    | Lim3dConfig
+    | IgnetConfig
+    | SssNetConfig
     | Lass3dConfig
     | Lass3dPlusConfig
 )
@@ -35,6 +41,9 @@ METHODS: dict[str, tuple[type[Any], Callable[[Any, Ingredients], Method]]] = {
     "cbst": (CbstConfig, Cbst),
     "gpc": (GpcConfig, Gpc),
     "lasermix": (LaserMixConfig, LaserMix),
+    "lim3d": (Lim3dConfig, Lim3d),
+    "ignet": (IgnetConfig, Ignet),
+    "sss_net": (SssNetConfig, SssNet),
     "lass3d": (Lass3dConfig, Lass3d),
     "lass3d_plus": (Lass3dPlusConfig, Lass3dPlus),
 }

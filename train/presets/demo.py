@@ -12,6 +12,8 @@ from train.methods.cbst import CbstConfig
 from train.methods.gpc import GpcConfig
 from train.methods.lass3d import Lass3dConfig
 from train.methods.lass3d_plus import Lass3dPlusConfig
+from train.methods.lim3d import Lim3dConfig
+from train.methods.sss_net import SssNetConfig
 from train.optimiser import OptimConfig, ScheduleConfig
 from train.presets.indoors import indoors
 from train.presets.unlabelled import unlabelled_scans
@@ -73,6 +75,10 @@ def _short(settings: MethodConfig) -> MethodConfig:
         return replace(settings, round_steps=40)
     if isinstance(settings, GpcConfig):
         return replace(settings, labels_first=30)
+    if isinstance(settings, Lim3dConfig):
+        return replace(settings, distil_from=220)
+    if isinstance(settings, SssNetConfig):
+        return replace(settings, round_steps=60)
     if isinstance(settings, Lass3dPlusConfig):
         return replace(settings, ramp_steps=30)
     return replace(settings, pe_form="single_pass") if isinstance(settings, Lass3dConfig) else settings
@@ -91,5 +97,5 @@ _NOTE = (
     "are not learnt otherwise in so few steps); a teacher with alpha 0.95 instead of 0.999, whose "
     "horizon of 1000 steps does not fit; and progressive negative learning in the form single_pass, "
     "because reforward triples the time of a step and takes more optimiser steps than the controls. CBST's "
-    "rounds have 40 steps, and GPC contrasts from step 30 on."
+    "rounds have 40 steps and SSS-Net's 60, GPC contrasts from step 30 on and LiM3D distils from step 220 on."
 )

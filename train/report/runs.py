@@ -88,6 +88,9 @@ def title_of(config: RunConfig) -> str:
         "cbst": "CBST",
         "gpc": "GPC",
         "lasermix": "LaserMix",
+        "lim3d": "LiM3D",
+        "ignet": "IGNet",
+        "sss_net": "SSS-Net",
         "lass3d": "LASS3D",
     }
     title = names.get(config.method_name, config.method_name)

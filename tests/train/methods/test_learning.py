@@ -35,6 +35,9 @@ SMALL = (
         ("cbst", ("method.round_steps=8",)),
         ("gpc", ("method.labels_first=5", "method.bank=1000", "method.negatives=500", "method.anchors=100")),
         ("lasermix", ("method.pitch_deg=[-60.0, 60.0]",)),
+        ("lim3d", ("method.distil_from=15",)),
+        ("ignet", ()),
+        ("sss_net", ("method.round_steps=10",)),
     ],
 )
 def test_method_learns_the_tiny_set(tiny, method: str, own: tuple[str, ...]) -> None:
