@@ -23,6 +23,9 @@ IMAGE    ?=
 MIRROR   ?=
 INTO     ?=
 SCANS    ?=
+TEXT     ?=
+SCAN     ?=
+SCORE    ?=
 
 # One thread per process: on busy cores two OpenMP threads are often far slower than one.
 export OMP_NUM_THREADS ?= 1
@@ -46,7 +49,7 @@ TOGETHER := $(if $(PROCESSES),-m torch.distributed.run --standalone --nproc-per-
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lvm demo street room captions pairs status audit doctor weights preview train profile eval report \
-        export clouds table test test-lvm lint bench bench-lvm faults clean
+        export clouds query table test test-lvm lint bench bench-lvm faults clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
@@ -117,6 +120,11 @@ export: $(ENV) ## that run's predictions on SPLIT as the benchmark wants them; I
 clouds: $(ENV) ## PLY files of truth, prediction, error and text on SPLIT; SCANS="id ...", LIMIT=n, INTO=folder
 	@$(RUN) -m train clouds $(TRAIN) $(ON) $(if $(SCANS),--scans $(SCANS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(INTO),--into $(INTO))
 
+query: $(ENV) ## how like TEXT="a parked car" the points of SCAN=08/000010 are, as PLY and page; SCORE=1: of class names, mAP
+	@$(if $(SCORE)$(and $(TEXT),$(SCAN)),,$(error give TEXT="a parked car" and SCAN=08/000010, or SCORE=1))
+	@$(RUN) -m preprocess embed $(DATA) $(if $(SCORE),--classes,--text "$$TEXT")
+	@$(RUN) -m train query $(TRAIN) $(if $(SCORE),--score $(ON),--text "$$TEXT" --scan $(SCAN) $(if $(INTO),--into $(INTO)))
+
 table: $(ENV) ## TABLE=1..7|fig7 of the paper on DATASET: the runs it lacks, then what they say; SEEDS, RATIOS, PLAN=1
 	@$(RUN) -m train table $(DATA) --table $(TABLE) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(RATIOS),--ratios $(RATIOS)) $(ON) $(if $(PRESET),--preset $(PRESET)) $(if $(TAG),--tag $(TAG)) \
@@ -134,9 +142,8 @@ lint: $(ENV) ## ruff and mypy
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-bench: $(ENV) ## the benchmarks: ratios against a peer or a limit
-	@for script in $(filter-out benchmarks/lvm_% benchmarks/faults.py,$(wildcard benchmarks/*.py)); do \
-		echo "== $$script"; $(RUN) $$script || exit 1; done
+bench: $(ENV) ## speed and size against a peer or a limit, into docs/results.md; ONLY="pairing step" prints alone
+	@$(RUN) benchmarks/performance.py $(ONLY)
 
 bench-lvm: ## images per second of the real models' adapters against the documented loops, in .venv-lvm
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
