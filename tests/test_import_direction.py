@@ -14,9 +14,10 @@ SOURCES = sorted(
     path for part in ("lass3d_core", "preprocess", "train") for path in (ROOT / part).rglob("*.py")
 )
 
-TORCH_HALF = {"voxels", "sparse", "nets", "safm", "adapter", "alignment"}
+TORCH_HALF = {"voxels", "range_view", "sparse", "nets", "safm", "adapter", "alignment"}
 TORCH_HALF |= {"crops", "exploitation", "ema", "label_prior", "losses", "metrics", "parallel", "precision"}
-FILES_HALF = {"manifest", "checked_hdf5", "pair_index", "shards", "text_rows", "text_table"}
+TORCH_HALF |= {"query"}
+FILES_HALF = {"manifest", "checked_hdf5", "pair_index", "shards", "text_rows", "text_table", "query_texts"}
 FILES_HALF |= {"datasets", "splits", "fingerprint"}
 HEAVY = {"transformers", "groundingdino", "segment_anything", "open_clip", "torchsparse", "spconv", "ray"}
 

@@ -73,6 +73,13 @@ class RunConfig:
     precision: Precision = "float32"  # see lass3d_core/precision.py
     note: str = ""
 
+    def __post_init__(self) -> None:
+        if self.net.view == "range" and self.data.from_corner:
+            raise ValueError(
+                "net.view=range sees a scan from its sensor, at the origin, and with data.from_corner=true, "
+                "as rooms have it, there is none; take net.view=voxel"
+            )
+
     @property
     def method_name(self) -> str:
         """The method's name on the command line."""
@@ -96,10 +103,13 @@ class SavedRun:
     def record(self) -> Record:
         """What decides the run's result, comparable with that of another one.
 
-        Left out is what decides nothing: the note, and the number of workers, on which no batch depends.
+        Left out is what decides nothing: the note, the number of workers, on which no batch depends, and of
+        voxels, which are the usual view, the range image that is not made.
         """
         config = replace(self.config, note="", data=replace(self.config.data, workers=0))
         params = {"method_name": config.method_name, **plain(config)}
+        if config.net.view == "voxel":
+            del params["net"]["view"], params["net"]["image"]
         return {
             "stage": "train",
             "schema": SCHEMA,

@@ -127,7 +127,7 @@ class Run:
     @property
     def levels(self) -> int:
         """Levels of kernel maps that the backbone asks for."""
-        return len(self.config.net.encoder) + 1
+        return self.config.net.levels
 
     def evaluated(self, split: str) -> Metrics:
         """The figures on `split` as they were saved. Raises MissingArtifact, CorruptArtifact."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from lass3d_core.nets.range_unet import RangeUNet
 from lass3d_core.nets.unet import MinkUNet, UNetConfig
 from lass3d_core.sparse import load
 
@@ -13,4 +14,6 @@ def build(config: UNetConfig, in_channels: int) -> nn.Module:
 
     Raises UnknownName and BackendUnavailable for its sparse-convolution backend.
     """
+    if config.view == "range":
+        return RangeUNet(config, in_channels)
     return MinkUNet(config, in_channels, load(config.backend))

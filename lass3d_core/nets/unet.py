@@ -6,21 +6,26 @@ Letters: M voxels of a level, C channels.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from lass3d_core.nets.batch_norm import BatchNorm
+from lass3d_core.range_view import RangeImageConfig
 from lass3d_core.sparse.maps import KernelMap, KernelPyramid
+
+View = Literal["voxel", "range"]
 
 
 @dataclass(frozen=True)
 class UNetConfig:
     """Widths of the network; defaults = MinkUNet18-w32 of LaserMix's semi-supervised SemanticKITTI runs.
 
-    The encoder halves the resolution once per entry, the decoder doubles it once per entry.
+    The encoder halves the resolution once per entry, the decoder doubles it once per entry. view: whether the
+    network sees voxels or a scan's range image, see range_unet.py; the widths are those of either.
     """
 
     stem: int = 32  # channels at full resolution
@@ -29,6 +34,8 @@ class UNetConfig:
     blocks: int = 2  # residual blocks per stage
     standardise_input: bool = False  # batch norm of the inputs first; LaserMix feeds them as they are
     backend: str = "reference"  # of lass3d_core.sparse
+    view: View = "voxel"
+    image: RangeImageConfig = field(default_factory=RangeImageConfig)  # of the range view
 
     def __post_init__(self) -> None:
         if len(self.encoder) != len(self.decoder) or not self.encoder:
@@ -37,12 +44,21 @@ class UNetConfig:
             )
         if min(self.stem, self.blocks, *self.encoder, *self.decoder) < 1:
             raise ValueError("widths and blocks must be at least 1")
+        halvings, image = len(self.encoder), self.image
+        if self.view == "range" and (image.height % 2**halvings or image.width % 2**halvings):
+            raise ValueError(f"{image.height} x {image.width} pixels cannot be halved {halvings} times")
+
+    @property
+    def levels(self) -> int:
+        """How many levels of kernel maps the network asks for: a range image is its own."""
+        return 1 if self.view == "range" else len(self.encoder) + 1
 
 
 class MinkUNet(nn.Module):
     """Stem, encoder, decoder with skip concatenations; features of every voxel of level 0.
 
     out_channels: width of the result. levels: how many levels of kernel maps `forward` needs.
+    ops: a backend of lass3d_core.sparse, or image_convolution.py, where pixels stand for voxels.
     """
 
     def __init__(self, config: UNetConfig, in_channels: int, ops: ModuleType) -> None:

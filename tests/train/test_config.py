@@ -13,7 +13,7 @@ from lass3d_core.typed import plain
 from train.config import RunConfig, SavedRun, from_plain, with_settings
 from train.methods import METHODS
 from train.presets import PRESETS
-from train.presets.demo import demo
+from train.presets.demo import demo, demo_room
 
 
 def lass3d() -> RunConfig:
@@ -64,6 +64,8 @@ def test_settings_are_typed() -> None:
         ("method.captions=images", "did you mean 'image'"),
         ("method.tau_r=2", "tau_r must lie in"),
         ("net.encoder=[8, 8]", "as many widths"),
+        ("net.view=birds_eye", "not one of voxel, range"),
+        ("net.image.pitch_deg=[3, -25]", "pitch_deg must rise"),
         ("data.accumulate=0", "accumulate must be at least 1"),
         ("data.augment.elastic_m=[[0.2]]", "expected 2 values"),
         ("data.augment.elastic_m=[[0, 1]]", "elastic_m needs spacings > 0"),
@@ -80,6 +82,26 @@ def test_a_wrong_setting_is_named_with_what_to_write(setting: str, complaint: st
 def test_elastic_fields_can_be_set() -> None:
     config = with_settings(lass3d(), ["data.augment.elastic_m=[[0.24, 0.8], [0.8, 3.2]]"])
     assert config.data.augment.elastic_m == ((0.24, 0.8), (0.8, 3.2))
+
+
+def test_rooms_have_no_range_view() -> None:
+    with pytest.raises(ManifestError, match=r"net: .*from its sensor.*from_corner=true.*take net.view=voxel"):
+        with_settings(demo_room("rooms", "lass3d", 5.0, 0), ["net.view=range"])
+
+
+def test_the_range_image_decides_a_run_in_the_range_view_alone() -> None:
+    def digest(*settings: str) -> str:
+        return SavedRun(with_settings(lass3d(), settings), "p", "s").digest
+
+    assert digest("net.image.width=448") == digest()
+    assert digest("net.view=range") != digest()
+    assert digest("net.view=range", "net.image.width=448") != digest("net.view=range")
+
+
+def test_a_run_of_the_range_view_reads_back(tmp_path: Path) -> None:
+    saved = SavedRun(with_settings(lass3d(), ["net.view=range"]), "pairs", "split")
+    saved.save(tmp_path / "config.json")
+    assert SavedRun.load(tmp_path / "config.json") == saved
 
 
 def test_a_run_of_an_older_version_is_to_be_trained_again(tmp_path: Path) -> None:

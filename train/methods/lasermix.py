@@ -1,4 +1,4 @@
-"""LaserMix (Kong et al., CVPR 2023) on voxels: bands of laser beams of two scans, exchanged.
+"""LaserMix (Kong et al., CVPR 2023): bands of laser beams of two scans, exchanged, on voxels or range images.
 
     inclination phi = atan2(z, sqrt(x^2 + y^2)), clamped to [-25, 3] degrees
     m bands of equal angle, m drawn from `areas` for every pair of a labelled and an unlabelled scan
@@ -8,6 +8,10 @@
 The teacher is the moving average of the student. The values are those of the authors' configuration of
 MinkUNet18; that of Cylinder3D, in brackets where it differs, adds a Lovász loss of weight 3 to both
 cross-entropies.
+
+With net.view=range the same voxels are exchanged and then seen as range images: where net.image.pitch_deg is
+this pitch_deg, a band is an m-th of the image's rows, as in the authors' range view. They publish no
+configuration of that, so alpha, tau, areas and the weights are those of voxels.
 
 It is a method for spinning LiDAR, whose frame starts at the sensor. Where coordinates start at a corner of
 the scan, as in rooms, nearly everything lies in the topmost band, and next to nothing is exchanged.

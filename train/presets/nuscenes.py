@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from lass3d_core.nets import UNetConfig
+from lass3d_core.range_view import RangeImageConfig
 from train.augment import AugmentConfig
 from train.config import DataConfig, RunConfig
 from train.methods import config_type
@@ -34,7 +35,13 @@ def nuscenes(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
             voxel_m=0.1,
             augment=AugmentConfig(yaw_rad=math.pi / 4, flip=0.5, scale=0.05, shift_m=0.1),
         ),
-        UNetConfig(stem=32, encoder=(32, 64, 128, 256), decoder=(256, 128, 96, 96), blocks=2),
+        UNetConfig(
+            stem=32,
+            encoder=(32, 64, 128, 256),
+            decoder=(256, 128, 96, 96),
+            blocks=2,
+            image=RangeImageConfig(32, 1088, (-30.0, 10.0)),  # its 32 beams, each of some 1085 points a turn
+        ),
         OptimConfig("sgd", peak_lr=0.24, weight_decay=1e-4, nesterov=True),
         ScheduleConfig(
             steps=80_000, shape="cosine", warm_up=125 / 80_000, validate_every=2_000, checkpoint_every=500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lass3d_core.nets import UNetConfig
+from lass3d_core.range_view import RangeImageConfig
 from train.augment import AugmentConfig
 from train.config import DataConfig, RunConfig
 from train.methods import config_type
@@ -32,7 +33,13 @@ def semantickitti(dataset: str, method: str, ratio: float, seed: int) -> RunConf
             voxel_m=0.05,
             augment=AugmentConfig(flip=0.0, scale=0.05, shift_m=0.0),
         ),
-        UNetConfig(stem=32, encoder=(32, 64, 128, 256), decoder=(256, 128, 96, 96), blocks=2),
+        UNetConfig(
+            stem=32,
+            encoder=(32, 64, 128, 256),
+            decoder=(256, 128, 96, 96),
+            blocks=2,
+            image=RangeImageConfig(64, 2048, (-25.0, 3.0)),
+        ),
         OptimConfig("sgd", peak_lr=0.24, weight_decay=1e-4, nesterov=True),
         ScheduleConfig(
             steps=25_000, shape="cosine", warm_up=125 / 25_000, validate_every=1_000, checkpoint_every=500

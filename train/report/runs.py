@@ -94,6 +94,8 @@ def title_of(config: RunConfig) -> str:
         "lass3d": "LASS3D",
     }
     title = names.get(config.method_name, config.method_name)
+    if config.net.view == "range":
+        title = f"{title} (range view)"
     return f"{title} without text" if getattr(config.method, "captions", None) == "none" else title
 
 

@@ -65,7 +65,7 @@ def _methods() -> tuple[Row, ...]:
         Row(
             "LaserMix (range view)",
             "lasermix",
-            ("net.view=range",),  # the setting that the second backbone is to have
+            ("net.view=range",),
             "range",
             world="outdoors",
             paper={"SemanticKITTI": (43.4, 58.8, 59.4, 61.4)},

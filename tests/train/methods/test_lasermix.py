@@ -13,6 +13,8 @@ from torch.nn.functional import cross_entropy
 
 from lass3d_core import losses
 from lass3d_core.exploitation import ExploitationConfig
+from lass3d_core.nets.range_unet import shown
+from lass3d_core.range_view import RangeImageConfig, range_view
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lasermix import LaserMix, LaserMixConfig, bands
@@ -85,6 +87,29 @@ def test_a_mix_takes_even_bands_of_one_scan_and_odd_bands_of_the_other(
             rows = coords[:, 0] == 2 * labelled + number
             assert torch.equal(features[rows], batch.features[expected])
             assert torch.equal(coords[rows, 1:], batch.pyramid.coords[0][expected, 1:])
+
+
+def test_in_the_range_view_a_mix_is_even_bands_of_rows_of_one_image_and_odd_ones_of_the_other(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    """Four bands of a row each; voxels of 1 m whose one point is in the middle."""
+    config = LaserMixConfig(areas=(4,), pitch_deg=(-60.0, 60.0))
+    method = LaserMix(config, replace(ingredients, make_backbone=Spy))
+    batch = centred(batch)
+    middles = batch.pyramid.coords[0][:, 1:] + 0.5
+    batch = replace(batch, features=torch.cat([middles, batch.features[:, 3:]], dim=1))
+
+    def images(features: Tensor, coords: Tensor) -> Tensor:
+        view = range_view(features[:, :3], coords[:, 0], RangeImageConfig(4, 16, config.pitch_deg))
+        return shown(features, view).view(-1, 4, 16, 5)
+
+    method.losses(batch, 0)
+    whole, mixed = (images(*method.student.backbone.shown[place]) for place in (0, -1))
+    assert whole[..., -1].any(dim=(0, 2)).all()  # no row is empty everywhere
+    for number, (labelled, unlabelled) in enumerate(((0, 2), (1, 3))):
+        even = torch.tensor([True, False, True, False])[:, None, None]
+        assert torch.equal(mixed[2 * number], torch.where(even, whole[labelled], whole[unlabelled]))
+        assert torch.equal(mixed[2 * number + 1], torch.where(even, whole[unlabelled], whole[labelled]))
 
 
 def test_scan_without_a_partner_is_not_mixed(batch: SemiBatch, ingredients: Ingredients) -> None:

@@ -27,6 +27,8 @@ SMALL = (
     "optim.peak_lr=0.03",
 )
 
+RANGE = ("net.image.height=32", "net.image.width=64", "net.image.pitch_deg=[-60.0, 60.0]", "net.view=range")
+
 
 @pytest.mark.parametrize(
     ("method", "own"),
@@ -35,6 +37,8 @@ SMALL = (
         ("cbst", ("method.round_steps=8",)),
         ("gpc", ("method.labels_first=5", "method.bank=1000", "method.negatives=500", "method.anchors=100")),
         ("lasermix", ("method.pitch_deg=[-60.0, 60.0]",)),
+        ("lasermix", ("method.pitch_deg=[-60.0, 60.0]", *RANGE)),
+        ("supervised", RANGE),
         ("lim3d", ("method.distil_from=15",)),
         ("ignet", ()),
         ("sss_net", ("method.round_steps=10",)),

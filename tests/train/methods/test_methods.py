@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from lass3d_core import typed
 from lass3d_core.errors import UnknownName
 from lass3d_core.nets import UNetConfig
 from lass3d_core.nets import build as build_backbone
+from lass3d_core.nets.unet import View
+from lass3d_core.range_view import RangeImageConfig
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods import METHODS, build, config_type, name_of
 from train.methods.contract import Ingredients, Method, SemiBatch
@@ -70,9 +73,13 @@ def test_state_dict_holds_all_that_a_restart_needs(
         assert torch.equal(value, resumed.state_dict()[key]), key
 
 
+@pytest.mark.parametrize("view", get_args(View))
 @pytest.mark.parametrize("name", METHODS)
-def test_real_backbone_trains_every_method(name: str, batch: SemiBatch, ingredients: Ingredients) -> None:
-    config = UNetConfig(stem=4, encoder=(4, 8), decoder=(8, 4), blocks=1)
+def test_real_backbone_trains_every_method(
+    name: str, view: View, batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    image = RangeImageConfig(8, 16, (-60.0, 60.0))
+    config = UNetConfig(stem=4, encoder=(4, 8), decoder=(8, 4), blocks=1, view=view, image=image)
     backbone = build_backbone(config, 4)
     pyramid = build_pyramid(batch.pyramid.coords[0], backbone.levels)
     method = build(config_type(name)(), replace(ingredients, make_backbone=lambda: build_backbone(config, 4)))

@@ -59,12 +59,11 @@ def test_five_iterations_are_lass3d_itself_and_none_is_table_2_without_pe() -> N
 
 
 def test_every_row_of_a_built_method_can_be_run(recipe: Recipe) -> None:
-    """But for LaserMix's range view, whose backbone is not there."""
     reasons = {
         row.title: why_not_built(row, recipe)
         for table in EVERY
         for row in table.rows
-        if row.method in METHODS and row.title != "LaserMix (range view)"
+        if row.method in METHODS
     }
     assert {title: why for title, why in reasons.items() if why} == {}
 
