@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lass3d_core.nets import UNetConfig
+from lass3d_core.range_view import RangeImageConfig
 from train.augment import AugmentConfig
 from train.config import DataConfig, RunConfig
 from train.methods import MethodConfig, config_type
@@ -34,7 +35,7 @@ def demo(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
             augment=AugmentConfig(keep=0.75, shift_m=0.0, jitter_m=0.01),
             workers=0,
         ),
-        _NET,
+        replace(_NET, image=_IMAGE),
         _OPTIM,
         _SCHEDULE,
         note=_NOTE.format(voxel="0.3 m"),
@@ -85,6 +86,7 @@ def _short(settings: MethodConfig) -> MethodConfig:
 
 
 _NET = UNetConfig(stem=16, encoder=(24, 32, 48), decoder=(32, 32, 32), blocks=1, standardise_input=True)
+_IMAGE = RangeImageConfig(32, 224, (-24.5, 6.5))  # a row for each beam of the street's LiDAR
 _OPTIM = OptimConfig("adamw", peak_lr=1e-2, weight_decay=0.01, class_weights="inverse_sqrt")
 _SCHEDULE = ScheduleConfig(
     steps=300, shape="one_cycle", warm_up=0.15, validate_every=100, checkpoint_every=50
