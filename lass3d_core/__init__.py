@@ -1,9 +1,10 @@
 """What the data and the paper mean: the part that both programs share.
 
 Numpy half (never imports torch): errors, atomic, typed, records, labels, geometry, masks, fingerprint,
-manifest, checked_hdf5, shards, pair_index, text_rows, text_table, splits, datasets.
+manifest, checked_hdf5, shards, pair_index, text_rows, text_table, query_texts, splits, datasets.
 Torch half (never imports manifest, shards, text_table or datasets): voxels, sparse, nets, safm, adapter,
-alignment, crops, superpoints, class_bank, confidences, exploitation, label_prior, ema, losses, metrics.
+alignment, query, crops, superpoints, class_bank, confidences, exploitation, label_prior, ema,
+losses, metrics.
 
 Letters in shapes:  N points · M voxels · V views of a scan · E entities of an image · I images · T texts ·
                     R text rows · P phrases · C classes · F feature channels · D text dimension

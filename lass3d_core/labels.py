@@ -18,6 +18,11 @@ AbsentClasses = Literal["zero", "dropped"]
 """What a class that is neither true nor predicted counts in a mean over the classes: 0, or nothing."""
 
 
+def in_words(class_name: str) -> str:
+    """The name of a class as a phrase: "traffic-sign" and "traffic_sign" are "traffic sign"."""
+    return class_name.replace("-", " ").replace("_", " ")
+
+
 @dataclass(frozen=True)
 class LabelSpace:
     """The classes of a data set.

@@ -1,4 +1,4 @@
-"""`python -m preprocess`: simulate, captions, pairs, status, audit, doctor, weights, preview."""
+"""`python -m preprocess`: simulate, captions, pairs, status, audit, doctor, weights, preview, embed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from preprocess.lock import only_one
 from preprocess.lvm import check_lvm
 from preprocess.preview import first_images, preview
 from preprocess.project import Project
+from preprocess.query_texts import embed
 from preprocess.run import run_stage
 from preprocess.simulation import SimulationReport, simulate
 from preprocess.stages import STAGES
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "doctor": _doctor,
         "weights": _weights,
         "preview": _preview,
+        "embed": _embed,
     }
 
     def run() -> int | None:
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         ("doctor", "is everything there that the manifest names"),
         ("weights", "download the weights that the manifest names"),
         ("preview", "caption, phrases and masks of one image, as a picture and as text"),
+        ("embed", "rows of texts to query a trained network with, by the encoder of the text table"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
@@ -72,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--into", type=Path, help="put plain files into this folder too")
         elif name == "preview":
             command.add_argument("image", type=Path, help="an image file")
+        elif name == "embed":
+            command.add_argument("--text", action="append", default=[], help="may be given several times")
+            command.add_argument("--classes", action="store_true", help="the name of every class too")
     return parser
 
 
@@ -120,6 +126,11 @@ def _weights(project: Project, chosen: argparse.Namespace) -> None:
 
 def _preview(project: Project, chosen: argparse.Namespace) -> None:
     print(preview(project, chosen.image))
+
+
+def _embed(project: Project, chosen: argparse.Namespace) -> None:
+    with only_one(project.folder):
+        print(embed(project, chosen.text, chosen.classes))
 
 
 def _ensure_data(project: Project) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -32,14 +33,18 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 def record(project: Project) -> Record:
     """What the table is made from: the encoder, the captions' sentences and the entities' phrases."""
-    spec = project.manifest.text_embeddings
     upstream = {}
     for stage, aspect in ((image_captions.NAME, "texts"), (entities.NAME, "phrases")):
         for block in project.blocks:
             shard = project.folder / stage / f"{block.name}.jsonl"
             upstream[f"{stage} {block.name}"] = read_digest(shard, aspect)
-    params = {"encoder": spec.name, "encoder params": identity_of(NAME, spec)}
-    return Record(stage=NAME, schema=SCHEMA, params=params, inputs={}, upstream=upstream)
+    return Record(stage=NAME, schema=SCHEMA, params=encoder_params(project), inputs={}, upstream=upstream)
+
+
+def encoder_params(project: Project) -> dict[str, Any]:
+    """The manifest's encoder and what of its parameters decides the rows."""
+    spec = project.manifest.text_embeddings
+    return {"encoder": spec.name, "encoder params": identity_of(NAME, spec)}
 
 
 def opened(project: Project) -> Make:

@@ -1,4 +1,4 @@
-"""python -m train: run, profile, eval, demo, report, export, clouds, table."""
+"""python -m train: run, profile, eval, demo, report, export, clouds, query, table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lass3d_core.datasets import open_dataset
 from lass3d_core.errors import ManifestError, UnknownName, exit_status
 from lass3d_core.manifest import Manifest, read_manifest
 from lass3d_core.typed import nearest
-from train import compare
+from train import compare, query_command
 from train.clouds import chosen_scans, write_clouds
 from train.config import RunConfig, SavedRun, with_settings
 from train.evaluate import table
@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     _add_choice(report)
     _add_export(commands.add_parser("export", help="predictions as the data set's benchmark wants them"))
     _add_clouds(commands.add_parser("clouds", help="coloured PLY files of truth, prediction, error and text"))
+    _add_query(commands.add_parser("query", help="the points of a scan that are like a text"))
     demo = commands.add_parser("demo", help="supervised, LASS3D without text and LASS3D side by side")
     demo.set_defaults(command=demo_command)
     _add_data(demo, ratio=2.0)
@@ -81,6 +82,12 @@ def _add_clouds(command: argparse.ArgumentParser) -> None:
     _add_files(command, "clouds")
     command.add_argument("--scans", nargs="+", metavar="SCAN", help="these scans, such as 08/000000")
     command.add_argument("--limit", type=int, metavar="N", help="so many scans, evenly spread (5)")
+
+
+def _add_query(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command=lambda options: print(query_command.asked(_existing(options), options)))
+    _add_choice(command)
+    query_command.add_flags(command)
 
 
 def _add_table(command: argparse.ArgumentParser) -> None:

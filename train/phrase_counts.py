@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lass3d_core.label_prior import PhraseCounts
-from lass3d_core.labels import IGNORE
+from lass3d_core.labels import IGNORE, in_words
 from lass3d_core.records import NONE, PairedScan, labels_or_ignore
 from train.paired_scans import PairedScans
 from train.text_batches import TextRowsOf
@@ -46,5 +46,5 @@ def _cells(scan: PairedScan, rows_of: TextRowsOf, num_classes: int) -> np.ndarra
 
 def _named(phrases: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
     """(P,) int64: the class whose name the phrase is (traffic-sign: "traffic sign"), NONE for the others."""
-    class_of = {name.replace("-", " ").replace("_", " "): index for index, name in enumerate(class_names)}
+    class_of = {in_words(name): index for index, name in enumerate(class_names)}
     return np.array([class_of.get(phrase, NONE) for phrase in phrases], np.int64)

@@ -2,7 +2,7 @@
 
 runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
   config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-{val,test}.json  lock
-  export-SPLIT/  clouds-SPLIT/
+  export-SPLIT/  clouds-SPLIT/  queries/  retrieval-SPLIT.json
 """
 
 from __future__ import annotations
@@ -61,6 +61,13 @@ class RunFolder:
 
     def clouds(self, split: str) -> Path:
         return self.path / f"clouds-{split}"
+
+    @property
+    def queries(self) -> Path:
+        return self.path / "queries"
+
+    def retrieval(self, split: str) -> Path:
+        return self.path / f"retrieval-{split}.json"
 
     def is_finished(self, saved: SavedRun, splits: Sequence[str]) -> bool:
         """Whether the run that `saved` describes has its figures for all of `splits`."""

@@ -19,8 +19,13 @@ class Segmenter(nn.Module):
 
     def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
         """features (M,F) float32 of the voxels of `pyramid` -> logits (M,C) float32."""
-        logits: Tensor = self.classifier(self.adapter(self.backbone(features, pyramid)))
+        logits: Tensor = self.classifier(self.embed(features, pyramid))
         return logits
+
+    def embed(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
+        """What the classifier sees: features of points alone, (M, channels)."""
+        embedded: Tensor = self.adapter(self.backbone(features, pyramid))
+        return embedded
 
 
 def make_classifier(channels: int, num_classes: int) -> nn.Module:

@@ -21,6 +21,7 @@ from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.label_prior import Agreement, LabelPriorConfig, held_out_information, log_ratio, product
 from lass3d_core.labels import IGNORE
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
+from lass3d_core.query import QueryConfig, QueryHead
 from lass3d_core.records import NONE
 from train.methods.contract import Ingredients, SemiBatch
 
@@ -43,6 +44,7 @@ class Lass3dPlusConfig:
 
     lambda_consistency: float = 0.0  # weight of the consistency with the teacher on unpaired points
     pe: ExploitationConfig = field(default_factory=ExploitationConfig)  # where no pseudo-label is; off
+    query: QueryConfig = field(default_factory=QueryConfig)  # a head for open-vocabulary queries; off
 
     def __post_init__(self) -> None:
         for name in ("tau_text", "tau_free"):
@@ -84,6 +86,11 @@ class Lass3dPlus(nn.Module):
         self.register_buffer("evidence", evidence, persistent=False)
         self.agreement = Agreement(ingredients.num_classes, config.horizon)
         self.register_buffer("is_on", torch.tensor(False))
+        self.query_head = (  # the last to be initialised: the segmenter begins the same with it and without
+            QueryHead(config.query, backbone.out_channels, ingredients.text_dim)
+            if config.query.weight
+            else None
+        )
         self.measures: dict[str, float] = {}
 
     @property
@@ -91,11 +98,13 @@ class Lass3dPlus(nn.Module):
         return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        """ce_l, ce_u on the product, and what is switched on: consistency on unpaired points, pe."""
+        """ce_l, ce_u on the product, and what is switched on: consistency on unpaired points, pe, query."""
         unlabelled = ~batch.is_labelled
-        logits = self.student(batch.features, batch.pyramid)
+        f_student = self.student.embed(batch.features, batch.pyramid)
+        logits = self.student.classifier(f_student)
         with torch.no_grad():
-            teacher_logits = self.teacher(batch.features, batch.pyramid)[unlabelled]
+            f_teacher = self.teacher.embed(batch.features, batch.pyramid)
+            teacher_logits = self.teacher.classifier(f_teacher)[unlabelled]
             teacher, phrase = teacher_logits.softmax(dim=1), batch.phrase[unlabelled]
             strength = self._trusted(teacher, phrase, step)
             belief = product(teacher, self.evidence, phrase, strength) if strength else teacher
@@ -117,6 +126,8 @@ class Lass3dPlus(nn.Module):
             terms["consistency"] = ramp * config.lambda_consistency * loss
         if config.pe.weight:
             terms["pe"] = exploitation(logits[unlabelled], pseudo_labels != IGNORE, config.pe, belief)
+        if self.query_head is not None:
+            terms["query"] = self._query(self.query_head, batch, f_student, f_teacher)
         return terms
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
@@ -126,6 +137,13 @@ class Lass3dPlus(nn.Module):
     def after_step(self, step: int) -> None:
         """Eq. (1), parameters only."""
         ema.update_teacher(self.teacher, self.student, self.config.alpha, step)
+
+    def _query(self, head: QueryHead, batch: SemiBatch, f_student: Tensor, f_teacher: Tensor) -> Tensor:
+        """Decision: on the teacher's features, the very ones that are asked later, and they have no gradient;
+        `into_segmenter` takes the student's, which have one.
+        """
+        seen = f_student if self.config.query.into_segmenter else f_teacher
+        return self.config.query.weight * head.loss(seen, batch.image, batch.entity, batch.texts)
 
     def _pseudo_labels(self, belief: Tensor, phrase: Tensor) -> Tensor:
         most, label = belief.max(dim=1)

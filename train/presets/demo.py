@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lass3d_core.nets import UNetConfig
+from lass3d_core.query import QueryConfig
 from lass3d_core.range_view import RangeImageConfig
 from train.augment import AugmentConfig
 from train.config import DataConfig, RunConfig
@@ -81,7 +82,7 @@ def _short(settings: MethodConfig) -> MethodConfig:
     if isinstance(settings, SssNetConfig):
         return replace(settings, round_steps=60)
     if isinstance(settings, Lass3dPlusConfig):
-        return replace(settings, ramp_steps=30)
+        return replace(settings, ramp_steps=30, query=QueryConfig(weight=1.0))
     return replace(settings, pe_form="single_pass") if isinstance(settings, Lass3dConfig) else settings
 
 
@@ -99,5 +100,6 @@ _NOTE = (
     "are not learnt otherwise in so few steps); a teacher with alpha 0.95 instead of 0.999, whose "
     "horizon of 1000 steps does not fit; and progressive negative learning in the form single_pass, "
     "because reforward triples the time of a step and takes more optimiser steps than the controls. CBST's "
-    "rounds have 40 steps and SSS-Net's 60, GPC contrasts from step 30 on and LiM3D distils from step 220 on."
+    "rounds have 40 steps and SSS-Net's 60, GPC contrasts from step 30 on and LiM3D distils from step 220 "
+    "on."
 )

@@ -20,20 +20,26 @@ from train.report.words import counted, grouped, percent
 _MOST_POINTS = 40_000
 _LEVELS = 65535
 _NO_TEXT, _IMAGE_ONLY, _FIRST_ENTITY = 0, 1, 2
-_PANELS = (
-    ("prediction", "Prediction", "what the network says, from the points alone"),
-    ("truth", "Truth", "the labels; points that do not count are left out"),
-    ("error", "Error", "wrong points stand out, right ones recede"),
-    ("text", "Text", "points whose pixel has an entity, only an image, or neither"),
-)
+_PANELS = {
+    "prediction": ("Prediction", "what the network says, from the points alone"),
+    "truth": ("Truth", "the labels; points that do not count are left out"),
+    "error": ("Error", "wrong points stand out, right ones recede"),
+    "text": ("Text", "points whose pixel has an entity, only an image, or neither"),
+    "likeness": ("Likeness", "the more like the text, the redder"),
+}
+_FOUR = ("prediction", "truth", "error", "text")
 
 
 @dataclass(frozen=True)
 class PicturedScan:
-    """A scan with its prediction: `prediction` (N,) uint8 train ids in the raw order of `scan`."""
+    """A scan with its prediction: `prediction` (N,) uint8 train ids in the raw order of `scan`.
+
+    likeness (N,) uint8: how like a query's text the points are, for the panel of that name.
+    """
 
     scan: PairedScan
     prediction: np.ndarray
+    likeness: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,9 @@ def quantise(points: np.ndarray) -> QuantisedPoints:
     return QuantisedPoints(levels, (float(low[0]), float(low[1]), float(low[2])), step)
 
 
-def cloud_viewer(scans: Sequence[PicturedScan], space: LabelSpace, seed: int = 0) -> Markup:
+def cloud_viewer(
+    scans: Sequence[PicturedScan], space: LabelSpace, seed: int = 0, panels: Sequence[str] = _FOUR
+) -> Markup:
     """The viewer of `scans` with its script and its legend. seed: of the choice of points in large scans."""
     rng = np.random.default_rng(seed)
     payloads = [_payload(pictured, rng) for pictured in scans]
@@ -67,7 +75,7 @@ def cloud_viewer(scans: Sequence[PicturedScan], space: LabelSpace, seed: int = 0
     return element(
         "div",
         _picker(scans),
-        element("div", *[_panel(*panel) for panel in _PANELS], class_="panels"),
+        element("div", *[_panel(name, *_PANELS[name]) for name in panels], class_="panels"),
         element("p", Markup("&nbsp;"), class_="reading", aria_hidden="true"),
         _legend(shown, space),
         json_script(_classes(space), class_="classes"),
@@ -92,7 +100,8 @@ def _payload(pictured: PicturedScan, rng: np.random.Generator) -> dict[str, obje
     )
     quantised = quantise(scan.points[chosen])
     truth = scan.labels[chosen] if scan.labels is not None else np.full(len(chosen), IGNORE, np.uint8)
-    return {
+    likeness = {} if pictured.likeness is None else {"likeness": _base64(pictured.likeness[chosen])}
+    return likeness | {
         "origin": quantised.origin,
         "step": quantised.step,
         "xyz": _base64(quantised.levels),

@@ -23,9 +23,11 @@ from train.report.images import image_gallery
 from train.report.markup import Markup, element, join
 from train.report.pairing import measure_coverage
 from train.report.results import header, results
+from train.report.retrieval import retrieval
 from train.report.runs import SPLITS, RunRecord, read_run, siblings
 from train.report.sections import coverage, learning, reproduce, section, setup
 from train.report.words import SPLIT_NAMES
+from train.retrieval import Retrieval
 from train.run import Run
 from train.run_folder import RunFolder
 
@@ -58,6 +60,7 @@ def write_report(
         section("results", "Results", results(runs, space)),
         section("learning", "How it learnt", learning(runs)),
         section("clouds", "What it sees", _clouds(run, scans, space, predict)),
+        *_queries(run),
         section("images", "What the language models said", _images(scans, dataset)),
         section("pairing", "Points and their text", _coverage(run, scans, space)),
         section("setup", "What ran, and with what", setup(run)),
@@ -113,6 +116,13 @@ def _clouds(run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Pred
     return join(
         element("p", words), cloud_viewer([PicturedScan(scan, predict(scan)) for scan in read], space)
     )
+
+
+def _queries(run: RunRecord) -> list[Markup]:
+    """A section where the run's query head has been scored."""
+    paths = (RunFolder(run.folder).retrieval(split) for split in SPLITS)
+    path = next((path for path in paths if path.exists()), None)
+    return [section("queries", "Asked by text", retrieval(Retrieval.load(path)))] if path else []
 
 
 def _images(scans: PairedScans, dataset: Dataset | None) -> Markup:

@@ -29,6 +29,7 @@ _CHARTS = {
     "consistency": "Consistency with the teacher",
     "kl_student": "Distillation into the student (extension)",
     "ce_text_free": "Labelled cross-entropy without text (extension)",
+    "query": "Which text is the point's own (extension)",
     "reliable_share": "Share of reliable points, Eq. (4)",
     "agreement": "Student and teacher agree",
     "text_share": "Share of points with text",

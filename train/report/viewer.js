@@ -32,6 +32,7 @@ for (const viewer of document.querySelectorAll(".clouds")) {
       truth: new Uint8Array(bytes(packed.truth)),
       text: new Uint16Array(bytes(packed.text)),
       phrases: packed.phrases,
+      likeness: new Uint8Array(bytes(packed.likeness ?? "")), // of a query's page alone
     };
   }
 
@@ -102,11 +103,15 @@ for (const viewer of document.querySelectorAll(".clouds")) {
 
   // Colour of every point in one panel, or null where the panel leaves the point out.
   function colouring(show, colours) {
-    const { prediction, truth, text } = cloud;
+    const { prediction, truth, text, likeness } = cloud;
     const [quiet, loud, middle, strong] = ["quiet", "loud", "middle", "accent"].map((name) => css(`--point-${name}`));
     switch (show) {
       case "prediction": return (i) => colours[prediction[i]];
       case "truth": return (i) => colours[truth[i]] ?? null;
+      case "likeness": {
+        const ramp = Array.from({ length: 256 }, (_, level) => quiet.map((low, k) => low + (loud[k] - low) * level / 255));
+        return (i) => ramp[likeness[i]];
+      }
       case "error": return (i) => (truth[i] === classes.ignore ? null : truth[i] === prediction[i] ? quiet : loud);
       default: return (i) => (text[i] >= 2 ? strong : text[i] === 1 ? middle : quiet);
     }
