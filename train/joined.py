@@ -16,23 +16,25 @@ Layout = tuple[tuple[torch.dtype, tuple[int, ...]], ...]
 
 def joined(tensors: Sequence[Tensor]) -> tuple[Tensor, Layout]:
     """The bytes of all `tensors` end to end, (B,) uint8, and what they were."""
-    parts = [tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in tensors]
-    one = torch.empty(sum(_room(len(part)) for part in parts), dtype=torch.uint8)
-    start = 0
-    for part in parts:
-        one[start : start + len(part)] = part
-        start += _room(len(part))
-    return one, tuple((tensor.dtype, tuple(tensor.shape)) for tensor in tensors)
+    layout = tuple((tensor.dtype, tuple(tensor.shape)) for tensor in tensors)
+    one = torch.zeros(sum(_room(_bytes(*kind)) for kind in layout), dtype=torch.uint8)
+    for place, tensor in zip(parted(one, layout), tensors):
+        place.copy_(tensor)
+    return one, layout
 
 
 def parted(one: Tensor, layout: Layout) -> list[Tensor]:
     """The inverse of `joined`; the tensors share the memory of the one."""
     tensors, start = [], 0
     for dtype, shape in layout:
-        count = math.prod(shape) * dtype.itemsize
+        count = _bytes(dtype, shape)
         tensors.append(one[start : start + count].view(dtype).view(shape))
         start += _room(count)
     return tensors
+
+
+def _bytes(dtype: torch.dtype, shape: Sequence[int]) -> int:
+    return math.prod(shape) * dtype.itemsize
 
 
 def _room(count: int) -> int:
