@@ -38,7 +38,13 @@ def trained(tiny: Any, processes: int, tag: str, method: str, *more: str) -> Pat
 
 @pytest.mark.parametrize(
     ("method", "own"),
-    [("mean_teacher", ()), ("lass3d", ()), ("lasermix", ()), ("cbst", ("method.round_steps=2",))],
+    [
+        ("mean_teacher", ()),
+        ("lass3d", ()),
+        ("lasermix", ()),
+        ("lasermix", ("net.image.height=16", "net.image.width=32", "net.view=range")),
+        ("cbst", ("method.round_steps=2",)),
+    ],
 )
 def test_two_processes_take_the_steps_of_one(tiny: Any, method: str, own: tuple[str, ...]) -> None:
     """Losses, gradients, batch-norm statistics and the metric are those of the whole batch.
