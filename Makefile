@@ -120,7 +120,7 @@ export: $(ENV) ## that run's predictions on SPLIT as the benchmark wants them; I
 clouds: $(ENV) ## PLY files of truth, prediction, error and text on SPLIT; SCANS="id ...", LIMIT=n, INTO=folder
 	@$(RUN) -m train clouds $(TRAIN) $(ON) $(if $(SCANS),--scans $(SCANS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(INTO),--into $(INTO))
 
-query: $(ENV) ## how like TEXT="a parked car" the points of SCAN=08/000010 are, as PLY and page; SCORE=1: of class names, mAP
+query: $(ENV) ## points of SCAN=08/000010 that are like TEXT="a parked car", as PLY and page; SCORE=1: mAP of class names
 	@$(if $(SCORE)$(and $(TEXT),$(SCAN)),,$(error give TEXT="a parked car" and SCAN=08/000010, or SCORE=1))
 	@$(RUN) -m preprocess embed $(DATA) $(if $(SCORE),--classes,--text "$$TEXT")
 	@$(RUN) -m train query $(TRAIN) $(if $(SCORE),--score $(ON),--text "$$TEXT" --scan $(SCAN) $(if $(INTO),--into $(INTO)))

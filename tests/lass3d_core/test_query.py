@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,3 +134,45 @@ def test_training_brings_points_to_their_phrases() -> None:
 def test_a_wrong_setting_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         QueryConfig(**wrong)
+
+
+ROWS = torch.randn(3, 4, generator=torch.Generator().manual_seed(5))
+FEATURES = torch.randn(9, 3, generator=torch.Generator().manual_seed(6))
+ENTITY = torch.tensor([0, 0, 1, -1, 1, 1, 2, 2, 2])
+"""One process sees the first four points, with phrases 0 and 1, another the others, with 2 and 1."""
+
+
+def loss_and_gradient(part: slice, phrases: list[int]) -> tuple[float, list[float]]:
+    """Of the points `part`, in a batch whose phrases are those of ROWS, in this order."""
+    torch.manual_seed(0)
+    made = QueryHead(QueryConfig(hidden=5, caption_weight=0.0), 3, 4)
+    slot = torch.tensor([*(phrases.index(p) if p in phrases else NONE for p in range(3)), NONE])
+    rows = ROWS[phrases]
+    batch = TextBatch(rows[:0], torch.zeros(1, dtype=torch.int64), rows[:0], rows)
+    features = FEATURES[part]
+    loss = made.loss(features, torch.full((len(features),), NONE), slot[ENTITY[part]], batch)
+    loss.backward()
+    return loss.item(), made.project[0].weight.grad.flatten().tolist()
+
+
+def in_process(rank: int, store: Path, answers: multiprocessing.SimpleQueue) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    answers.put(loss_and_gradient(*((slice(0, 4), [0, 1]), (slice(4, 9), [2, 1]))[rank]))
+    dist.destroy_process_group()
+
+
+def test_the_shares_of_two_processes_add_up_to_the_loss_of_one(tmp_path: Path) -> None:
+    """Each tells its points' phrases apart from those of the other too, and counts the points of both."""
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    processes = [context.Process(target=in_process, args=(r, tmp_path / "store", answers)) for r in range(2)]
+    for process in processes:
+        process.start()
+    shares = [answers.get() for _ in processes]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    loss, gradient = loss_and_gradient(slice(0, 9), [0, 1, 2])
+    assert sum(share for share, _ in shares) == pytest.approx(loss, rel=1e-5)
+    summed = [sum(parts) for parts in zip(*(part for _, part in shares))]
+    assert summed == pytest.approx(gradient, rel=1e-4, abs=1e-6)
