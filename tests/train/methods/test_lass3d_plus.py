@@ -10,6 +10,7 @@ from torch import Tensor
 from lass3d_core.exploitation import ExploitationConfig
 from lass3d_core.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, product
 from lass3d_core.losses import cross_entropy
+from lass3d_core.query import QueryConfig
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
 
@@ -176,3 +177,23 @@ def test_value_out_of_range_is_refused(setting: dict[str, float]) -> None:
 
 def test_prior_is_a_part_of_the_configuration() -> None:
     assert Lass3dPlusConfig().prior == LabelPriorConfig()
+
+
+def test_the_query_head_trains_beside_the_student_unless_it_is_let_in(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    """Off: no term. On: the head alone has a gradient from it. `into_segmenter`: the backbone too."""
+    assert "query" not in Lass3dPlus(EVERY, ingredients).losses(batch, 0)
+    for let_in in (False, True):
+        config = replace(EVERY, query=QueryConfig(weight=2.0, into_segmenter=let_in))
+        method = Lass3dPlus(config, ingredients)
+        head, seen = method.query_head, method.student if let_in else method.teacher
+        with torch.no_grad():
+            features = seen.embed(batch.features, batch.pyramid)
+            expected = 2 * head.loss(features, batch.image, batch.entity, batch.texts)
+        term = method.losses(batch, 0)["query"]
+        torch.testing.assert_close(term, expected)
+        term.backward()
+        assert all(parameter.grad.any() for parameter in head.parameters())
+        assert any(p.grad is not None for p in method.student.parameters()) == let_in
+        assert all(p.grad is None for p in method.teacher.parameters())

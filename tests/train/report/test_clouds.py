@@ -115,3 +115,15 @@ def test_all_points_in_one_place_are_no_fault() -> None:
     thin = replace(scan, features=scan.features)
     (payload,) = _payloads(cloud_viewer([PicturedScan(thin, np.zeros(4, np.uint8))], _SPACE))
     assert payload["origin"] == [7.0, 7.0, 7.0] and payload["step"] > 0
+
+
+def test_a_query_shows_its_likeness_beside_the_truth() -> None:
+    scan = _scan(np.random.default_rng(2).uniform(-5, 5, (4, 3)), np.array([0, 1, 2, 255], np.uint8))
+    likeness = np.array([0, 90, 255, 3], np.uint8)
+    pictured = PicturedScan(scan, np.zeros(4, np.uint8), likeness)
+    drawn = cloud_viewer([pictured], _SPACE, panels=("likeness", "truth"))
+    assert re.findall(r'data-show="(\w+)"', drawn) == ["likeness", "truth"]
+    (payload,) = _payloads(drawn)
+    assert _decoded(payload["likeness"], "u1").tolist() == likeness.tolist()
+    (usual,) = _payloads(cloud_viewer([PicturedScan(scan, np.zeros(4, np.uint8))], _SPACE))
+    assert "likeness" not in usual
