@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lass3d_core import parallel
 from lass3d_core.precision import full
 from lass3d_core.safm import TextBatch
 
@@ -19,6 +20,7 @@ class SemanticConsistency(nn.Module):
     with the unit-length text embeddings are logits, and the text that is paired with the point is their
     target in a cross-entropy. There the texts are class names; here they are the phrases of the batch (entity
     level) and the captions of the batch (image level), and the two levels are added as the fusion adds them.
+    Texts with equal rows are one; several processes that share a batch have their texts in common.
     """
 
     def __init__(self, channels: int, text_dim: int) -> None:
@@ -35,6 +37,8 @@ class SemanticConsistency(nn.Module):
 
 def _matching(projected: Tensor, text: Tensor, rows: Tensor) -> Tensor:
     """Cross-entropy of finding each projected (M,D) its own among rows (T,D), the mean over the paired."""
+    distinct, number = parallel.distinct_rows_of_all(rows)
     paired = text >= 0
-    logits = full(projected[paired] @ F.normalize(rows, dim=1).T)
-    return F.cross_entropy(logits, text[paired], reduction="sum") / paired.sum().clamp(min=1)
+    logits = full(projected[paired] @ F.normalize(distinct, dim=1).T)
+    loss = F.cross_entropy(logits, number[text[paired]], reduction="sum")
+    return loss / parallel.total(paired.sum().to(loss.dtype)).clamp(min=1)

@@ -53,6 +53,13 @@ def rows_of_all(rows: Tensor) -> Tensor:
     return torch.cat([part[:count] for part, count in zip(parts, counts)])
 
 
+def distinct_rows_of_all(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct rows (K,D) of every process, and which of them each of rows (N,D) here is, (N,) int64."""
+    of_all = rows_of_all(rows)
+    distinct, number = torch.cat([of_all, rows.detach()]).unique(dim=0, return_inverse=True)
+    return distinct, number[len(of_all) :]
+
+
 def any_of(value: bool, device: torch.device) -> bool:
     """Whether it holds in some process."""
     return bool(total(torch.tensor(float(value), device=device)) > 0)

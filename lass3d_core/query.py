@@ -78,9 +78,8 @@ class QueryHead(nn.Module):
 
     def _matching(self, features: Tensor, text: Tensor, rows: Tensor) -> Tensor:
         """L(S, T) of features (S,F) whose texts are rows[text], text (S,) int64, rows (T,D)."""
-        of_all = parallel.rows_of_all(rows)
-        distinct, number = torch.cat([of_all, rows]).unique(dim=0, return_inverse=True)
-        own = number[len(of_all) :][text]
+        distinct, number = parallel.distinct_rows_of_all(rows)
+        own = number[text]
         counts = parallel.total(torch.bincount(own, minlength=len(distinct)))
         weights = counts.clamp(min=1).to(rows.dtype).rsqrt()
         mass = parallel.total(weights[own].sum())

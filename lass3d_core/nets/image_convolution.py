@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class Images(NamedTuple):
-    """How many images there are, one per scan, and their pixels; what a kernel map is to a sparse convolution."""
+    """How many images there are, one per scan, and their pixels; as a kernel map to a sparse convolution."""
 
     scans: int
     height: int

@@ -29,11 +29,18 @@ def test_hand_worked_entity_term() -> None:
 
 
 def test_image_term_is_added() -> None:
-    # Two equal captions cannot be told apart: log 2. No voxel has a phrase.
-    loss = identity_module()(
-        torch.randn(3, 2), torch.tensor([0, 1, 1]), torch.full((3,), -1), texts(images=2)
-    )
-    torch.testing.assert_close(loss, torch.tensor(math.log(2)))
+    # Captions along the axes, no voxel has a phrase: log(e + 1) - 1 for the first voxel, log(e + 1) for the other.
+    pooled = torch.eye(2)
+    two = TextBatch(pooled, torch.arange(3), pooled, torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    loss = identity_module()(features, torch.tensor([0, 1]), torch.full((2,), -1), two)
+    torch.testing.assert_close(loss, torch.tensor(math.log(math.e + 1) - 0.5))
+
+
+def test_equal_captions_are_one() -> None:
+    found = torch.tensor([0, 1, 1])
+    loss = identity_module()(torch.randn(3, 2), found, torch.full((3,), -1), texts(images=2))
+    torch.testing.assert_close(loss, torch.tensor(0.0))
 
 
 def test_pulls_a_feature_to_its_phrase() -> None:

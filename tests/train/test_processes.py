@@ -39,7 +39,7 @@ def trained(tiny: Any, processes: int, tag: str, method: str, *more: str) -> Pat
 @pytest.mark.parametrize(
     ("method", "own"),
     [
-        ("mean_teacher", ()),
+        ("lass3d", ("method.transfer=alignment",)),
         ("lass3d", ()),
         ("lasermix", ()),
         ("lasermix", ("net.image.height=16", "net.image.width=32", "net.view=range")),
