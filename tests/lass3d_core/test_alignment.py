@@ -29,7 +29,7 @@ def test_hand_worked_entity_term() -> None:
 
 
 def test_image_term_is_added() -> None:
-    # Captions along the axes, no voxel has a phrase: log(e + 1) - 1 for the first voxel, log(e + 1) for the other.
+    # Captions along the axes, no phrase: log(e + 1) - 1 for the first voxel, log(e + 1) for the other.
     pooled = torch.eye(2)
     two = TextBatch(pooled, torch.arange(3), pooled, torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
     features = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
