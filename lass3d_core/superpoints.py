@@ -21,10 +21,19 @@ from lass3d_core.sparse.maps import KernelMap
 _LEAST_NEIGHBOURS = 3
 """That a normal takes: with fewer, the neighbourhood is no surface."""
 
+_EDGE_SHARE = 0.25
+"""Of a voxel's neighbours, across an edge. Of a surface's eight, three are across a straight edge. Some one
+differs by noise nearly everywhere: 0.9 of the voxels of the simulated rooms have such a neighbour by colour.
+"""
+
 
 @dataclass(frozen=True)
 class SuperpointConfig:
-    """When two voxels that touch are of one region. The values are ours: no paper of the tables gives any."""
+    """When two voxels that touch are of one region. The values are ours: no paper of the tables gives any.
+
+    In three simulated rooms, in voxels of 12 cm, 73 to 83 % of the voxels were in regions of five or more,
+    and 82 to 96 % of these of their region's commonest class.
+    """
 
     angle_deg: float = 20.0  # largest angle between their normals
     colour_step: float = 0.1  # largest distance of their colours (or remissions) in [0, 1]
@@ -40,7 +49,7 @@ class SuperpointConfig:
 class Superpoints:
     """of_voxel (M,) int64: the superpoint of each voxel, 0 ... S-1. size (S,) int64: its voxels.
 
-    on_edge (M,2) bool: some neighbour of the voxel has another normal, another colour.
+    on_edge (M,2) bool: many neighbours of the voxel have another normal, another colour.
     """
 
     of_voxel: Tensor
@@ -61,9 +70,10 @@ def superpoints(features: Tensor, neighbours: KernelMap, config: SuperpointConfi
     stepped = (features[first, 3:] - features[second, 3:]).norm(dim=1) > config.colour_step
     whole = ~(bent | stepped)
     of_voxel = _components(first[whole], second[whole], len(features))
-    on_edge = torch.zeros(len(features), 2, dtype=torch.bool, device=features.device)
-    for kind, breaks in enumerate((bent, stepped)):
-        on_edge[first[breaks], kind] = True
+    broken = torch.stack(
+        [torch.bincount(first[breaks], minlength=len(features)) for breaks in (bent, stepped)]
+    )
+    on_edge = (broken > _EDGE_SHARE * torch.bincount(first, minlength=len(features))).T
     return Superpoints(of_voxel, torch.bincount(of_voxel), on_edge)
 
 

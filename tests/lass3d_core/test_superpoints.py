@@ -70,6 +70,8 @@ def test_a_rug_on_the_floor_is_a_region_by_its_colour() -> None:
     assert len(regions.of_voxel[rug].unique()) == 1
     centre = torch.tensor([place == (3, 3, 0) for place in FLOOR])
     assert regions.on_edge[rug, 1].tolist() == (~centre[rug]).tolist()
+    beside, at_the_corner = (FLOOR.index(place) for place in ((1, 3, 0), (1, 1, 0)))
+    assert regions.on_edge[[beside, at_the_corner], 1].tolist() == [True, False]  # 3 and 1 of 8 neighbours
 
 
 def test_a_slow_change_of_colour_breaks_nothing() -> None:

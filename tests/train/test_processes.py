@@ -44,6 +44,7 @@ def trained(tiny: Any, processes: int, tag: str, method: str, *more: str) -> Pat
         ("lasermix", ()),
         ("lasermix", ("net.image.height=16", "net.image.width=32", "net.view=range")),
         ("cbst", ("method.round_steps=2",)),
+        ("ignet", ()),
     ],
 )
 def test_two_processes_take_the_steps_of_one(tiny: Any, method: str, own: tuple[str, ...]) -> None:

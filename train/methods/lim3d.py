@@ -187,7 +187,7 @@ class Lim3d(nn.Module):
         queries, places = self._drawn(seen.labels, anchors & (own > config.anchor_confidence), rng)
         classes = seen.labels[queries]
         against = self.bank.rows[classes.unsqueeze(1), places]
-        self.measures |= {"queries": float(len(queries)), "negatives": float(self.bank.entered.sum())}
+        self.measures |= {"queries": float(len(queries)), "banked": float(sum(self.bank.kept))}
         return bank_contrast(features[queries], centres[classes], against, config.temperature)
 
     def _drawn(self, labels: Tensor, candidates: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

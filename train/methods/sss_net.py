@@ -14,6 +14,7 @@ There is no public code, and this is built from the abstract and from what LASS3
   lass3d_core/superpoints.py), and both thresholds. Smaller ones than `smallest` have no say.
 - The rule of voting and tau. The abstract says that superpoints constrain pseudo-labels, LASS3D that they
   optimise them.
+- What an edge is: more than a quarter of the voxels that touch are across one.
 - The edge module learns on all voxels; the abstract has it for points that no pseudo-label supervises.
 - The form of the aggregation and of both losses, and all weights.
 - Rounds of steps of the one schedule of all methods. As in CBST here: round 0 trains on labels alone, at the
