@@ -4,10 +4,10 @@ Not the paper's: our extension, which stands alone so that any method with pseud
 that carry the same phrase are counted by class on labelled scans, P(class | phrase) is what they say, and on
 an unlabelled point that has a phrase the belief of a network becomes
 
-    q(c) ~ belief(c | x) * P(c | phrase) / prior(c),
+    q(c) ~ belief(c | x)^(1/T) * P(c | phrase) / prior(c),
 
-which is Bayes' rule where phrase and shape err independently given the class. Nothing here asks for text at
-test time: the product makes targets, and a network of points alone learns them.
+which for T = 1 is Bayes' rule where phrase and shape err independently given the class. Nothing here asks for
+text at test time: the product makes targets, and a network of points alone learns them.
 Letters: K folds of the labelled scans, P phrases of the text table, C classes, D text dimension, U points.
 """
 
@@ -26,8 +26,8 @@ class PhraseCounts:
     """What the labelled scans say of phrases, in folds so that one part can be held out from another.
 
     counts (K,P,C) float32: labelled points in fold k that carry phrase p and are of class c.
-    rows (P,D) float32: the text embedding of each phrase. named (P,) int64: the class whose name the phrase
-    is, -1 for most.
+    rows (P,D) float32: the text embedding of each phrase. named (P,) int64: the class whose name is in the
+    phrase, -1 for most.
     """
 
     counts: Tensor
@@ -42,7 +42,7 @@ class LabelPriorConfig:
     phrase_points: float = 30.0  # points of the general expectation that every phrase is given to begin with
     class_points: float = 10.0  # points without evidence either way that every class is given
     min_cosine: float = 0.5  # least similarity of a phrase whose counts another one borrows; 1 = none
-    names: bool = True  # phrases that are a class's name vouch for it, and for phrases like them
+    names: bool = True  # phrases that name a class vouch for it, and for phrases like them
     temperature: float = 0.1  # of the softmax over similarities
 
     def __post_init__(self) -> None:
@@ -59,25 +59,26 @@ def log_ratio(counts: Tensor, phrases: PhraseCounts, config: LabelPriorConfig) -
     """log P(class | phrase) / prior(class), (P,C) float32, from counts (P,C) of some of the folds.
 
     P(class | phrase) is the counts plus `phrase_points` points of what is expected of a phrase unseen: the
-    mean of the class prior, of what like phrases say and, with `names`, of the classes whose names are alike.
+    mean of the class prior and of what like phrases say. With `names`, what the names of classes say of a
+    phrase is added, and weighs less the more points of the phrase have been counted.
     Decision: the prior is that of the points which carry a phrase. The network's belief holds the general
     one, and only the surprise in a phrase is to be added to it.
-    Decision: of a class seen on n points with a phrase, the ratio keeps n / (n + class_points) of its
+    Decision: of a class seen on n points with a phrase, the counts' ratio keeps n / (n + class_points) of its
     distance to 1. Else a class that the cameras never met on the labelled scans would be excluded wherever
-    there is a phrase.
+    there is a phrase. Names are not held back so: they are all that speaks for such a class.
     """
-    of_class = counts.sum(dim=0)
+    of_class, of_phrase = counts.sum(dim=0), counts.sum(dim=1, keepdim=True)
     prior = (of_class + 1) / (of_class + 1).sum()
     unit = torch.nn.functional.normalize(phrases.rows, dim=1)
     expected = [prior.expand_as(counts), *_borrowed(counts, unit, prior, config)]
-    if config.names:
-        expected.append(_by_name(unit, phrases.named, prior, config.temperature))
     mean = torch.stack(expected).mean(dim=0)
-    posterior = (counts + config.phrase_points * mean) / (
-        counts.sum(dim=1, keepdim=True) + config.phrase_points
-    )
+    posterior = (counts + config.phrase_points * mean) / (of_phrase + config.phrase_points)
     seen = of_class / (of_class + config.class_points).clamp(min=1)
-    return torch.log(1 + seen * (posterior / prior - 1))
+    counted = torch.log(1 + seen * (posterior / prior - 1))
+    if not config.names:
+        return counted
+    unknown = config.phrase_points / (of_phrase + config.phrase_points)
+    return counted + unknown * _by_name(unit, phrases.named, counts.shape[1], config.temperature)
 
 
 def held_out_information(phrases: PhraseCounts, config: LabelPriorConfig) -> float:
@@ -96,16 +97,19 @@ def held_out_information(phrases: PhraseCounts, config: LabelPriorConfig) -> flo
     return float((scores[met] / total.sum(dim=0)[met]).mean()) if bool(met.any()) else float("nan")
 
 
-def product(belief: Tensor, evidence: Tensor, phrase: Tensor, strength: float = 1.0) -> Tensor:
-    """belief (U,C) probabilities times exp(evidence of the phrase)^strength, renormalised, (U,C).
+def product(
+    belief: Tensor, evidence: Tensor, phrase: Tensor, strength: float = 1.0, temperature: float = 1.0
+) -> Tensor:
+    """belief (U,C)^(1/temperature) times exp(evidence of the phrase)^strength, renormalised, (U,C).
 
     evidence (P,C): `log_ratio`. phrase (U,) int64: its row, -1 for a point without phrase, which keeps its
-    belief.
+    belief as it is.
     """
+    tempered = belief.clamp(min=torch.finfo(belief.dtype).tiny).log() / torch.where(
+        phrase >= 0, temperature, 1.0
+    ).unsqueeze(1)
     neutral = torch.cat([evidence, evidence.new_zeros(1, evidence.shape[1])])
-    return (belief.clamp(min=torch.finfo(belief.dtype).tiny).log() + strength * neutral[phrase]).softmax(
-        dim=1
-    )
+    return (tempered + strength * neutral[phrase]).softmax(dim=1)
 
 
 class Agreement(torch.nn.Module):
@@ -165,11 +169,16 @@ def _borrowed(counts: Tensor, unit: Tensor, prior: Tensor, config: LabelPriorCon
     return [torch.where(mass > 0, lent / torch.where(mass > 0, mass, 1), prior)]
 
 
-def _by_name(unit: Tensor, named: Tensor, prior: Tensor, temperature: float) -> Tensor:
-    """Softmax over the classes whose name is a phrase of the table; the others keep their prior's share."""
-    anchors = (named >= 0).nonzero().squeeze(1)
-    classes = named[anchors]
-    told = torch.zeros(len(unit), len(prior))
-    told.index_add_(1, classes, (unit @ unit[anchors].T / temperature).softmax(dim=1))
-    unnamed = prior.index_fill(0, classes, 0)
-    return told * prior[classes].sum() + unnamed
+def _by_name(unit: Tensor, named: Tensor, classes: int, temperature: float) -> Tensor:
+    """What the K classes that some phrase of the table names say of each phrase: log ratios (P,C), else 0.
+
+    A class is as like a phrase as the likest of the phrases that name it; s, the softmax over the K classes,
+    becomes log((1 + K s) / 2): half of it is doubt.
+    """
+    told = unit.new_zeros(len(unit), classes)
+    vouched = named[named >= 0].unique()
+    if len(vouched):
+        likeness = [(unit @ unit[named == one].T).amax(dim=1) for one in vouched]
+        share = (torch.stack(likeness, dim=1) / temperature).softmax(dim=1)
+        told[:, vouched] = torch.log((1 + len(vouched) * share) / 2)
+    return told

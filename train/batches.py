@@ -25,9 +25,11 @@ from train.augment import augmented, kept, tinted
 from train.config import DataConfig
 from train.methods.contract import SemiBatch
 from train.paired_scans import PairedScans
+from train.panorama import panorama
+from train.sectors import Cloud, Sector, one_cloud
 from train.text_batches import TextRowsOf
 
-_LABELLED, _UNLABELLED, _ORDER = 0, 1, 2
+_LABELLED, _UNLABELLED, _ORDER, _PANORAMA = 0, 1, 2, 3
 """What a random stream is for; the streams of a seed never meet."""
 
 
@@ -93,12 +95,14 @@ class StepBatches(Dataset[SemiBatch]):
         unlabelled = self._draw(self._split.unlabelled, self._config.unlabelled_scans, _UNLABELLED, number)
         drawn = (*labelled, *unlabelled)
         slots = range(self._part.index, len(drawn), self._part.parts)
-        scans = [self._pairs.read(drawn[slot]) for slot in slots]
-        texts, image_slots, phrase_slots = self._rows_of.batch([scan.pairs for scan in scans])
-        phrases = torch.from_numpy(self._rows_of.phrases([scan.pairs for scan in scans]))
+        clouds = [self._cloud(drawn[slot], slot < len(labelled), number, slot) for slot in slots]
+        of_scans = [sector.scan.pairs for cloud in clouds for sector in cloud]
+        texts, image_slots, phrase_slots = self._rows_of.batch(of_scans)
+        phrases = torch.from_numpy(self._rows_of.phrases(of_scans))
+        of_sectors = zip(image_slots, phrase_slots)
         parts = [
-            self._voxel_scan(scan, slot < len(labelled), of_image, of_phrase, number, slot)
-            for slot, scan, of_image, of_phrase in zip(slots, scans, image_slots, phrase_slots)
+            self._voxel_scan(one_cloud(cloud, of_sectors), slot < len(labelled), number, slot)
+            for slot, cloud in zip(slots, clouds)
         ]
         counts = torch.tensor([len(part.features) for part in parts])
         of_scan = torch.repeat_interleave(torch.tensor(slots), counts)
@@ -125,32 +129,30 @@ class StepBatches(Dataset[SemiBatch]):
         cycle, place = divmod(draw, len(scan_ids))
         return scan_ids[_order(self._seed, purpose, cycle, len(scan_ids))[place]]
 
-    def _voxel_scan(
-        self,
-        scan: PairedScan,
-        is_labelled: bool,
-        image_slots: np.ndarray,
-        phrase_slots: np.ndarray,
-        number: int,
-        slot: int,
-    ) -> VoxelScan:
-        """One scan, augmented and voxelised. *_slots: the scan's text slots -> the batch's, NONE last.
+    def _cloud(self, scan_id: str, is_labelled: bool, number: int, slot: int) -> list[Sector]:
+        """What fills a slot of micro-batch `number`: a scan, or what cameras saw of several."""
+        scan = self._pairs.read(scan_id)
+        if is_labelled or not self._config.panorama:
+            return [Sector.whole(scan)]
+        rng = np.random.default_rng((self._seed, _PANORAMA, number, slot))
+        order = rng.permutation(len(self._split.unlabelled))
+        return panorama(scan, (self._pairs.read(self._split.unlabelled[place]) for place in order))
 
-        Decision: of several views of a point the first counts, which sees it best centred.
-        """
+    def _voxel_scan(self, cloud: Cloud, is_labelled: bool, number: int, slot: int) -> VoxelScan:
+        """One cloud, augmented and voxelised."""
         augment = self._config.augment
         rng = np.random.default_rng((self._seed, _LABELLED if is_labelled else _UNLABELLED, number, slot))
-        keep = kept(scan.points, augment, rng)
-        points = placed(augmented(scan.points[keep], augment, rng), self._config)
-        features = tinted(scan.features[keep], augment, rng)
+        keep = kept(cloud.points, augment, rng)
+        points = placed(augmented(cloud.points[keep], augment, rng), self._config)
+        features = tinted(cloud.features[keep], augment, rng)
         voxels = voxelise(torch.from_numpy(points), self._config.voxel_m)
-        labels = labels_or_ignore(scan.labels if is_labelled else None, len(scan.points))[keep]
+        labels = labels_or_ignore(cloud.labels if is_labelled else None, len(cloud.points))[keep]
         return VoxelScan(
             voxels,
             voxel_features(points, features, voxels),
             majority_label(torch.from_numpy(labels.astype(np.int64)), voxels, self._pairs.num_classes),
-            first_valid(torch.from_numpy(image_slots[scan.pairs.image[keep, 0]]), voxels),
-            first_valid(torch.from_numpy(phrase_slots[scan.pairs.entity[keep]]), voxels),
+            first_valid(torch.from_numpy(cloud.image[keep]), voxels),
+            first_valid(torch.from_numpy(cloud.entity[keep]), voxels),
         )
 
 

@@ -30,6 +30,7 @@ class DataConfig:
 
     labelled_scans: int = 2  # per micro-batch
     unlabelled_scans: int = 2  # per micro-batch
+    panorama: bool = False  # extension: in their places what cameras saw of several, see train/panorama.py
     accumulate: int = 1  # micro-batches per step, whose gradients are averaged; see train/loop.py
     voxel_m: float = 0.05  # edge of a voxel, metres
     from_corner: bool = False  # coordinates count from each scan's least x, y and z, not from its own origin
@@ -110,6 +111,8 @@ class SavedRun:
         params = {"method_name": config.method_name, **plain(config)}
         if config.net.view == "voxel":
             del params["net"]["view"], params["net"]["image"]
+        if not config.data.panorama:
+            del params["data"]["panorama"]
         return {
             "stage": "train",
             "schema": SCHEMA,

@@ -45,6 +45,14 @@ def _cells(scan: PairedScan, rows_of: TextRowsOf, num_classes: int) -> np.ndarra
 
 
 def _named(phrases: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
-    """(P,) int64: the class whose name the phrase is (traffic-sign: "traffic sign"), NONE for the others."""
-    class_of = {in_words(name): index for index, name in enumerate(class_names)}
-    return np.array([class_of.get(phrase, NONE) for phrase in phrases], np.int64)
+    """(P,) int64: the class all words of whose name are in the phrase, NONE where there is none.
+
+    Of several (a "traffic sign pole") the one with most words, then the first.
+    """
+    words = {index: set(in_words(name).split()) for index, name in enumerate(class_names)}
+    found = np.full(len(phrases), NONE, np.int64)
+    for row, phrase in enumerate(phrases):
+        named = [index for index, name in words.items() if name <= set(phrase.split())]
+        if named:
+            found[row] = max(named, key=lambda index: len(words[index]))
+    return found

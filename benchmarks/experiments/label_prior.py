@@ -30,6 +30,7 @@ from lass3d_core.manifest import read_manifest
 from lass3d_core.metrics import confusion_matrix, mean_iou
 from lass3d_core.records import NONE
 from train.config import SavedRun
+from train.methods.lass3d_plus import Lass3dPlusConfig
 from train.paired_scans import PairedScans
 from train.phrase_counts import phrase_counts
 from train.run import Run
@@ -126,7 +127,9 @@ def report(name: str, told: PhraseCounts, scans: list[Seen], form: LabelPriorCon
 def confusion(scan: Seen, evidence: Tensor, strength: float) -> np.ndarray:
     """(C,C) over the points that have a phrase."""
     paired = scan.phrase != NONE
-    told = product(scan.belief[paired], evidence, scan.phrase[paired], strength)
+    told = product(
+        scan.belief[paired], evidence, scan.phrase[paired], strength, Lass3dPlusConfig().temperature
+    )
     return confusion_matrix(scan.labels[paired.numpy()], told.argmax(dim=1).numpy(), evidence.shape[1])
 
 

@@ -77,9 +77,9 @@ def test_many_points_of_its_own_outweigh_what_a_phrase_borrows() -> None:
 
 
 def test_name_of_a_class_vouches_for_it_and_for_phrases_like_it() -> None:
-    # 3 + 1 points of class 0, of class 1 and, without a name, of class 2: every prior is 1/3. No labelled
-    # point carries row 0, the name of class 1, nor row 1, which is like it: they expect the mean of the prior
-    # and of 2/3 for class 1. Row 2 is the name of class 0, as unlike them as can be.
+    # Counts say nothing: every class has three points, all of them of row 2. Rows 0 and 1 are the name of
+    # class 1 and one like it, as unlike row 2, the name of class 0, as can be: of K = 2 named classes the
+    # softmax is (0, 1), so ratios (1 + 0) / 2 and (1 + 2) / 2. Class 2 has no name: nothing is said of it.
     rows = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     counts = torch.tensor([[[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [3.0, 3.0, 3.0]]])
     config = LabelPriorConfig(class_points=0, min_cosine=1, names=True)
@@ -88,14 +88,36 @@ def test_name_of_a_class_vouches_for_it_and_for_phrases_like_it() -> None:
     torch.testing.assert_close(told[1], told[0])
 
 
-@given(st.lists(st.lists(st.integers(1, 500), min_size=4, max_size=4), min_size=3, max_size=3), st.booleans())
+def test_a_class_is_as_like_a_phrase_as_the_likest_of_its_names() -> None:
+    rows = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    nothing = torch.zeros(1, 3, 2)
+    both = ratios(PhraseCounts(nothing, rows, torch.tensor([0, 0, 1])), LabelPriorConfig())
+    torch.testing.assert_close(both[2], torch.ones(2), msg="rows 1 and 2 are equal and name either class")
+    assert both[0, 0] > 1.4
+
+
+def test_names_speak_for_a_class_that_the_labelled_scans_lack_until_the_phrase_is_known() -> None:
+    # Row 1 names class 1, which has no point. With 30 points of doubt, 90 of the phrase leave a quarter.
+    rows = torch.eye(2)
+    named = torch.tensor([0, 1])
+    for points, share in ((0.0, 1.0), (90.0, 0.25)):
+        counts = torch.tensor([[[30.0, 0.0], [points, 0.0]]])
+        with_names, without = (
+            log_ratio(counts[0], PhraseCounts(counts, rows, named), LabelPriorConfig(names=names))
+            for names in (True, False)
+        )
+        told = (with_names - without)[1]
+        torch.testing.assert_close(told, share * torch.tensor([0.5, 1.5]).log(), rtol=1e-3, atol=1e-3)
+
+
+@given(st.lists(st.lists(st.integers(1, 500), min_size=4, max_size=4), min_size=3, max_size=3))
 @settings(max_examples=50, deadline=None)
-def test_what_a_phrase_says_is_a_distribution(counts: list[list[int]], names: bool) -> None:
+def test_what_counts_say_of_a_phrase_is_a_distribution(counts: list[list[int]]) -> None:
     table = torch.tensor(counts, dtype=torch.float32)
     rows = torch.tensor([[1.0, 0.2], [0.9, 0.4], [-0.3, 1.0]])
     phrases = PhraseCounts(table.unsqueeze(0), rows, torch.tensor([2, -1, 0]))
     prior = (table.sum(dim=0) + 1) / (table.sum() + 4)
-    config = LabelPriorConfig(class_points=0, names=names)
+    config = LabelPriorConfig(class_points=0, names=False)
     posterior = log_ratio(table, phrases, config).exp() * prior
     torch.testing.assert_close(posterior.sum(dim=1), torch.ones(3))
     assert (posterior > 0).all()
@@ -107,6 +129,14 @@ def test_product_is_bayes_rule() -> None:
     belief = torch.tensor([[0.6, 0.4], [0.6, 0.4]])
     told = product(belief, evidence, torch.tensor([0, -1]))
     torch.testing.assert_close(told, torch.tensor([[1 / 3, 2 / 3], [0.6, 0.4]]))
+
+
+def test_temperature_weakens_the_belief_beside_a_phrase_alone() -> None:
+    # (0.9, 0.1) ^ 1/2 is (3, 1) of 4: times (0.5, 1.5) it is (1.5, 1.5).
+    evidence = torch.tensor([[0.5, 1.5]]).log()
+    belief = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
+    told = product(belief, evidence, torch.tensor([0, -1]), temperature=2.0)
+    torch.testing.assert_close(told, torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
 
 
 def test_strength_is_an_exponent() -> None:

@@ -51,6 +51,17 @@ def same(one: SemiBatch, other: SemiBatch) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
+def test_panoramas_hold_text_alone_and_leave_labelled_scans_as_they_are(tiny) -> None:
+    usual, panoramas = batches_of(tiny), batches_of(tiny, replace(CONFIG, panorama=True))
+    plain, wide = usual[0], panoramas[0]
+    assert torch.equal(plain.features[plain.is_labelled], wide.features[wide.is_labelled])
+    assert torch.equal(plain.labels[plain.is_labelled], wide.labels[wide.is_labelled])
+    assert (wide.labels[wide.unlabelled] == IGNORE).all()
+    shares = [(batch.image[batch.unlabelled] != NONE).float().mean() for batch in (plain, wide)]
+    assert shares[1] > shares[0]
+    assert same(wide, batches_of(tiny, replace(CONFIG, panorama=True))[0])
+
+
 def test_a_batch_depends_on_seed_and_step_alone(tiny) -> None:
     forwards = [batches_of(tiny)[step] for step in range(4)]
     again = batches_of(tiny)

@@ -51,11 +51,16 @@ def test_labels_of_other_scans_are_never_looked_at(tiny, rewrite_tiny: Callable[
 
 
 @pytest.mark.parametrize(
-    ("class_names", "named"), [(("a-lamp", "the_ground"), [1, -1, 0]), (("bare", "lamp"), [-1, -1, -1])]
+    ("class_names", "named"),
+    [
+        (("a-lamp", "the_ground", "wall"), [1, 2, 0]),  # "a wall" has all words of "wall"
+        (("bare", "lamp", "tall-wall"), [-1, -1, 1]),  # "a wall" is not tall
+        (("lamp", "a-lamp", "a"), [-1, 2, 1]),  # most words win
+    ],
 )
-def test_phrase_that_is_the_name_of_a_class_is_found(
+def test_phrase_that_holds_the_name_of_a_class_is_found(
     tiny, class_names: tuple[str, ...], named: list[int]
 ) -> None:
     pairs = PairedScans.open(tiny.artifacts)
-    renamed = replace(pairs, header=replace(pairs.header, class_names=(*class_names, "wall")))
+    renamed = replace(pairs, header=replace(pairs.header, class_names=class_names))
     assert phrase_counts(renamed, ("0/3",)).named.tolist() == named

@@ -38,6 +38,7 @@ class Lass3dPlusConfig:
     balanced: bool = True  # pseudo-labels are weighted by class as the labels are
 
     strength: float = 1.0  # exponent of the phrase's evidence; 0 = no text
+    temperature: float = 2.0  # beside a phrase: the teacher is surer than it is right, and would veto it
     prior: LabelPriorConfig = field(default_factory=LabelPriorConfig)
     safety: bool = True  # phrases that turn out to mislead are left out
     horizon: float = 50.0  # steps that the check of phrases on unlabelled scans remembers
@@ -55,6 +56,8 @@ class Lass3dPlusConfig:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.alpha < 1:
             raise ValueError(f"alpha must lie in [0, 1), got {self.alpha}")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
         if self.horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {self.horizon}")
 
@@ -107,7 +110,7 @@ class Lass3dPlus(nn.Module):
             teacher_logits = self.teacher.classifier(f_teacher)[unlabelled]
             teacher, phrase = teacher_logits.softmax(dim=1), batch.phrase[unlabelled]
             strength = self._trusted(teacher, phrase, step)
-            belief = product(teacher, self.evidence, phrase, strength) if strength else teacher
+            belief = self._product(teacher, phrase, strength)
             pseudo_labels = self._pseudo_labels(belief, phrase)
         self.measures = _measures(batch, teacher, pseudo_labels, phrase) | {
             "prior_strength": strength,
@@ -144,6 +147,11 @@ class Lass3dPlus(nn.Module):
         """
         seen = f_student if self.config.query.into_segmenter else f_teacher
         return self.config.query.weight * head.loss(seen, batch.image, batch.entity, batch.texts)
+
+    def _product(self, teacher: Tensor, phrase: Tensor, strength: float) -> Tensor:
+        if not strength:
+            return teacher
+        return product(teacher, self.evidence, phrase, strength, self.config.temperature)
 
     def _pseudo_labels(self, belief: Tensor, phrase: Tensor) -> Tensor:
         most, label = belief.max(dim=1)
