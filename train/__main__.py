@@ -26,7 +26,7 @@ from train.profile import profile_steps
 from train.run import Run, train_run
 from train.run_folder import RunFolder
 from train.tables.command import make_table, numbers, planned, seeds_of
-from train.tables.paper import table_called
+from train.tables.every import table_called
 from train.tables.plan import Recipe, default_ratios, default_split
 
 
@@ -93,7 +93,9 @@ def _add_query(command: argparse.ArgumentParser) -> None:
 def _add_table(command: argparse.ArgumentParser) -> None:
     command.set_defaults(command=table_command)
     _add_manifest(command)
-    command.add_argument("--table", default="1", metavar="NAME", help="1 to 7, or fig7 (1)")
+    command.add_argument(
+        "--table", default="1", metavar="NAME", help="1 to 7, fig7, or ours: plus, plus-parts (1)"
+    )
     command.add_argument("--seeds", default="0,1,2", metavar="N,N,...", help="(0,1,2)")
     command.add_argument("--ratios", metavar="PERCENT,...", help="(the paper's; a simulated world's demo)")
     command.add_argument("--split", help="whose figures (test of a simulated world, val of real data)")

@@ -24,6 +24,7 @@ from lass3d_core.voxels import Voxels, collate, first_valid, majority_label, mea
 from train.augment import augmented, kept, tinted
 from train.config import DataConfig
 from train.methods.contract import SemiBatch
+from train.misnamed import misnamed
 from train.paired_scans import PairedScans
 from train.panorama import panorama
 from train.sectors import Cloud, Sector, one_cloud
@@ -131,12 +132,17 @@ class StepBatches(Dataset[SemiBatch]):
 
     def _cloud(self, scan_id: str, is_labelled: bool, number: int, slot: int) -> list[Sector]:
         """What fills a slot of micro-batch `number`: a scan, or what cameras saw of several."""
-        scan = self._pairs.read(scan_id)
+        scan = self._read(scan_id, is_labelled)
         if is_labelled or not self._config.panorama:
             return [Sector.whole(scan)]
         rng = np.random.default_rng((self._seed, _PANORAMA, number, slot))
         order = rng.permutation(len(self._split.unlabelled))
-        return panorama(scan, (self._pairs.read(self._split.unlabelled[place]) for place in order))
+        return panorama(scan, (self._read(self._split.unlabelled[place], False) for place in order))
+
+    def _read(self, scan_id: str, is_labelled: bool) -> PairedScan:
+        stress = self._config.stress
+        share = stress.of_labelled() if is_labelled else stress.misnamed
+        return misnamed(self._pairs.read(scan_id), share, self._pairs.text_table.phrases, self._seed)
 
     def _voxel_scan(self, cloud: Cloud, is_labelled: bool, number: int, slot: int) -> VoxelScan:
         """One cloud, augmented and voxelised."""

@@ -15,6 +15,7 @@ from lass3d_core.precision import Precision
 from lass3d_core.typed import build, parse_setting, plain, replace_at
 from train.augment import AugmentConfig
 from train.methods import MethodConfig, config_type, name_of
+from train.misnamed import StressConfig
 from train.optimiser import OptimConfig, ScheduleConfig
 
 SCHEMA = 3
@@ -31,6 +32,7 @@ class DataConfig:
     labelled_scans: int = 2  # per micro-batch
     unlabelled_scans: int = 2  # per micro-batch
     panorama: bool = False  # extension: in their places what cameras saw of several, see train/panorama.py
+    stress: StressConfig = field(default_factory=StressConfig)  # phrases that are wrong on purpose
     accumulate: int = 1  # micro-batches per step, whose gradients are averaged; see train/loop.py
     voxel_m: float = 0.05  # edge of a voxel, metres
     from_corner: bool = False  # coordinates count from each scan's least x, y and z, not from its own origin
@@ -105,14 +107,15 @@ class SavedRun:
         """What decides the run's result, comparable with that of another one.
 
         Left out is what decides nothing: the note, the number of workers, on which no batch depends, and of
-        voxels, which are the usual view, the range image that is not made.
+        voxels, which are the usual view, the range image that is not made, and an extension that is off.
         """
         config = replace(self.config, note="", data=replace(self.config.data, workers=0))
         params = {"method_name": config.method_name, **plain(config)}
         if config.net.view == "voxel":
             del params["net"]["view"], params["net"]["image"]
-        if not config.data.panorama:
-            del params["data"]["panorama"]
+        for name, usual in (("panorama", False), ("stress", StressConfig())):
+            if getattr(config.data, name) == usual:
+                del params["data"][name]
         return {
             "stage": "train",
             "schema": SCHEMA,

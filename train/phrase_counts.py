@@ -10,15 +10,19 @@ import torch
 from lass3d_core.label_prior import PhraseCounts
 from lass3d_core.labels import IGNORE, in_words
 from lass3d_core.records import NONE, PairedScan, labels_or_ignore
+from train.misnamed import misnamed
 from train.paired_scans import PairedScans
 from train.text_batches import TextRowsOf
 
 MOST_FOLDS = 5
 
 
-def phrase_counts(pairs: PairedScans, labelled: Sequence[str]) -> PhraseCounts:
+def phrase_counts(
+    pairs: PairedScans, labelled: Sequence[str], wrong: float = 0.0, seed: int = 0
+) -> PhraseCounts:
     """Points by phrase and class in the scans `labelled`; scan i is of fold i modulo the number of folds.
 
+    wrong, seed: of train/misnamed.py, the share of phrases that a stress test exchanges.
     No other scan is opened, so no label can leak. Raises CorruptArtifact, StaleArtifact.
     """
     rows_of = TextRowsOf(pairs.text_table)
@@ -26,7 +30,8 @@ def phrase_counts(pairs: PairedScans, labelled: Sequence[str]) -> PhraseCounts:
     folds = min(MOST_FOLDS, len(labelled))
     counts = np.zeros((folds, len(table.phrases) * pairs.num_classes), np.int64)
     for number, scan_id in enumerate(labelled):
-        cells = _cells(pairs.read(scan_id), rows_of, pairs.num_classes)
+        scan = misnamed(pairs.read(scan_id), wrong, table.phrases, seed)
+        cells = _cells(scan, rows_of, pairs.num_classes)
         counts[number % folds] += np.bincount(cells, minlength=counts.shape[1])
     shape = (folds, len(table.phrases), pairs.num_classes)
     return PhraseCounts(

@@ -100,7 +100,13 @@ class Run:
             num_classes=self.pairs.num_classes,
             text_dim=self.pairs.text_table.dim,
             class_weights=weights,
-            phrase_counts=partial(phrase_counts, self.pairs, self.split.labelled),
+            phrase_counts=partial(
+                phrase_counts,
+                self.pairs,
+                self.split.labelled,
+                self.config.data.stress.of_labelled(),
+                self.config.seed,
+            ),
         )
         return methods.build(self.config.method, ingredients).to(self.device)
 

@@ -18,7 +18,7 @@ from train.methods.lim3d import Lim3dConfig
 from train.methods.sss_net import SssNetConfig
 from train.optimiser import OptimConfig, ScheduleConfig
 from train.presets.indoors import indoors
-from train.presets.unlabelled import unlabelled_scans
+from train.presets.unlabelled import panoramas, unlabelled_scans
 
 
 def demo(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
@@ -32,6 +32,7 @@ def demo(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
         settings,
         DataConfig(
             unlabelled_scans=unlabelled_scans(settings, 2),
+            panorama=panoramas(settings),
             voxel_m=0.3,
             augment=AugmentConfig(keep=0.75, shift_m=0.0, jitter_m=0.01),
             workers=0,

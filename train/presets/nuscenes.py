@@ -10,7 +10,7 @@ from train.augment import AugmentConfig
 from train.config import DataConfig, RunConfig
 from train.methods import config_type
 from train.optimiser import OptimConfig, ScheduleConfig
-from train.presets.unlabelled import unlabelled_scans
+from train.presets.unlabelled import panoramas, unlabelled_scans
 
 
 def nuscenes(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
@@ -31,6 +31,7 @@ def nuscenes(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
         DataConfig(
             labelled_scans=2,
             unlabelled_scans=unlabelled_scans(settings, 2),
+            panorama=panoramas(settings),
             accumulate=4,  # for four GPUs
             voxel_m=0.1,
             augment=AugmentConfig(yaw_rad=math.pi / 4, flip=0.5, scale=0.05, shift_m=0.1),

@@ -8,7 +8,7 @@ from train.augment import AugmentConfig
 from train.config import DataConfig, RunConfig
 from train.methods import config_type
 from train.optimiser import OptimConfig, ScheduleConfig
-from train.presets.unlabelled import unlabelled_scans
+from train.presets.unlabelled import panoramas, unlabelled_scans
 
 
 def semantickitti(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
@@ -29,6 +29,7 @@ def semantickitti(dataset: str, method: str, ratio: float, seed: int) -> RunConf
         DataConfig(
             labelled_scans=2,
             unlabelled_scans=unlabelled_scans(settings, 2),
+            panorama=panoramas(settings),
             accumulate=4,  # for four GPUs
             voxel_m=0.05,
             augment=AugmentConfig(flip=0.0, scale=0.05, shift_m=0.0),

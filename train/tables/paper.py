@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lass3d_core.errors import UnknownName
-from lass3d_core.typed import nearest
 from train.tables.rows import Claim, Row, Table
 
 LASS3D = Row(
@@ -22,12 +20,21 @@ SUPERVISED = Row("supervised only", "supervised")
 WITHOUT_TEXT = Row("LASS3D without text", "lass3d", ("method.captions=none",), "no-text")
 CONTROLS = (SUPERVISED, WITHOUT_TEXT)
 
+PLUS = Row("LASS3D+", "lass3d_plus")
+PLUS_WITHOUT_TEXT = Row("LASS3D+ without text", "lass3d_plus", ("method.strength=0",), "no-text")
+LONGER = Row("supervised only, 3 times the steps", "supervised", tag="x3", times_longer=3)
+
 WITHOUT_PE = Row(
     "CE_l + CE_u + KL",
     "lass3d",
     ("method.pe=false",),
     "no-pe",
     paper={"SemanticKITTI": (55.6, 61.4, 62.8, 63.7)},
+)
+MEAN_TEACHER = Row(
+    "Mean Teacher",
+    "mean_teacher",
+    paper={"SemanticKITTI": (45.4, 57.1, 59.2, 60.0), "ScanNet": (48.7, 57.2, 66.1, 67.3, 69.1)},
 )
 GPC = Row(
     "GPC",
@@ -46,11 +53,7 @@ and the paper says that L_KL is what brings in "the semantic information distill
 def _methods() -> tuple[Row, ...]:
     """Those that Table 1 compares LASS3D with, in its order."""
     return (
-        Row(
-            "Mean Teacher",
-            "mean_teacher",
-            paper={"SemanticKITTI": (45.4, 57.1, 59.2, 60.0), "ScanNet": (48.7, 57.2, 66.1, 67.3, 69.1)},
-        ),
+        MEAN_TEACHER,
         Row(
             "CBST",
             "cbst",
@@ -87,12 +90,12 @@ TABLE_1 = Table(
     "comparison of methods",
     (
         SUPERVISED,
-        Row("supervised only, 3 times the steps", "supervised", tag="x3", times_longer=3),
+        LONGER,
         *_methods(),
         WITHOUT_TEXT,
         LASS3D,
-        Row("LASS3D+ without text", "lass3d_plus", ("method.strength=0",), "no-text"),
-        Row("LASS3D+", "lass3d_plus"),
+        PLUS_WITHOUT_TEXT,
+        PLUS,
     ),
     reference=SUPERVISED.title,
     claims=tuple(Claim(LASS3D.title, row.title) for row in _methods()),
@@ -280,10 +283,4 @@ FIGURE_7 = Table(
 TABLES = {
     table.name: table for table in (TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7, FIGURE_7)
 }
-
-
-def table_called(name: str) -> Table:
-    """The table `name`, one of TABLES. Raises UnknownName."""
-    if name not in TABLES:
-        raise UnknownName(f"table {name!r} does not exist; known: {', '.join(TABLES)}{nearest(name, TABLES)}")
-    return TABLES[name]
+"""The paper's, by name."""

@@ -9,7 +9,8 @@ import pytest
 
 from lass3d_core.errors import UnknownName
 from train.methods import METHODS
-from train.tables.paper import FIGURE_7, LASS3D, SUPERVISED, TABLES, table_called
+from train.tables.every import TABLES, table_called
+from train.tables.paper import FIGURE_7, LASS3D, SUPERVISED
 from train.tables.plan import Recipe, TablePlan, why_not_built
 from train.tables.rows import PAPER_RATIOS, Table, nearest_ratio
 
