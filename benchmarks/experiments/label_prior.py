@@ -11,7 +11,7 @@ and product over the points that have a phrase. The checks see no label of these
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from lass3d_core.label_prior import (
     log_ratio,
     product,
 )
+from lass3d_core.labels import IGNORE
 from lass3d_core.manifest import read_manifest
 from lass3d_core.metrics import confusion_matrix, mean_iou
 from lass3d_core.records import NONE
@@ -38,11 +39,14 @@ from train.run_folder import RunFolder
 from train.text_batches import TextRowsOf
 
 CONFIDENCE = 0.8
+TEMPERATURE = Lass3dPlusConfig().temperature
 FORMS = {
-    "default": LabelPriorConfig(),
-    "without class names": LabelPriorConfig(names=False),
-    "and 10 points a phrase": LabelPriorConfig(names=False, phrase_points=10),
-    "and no backing off": LabelPriorConfig(names=False, min_cosine=1),
+    "default": (LabelPriorConfig(), TEMPERATURE),
+    "teacher not tempered": (LabelPriorConfig(), 1.0),
+    "teacher tempered more, 3": (LabelPriorConfig(), 3.0),
+    "without class names": (LabelPriorConfig(names=False), TEMPERATURE),
+    "and no backing off": (LabelPriorConfig(names=False, min_cosine=1), TEMPERATURE),
+    "100 points a phrase": (LabelPriorConfig(phrase_points=100), TEMPERATURE),
 }
 WRONG = {"30 % of the phrases random": 0.3, "60 % random": 0.6, "all random": 1.0}
 
@@ -70,12 +74,13 @@ def main() -> None:
         f"{len(scans)} validation scans; labelled: {', '.join(run.split.labelled)}; {run.saved.digest[:12]}"
     )
     print(f"{'':32} held out  sure points  teacher  product")
-    for name, form in FORMS.items():
-        report(name, told, scans, form)
+    for name, (form, temperature) in FORMS.items():
+        report(name, told, scans, form, temperature)
+    report("P counted on these scans", counted_here(told, scans), scans, LabelPriorConfig(), TEMPERATURE)
     rng = np.random.default_rng(0)
     for name, share in WRONG.items():
         wrong = [Seen(s.belief, misnamed(s.phrase, share, len(told.rows), rng), s.labels) for s in scans]
-        report(f"{name}, here alone", told, wrong, LabelPriorConfig())
+        report(f"{name}, here alone", told, wrong, LabelPriorConfig(), TEMPERATURE)
 
 
 def teacher_run(manifest_path: Path, seed: int) -> Run:
@@ -101,20 +106,32 @@ def seen_by_teacher(run: Run) -> list[Seen]:
     return scans
 
 
+def counted_here(told: PhraseCounts, scans: list[Seen]) -> PhraseCounts:
+    """What nobody knows: the counts that these scans' own labels give. The bound of any prior by phrase."""
+    counts = torch.zeros_like(told.counts[:1])
+    for scan in scans:
+        known = (scan.phrase != NONE) & torch.from_numpy(scan.labels != IGNORE)
+        cell = scan.phrase[known] * counts.shape[2] + torch.from_numpy(scan.labels.astype(np.int64))[known]
+        counts += torch.bincount(cell, minlength=counts.numel()).view_as(counts)
+    return replace(told, counts=counts)
+
+
 def misnamed(phrase: Tensor, share: float, phrases: int, rng: np.random.Generator) -> Tensor:
     """Each phrase of the scan is, with probability `share`, another one on all its points."""
     instead = np.where(rng.random(phrases) < share, rng.integers(phrases, size=phrases), np.arange(phrases))
     return torch.from_numpy(np.append(instead, NONE))[phrase]
 
 
-def report(name: str, told: PhraseCounts, scans: list[Seen], form: LabelPriorConfig) -> None:
+def report(
+    name: str, told: PhraseCounts, scans: list[Seen], form: LabelPriorConfig, temperature: float
+) -> None:
     """One line."""
     evidence = log_ratio(told.counts.sum(dim=0), told, form)
     agreement = Agreement(evidence.shape[1], horizon=1e9)
     for scan in scans:
         agreement.update(scan.belief, evidence, scan.phrase, CONFIDENCE)
     figures = [
-        100 * mean_iou(sum(confusion(scan, evidence, strength) for scan in scans), "dropped")
+        100 * mean_iou(sum(confusion(scan, evidence, strength, temperature) for scan in scans), "dropped")
         for strength in (0.0, 1.0)
     ]
     print(
@@ -124,12 +141,10 @@ def report(name: str, told: PhraseCounts, scans: list[Seen], form: LabelPriorCon
     )
 
 
-def confusion(scan: Seen, evidence: Tensor, strength: float) -> np.ndarray:
+def confusion(scan: Seen, evidence: Tensor, strength: float, temperature: float) -> np.ndarray:
     """(C,C) over the points that have a phrase."""
     paired = scan.phrase != NONE
-    told = product(
-        scan.belief[paired], evidence, scan.phrase[paired], strength, Lass3dPlusConfig().temperature
-    )
+    told = product(scan.belief[paired], evidence, scan.phrase[paired], strength, temperature)
     return confusion_matrix(scan.labels[paired.numpy()], told.argmax(dim=1).numpy(), evidence.shape[1])
 
 
