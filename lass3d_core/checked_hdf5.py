@@ -150,6 +150,7 @@ class CheckedFile:
         self._folder: tuple[str, h5py.h5g.GroupID] | None = None  # the last one that was read from
         self._sliced: dict[str, h5py.Dataset] = {}
         self._process = 0
+        self._bytes = 0  # of the whole file
 
     def array(self, name: str) -> np.ndarray:
         """The array under `name`."""
@@ -182,9 +183,10 @@ class CheckedFile:
             return tuple(self._dataset(name).shape)
 
     def has(self, name: str) -> bool:
-        """Whether there is an array under `name`."""
+        """Whether there is an array under `name`, in a folder that exists."""
         with self._faults(name):
-            return name in self._open()
+            folder, _, last = name.rpartition("/")
+            return bool(self._opened(folder, name).links.exists(last.encode()))
 
     def attribute(self, name: str) -> Any:
         """The file's attribute `name`: a number, an array, a text or a tuple of texts."""
@@ -226,6 +228,7 @@ class CheckedFile:
         with self._faults("its beginning"):
             file = h5py.File(self.path, "r", locking=False)
             self._check_kind(file)
+            self._bytes = self.path.stat().st_size
         self._file, self._process = file, os.getpid()
         return file
 
@@ -236,45 +239,48 @@ class CheckedFile:
         fill its memory. HDF5 itself is asked: h5py's groups take as long as most arrays' reading.
         """
         folder, _, last = name.rpartition("/")
-        file = self._open()
-        if self._folder is None or self._folder[0] != folder:
-            found = h5py.h5g.open(file.id, b"/")
-            for step in folder.split("/") if folder else ():
-                found = self._linked(found, step, name)
-            self._folder = folder, found
-        found = self._linked(self._folder[1], last, name)
+        found = self._linked(self._opened(folder, name), last, name)
         stored_as = found.get_create_plist() if isinstance(found, h5py.h5d.DatasetID) else None
         if not stored_as or stored_as.get_layout() == h5py.h5d.VIRTUAL or stored_as.get_external_count():
             raise self.corrupt(name, "it is no array of this file")
-        is_empty = found.get_space().get_simple_extent_type() == h5py.h5s.NULL
-        if is_empty or found.dtype.kind not in "iufS" or not _filters(stored_as) <= _OUR_FILTERS:
+        space = found.get_space()
+        filters = {stored_as.get_filter(i)[0] for i in range(stored_as.get_nfilters())}
+        is_empty = space.get_simple_extent_type() == h5py.h5s.NULL
+        if is_empty or found.dtype.kind not in "iufS" or not filters <= _OUR_FILTERS:
             raise self.corrupt(name, "it is of another type or packed in another way than we write")
-        declared = math.prod(found.shape) * found.dtype.itemsize
-        stored = min(found.get_storage_size(), self.path.stat().st_size)
+        declared = math.prod(space.shape) * found.dtype.itemsize
+        stored = min(found.get_storage_size(), self._bytes)
         chunked = stored_as.get_layout() == h5py.h5d.CHUNKED
         if declared > stored * (_MOST_COMPRESSED if chunked else 1):
             raise self.corrupt(name, f"{declared} bytes are declared, {stored} are there")
         return found
 
+    def _opened(self, folder: str, name: str) -> h5py.h5g.GroupID:
+        """The group under `folder`, on the way to `name`; the last one stays open."""
+        file = self._open()
+        if self._folder is None or self._folder[0] != folder:
+            found = h5py.h5g.open(file.id, b"/")
+            for step in folder.split("/") if folder else ():
+                found = self._linked(found, step, name)
+                if not isinstance(found, h5py.h5g.GroupID):
+                    raise self.corrupt(name, "it is no array of this file")
+            self._folder = folder, found
+        return self._folder[1]
+
     def _linked(self, group: h5py.h5g.GroupID, step: str, name: str) -> h5py.h5g.GroupID | h5py.h5d.DatasetID:
         """What `step`, on the way to `name`, is in `group`; links are followed nowhere."""
-        if not isinstance(group, h5py.h5g.GroupID):
-            raise self.corrupt(name, "it is no array of this file")
         if group.links.get_info(step.encode()).type != h5py.h5l.TYPE_HARD:
             raise self.corrupt(name, "it is a link to somewhere else")
         return h5py.h5o.open(group, step.encode())
 
     def _check_kind(self, file: h5py.File) -> None:
         kind, schema = bytes(file.attrs["kind"]).decode(), int(file.attrs["schema"])
+        remedy = f"delete it and {self._remedy}"
         if kind != self._kind:
-            raise StaleArtifact(
-                f"{self.path} holds {kind!r}, not {self._kind!r}; delete it and {self._remedy}"
-            )
+            raise StaleArtifact(f"{self.path} holds {kind!r}, not {self._kind!r}; {remedy}")
         if schema != self._schema:
-            raise StaleArtifact(
-                f"{self.path} has schema {schema}, this version reads {self._schema};"
-                f" delete it and {self._remedy}"
-            )
+            what = f"{self.path} has schema {schema}, this version reads {self._schema}"
+            raise StaleArtifact(f"{what}; {remedy}")
 
     @contextmanager
     def _faults(self, where: str) -> Iterator[None]:
@@ -284,11 +290,6 @@ class CheckedFile:
         except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
             reason = str(error).partition("\n")[0].strip("'\"") or type(error).__name__
             raise self.corrupt(where, reason) from error
-
-
-def _filters(properties: h5py.h5p.PropDCID) -> set[int]:
-    """The numbers of the filters that an array's chunks went through."""
-    return {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
 
 
 def _text_type(texts: Sequence[str]) -> np.dtype:

@@ -122,6 +122,7 @@ class ShardReader:
         group = self._group(scan_id)
         array = self._file.array
         try:
+            points = array(f"{group}/xyz")  # first: the others find room where HDF5 unpacked the largest
             pairs = PointTextPairs(
                 image=array(f"{group}/image").astype(np.int16),
                 entity=array(f"{group}/entity"),
@@ -130,7 +131,7 @@ class ShardReader:
             )
             return PairedScan(
                 scan_id=scan_id,
-                points=array(f"{group}/xyz"),
+                points=points,
                 features=array(f"{group}/features"),
                 labels=self.labels(scan_id) if with_labels else None,
                 pairs=pairs,

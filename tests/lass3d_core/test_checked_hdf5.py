@@ -65,6 +65,15 @@ def test_what_is_not_in_the_file_is_not_read(
             read(name)
 
 
+def test_an_array_is_there_or_not_and_nothing_lies_below_it(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.h5", lambda new: write_array(new, "scan/label", np.arange(3)))
+    assert file.has("scan/label")
+    assert not file.has("scan/entity")
+    for ask in (file.has, file.array):
+        with pytest.raises(CorruptArtifact, match="no array of this file"):
+            ask("scan/label/entity")
+
+
 @pytest.mark.parametrize("chunks", [None, (1024,)])
 def test_a_size_that_is_declared_but_not_there_allocates_nothing(
     tmp_path: Path, chunks: tuple[int, ...] | None
