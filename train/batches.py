@@ -21,6 +21,7 @@ from lass3d_core.records import NONE, PairedScan, labels_or_ignore
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from lass3d_core.splits import LabelledSplit
 from lass3d_core.voxels import Voxels, collate, first_valid, majority_label, mean_by_voxel, voxelise
+from train.ahead import one_ahead
 from train.augment import augmented, kept, tinted
 from train.config import DataConfig
 from train.methods.contract import SemiBatch
@@ -185,11 +186,13 @@ def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels) -> 
 def batch_loader(batches: StepBatches, first: int, workers: int, pinned: bool = False) -> Iterator[SemiBatch]:
     """The micro-batches from step `first` on, in order, built ahead by `workers` processes.
 
-    pinned: in memory that a GPU reads by itself, so that the copy runs beside the work. The workers live as
-    long as the run: it is one pass through the loader.
+    pinned: in memory that a GPU reads by itself, so that the copy runs beside the work; torch's loader then
+    has a thread that receives batches, which is `one_ahead`'s otherwise. The workers live as long as the run:
+    it is one pass through the loader.
     """
     numbers = range(first * batches.per_step, len(batches))
-    return iter(DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pinned))
+    made = iter(DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pinned))
+    return one_ahead(made) if workers and not pinned else made
 
 
 @dataclass(frozen=True)
