@@ -19,10 +19,13 @@ devkit:    `map_pointcloud_to_image` of nuscenes-devkit from the loaded cloud on
 memory:    copy the coordinates once per camera.
 
 The twins are written anew after those formulas, and their pixels are compared with ours first. Single
-thread, processor time, all sides in turn in every view, the median of the rounds; only the ratios mean
-anything. The simulated street needs no files; a real sweep (nuScenes, repeated with a jitter of 2 cm up to
-the same number of points) is added where the folder LASS3D_SAMPLES, by default shared/samples beside the
-checkout, holds it.
+thread, processor time, the median of the rounds; only the ratios mean anything. In every round the sides
+take turns, and each does all views of the scan one after another, as its users do: taking turns in every
+view would make each side find the caches full of the others' arrays.
+
+The simulated street needs no files; a real sweep (nuScenes, repeated with a jitter of 2 cm up to the same
+number of points) is added where the folder LASS3D_SAMPLES, by default shared/samples beside the checkout,
+holds it.
 """
 
 from __future__ import annotations
@@ -30,8 +33,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -49,7 +51,7 @@ from six_cameras.twins import (
 )
 from tqdm import tqdm
 
-from lass3d_core.geometry import Visibility, visible_pixels
+from lass3d_core.geometry import Visibility, at_pixels, visible_pixels
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.point_runs import PointRuns
 from lass3d_core.records import NONE, Camera
@@ -97,37 +99,53 @@ def measure(frame: Frame, rounds: int) -> dict[str, float]:
 
 
 def measure_once(frame: Frame, chains: list[Chain]) -> dict[str, float]:
-    """Side -> processor seconds, all views after one another, in each of them all sides."""
+    """Side -> processor seconds, the sides after one another, each of them all views."""
     points, rows = frame.scan.points, as_loaded(frame.scan.points)
     copy, tensor = np.empty_like(points), torch.from_numpy(points)
-    taken: dict[str, float] = defaultdict(float)
-
-    def timed(name: str, work: Callable[..., Any], *given: object) -> Any:
-        start = time.process_time()
-        made = work(*given)
-        taken[name] += time.process_time() - start
-        return made
-
-    runs = timed("pairing", PointRuns, points)
-    taken["no occlusion"] = taken["pairing"]
-    for view, chain in zip(frame.scan.views, chains):
-        camera, matrix = view.camera, lidar2img(view.camera)
-        given = frame.found[view.image_id], frame.slot_of, camera.size_hw, PairsSpec().overlap
-        owner = timed("painting", painted, *given)
-        timed("pairing", paired, camera, runs, owner, RULE)
-        timed("no occlusion", paired, camera, runs, owner, Visibility("none"))
-        timed("mmdet3d", points_cam2img, points, matrix)
-        timed("mmdet3d torch", points_cam2img_torch, tensor, torch.from_numpy(matrix.astype(np.float32)))
-        timed("devkit", chain.pixels, rows)
-        timed("memory", np.copyto, copy, points)
-    timed("all of pair", pair, frame.scan, frame.found, PairsSpec())
-    return dict(taken)
+    cameras = [view.camera for view in frame.scan.views]
+    matrices = [lidar2img(camera) for camera in cameras]
+    tensors = [torch.from_numpy(matrix.astype(np.float32)) for matrix in matrices]
+    owners = paint(frame)
+    sides: dict[str, Callable[[], object]] = {
+        "pairing": lambda: paired(cameras, points, owners, RULE),
+        "no occlusion": lambda: paired(cameras, points, owners, Visibility("none")),
+        "painting": lambda: paint(frame),
+        "mmdet3d": lambda: each(points_cam2img, points, matrices),
+        "mmdet3d torch": lambda: each(points_cam2img_torch, tensor, tensors),
+        "devkit": lambda: each(lambda rows, chain: chain.pixels(rows), rows, chains),
+        "memory": lambda: each(lambda points, _: np.copyto(copy, points), points, cameras),
+        "all of pair": lambda: pair(frame.scan, frame.found, PairsSpec()),
+    }
+    return {name: seconds(work) for name, work in sides.items()}
 
 
-def paired(camera: Camera, runs: PointRuns, owner: np.ndarray, rule: Visibility) -> np.ndarray:
-    """The phrase slots (n,) of the points that `camera` sees. See the head of this file."""
-    seen = visible_pixels(camera, runs, rule, regions=owner)
-    return owner[seen.v, seen.u]
+def seconds(work: Callable[[], object]) -> float:
+    """Processor seconds that `work` takes."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def paint(frame: Frame) -> list[np.ndarray]:
+    """The owner of each pixel, of each view."""
+    return [
+        painted(frame.found[view.image_id], frame.slot_of, view.camera.size_hw, PairsSpec().overlap)
+        for view in frame.scan.views
+    ]
+
+
+def paired(cameras: list[Camera], points: np.ndarray, owners: list[np.ndarray], rule: Visibility) -> None:
+    """The phrase slots of the points that each camera sees. See the head of this file."""
+    runs = PointRuns(points)
+    for camera, owner in zip(cameras, owners):
+        seen = visible_pixels(camera, runs, rule, regions=owner)
+        at_pixels(owner, seen.v, seen.u)
+
+
+def each(work: Callable[[Any, Any], object], points: object, views: Sequence[object]) -> None:
+    """`work` on the points and one view after another."""
+    for view in views:
+        work(points, view)
 
 
 def check_twins(frame: Frame) -> None:

@@ -98,8 +98,16 @@ def visible_pixels(
         case "depth_map":
             seen = seen_by_depth_map(runs.points[point], _present(measured), visibility.depth_tolerance)
         case "none":
-            seen = np.ones(len(depth), bool)
-    return VisiblePixels(point[seen], v[seen], u[seen], depth[seen])
+            return VisiblePixels(point, v, u, depth)
+    kept = np.flatnonzero(seen)
+    return VisiblePixels(point.take(kept), v.take(kept), u.take(kept), depth.take(kept))
+
+
+def at_pixels(image: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """image[v, u] (n,) of an image (H,W), for rows and columns that lie in it: a single index is faster."""
+    if image.flags.f_contiguous:
+        image, v, u = image.T, u, v
+    return image.reshape(-1).take((v * image.shape[1] + u).astype(np.intp))
 
 
 def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -109,11 +117,11 @@ def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     in front of the camera, and depth (N,) float32 metres, negative behind it.
     """
     matrix = image_from_points(camera)
-    depth = _row(matrix[2], points.T)
+    u, v, depth = _rows(matrix, points.T)
     uv = np.full((len(points), 2), np.nan, np.float32)
     ahead = depth > NEAREST_DEPTH_M
-    np.divide(_row(matrix[0], points.T), depth, out=uv[:, 0], where=ahead)
-    np.divide(_row(matrix[1], points.T), depth, out=uv[:, 1], where=ahead)
+    np.divide(u, depth, out=uv[:, 0], where=ahead)
+    np.divide(v, depth, out=uv[:, 1], where=ahead)
     return uv, depth
 
 
@@ -150,29 +158,35 @@ def seen_by_zbuffer(
     what lies not behind that of its own and the eight cells around it is seen, whatever the angles. The other
     side is narrowed down likewise: to hide anything, a point must lie before the farthest such suspect.
     """
-    side = max(_SMALLEST_CELL, (visibility.splat_radius_px - 1).bit_length())  # as a power of two
-    height, width = camera.size_hw
-    grid = ((height - 1 >> side) + 1, (width - 1 >> side) + 3)  # a margin beside the rows
-    cell = (v >> side).astype(np.intp) * grid[1] + (u >> side)
-    least, slack = np.float32(1 + visibility.depth_tolerance), np.float32(visibility.depth_slack_m)
-    hidden_beyond = _around(np.minimum, np.inf, cell, depth * least + slack, grid)
-    suspect = np.flatnonzero(depth > hidden_beyond[cell])
+    cell, grid = _cells(v, u, visibility.splat_radius_px)
+    limit = depth * np.float32(1 + visibility.depth_tolerance)
+    limit += np.float32(visibility.depth_slack_m)
+    suspect = np.flatnonzero(depth > _around(np.minimum, np.inf, cell, limit, grid).take(cell))
     farthest = _around(np.maximum, -np.inf, cell[suspect], depth[suspect], grid)
-    hider = np.flatnonzero(depth * least + slack < farthest[cell])
+    hider = np.flatnonzero(limit < farthest.take(cell))
     behind, before = _neighbours(cell, suspect, hider, grid[1])
     seen = np.ones(len(depth), bool)
-    seen[behind[_hides(v, u, depth, behind, before, camera, visibility, regions)]] = False
+    seen[_hidden(v, u, depth, behind, before, camera, visibility, regions)] = False
     return seen
+
+
+def _cells(v: np.ndarray, u: np.ndarray, radius: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """The cell of each pixel (n,) int64 and the grid: how many rows, and how many cells from one row to the
+    next, at least one of them empty. Cells are numbered row by row from that of the topmost point."""
+    side = max(_SMALLEST_CELL, (radius - 1).bit_length())  # as a power of two
+    row, column = v >> side, u >> side
+    top, bottom = (int(row.min()), int(row.max())) if len(row) else (0, 0)
+    stride = int(column.max(initial=0)) + 2
+    row -= top
+    row *= stride
+    row += column
+    return row.astype(np.intp), (bottom - top + 1, stride)
 
 
 def _around(
     extreme: np.ufunc, empty: float, cell: np.ndarray, depth: np.ndarray, grid: tuple[int, int]
 ) -> np.ndarray:
-    """The extreme depth of the points of each cell and its eight neighbours: one per cell, `empty` if none.
-
-    Cells are numbered row by row; grid: how many rows, and how many cells from one row to the next, at least
-    one of them empty.
-    """
+    """The extreme depth of the points of each cell and its eight neighbours: one per cell, or `empty`."""
     rows, stride = grid
     found = np.full((rows + 2) * stride + 2, empty, np.float32)
     extreme.at(found[stride + 1 :], cell, depth)
@@ -187,17 +201,19 @@ def _neighbours(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Every pair of a suspect and a hider in the same or neighbouring cells: two arrays (P,) of points.
 
-    The hiders of three cells in a row lie together once they are sorted by cell.
+    The hiders of three cells in a row lie together once they are sorted by cell; the suspects are sorted
+    because numpy finds a place sooner that is near the one before.
     """
-    hider = hider[np.argsort(cell[hider])]
-    middle = cell[suspect] + np.array([[-stride], [0], [stride]])
-    start, end = np.searchsorted(cell[hider], [middle - 1, middle + 2])
-    count = (end - start).ravel()
-    place = np.arange(count.sum()) + np.repeat(start.ravel() - (np.cumsum(count) - count), count)
-    return np.repeat(np.tile(suspect, 3), count), hider[place]
+    suspect, hider = suspect[np.argsort(cell[suspect])], hider[np.argsort(cell[hider])]
+    middle, sorted_cell = cell[suspect] + np.array([[-stride], [0], [stride]]), cell[hider]
+    start = sorted_cell.searchsorted(middle - 1).ravel()
+    count = sorted_cell.searchsorted(middle + 2).ravel() - start
+    pair = np.repeat(np.arange(len(count)), count)
+    place = np.arange(len(pair)) + (start - (np.cumsum(count) - count))[pair]
+    return np.tile(suspect, 3)[pair], hider[place]
 
 
-def _hides(
+def _hidden(
     v: np.ndarray,
     u: np.ndarray,
     depth: np.ndarray,
@@ -207,16 +223,17 @@ def _hides(
     visibility: Visibility,
     regions: np.ndarray | None,
 ) -> np.ndarray:
-    """Of each pair of points, whether the one before hides the one behind: bool (P,). See Visibility."""
+    """Of pairs (P,) of points, those behind that the one before them hides. See Visibility."""
     radius, steep = visibility.splat_radius_px, np.tan(np.deg2rad(visibility.grazing_deg))
     down, across = np.abs(v[before] - v[behind]), np.abs(u[before] - u[behind])
-    apart = np.hypot(across / camera.K[0, 0], down / camera.K[1, 1])
+    near = np.flatnonzero((down <= radius) & (across <= radius))
+    behind, before = behind[near], before[near]
+    apart = np.hypot(across[near] / camera.K[0, 0], down[near] / camera.K[1, 1])
     allowed = (1 + visibility.depth_tolerance + apart / steep).astype(np.float32)
-    hides = depth[behind] > depth[before] * allowed + visibility.depth_slack_m
-    hides &= (down <= radius) & (across <= radius)
+    hidden = depth[behind] > depth[before] * allowed + visibility.depth_slack_m
     if regions is not None:
-        hides &= regions[v[before], u[before]] == regions[v[behind], u[behind]]
-    return hides
+        hidden &= at_pixels(regions, v[before], u[before]) == at_pixels(regions, v[behind], u[behind])
+    return behind[hidden]
 
 
 def seen_by_depth_map(points: np.ndarray, measured: MeasuredDepth, tolerance: float) -> np.ndarray:
@@ -266,27 +283,25 @@ def _in_image(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """`project` and `pixels_in_image` in one, to the bit: index, v, u and depth of what lies in the image."""
     matrix, (height, width) = image_from_points(camera), camera.size_hw
-    across, down, ahead = matrix.astype(np.float64)
-    planes = np.stack([across, width * ahead - across, down, height * ahead - down])
-    magnitudes = np.abs([across, across, down, down]) + np.outer(
-        [width, width, height, height], np.abs(ahead)
-    )
-    index, columns = runs.within(planes, magnitudes)
+    borders = np.array([[1, 0, 0], [-1, 0, width], [0, 1, 0], [0, -1, height]])
+    index, columns = runs.within(borders @ matrix.astype(np.float64), np.abs(borders) @ np.abs(matrix))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        depth = _row(matrix[2], columns)
-        u, v = _row(matrix[0], columns) / depth, _row(matrix[1], columns) / depth
-        inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-        inside &= depth > max(min_depth_m, NEAREST_DEPTH_M)
+        image = _rows(matrix, columns)
+        uv, depth = image[:2], image[2]
+        uv /= depth
+        u_and_v = (uv >= 0) & (uv < np.array([[width], [height]], np.float32))
+        inside = u_and_v[0] & u_and_v[1] & (depth > max(min_depth_m, NEAREST_DEPTH_M))
     chosen = np.flatnonzero(inside)
-    return index[chosen], v[chosen].astype(np.int32), u[chosen].astype(np.int32), depth[chosen]
+    u, v, depth = image.take(chosen, axis=1)
+    return index.take(chosen), v.astype(np.int32), u.astype(np.int32), depth
 
 
-def _row(row: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """row (4,) times homogeneous columns (3,N), summed in a fixed order: subsets agree to the bit."""
-    total = columns[0] * row[0]
-    total += columns[1] * row[1]
-    total += columns[2] * row[2]
-    total += row[3]
+def _rows(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """matrix (R,4) times homogeneous columns (3,N), summed in a fixed order: subsets agree to the bit."""
+    total = columns[0] * matrix[:, :1]
+    total += columns[1] * matrix[:, 1:2]
+    total += columns[2] * matrix[:, 2:3]
+    total += matrix[:, 3:]
     return total
 
 

@@ -22,14 +22,16 @@ class PointRuns:
 
     def __init__(self, points: np.ndarray) -> None:
         count = -(-len(points) // _RUN)
-        columns = np.full((3, count * _RUN), np.nan, np.float32)  # NaN is in no view
+        columns = np.empty((3, count * _RUN), np.float32)
         columns[:, : len(points)] = points.T
+        columns[:, len(points) :] = np.nan  # in no view
         low = high = columns
         while low.shape[1] > count:
             low = np.minimum(low[:, 0::2], low[:, 1::2])
             high = np.maximum(high[:, 0::2], high[:, 1::2])
         self.points = points
         self._runs = columns.reshape(3, count, _RUN)
+        self._index = np.arange(count * _RUN).reshape(count, _RUN)
         with np.errstate(over="ignore", invalid="ignore"):
             centre, half = (low + high) / 2, (high - low) / 2
         self._boxes = np.concatenate([centre, half, np.abs(centre), np.ones((1, count), np.float32)])
@@ -43,14 +45,9 @@ class PointRuns:
         each coefficient.
         """
         margin = _ROUNDING * magnitudes
-        reach = [
-            planes[:, :3],
-            np.abs(planes[:, :3]) + margin[:, :3],
-            margin[:, :3],
-            planes[:, 3:] + margin[:, 3:],
-        ]
+        to_corner = np.abs(planes[:, :3]) + margin[:, :3]
+        reach = np.hstack([planes[:, :3], to_corner, margin[:, :3], planes[:, 3:] + margin[:, 3:]])
         with np.errstate(over="ignore", invalid="ignore"):
-            farthest_inside = np.concatenate(reach, axis=1).astype(np.float32) @ self._boxes
+            farthest_inside = reach.astype(np.float32) @ self._boxes
         run = np.flatnonzero(~(farthest_inside < 0).any(axis=0))  # so that NaN stays
-        index = (run[:, None] * _RUN + np.arange(_RUN)).ravel()
-        return index, self._runs.take(run, axis=1).reshape(3, -1)
+        return self._index.take(run, axis=0).ravel(), self._runs.take(run, axis=1).reshape(3, -1)

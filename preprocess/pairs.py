@@ -15,7 +15,7 @@ import numpy as np
 from lass3d_core.datasets import Block
 from lass3d_core.errors import DataError
 from lass3d_core.fingerprint import Record, digest
-from lass3d_core.geometry import MeasuredDepth, Visibility, VisiblePixels, visible_pixels
+from lass3d_core.geometry import MeasuredDepth, Visibility, VisiblePixels, at_pixels, visible_pixels
 from lass3d_core.images import read_depth
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.masks import run_edges
@@ -99,7 +99,8 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec) -> PairedScan:
     for slot, view in enumerate(scan.views):
         owner = painted(kept[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
         seen = visible_pixels(view.camera, runs, visibility_of(spec), measured_by(view, spec), owner)
-        best.add(slot, seen.point, distance_from_centre(seen, view.camera), owner[seen.v, seen.u])
+        entity = at_pixels(owner, seen.v, seen.u)
+        best.add(slot, seen.point, distance_from_centre(seen, view.camera), entity)
     image_ids = tuple(view.image_id for view in scan.views)
     pairs = PointTextPairs(best.image, best.entity, image_ids, phrases)
     return PairedScan(scan.scan_id, scan.points, scan.features, scan.labels, pairs)

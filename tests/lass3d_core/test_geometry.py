@@ -16,6 +16,7 @@ from lass3d_core.errors import DataError
 from lass3d_core.geometry import (
     MeasuredDepth,
     Visibility,
+    at_pixels,
     invert_rigid,
     pixels_in_image,
     project,
@@ -72,6 +73,14 @@ def test_coordinates_become_pixels_by_rounding_down() -> None:
     )
     index, v, u = pixels_in_image(uv, np.ones(7, np.float32), (20, 30))
     assert index.tolist() == [0, 1, 2] and u.tolist() == [0, 0, 29] and v.tolist() == [0, 1, 19]
+
+
+def test_pixels_are_looked_up_whatever_the_layout_of_the_image() -> None:
+    image = np.arange(12, dtype=np.int16).reshape(3, 4)
+    v, u = np.array([0, 2, 1], np.int32), np.array([3, 0, 2], np.int32)
+    for laid_out in (image, np.asfortranarray(image), np.repeat(image, 2, axis=1)[:, ::2]):
+        found = at_pixels(laid_out, v, u)
+        assert found.tolist() == [3, 8, 6] and found.dtype == np.int16
 
 
 def test_points_nearer_than_the_minimum_depth_are_not_seen() -> None:
