@@ -34,7 +34,8 @@ def as_markdown(filled: Filled, command: str, chart: str) -> str:
     ]
     for ratio in recipe.ratios:
         blocks += [f"## {ratio:g} % labelled{_scans(filled, ratio)}", _figures(filled, ratio)]
-    blocks += ["## The order that the paper claims", _claims(filled)]
+    if filled.plan.table.claims:
+        blocks += ["## The order that the paper claims", _claims(filled)]
     missing = _missing(filled)
     blocks += ["## Not in the table", missing] if missing else []
     blocks += ["## The rows", _rows(filled), "## The runs", _runs(filled)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -57,6 +58,13 @@ def test_a_claim_is_judged_by_the_interval(
     page = page_of(filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": of_mean}))
     assert line_of(page, "mean > base")[1].startswith(said)
     assert line_of(page, "mean")[7] == against
+
+
+def test_a_table_without_claims_has_no_section_of_them(filled_by_hand: Fill) -> None:
+    filled = filled_by_hand({"base": {0: 40.0}})
+    silent = replace(filled, plan=replace(filled.plan, table=replace(filled.plan.table, claims=())))
+    assert "claims" in page_of(filled)
+    assert "claims" not in page_of(silent)
 
 
 def test_the_page_says_how_to_make_it_and_every_run_again(filled_by_hand: Fill) -> None:
