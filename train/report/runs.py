@@ -92,11 +92,13 @@ def title_of(config: RunConfig) -> str:
         "ignet": "IGNet",
         "sss_net": "SSS-Net",
         "lass3d": "LASS3D",
+        "lass3d_plus": "LASS3D+",
     }
     title = names.get(config.method_name, config.method_name)
     if config.net.view == "range":
         title = f"{title} (range view)"
-    return f"{title} without text" if getattr(config.method, "captions", None) == "none" else title
+    silent = getattr(config.method, "captions", None) == "none" or getattr(config.method, "strength", 1) == 0
+    return f"{title} without text" if silent else title
 
 
 def settings(config: RunConfig) -> list[Setting]:
