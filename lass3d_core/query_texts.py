@@ -14,12 +14,11 @@ import numpy as np
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.fingerprint import Record, reasons
 from lass3d_core.text_rows import TextRowsFile
-from lass3d_core.text_table import TextTable, read_text_table_record, write_text_table
+from lass3d_core.text_table import TEXT_TABLE, TextTable, read_text_table_record, write_text_table
 
 STAGE = "query_texts"
 SCHEMA = 1
 FILE = "query_texts.h5"
-TEXT_TABLE = "text_embeddings.h5"
 
 
 def phrase_rows(folder: Path) -> dict[str, np.ndarray]:

@@ -28,6 +28,9 @@ from lass3d_core.text_rows import (
     write_text_rows,
 )
 
+TEXT_TABLE = "text_embeddings.h5"
+"""The table's name among the artifacts of a data set."""
+
 
 @dataclass(frozen=True)
 class TextTable:

@@ -13,7 +13,8 @@ import numpy as np
 from lass3d_core.errors import CorruptArtifact, ManifestError, StaleArtifact
 from lass3d_core.labels import in_words
 from lass3d_core.pair_index import read_index
-from lass3d_core.query_texts import TEXT_TABLE, asked_rows, encoder_changes, phrase_rows, write_asked
+from lass3d_core.query_texts import asked_rows, encoder_changes, phrase_rows, write_asked
+from lass3d_core.text_table import TEXT_TABLE
 from preprocess.lvm import load_encoder
 from preprocess.phrases import normalise
 from preprocess.project import Project

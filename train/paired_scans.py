@@ -19,10 +19,8 @@ from lass3d_core.records import PairedScan
 from lass3d_core.shards import ShardHeader, ShardReader, ShardsByScan
 from lass3d_core.splits import LabelledSplit, labelled_split
 from lass3d_core.text_rows import TextRowsFile
-from lass3d_core.text_table import read_text_table_record
+from lass3d_core.text_table import TEXT_TABLE, read_text_table_record
 from lass3d_core.typed import plain
-
-TEXT_TABLE = "text_embeddings.h5"
 
 
 @dataclass(frozen=True)
