@@ -26,7 +26,6 @@ from lass3d_core import ema, losses
 from lass3d_core.confidences import Confidences
 from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.labels import IGNORE
-from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from train.methods.contract import Ingredients, SemiBatch
 
 
@@ -68,10 +67,7 @@ class Cbst(nn.Module):
     def __init__(self, config: CbstConfig, ingredients: Ingredients) -> None:
         super().__init__()
         self.config = config
-        backbone = ingredients.make_backbone()
-        self.network = Segmenter(
-            backbone, nn.Identity(), make_classifier(backbone.out_channels, ingredients.num_classes)
-        )
+        self.network = ingredients.make_segmenter()
         self.averaged = ema.teacher_of(self.network)
         self.labeller = ema.teacher_of(self.network)
         self.confidences = Confidences(ingredients.num_classes)
@@ -80,6 +76,7 @@ class Cbst(nn.Module):
 
     @property
     def predictor(self) -> nn.Module:
+        """The moving average of the network."""
         return self.averaged
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lass3d_core.label_prior import PhraseCounts
+from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from lass3d_core.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid
 from train.joined import Layout, joined, parted
@@ -102,6 +103,11 @@ class Ingredients:
     text_dim: int
     class_weights: Tensor | None
     phrase_counts: Callable[[], PhraseCounts] | None = None
+
+    def make_segmenter(self) -> Segmenter:
+        """A freshly initialised branch without adapter: backbone and classifier."""
+        backbone = self.make_backbone()
+        return Segmenter(backbone, nn.Identity(), make_classifier(backbone.out_channels, self.num_classes))
 
 
 class Method(Protocol):

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from lass3d_core import ema, losses
 from lass3d_core.labels import IGNORE
-from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from train.methods.contract import Ingredients, SemiBatch
 
 
@@ -43,13 +42,14 @@ class Cps(nn.Module):
     def __init__(self, config: CpsConfig, ingredients: Ingredients) -> None:
         super().__init__()
         self.config = config
-        self.first, self.second = (_network(ingredients) for _ in range(2))
+        self.first, self.second = (ingredients.make_segmenter() for _ in range(2))
         self.averaged = ema.teacher_of(self.first)
         self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
         self.measures: dict[str, float] = {}
 
     @property
     def predictor(self) -> nn.Module:
+        """The moving average of the first network."""
         return self.averaged
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
@@ -76,9 +76,3 @@ class Cps(nn.Module):
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         return losses.cross_entropy(logits, labels, self.class_weights)
-
-
-def _network(ingredients: Ingredients) -> Segmenter:
-    """A freshly initialised one; every call draws anew."""
-    backbone = ingredients.make_backbone()
-    return Segmenter(backbone, nn.Identity(), make_classifier(backbone.out_channels, ingredients.num_classes))

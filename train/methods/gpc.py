@@ -27,7 +27,6 @@ from lass3d_core.class_bank import Bank, rank_in_class
 from lass3d_core.crops import Crop, two_fans, two_windows
 from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.labels import IGNORE
-from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 
@@ -87,11 +86,8 @@ class Gpc(nn.Module):
     def __init__(self, config: GpcConfig, ingredients: Ingredients) -> None:
         super().__init__()
         self.config = config
-        backbone = ingredients.make_backbone()
-        self.network = Segmenter(
-            backbone, nn.Identity(), make_classifier(backbone.out_channels, ingredients.num_classes)
-        )
-        self.projector = nn.Linear(backbone.out_channels, config.channels)
+        self.network = ingredients.make_segmenter()
+        self.projector = nn.Linear(self.network.backbone.out_channels, config.channels)
         self.averaged = ema.teacher_of(self.network)
         self.banks = nn.ModuleList(
             Bank(ingredients.num_classes, config.bank, config.channels) for _ in range(2)
@@ -101,6 +97,7 @@ class Gpc(nn.Module):
 
     @property
     def predictor(self) -> nn.Module:
+        """The moving average of the network."""
         return self.averaged
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:

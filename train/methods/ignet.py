@@ -40,7 +40,6 @@ from torch import Tensor, nn
 from lass3d_core import ema, losses, parallel
 from lass3d_core.crops import Crop, quarter_turned
 from lass3d_core.labels import IGNORE
-from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from lass3d_core.precision import full
 from lass3d_core.records import NONE
 from lass3d_core.sparse.maps import build_pyramid
@@ -82,9 +81,8 @@ class Ignet(nn.Module):
     def __init__(self, config: IgnetConfig, ingredients: Ingredients) -> None:
         super().__init__()
         self.config = config
-        backbone = ingredients.make_backbone()
-        channels: int = backbone.out_channels
-        self.student = Segmenter(backbone, nn.Identity(), make_classifier(channels, ingredients.num_classes))
+        self.student = ingredients.make_segmenter()
+        channels = self.student.backbone.out_channels
         self.teacher = ema.teacher_of(self.student)
         self.projector = nn.Sequential(
             nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, ingredients.text_dim)
@@ -97,6 +95,7 @@ class Ignet(nn.Module):
 
     @property
     def predictor(self) -> nn.Module:
+        """The teacher."""
         return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:

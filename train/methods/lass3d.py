@@ -133,6 +133,7 @@ class Lass3d(nn.Module):
 
     @property
     def predictor(self) -> nn.Module:
+        """The teacher: no text and no image."""
         return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:

@@ -20,7 +20,6 @@ from lass3d_core import ema, losses, parallel
 from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.label_prior import Agreement, LabelPriorConfig, held_out_information, log_ratio, product
 from lass3d_core.labels import IGNORE
-from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from lass3d_core.query import QueryConfig, QueryHead
 from lass3d_core.records import NONE
 from train.methods.contract import Ingredients, SemiBatch
@@ -79,10 +78,7 @@ class Lass3dPlus(nn.Module):
     def __init__(self, config: Lass3dPlusConfig, ingredients: Ingredients) -> None:
         super().__init__()
         self.config = config
-        backbone = ingredients.make_backbone()
-        self.student = Segmenter(
-            backbone, nn.Identity(), make_classifier(backbone.out_channels, ingredients.num_classes)
-        )
+        self.student = ingredients.make_segmenter()
         self.teacher = ema.teacher_of(self.student)
         self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
         evidence, self.held_out = _evidence(config, ingredients)
@@ -90,7 +86,7 @@ class Lass3dPlus(nn.Module):
         self.agreement = Agreement(ingredients.num_classes, config.horizon)
         self.register_buffer("is_on", torch.tensor(False))
         self.query_head = (  # the last to be initialised: the segmenter begins the same with it and without
-            QueryHead(config.query, backbone.out_channels, ingredients.text_dim)
+            QueryHead(config.query, self.student.backbone.out_channels, ingredients.text_dim)
             if config.query.weight
             else None
         )
@@ -98,6 +94,7 @@ class Lass3dPlus(nn.Module):
 
     @property
     def predictor(self) -> nn.Module:
+        """The teacher."""
         return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:

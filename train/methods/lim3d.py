@@ -45,7 +45,6 @@ from lass3d_core.class_bank import Bank, rank_in_class
 from lass3d_core.confidences import Confidences
 from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.labels import IGNORE
-from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from lass3d_core.precision import full
 from train.methods.contract import Ingredients, SemiBatch
 
@@ -100,19 +99,17 @@ class Lim3d(nn.Module):
     def __init__(self, config: Lim3dConfig, ingredients: Ingredients) -> None:
         super().__init__()
         self.config = config
-        backbone = ingredients.make_backbone()
-        self.student = Segmenter(
-            backbone, nn.Identity(), make_classifier(backbone.out_channels, ingredients.num_classes)
-        )
+        self.student = ingredients.make_segmenter()
         self.teacher = ema.teacher_of(self.student)
         self.labeller = ema.teacher_of(self.student)
         self.confidences = Confidences(ingredients.num_classes, config.annuli)
-        self.bank = Bank(ingredients.num_classes, config.bank, backbone.out_channels)
+        self.bank = Bank(ingredients.num_classes, config.bank, self.student.backbone.out_channels)
         self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
         self.measures: dict[str, float] = {}
 
     @property
     def predictor(self) -> nn.Module:
+        """The teacher."""
         return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:

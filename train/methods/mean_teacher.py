@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from lass3d_core import ema, losses
 from lass3d_core.labels import IGNORE
-from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from train.methods.contract import Ingredients, SemiBatch
 
 
@@ -39,16 +38,14 @@ class MeanTeacher(nn.Module):
     def __init__(self, config: MeanTeacherConfig, ingredients: Ingredients) -> None:
         super().__init__()
         self.config = config
-        backbone = ingredients.make_backbone()
-        self.student = Segmenter(
-            backbone, nn.Identity(), make_classifier(backbone.out_channels, ingredients.num_classes)
-        )
+        self.student = ingredients.make_segmenter()
         self.teacher = ema.teacher_of(self.student)
         self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
         self.measures: dict[str, float] = {}
 
     @property
     def predictor(self) -> nn.Module:
+        """The teacher."""
         return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:

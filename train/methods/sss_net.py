@@ -114,6 +114,7 @@ class SssNet(nn.Module):
 
     @property
     def predictor(self) -> nn.Module:
+        """The moving average of the network."""
         return self.averaged
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:

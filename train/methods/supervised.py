@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from lass3d_core import ema, losses
 from lass3d_core.labels import IGNORE
-from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from train.methods.contract import Ingredients, SemiBatch
 
 
@@ -34,16 +33,14 @@ class Supervised(nn.Module):
     def __init__(self, config: SupervisedConfig, ingredients: Ingredients) -> None:
         super().__init__()
         self.config = config
-        backbone = ingredients.make_backbone()
-        self.network = Segmenter(
-            backbone, nn.Identity(), make_classifier(backbone.out_channels, ingredients.num_classes)
-        )
+        self.network = ingredients.make_segmenter()
         self.averaged = ema.teacher_of(self.network)
         self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
         self.measures: dict[str, float] = {}
 
     @property
     def predictor(self) -> nn.Module:
+        """The moving average of the network."""
         return self.averaged
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
