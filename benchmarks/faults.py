@@ -23,6 +23,7 @@ from fault_injection.warm import Warm
 
 
 def main() -> int:
+    """Run what was asked for; 1 where something was lost or went unnoticed."""
     options = _options()
     started = time.monotonic()
     with Warm() as warm, tempfile.TemporaryDirectory(prefix="lass3d-faults-") as folder:

@@ -136,6 +136,7 @@ def write_encoder(folder: Path) -> None:
 
 
 def captioner(folder: Path, image: np.ndarray, new_tokens: int) -> Cost:
+    """KOSMOS-2: a caption of that many tokens."""
     from lass3d_core.manifest import LvmSpec
     from preprocess.lvm import kosmos2, load_captioner
     from preprocess.lvm.params import TileParams
@@ -172,6 +173,7 @@ def dino(names: dict[str, Any], image: np.ndarray, boxes: int) -> tuple[Cost, np
 
 
 def sam(names: dict[str, Any], image: np.ndarray, boxes: np.ndarray) -> Cost:
+    """SAM ViT-B: a mask for every box."""
     from lass3d_core.manifest import EntitiesSpec
     from preprocess.lvm import params_of
     from preprocess.lvm.device import pick_device, pick_dtype
@@ -188,6 +190,7 @@ def sam(names: dict[str, Any], image: np.ndarray, boxes: np.ndarray) -> Cost:
 
 
 def detector(names: dict[str, Any], image: np.ndarray, floor: float) -> Cost:
+    """Grounding DINO and SAM together, as the stage calls them."""
     from lass3d_core.manifest import EntitiesSpec
     from preprocess.lvm import load_detector
 
@@ -202,6 +205,7 @@ def detector(names: dict[str, Any], image: np.ndarray, floor: float) -> Cost:
 
 
 def encoder(folder: Path) -> Cost:
+    """The text tower of CLIP."""
     from lass3d_core.manifest import LvmSpec
     from preprocess.lvm import load_encoder, open_clip
 

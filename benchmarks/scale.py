@@ -33,6 +33,7 @@ _STREET_SHARE = 40
 
 
 def main() -> None:
+    """Measure, or calculate, and print."""
     options = _options()
     if options.units:
         print(units())

@@ -24,6 +24,7 @@ class Project:
 
     @property
     def spec(self) -> DatasetSpec:
+        """Its section of the manifest."""
         return self.manifest.datasets[self.name]
 
     @property
@@ -33,6 +34,7 @@ class Project:
 
     @cached_property
     def dataset(self) -> Dataset:
+        """Its reader, opened once. Raises DataError."""
         return open_dataset(self.name, self.spec, self.folder)
 
     @cached_property

@@ -89,10 +89,12 @@ class Plan:
 
     @property
     def fresh(self) -> bool:
+        """Whether there is nothing to do."""
         return all(shard.state == "fresh" for shard in self.shards)
 
     @property
     def to_do(self) -> list[Planned]:
+        """The shards to be made, in their order."""
         return [shard for shard in self.shards if shard.state != "fresh"]
 
 

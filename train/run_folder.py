@@ -39,34 +39,43 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
+        """Settings, and the digests of what the run was made of."""
         return self.path / "config.json"
 
     @property
     def split(self) -> Path:
+        """The scans that kept their labels, and those that lost them."""
         return self.path / "split.json"
 
     @property
     def environment(self) -> Path:
+        """Versions, device, the command."""
         return self.path / "environment.json"
 
     @property
     def checkpoints(self) -> Path:
+        """A folder; the latest whole one is read."""
         return self.path / "checkpoints"
 
     def metrics(self, split: str) -> Path:
+        """What `make eval` found on a split."""
         return self.path / f"metrics-{split}.json"
 
     def export(self, split: str) -> Path:
+        """Where `make export` writes unless told otherwise."""
         return self.path / f"export-{split}"
 
     def clouds(self, split: str) -> Path:
+        """Where `make clouds` writes unless told otherwise."""
         return self.path / f"clouds-{split}"
 
     @property
     def queries(self) -> Path:
+        """Where `make query` writes unless told otherwise."""
         return self.path / "queries"
 
     def retrieval(self, split: str) -> Path:
+        """What `make query SCORE=1` found on a split."""
         return self.path / f"retrieval-{split}.json"
 
     def is_finished(self, saved: SavedRun, splits: Sequence[str]) -> bool:

@@ -113,6 +113,7 @@ class TinyProject:
 
     @property
     def manifest(self) -> Path:
+        """The project's data_manifest.yaml."""
         return self.folder / "data_manifest.yaml"
 
     def set_workers(self, workers: int) -> None:

@@ -34,10 +34,12 @@ class Data:
 
     @property
     def scans(self) -> int:
+        """Those that are paired."""
         return self.train + self.val
 
     @property
     def images(self) -> int:
+        """Those that belong to the scans."""
         return self.scans * self.cameras
 
 

@@ -62,12 +62,15 @@ class NuScenes:
         self._splits = names_of(spec.splits)
 
     def scan_ids(self, split: str) -> tuple[str, ...]:
+        """See Dataset: the key frames of the split's scenes."""
         return tuple(scan_id for scan_ids in self._scans_of(split).values() for scan_id in scan_ids)
 
     def blocks(self, split: str, size: int) -> list[Block]:
+        """See Dataset: no block holds scans of two scenes."""
         return cut_blocks(split, self._scans_of(split), size)
 
     def read_scan(self, scan_id: str) -> Scan:
+        """See Dataset. features (N,1): intensity, 0 to 1. Raises DataError."""
         points, labels = self._points_and_labels(scan_id)
         values = _read_points(points)
         return Scan(
@@ -79,6 +82,7 @@ class NuScenes:
         )
 
     def views(self, scan_id: str) -> tuple[View, ...]:
+        """See Dataset: each camera as it stood when its image was taken."""
         return tuple(self._view(scan_id, i) for i in range(len(self._cameras)))
 
     def input_files(self, scan_id: str) -> ScanFiles:
@@ -183,6 +187,7 @@ class NuScenesSubmission:
         self._prefix = "mini_" if version == "v1.0-mini" else ""
 
     def file(self, split: str, scan_id: str) -> PurePosixPath:
+        """See Submission: lidarseg/SPLIT/TOKEN_lidarseg.bin."""
         token = scan_id.split("/")[1].partition("-")[2]
         return PurePosixPath("lidarseg", self._prefix + split, f"{token}_lidarseg.bin")
 

@@ -80,6 +80,7 @@ class ScanNet:
         self._sequences: dict[str, RgbdSequence | None] = {}
 
     def scan_ids(self, split: str) -> tuple[str, ...]:
+        """See Dataset. Raises UnknownName, and DataError for a scene without a folder."""
         if split not in self._splits:
             raise UnknownName(f"there is no split {split!r} (known: {', '.join(self._splits)})")
         scenes = tuple(sorted(self._splits[split]))
@@ -95,12 +96,14 @@ class ScanNet:
         return cut_blocks(split, {split: self.scan_ids(split)}, max(1, size // SCANS_PER_SCENE))
 
     def read_scan(self, scan_id: str) -> Scan:
+        """See Dataset. points: vertices of the mesh; features (N,3): colours, 0 to 1. Raises DataError."""
         points, features = _read_mesh(self._mesh(scan_id))
         label_path = self._labels(scan_id)
         labels = _read_labels(label_path, len(points)) if label_path.exists() else None
         return Scan(scan_id, points, features, labels, self.views(scan_id))
 
     def views(self, scan_id: str) -> tuple[View, ...]:
+        """See Dataset: the RGB-D frames whose pose is finite; none where the scene has no frames."""
         sequence = self._sequence(scan_id)
         if sequence is None:
             return ()
@@ -112,6 +115,7 @@ class ScanNet:
         return 0 if sequence is None else sequence.skipped
 
     def input_files(self, scan_id: str) -> ScanFiles:
+        """See Dataset: calibration, poses and depth count among the points' files, for pairing reads them."""
         sequence = self._sequence(scan_id)
         paths = [self._mesh(scan_id), self._labels(scan_id)]
         points = [FilePart(path) for path in paths[: 1 + paths[1].exists()]]
@@ -171,9 +175,11 @@ class ScanNetSubmission:
     absent: AbsentClasses = "dropped"
 
     def file(self, split: str, scan_id: str) -> PurePosixPath:
+        """See Submission: SCENE.txt."""
         return PurePosixPath(f"{scan_id}.txt")
 
     def encode(self, train_ids: np.ndarray) -> bytes:
+        """See Submission: a nyu40 id a line."""
         return "".join(f"{raw}\n" for raw in LABEL_SPACE.raw_ids(train_ids)).encode("ascii")
 
     def decode(self, content: bytes, where: str) -> np.ndarray:
@@ -186,6 +192,7 @@ class ScanNetSubmission:
         return LABEL_SPACE.train_ids(known, where)
 
     def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
+        """See Submission: none."""
         return {}
 
 

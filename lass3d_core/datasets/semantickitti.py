@@ -73,12 +73,15 @@ class SemanticKitti:
         self._calibrations: dict[str, dict[str, np.ndarray]] = {}
 
     def scan_ids(self, split: str) -> tuple[str, ...]:
+        """See Dataset: the sequences' scans, in the order of the sequences' names."""
         return tuple(scan_id for scan_ids in self._scans_of(split).values() for scan_id in scan_ids)
 
     def blocks(self, split: str, size: int) -> list[Block]:
+        """See Dataset: no block holds scans of two sequences."""
         return cut_blocks(split, self._scans_of(split), size)
 
     def read_scan(self, scan_id: str) -> Scan:
+        """See Dataset. features (N,1): remission, 0 to 1. Raises DataError."""
         bin_path, label_path = (
             self._path(scan_id, "velodyne", ".bin"),
             self._path(scan_id, "labels", ".label"),
@@ -89,9 +92,11 @@ class SemanticKitti:
         return Scan(scan_id, points, remission, labels, self.views(scan_id))
 
     def views(self, scan_id: str) -> tuple[View, ...]:
+        """See Dataset: a view per camera that the manifest names."""
         return tuple(self._view(scan_id, name) for name in self._view_names)
 
     def input_files(self, scan_id: str) -> ScanFiles:
+        """See Dataset: the calibration of its sequence is among the files of a scan."""
         label_path = self._path(scan_id, "labels", ".label")
         return ScanFiles(
             points=(
@@ -143,10 +148,12 @@ class SemanticKittiSubmission:
     absent: AbsentClasses = "zero"
 
     def file(self, split: str, scan_id: str) -> PurePosixPath:
+        """See Submission: sequences/SS/predictions/NNNNNN.label."""
         sequence, frame = scan_id.split("/")
         return PurePosixPath("sequences", sequence, "predictions", f"{frame}.label")
 
     def encode(self, train_ids: np.ndarray) -> bytes:
+        """See Submission: raw ids, little-endian uint32."""
         return LABEL_SPACE.raw_ids(train_ids).astype("<u4").tobytes()
 
     def decode(self, content: bytes, where: str) -> np.ndarray:
@@ -156,6 +163,7 @@ class SemanticKittiSubmission:
         return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, where)
 
     def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
+        """See Submission: none."""
         return {}
 
 

@@ -56,10 +56,12 @@ class Entry:
 
     @property
     def miou(self) -> Interval | None:
+        """Mean over the seeds, percent; None before the first run."""
         return interval(list(self.values.values()))
 
     @property
     def gap(self) -> Interval | None:
+        """Mean paired difference, points; None where no seed has both."""
         return interval(list(self.gaps.values()))
 
 
