@@ -18,8 +18,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lass3d_core import parallel
-
 
 @dataclass(frozen=True)
 class PhraseCounts:
@@ -81,22 +79,6 @@ def log_ratio(counts: Tensor, phrases: PhraseCounts, config: LabelPriorConfig) -
     return counted + unknown * _by_name(unit, phrases.named, counts.shape[1], config.temperature)
 
 
-def held_out_information(phrases: PhraseCounts, config: LabelPriorConfig) -> float:
-    """What phrases tell of the class on labelled scans that were not counted: nats, the mean over classes.
-
-    Each fold is scored by `log_ratio` of the others at its points' own classes. Above 0 phrases mean the same
-    on different scans; at or below 0 they mislead. NaN with a single fold, where nothing can be held out.
-    """
-    if len(phrases.counts) < 2:
-        return float("nan")
-    total = phrases.counts.sum(dim=0)
-    scores = torch.stack(
-        [(fold * log_ratio(total - fold, phrases, config)).sum(dim=0) for fold in phrases.counts]
-    ).sum(dim=0)
-    met = total.sum(dim=0) > 0
-    return float((scores[met] / total.sum(dim=0)[met]).mean()) if bool(met.any()) else float("nan")
-
-
 def product(
     belief: Tensor, evidence: Tensor, phrase: Tensor, strength: float = 1.0, temperature: float = 1.0
 ) -> Tensor:
@@ -110,47 +92,6 @@ def product(
     ).unsqueeze(1)
     neutral = torch.cat([evidence, evidence.new_zeros(1, evidence.shape[1])])
     return (tempered + strength * neutral[phrase]).softmax(dim=1)
-
-
-class Agreement(torch.nn.Module):
-    """Whether phrases still mean on unlabelled scans what they meant on the labelled ones: a running figure.
-
-    Where a network is sure of a class by shape alone, the evidence of the point's phrase for that class is
-    collected. Its mean over classes, in nats, is above 0 as long as phrases inform. Phrases that mean
-    something else than on the labelled scans, or nothing, drive it below 0: no label is needed to see it.
-    """
-
-    sums: Tensor
-    points: Tensor
-
-    def __init__(self, num_classes: int, horizon: float) -> None:
-        """horizon: batches after which a batch's weight has fallen to 1/e."""
-        super().__init__()
-        self.decay = 1 - 1 / horizon
-        self.register_buffer("sums", torch.zeros(num_classes))
-        self.register_buffer("points", torch.zeros(num_classes))
-
-    @torch.no_grad()
-    def update(self, belief: Tensor, evidence: Tensor, phrase: Tensor, confidence: float) -> None:
-        """Add the points (U,) that have a phrase and whose belief (U,C) reaches `confidence`."""
-        most, label = belief.max(dim=1)
-        sure = (phrase >= 0) & (most >= confidence)
-        label, told = label[sure], evidence[phrase[sure]].gather(1, label[sure].unsqueeze(1)).squeeze(1)
-        zeros = torch.zeros_like(self.sums)
-        sums = parallel.total(zeros.index_add(0, label, told))
-        points = parallel.total(zeros.index_add(0, label, torch.ones_like(told)))
-        self.sums.mul_(self.decay).add_(sums)
-        self.points.mul_(self.decay).add_(points)
-
-    @property
-    def information(self) -> float:
-        """Nats; 0 while nothing is known. Decision: a class with fewer than 20 points has no say yet."""
-        met = self.points >= _LEAST_POINTS
-        return float((self.sums[met] / self.points[met]).mean()) if bool(met.any()) else 0.0
-
-
-_LEAST_POINTS = 20
-"""Of a class, before it is judged: the first that a young network is sure of are often wrong."""
 
 
 def _borrowed(counts: Tensor, unit: Tensor, prior: Tensor, config: LabelPriorConfig) -> list[Tensor]:

@@ -4,8 +4,9 @@
 
 It needs the run supervised-demo-r2-s<seed> of that manifest and captions of the split val (`caption_splits`).
 For each form of the prior, and for phrases made wrong on purpose, it prints what the method's two checks see
-(nats on held-out labelled scans, nats where the teacher is sure) beside what the truth says: mIoU of teacher
-and product over the points that have a phrase. The checks see no label of these scans.
+(the share of phrases that is right, on held-out labelled scans and where the teacher is sure) beside what the
+truth says: mIoU over the points that have a phrase of the teacher, of the product that believes every phrase
+and of the one that believes them as far as the second check says. The checks see no label of these scans.
 """
 
 from __future__ import annotations
@@ -18,17 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lass3d_core.label_prior import (
-    Agreement,
-    LabelPriorConfig,
-    PhraseCounts,
-    held_out_information,
-    log_ratio,
-    product,
-)
+from lass3d_core.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, product
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest import read_manifest
 from lass3d_core.metrics import confusion_matrix, mean_iou
+from lass3d_core.phrase_trust import UnlabelledTrust, believed, held_out_trust
 from lass3d_core.records import NONE
 from train.config import SavedRun
 from train.methods.lass3d_plus import Lass3dPlusConfig
@@ -48,7 +43,7 @@ FORMS = {
     "and no backing off": (LabelPriorConfig(names=False, min_cosine=1), TEMPERATURE),
     "100 points a phrase": (LabelPriorConfig(phrase_points=100), TEMPERATURE),
 }
-WRONG = {"30 % of the phrases random": 0.3, "60 % random": 0.6, "all random": 1.0}
+WRONG = {f"{share:.0%} of the phrases random": share for share in (0.3, 0.5, 0.6, 0.8, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ def main() -> None:
     print(
         f"{len(scans)} validation scans; labelled: {', '.join(run.split.labelled)}; {run.saved.digest[:12]}"
     )
-    print(f"{'':32} held out  sure points  teacher  product")
+    print(f"{'':32} held out  sure points  teacher  believed all  as far as right")
     for name, (form, temperature) in FORMS.items():
         report(name, told, scans, form, temperature)
     report("P counted on these scans", counted_here(told, scans), scans, LabelPriorConfig(), TEMPERATURE)
@@ -127,16 +122,17 @@ def report(
 ) -> None:
     """One line."""
     evidence = log_ratio(told.counts.sum(dim=0), told, form)
-    agreement = Agreement(evidence.shape[1], horizon=1e9)
+    unlabelled = UnlabelledTrust(evidence.shape[1], horizon=1e9)
     for scan in scans:
-        agreement.update(scan.belief, evidence, scan.phrase, CONFIDENCE)
+        unlabelled.update(scan.belief, evidence, scan.phrase, CONFIDENCE)
+    weighed = believed(evidence, unlabelled.trust)
     figures = [
-        100 * mean_iou(sum(confusion(scan, evidence, strength, temperature) for scan in scans), "dropped")
-        for strength in (0.0, 1.0)
+        100 * mean_iou(sum(confusion(scan, *prior, temperature) for scan in scans), "dropped")
+        for prior in ((evidence, 0.0), (evidence, 1.0), (weighed, 1.0))
     ]
     print(
-        f"{name:32} {held_out_information(told, form):8.2f}  {agreement.information:11.2f}"
-        f"  {figures[0]:7.1f}  {figures[1]:7.1f}",
+        f"{name:32} {held_out_trust(told, form):8.2f}  {unlabelled.trust:11.2f}"
+        f"  {figures[0]:7.1f}  {figures[1]:12.1f}  {figures[2]:15.1f}",
         flush=True,
     )
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,10 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lass3d_core.label_prior import (
-    Agreement,
     LabelPriorConfig,
     PhraseCounts,
-    held_out_information,
     log_ratio,
     product,
 )
@@ -156,61 +152,9 @@ def test_without_any_phrase_the_product_is_the_belief() -> None:
     torch.testing.assert_close(product(belief, torch.empty(0, 2), torch.tensor([-1])), belief)
 
 
-def test_phrases_that_mean_the_same_on_other_scans_inform() -> None:
-    table = torch.tensor([[50, 2], [3, 40]])
-    assert held_out_information(unrelated(table, table), PLAIN) > 0.3
-
-
-def test_phrases_that_mean_something_else_on_other_scans_mislead() -> None:
-    table = torch.tensor([[50, 2], [3, 40]])
-    assert held_out_information(unrelated(table, table.flip(0)), PLAIN) < -0.3
-
-
-def test_held_out_information_counts_every_class_alike() -> None:
-    # Each fold is scored by the other one, which is the same: the mean over classes of sum_p n_pc/n_c log r.
-    table = torch.tensor([[90.0, 2.0], [10.0, 8.0]])
-    phrases = unrelated(table, table)
-    told = log_ratio(table, phrases, PLAIN)
-    per_class = [(0.9 * told[0, 0] + 0.1 * told[1, 0]), (0.2 * told[0, 1] + 0.8 * told[1, 1])]
-    assert held_out_information(phrases, PLAIN) == pytest.approx(float(sum(per_class)) / 2)
-
-
-def test_nothing_can_be_held_out_of_a_single_fold() -> None:
-    assert math.isnan(held_out_information(unrelated(torch.tensor([[5, 1]])), PLAIN))
-
-
 def test_labelled_scans_without_any_phrase_tell_nothing() -> None:
     empty = torch.zeros(2, 3)
-    assert math.isnan(held_out_information(unrelated(empty, empty), LabelPriorConfig()))
     assert log_ratio(empty, unrelated(empty), LabelPriorConfig()).abs().max() < 1e-6
-
-
-def test_agreement_is_the_mean_over_classes_of_the_evidence_at_sure_points() -> None:
-    evidence = torch.tensor([[1.0, -1.0], [-3.0, 2.0]])
-    belief = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.6, 0.4], [0.0, 1.0]])
-    phrase = torch.tensor([0, 1, 1, 1, -1])  # the fourth point is not sure, the fifth has no phrase
-    agreement = Agreement(2, horizon=10)
-    agreement.update(belief.repeat(20, 1), evidence, phrase.repeat(20), 0.8)
-    assert agreement.information == pytest.approx(((1 - 3) / 2 + 2) / 2)
-
-
-def test_agreement_does_not_judge_a_class_by_few_points() -> None:
-    evidence, belief = torch.tensor([[1.0, -1.0]]), torch.tensor([[1.0, 0.0]])
-    agreement = Agreement(2, horizon=1000)
-    for count, expected in ((0, 0.0), (19, 0.0), (2, 1.0)):
-        phrase = torch.zeros(count, dtype=torch.int64)
-        agreement.update(belief.expand(count, 2), evidence, phrase, 0.8)
-        assert agreement.information == pytest.approx(expected)
-
-
-def test_agreement_forgets() -> None:
-    evidence, phrase = torch.tensor([[1.0, -1.0]]), torch.zeros(100, dtype=torch.int64)
-    sure = torch.tensor([[1.0, 0.0]]).expand(100, 2)
-    agreement = Agreement(2, horizon=2)
-    agreement.update(sure, evidence, phrase, 0.8)
-    assert agreement.information == 1
-    agreement.update(sure, -evidence, phrase, 0.8)
-    assert agreement.information == pytest.approx((0.5 - 1) / 1.5)
 
 
 @pytest.mark.parametrize(

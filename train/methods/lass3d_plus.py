@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from lass3d_core import ema, losses, parallel
 from lass3d_core.exploitation import ExploitationConfig, exploitation
-from lass3d_core.label_prior import Agreement, LabelPriorConfig, held_out_information, log_ratio, product
+from lass3d_core.label_prior import LabelPriorConfig, log_ratio, product
 from lass3d_core.labels import IGNORE
+from lass3d_core.phrase_trust import UnlabelledTrust, believed, held_out_trust
 from lass3d_core.query import QueryConfig, QueryHead
 from lass3d_core.records import NONE
 from train.methods.contract import Ingredients, SemiBatch
@@ -39,7 +40,8 @@ class Lass3dPlusConfig:
     strength: float = 1.0  # exponent of the phrase's evidence; 0 = no text
     temperature: float = 2.0  # beside a phrase: the teacher is surer than it is right, and would veto it
     prior: LabelPriorConfig = field(default_factory=LabelPriorConfig)
-    safety: bool = True  # phrases that turn out to mislead are left out
+    safety: bool = True  # phrases count for as much as they prove right, and for nothing where too few do
+    least_trust: float = 0.5  # share of right phrases below which the prior is off
     horizon: float = 50.0  # steps that the check of phrases on unlabelled scans remembers
 
     lambda_consistency: float = 0.0  # weight of the consistency with the teacher on unpaired points
@@ -47,7 +49,7 @@ class Lass3dPlusConfig:
     query: QueryConfig = field(default_factory=QueryConfig)  # a head for open-vocabulary queries; off
 
     def __post_init__(self) -> None:
-        for name in ("tau_text", "tau_free"):
+        for name in ("tau_text", "tau_free", "least_trust"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         for name in ("lambda_u", "ramp_steps", "strength", "lambda_consistency"):
@@ -64,13 +66,12 @@ class Lass3dPlusConfig:
 class Lass3dPlus(nn.Module):
     """Eq. (7), and Eq. (8) with the product of teacher and phrase. Student and teacher see points alone.
 
-    Decision: safety is checked where it can be seen without a label that the teacher has learnt. Comparing
-    teacher and product on labelled points would not do: the teacher has been trained on exactly these and
-    would win whatever the phrases say. So phrases must inform twice, each time in nats against the class
-    prior, the mean over classes: on labelled scans, each scored by the counts of the others
-    (`held_out_information`, once, before training), and on the unlabelled scans, where the teacher is sure by
-    shape alone (`Agreement`, throughout). While either is not above 0 the prior is off: the method is its own
-    control.
+    Decision: how far phrases are believed is found where it can be seen without a label that the teacher has
+    learnt. Comparing teacher and product on labelled points would not do: the teacher has been trained on
+    exactly these and would win whatever the phrases say. So the share of right phrases is estimated twice
+    (lass3d_core/phrase_trust.py): on labelled scans, each by the counts of the others, once, before training;
+    and on the unlabelled scans, where the teacher is sure by shape alone, throughout. The second weighs the
+    phrases. While either is below `least_trust` the prior is off: the method is its own control.
     """
 
     evidence: Tensor
@@ -83,7 +84,7 @@ class Lass3dPlus(nn.Module):
         self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
         evidence, self.held_out = _evidence(config, ingredients)
         self.register_buffer("evidence", evidence, persistent=False)
-        self.agreement = Agreement(ingredients.num_classes, config.horizon)
+        self.unlabelled_trust = UnlabelledTrust(ingredients.num_classes, config.horizon)
         self.register_buffer("is_on", torch.tensor(False))
         self.query_head = (  # the last to be initialised: the segmenter begins the same with it and without
             QueryHead(config.query, self.student.backbone.out_channels, ingredients.text_dim)
@@ -106,13 +107,10 @@ class Lass3dPlus(nn.Module):
             f_teacher = self.teacher.embed(batch.features, batch.pyramid)
             teacher_logits = self.teacher.classifier(f_teacher)[unlabelled]
             teacher, phrase = teacher_logits.softmax(dim=1), batch.phrase[unlabelled]
-            strength = self._trusted(teacher, phrase, step)
-            belief = self._product(teacher, phrase, strength)
+            trust = self._trust(teacher, phrase, step)
+            belief = self._product(teacher, phrase, trust)
             pseudo_labels = self._pseudo_labels(belief, phrase)
-        self.measures = _measures(batch, teacher, pseudo_labels, phrase) | {
-            "prior_strength": strength,
-            "phrase_information": self.agreement.information,
-        }
+        self.measures = _measures(batch, teacher, pseudo_labels, phrase) | {"phrase_trust": trust}
 
         config, ramp = self.config, min(1.0, (step + 1) / max(1, self.config.ramp_steps))
         weights = self.class_weights if config.balanced else None
@@ -145,48 +143,53 @@ class Lass3dPlus(nn.Module):
         seen = f_student if self.config.query.into_segmenter else f_teacher
         return self.config.query.weight * head.loss(seen, batch.image, batch.entity, batch.texts)
 
-    def _product(self, teacher: Tensor, phrase: Tensor, strength: float) -> Tensor:
-        if not strength:
+    def _product(self, teacher: Tensor, phrase: Tensor, trust: float) -> Tensor:
+        if not trust:
             return teacher
-        return product(teacher, self.evidence, phrase, strength, self.config.temperature)
+        evidence = believed(self.evidence, trust)
+        return product(teacher, evidence, phrase, self.config.strength, self.config.temperature)
 
     def _pseudo_labels(self, belief: Tensor, phrase: Tensor) -> Tensor:
         most, label = belief.max(dim=1)
         least = torch.where(phrase == NONE, self.config.tau_free, self.config.tau_text)
         return label.masked_fill(most < least, IGNORE)
 
-    def _trusted(self, teacher: Tensor, phrase: Tensor, step: int) -> float:
-        """The strength of the prior in this step: 0 while phrases mislead. A change is said aloud."""
-        if not self.config.strength:
+    def _trust(self, teacher: Tensor, phrase: Tensor, step: int) -> float:
+        """The share of phrases that is believed in this step: 0 while the prior is off. Changes are told."""
+        config = self.config
+        if not config.strength:
             return 0.0
-        self.agreement.update(teacher, self.evidence, phrase, self.config.tau_free)
-        told = self.agreement.information
-        is_on = not self.config.safety or (not self.held_out <= 0 and told > 0)
+        if not config.safety:
+            return 1.0
+        self.unlabelled_trust.update(teacher, self.evidence, phrase, config.tau_free)
+        trust, refused = self.unlabelled_trust.trust, self.held_out < config.least_trust
+        is_on = not refused and trust >= config.least_trust
         if is_on != bool(self.is_on):
-            _say(_SWITCHED[is_on].format(step=step, held_out=self.held_out, told=told))
-        elif step == 0 and self.held_out <= 0:
-            _say(_NEVER.format(held_out=self.held_out))
+            _say(_SWITCHED[is_on].format(step=step, trust=trust, least=config.least_trust))
+        elif step == 0 and refused:
+            _say(_NEVER.format(held_out=self.held_out, least=config.least_trust))
         self.is_on.fill_(is_on)
-        return self.config.strength if is_on else 0.0
+        return trust if is_on else 0.0
 
 
 _SWITCHED = {
-    True: "step {step}: the label prior is on: phrases tell {told:.2f} nats of the class on unlabelled scans",
-    False: "step {step}: the label prior is OFF: phrases mislead by {told:.2f} nats on unlabelled scans",
+    True: "step {step}: the label prior is on: on unlabelled scans {trust:.0%} of the phrases prove right",
+    False: "step {step}: the label prior is OFF: on unlabelled scans {trust:.0%} of the phrases prove right, "
+    "{least:.0%} must",
 }
 _NEVER = (
-    "the label prior stays OFF: on held-out labelled scans phrases tell {held_out:.2f} nats of the class; "
-    "look at `make audit`"
+    "the label prior stays OFF: on held-out labelled scans {held_out:.0%} of the phrases prove right, "
+    "{least:.0%} must; look at `make audit`"
 )
 
 
 def _evidence(config: Lass3dPlusConfig, ingredients: Ingredients) -> tuple[Tensor, float]:
-    """log P(class | phrase) / prior (P,C) from all labelled scans, and its worth on held-out ones."""
+    """log P(class | phrase) / prior (P,C) from all labelled scans, and the trust on held-out ones."""
     if not config.strength or ingredients.phrase_counts is None:
         return torch.empty(0, ingredients.num_classes), math.nan
     phrases = ingredients.phrase_counts()
     evidence = log_ratio(phrases.counts.sum(dim=0), phrases, config.prior)
-    return evidence, held_out_information(phrases, config.prior)
+    return evidence, held_out_trust(phrases, config.prior)
 
 
 def _measures(batch: SemiBatch, teacher: Tensor, pseudo_labels: Tensor, phrase: Tensor) -> dict[str, float]:

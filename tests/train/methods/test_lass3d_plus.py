@@ -10,6 +10,7 @@ from torch import Tensor
 from lass3d_core.exploitation import ExploitationConfig
 from lass3d_core.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, product
 from lass3d_core.losses import cross_entropy
+from lass3d_core.phrase_trust import believed
 from lass3d_core.query import QueryConfig
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
@@ -44,7 +45,7 @@ def test_pseudo_label_is_the_best_class_of_teacher_and_phrase(
     tempered = teacher ** (1 / EVERY.temperature)
     expected = cross_entropy(student, (tempered * likelihood).argmax(dim=1))
     torch.testing.assert_close(method.losses(batch, 0)["ce_u"], expected)
-    assert method.measures["prior_strength"] == 1 and method.measures["changed_share"] > 0.1
+    assert method.measures["phrase_trust"] == 1 and method.measures["changed_share"] > 0.1
 
 
 def test_strength_zero_is_the_same_method_without_text(batch: SemiBatch, ingredients: Ingredients) -> None:
@@ -112,7 +113,7 @@ def test_phrases_that_differ_between_labelled_scans_are_left_out_aloud(
     method = Lass3dPlus(SAFE, misleading)
     for step in range(3):
         method.losses(batch, step)
-    assert method.measures["prior_strength"] == 0
+    assert method.measures["phrase_trust"] == 0
     said = capsys.readouterr().err
     assert said.count("OFF") == 1 and said.startswith("the label prior stays OFF: on held-out labelled scans")
 
@@ -132,11 +133,11 @@ def test_phrases_wrong_on_unlabelled_scans_alone_are_noticed_and_forgiven(
     wrong = replace(batch, phrase=torch.where(batch.is_labelled, truth, (truth + 1) % 5))
     method = Lass3dPlus(replace(SAFE, horizon=2.0), ingredients)
     sure_teacher(method, batch, truth)
-    strengths = []
+    trusts = []
     for step, seen in enumerate([right, wrong, wrong, wrong, right, right, right]):
         method.losses(seen, step)
-        strengths.append(method.measures["prior_strength"])
-    assert strengths[0] == 1 and strengths[3] == 0 and strengths[-1] == 1
+        trusts.append(method.measures["phrase_trust"])
+    assert trusts[0] > 0.9 and trusts[3] == 0 and trusts[-1] > 0.7
     said = capsys.readouterr().err
     assert said.count("OFF") == 1 and said.count("the label prior is on") == 2
 
@@ -146,7 +147,24 @@ def test_without_safety_misleading_phrases_are_believed(batch: SemiBatch, ingred
     misleading = replace(ingredients, phrase_counts=lambda: counts_of(table, table.roll(1, dims=0)))
     method = Lass3dPlus(EVERY, misleading)
     method.losses(batch, 0)
-    assert method.held_out < 0 and method.measures["prior_strength"] == 1
+    assert method.held_out < 0.1 and method.measures["phrase_trust"] == 1
+
+
+def test_phrases_weigh_as_much_as_they_prove_right(batch: SemiBatch, ingredients: Ingredients) -> None:
+    """Two points of five carry another class's phrase: 3/5 * 4 / (1 + 4 t) = 2/5 / (1 - t) at t = 1/2."""
+    truth = torch.arange(240) % 5
+    seen = replace(batch, phrase=torch.where(torch.arange(240) % 25 < 10, (truth + 1) % 5, truth))
+    config = replace(SAFE, least_trust=0.3)
+    counted = counts_of(40000 * torch.eye(6, 5))
+    method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: counted))
+    sure_teacher(method, batch, truth)
+    method.losses(seen, 0)
+    assert method.measures["phrase_trust"] == pytest.approx(0.5, abs=0.03)
+    teacher = torch.tensor([[0.6, 0.4, 0, 0, 0]])
+    discounted = believed(method.evidence[1:2], method.measures["phrase_trust"])
+    expected = product(teacher, discounted, torch.tensor([0]), temperature=SAFE.temperature)
+    told = method._product(teacher, torch.tensor([1]), method.measures["phrase_trust"])
+    torch.testing.assert_close(told, expected)
 
 
 def test_a_single_labelled_scan_leaves_the_check_to_the_unlabelled_ones(
@@ -157,7 +175,7 @@ def test_a_single_labelled_scan_leaves_the_check_to_the_unlabelled_ones(
     method = Lass3dPlus(SAFE, replace(ingredients, phrase_counts=lambda: counts_of(table)))
     sure_teacher(method, batch, truth)
     method.losses(replace(batch, phrase=truth), 0)
-    assert math.isnan(method.held_out) and method.measures["prior_strength"] == 1
+    assert math.isnan(method.held_out) and method.measures["phrase_trust"] > 0.9
 
 
 @pytest.mark.parametrize(
@@ -169,6 +187,7 @@ def test_a_single_labelled_scan_leaves_the_check_to_the_unlabelled_ones(
         {"lambda_u": -1},
         {"strength": -1},
         {"horizon": 0},
+        {"least_trust": 1.1},
     ],
 )
 def test_value_out_of_range_is_refused(setting: dict[str, float]) -> None:
