@@ -1,15 +1,16 @@
 """How fast points meet pixels, against the projections that the public tool boxes run.
 
-    python benchmarks/pairing.py [--points 120000] [--rounds 21]
+    python benchmarks/pairing.py [--points 120000] [--rounds 21] [--without-numba]
 
 One scan and six cameras of 1600 x 900, as on nuScenes. What is timed, per scan:
 
 pairing:   all that stage `pairs` does per point and camera, `visible_pixels` and the lookup of the owner:
            project, keep what is in front and inside the image, drop what the z-buffer of the scan hides
-           (the manifest's defaults, within the masks), read the entity that owns the pixel. To cut the cloud
-           into runs, once per scan, is counted. Beside it stand `painting`, which makes the masks of a
-           view into an image of owners just before, and `all of pair`, which ranks the views of each
-           point too;
+           (the manifest's defaults, within the masks), read the entity that owns the pixel. Making the cloud
+           ready, once per scan, is counted. Where numba is installed (the extra `fast`) these are compiled
+           loops, otherwise array operations of numpy. Beside it stand `painting`, which makes the masks of a
+           view into an image of owners just before, as `make pairs` does, and `all of pair`, which ranks the
+           views of each point too;
 mmdet3d:   `points_cam2img` of its numpy years, box_np_ops: append a column of ones, multiply by the 4 x 4
            lidar2img, divide by the depth. Nothing else: no bounds, no occlusion, no lookup. Since v1.0 the
            same lines run in torch, on float32: `mmdet3d torch`;
@@ -32,6 +33,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -51,10 +53,11 @@ from six_cameras.twins import (
 )
 from tqdm import tqdm
 
-from lass3d_core.geometry import Visibility, at_pixels, visible_pixels
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.point_runs import PointRuns
-from lass3d_core.records import NONE, Camera
+from lass3d_core.records import NONE
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import at_pixels, loops, visible_pixels
 from preprocess.pairs import painted, pair, visibility_of
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
@@ -66,8 +69,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=120_000, help="per scan (default: 120000)")
     parser.add_argument("--rounds", type=int, default=21, help="measurements of each side (default: 21)")
+    parser.add_argument("--without-numba", action="store_true", help="measure the operations of numpy")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.without_numba:
+        sys.modules["numba"] = None  # type: ignore[assignment]  # what `import` takes for not installed
+    print("pairing by", "compiled loops" if loops() else "array operations")
     frames = {"simulated street": simulated(arguments.points)}
     if (SAMPLES / "nuscenes").is_dir():
         frames["nuScenes sweep, repeated"] = real(SAMPLES / "nuscenes", arguments.points)
@@ -105,18 +112,20 @@ def measure_once(frame: Frame, chains: list[Chain]) -> dict[str, float]:
     cameras = [view.camera for view in frame.scan.views]
     matrices = [lidar2img(camera) for camera in cameras]
     tensors = [torch.from_numpy(matrix.astype(np.float32)) for matrix in matrices]
-    owners = paint(frame)
+    painting, pairing = painted_and_paired(frame, RULE)
+    taken = {
+        "pairing": pairing,
+        "no occlusion": painted_and_paired(frame, Visibility("none"))[1],
+        "painting": painting,
+    }
     sides: dict[str, Callable[[], object]] = {
-        "pairing": lambda: paired(cameras, points, owners, RULE),
-        "no occlusion": lambda: paired(cameras, points, owners, Visibility("none")),
-        "painting": lambda: paint(frame),
         "mmdet3d": lambda: each(points_cam2img, points, matrices),
         "mmdet3d torch": lambda: each(points_cam2img_torch, tensor, tensors),
         "devkit": lambda: each(lambda rows, chain: chain.pixels(rows), rows, chains),
         "memory": lambda: each(lambda points, _: np.copyto(copy, points), points, cameras),
         "all of pair": lambda: pair(frame.scan, frame.found, PairsSpec()),
     }
-    return {name: seconds(work) for name, work in sides.items()}
+    return taken | {name: seconds(work) for name, work in sides.items()}
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -126,20 +135,20 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def paint(frame: Frame) -> list[np.ndarray]:
-    """The owner of each pixel, of each view."""
-    return [
-        painted(frame.found[view.image_id], frame.slot_of, view.camera.size_hw, PairsSpec().overlap)
-        for view in frame.scan.views
-    ]
-
-
-def paired(cameras: list[Camera], points: np.ndarray, owners: list[np.ndarray], rule: Visibility) -> None:
-    """The phrase slots of the points that each camera sees. See the head of this file."""
-    runs = PointRuns(points)
-    for camera, owner in zip(cameras, owners):
-        seen = visible_pixels(camera, runs, rule, regions=owner)
+def painted_and_paired(frame: Frame, rule: Visibility) -> tuple[float, float]:
+    """Processor seconds to paint the owner of each pixel of each view, and to find the phrase slots of the
+    points that the view sees. See the head of this file."""
+    runs = PointRuns(frame.scan.points)
+    painting = pairing = 0.0
+    for view in frame.scan.views:
+        start = time.process_time()
+        found, size_hw = frame.found[view.image_id], view.camera.size_hw
+        owner = painted(found, frame.slot_of, size_hw, PairsSpec().overlap)
+        between = time.process_time()
+        seen = visible_pixels(view.camera, runs, rule, regions=owner)
         at_pixels(owner, seen.v, seen.u)
+        painting, pairing = painting + between - start, pairing + time.process_time() - between
+    return painting, pairing
 
 
 def each(work: Callable[[Any, Any], object], points: object, views: Sequence[object]) -> None:

@@ -7,6 +7,8 @@ time, never a point.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 _RUN = 8  # a power of two; longer runs have fewer boxes, but looser ones
@@ -21,20 +23,47 @@ class PointRuns:
     """
 
     def __init__(self, points: np.ndarray) -> None:
-        count = -(-len(points) // _RUN)
+        self.points = points
+        self._lent: dict[str, np.ndarray] = {}
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The same points (3,N), in the order in which loops over them are fast."""
+        return np.ascontiguousarray(self.points.T, np.float32)
+
+    def lend(self, name: str, count: int, dtype: type) -> np.ndarray:
+        """(count,) of whatever was last written under that name: memory for one view, and then for the next.
+
+        Fresh memory of this size costs more than what is done in it.
+        """
+        if name not in self._lent or len(self._lent[name]) < count:
+            self._lent[name] = np.empty(count, dtype)
+        return self._lent[name][:count]
+
+    @cached_property
+    def _runs(self) -> np.ndarray:
+        """(3,R,_RUN), the last run filled up with points that are in no view."""
+        count = -(-len(self.points) // _RUN)
         columns = np.empty((3, count * _RUN), np.float32)
-        columns[:, : len(points)] = points.T
-        columns[:, len(points) :] = np.nan  # in no view
-        low = high = columns
+        columns[:, : len(self.points)] = self.points.T
+        columns[:, len(self.points) :] = np.nan
+        return columns.reshape(3, count, _RUN)
+
+    @cached_property
+    def _boxes(self) -> np.ndarray:
+        """Of each run (10,R): centre, half of the size, magnitude of the centre, and 1."""
+        count = self._runs.shape[1]
+        low = high = self._runs.reshape(3, -1)
         while low.shape[1] > count:
             low = np.minimum(low[:, 0::2], low[:, 1::2])
             high = np.maximum(high[:, 0::2], high[:, 1::2])
-        self.points = points
-        self._runs = columns.reshape(3, count, _RUN)
-        self._index = np.arange(count * _RUN).reshape(count, _RUN)
         with np.errstate(over="ignore", invalid="ignore"):
             centre, half = (low + high) / 2, (high - low) / 2
-        self._boxes = np.concatenate([centre, half, np.abs(centre), np.ones((1, count), np.float32)])
+        return np.concatenate([centre, half, np.abs(centre), np.ones((1, count), np.float32)])
+
+    @cached_property
+    def _index(self) -> np.ndarray:
+        return np.arange(self._runs[0].size).reshape(-1, _RUN)
 
     def within(self, planes: np.ndarray, magnitudes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The points that may lie on the inner side of every plane: index (n,) int64, ascending, and columns

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from lass3d_core.atomic import whole_file
-from lass3d_core.geometry import visible_pixels
 from lass3d_core.images import read_image
 from lass3d_core.records import PairedScan, View
+from lass3d_core.visible_pixels import visible_pixels
 from preprocess import entities, pairs
 from preprocess.calibration_check import VIEWS, seen_points, spread
 from preprocess.outlines import depth_outline

@@ -10,10 +10,11 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from lass3d_core.geometry import Visibility, visible_pixels
 from lass3d_core.images import read_image
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.records import View
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import visible_pixels
 from preprocess.calibration import NUDGES, Alignment, Nudge, Observation, compare, observe
 from preprocess.outlines import depth_outline
 from preprocess.pairs import measured_by

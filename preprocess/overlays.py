@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from lass3d_core.geometry import VisiblePixels, pixels_in_image, project
+from lass3d_core.geometry import pixels_in_image, project
 from lass3d_core.labels import IGNORE, LabelSpace
 from lass3d_core.masks import decode
 from lass3d_core.records import NONE, Camera, Entity, ImageCaption
+from lass3d_core.visible_pixels import VisiblePixels
 from preprocess.calibration import edge_strength
 from preprocess.outlines import Outline
 

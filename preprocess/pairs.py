@@ -15,7 +15,6 @@ import numpy as np
 from lass3d_core.datasets import Block
 from lass3d_core.errors import DataError
 from lass3d_core.fingerprint import Record, digest
-from lass3d_core.geometry import MeasuredDepth, Visibility, VisiblePixels, at_pixels, visible_pixels
 from lass3d_core.images import read_depth
 from lass3d_core.manifest import PairsSpec
 from lass3d_core.masks import run_edges
@@ -25,6 +24,8 @@ from lass3d_core.records import NONE, Camera, Entity, PairedScan, PointTextPairs
 from lass3d_core.shards import ShardHeader, write_shard
 from lass3d_core.splits import read_list
 from lass3d_core.typed import plain
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import MeasuredDepth, VisiblePixels, at_pixels, visible_pixels
 from preprocess import entities
 from preprocess.jsonl_shards import read_digest
 from preprocess.project import Failure, Job, Make, Project, Tick
@@ -151,7 +152,7 @@ def painted(
     overlap: str,
     image_id: str = "",
 ) -> np.ndarray:
-    """Which phrase owns each pixel: (H,W) int16 of slots, NONE where no mask lies.
+    """Which phrase owns each pixel: (H,W) int8 of slots, int16 above 127 phrases; NONE where no mask lies.
 
     One entity owns a pixel: the smallest (ties: the higher score), or the highest score (ties: the smaller);
     then the one found first. Decision: the paper does not say; a small mask is the thing, a large one what it
@@ -168,7 +169,8 @@ def painted(
     score = [-entity.score for entity in found]
     keys = {"smallest_area": (area, score), "highest_score": (score, area)}[overlap]
     edges = np.unique(np.concatenate([[0, size_hw[0] * size_hw[1]], *of_mask]))
-    owner = np.full(len(edges) - 1, NONE, np.int16)  # of the pixels between two edges, which no mask divides
+    dtype = np.int8 if len(slot_of) <= 127 else np.int16  # points look it up in the processor's cache
+    owner = np.full(len(edges) - 1, NONE, dtype)  # of the pixels between two edges, which no mask divides
     for i in np.lexsort(keys[::-1])[::-1]:  # the best is painted last
         pieces = np.diff(np.searchsorted(edges, of_mask[i]))  # of each run
         np.copyto(owner, slot_of[found[i].phrase], where=np.repeat(np.arange(len(pieces)) % 2 == 1, pieces))

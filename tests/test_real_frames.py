@@ -16,10 +16,11 @@ import yaml
 import preprocess.__main__
 import train.__main__
 from lass3d_core.datasets import Dataset, open_dataset
-from lass3d_core.geometry import Visibility, visible_pixels
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest import DatasetSpec, SplitSpec
 from lass3d_core.shards import ShardReader
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import visible_pixels
 
 pytestmark = pytest.mark.samples
 

@@ -14,18 +14,16 @@ from PIL import Image
 
 from lass3d_core.errors import DataError
 from lass3d_core.geometry import (
-    MeasuredDepth,
-    Visibility,
-    at_pixels,
     invert_rigid,
     pixels_in_image,
     project,
     rigid,
     scale_intrinsics,
     transform_points,
-    visible_pixels,
 )
 from lass3d_core.records import NONE, Camera
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import MeasuredDepth, at_pixels, visible_pixels
 
 EVERYTHING = Visibility(kind="none", min_depth_m=0.0)
 

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from lass3d_core.datasets.nuscenes import CAMERAS, LABEL_SPACE
-from lass3d_core.geometry import Visibility, visible_pixels
 from lass3d_core.manifest import read_manifest
 from lass3d_core.records import NONE
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import visible_pixels
 from preprocess.__main__ import main
 from preprocess.project import Project
 from preprocess.stages import STAGES, plan

@@ -4,10 +4,10 @@ import numpy as np
 from PIL import Image
 
 from lass3d_core.datasets.semantickitti import LABEL_SPACE
-from lass3d_core.geometry import VisiblePixels
 from lass3d_core.labels import IGNORE
 from lass3d_core.masks import encode
 from lass3d_core.records import NONE, Camera, Entity
+from lass3d_core.visible_pixels import VisiblePixels
 from preprocess.outlines import Outline
 from preprocess.overlays import entity_panel, outline_panel, point_colours, point_panel, stacked, tinted
 

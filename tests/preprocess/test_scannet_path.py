@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from lass3d_core.datasets.scannet import LABEL_SPACE
-from lass3d_core.geometry import visible_pixels
 from lass3d_core.manifest import read_manifest
 from lass3d_core.records import NONE
+from lass3d_core.visible_pixels import visible_pixels
 from preprocess.__main__ import main
 from preprocess.pairs import distance_from_centre, measured_by, visibility_of
 from preprocess.project import Project

@@ -20,10 +20,12 @@ from lass3d_core.datasets.nuscenes import CAMERAS, LABEL_SPACE, NuScenesSubmissi
 from lass3d_core.datasets.nuscenes_records import records
 from lass3d_core.datasets.nuscenes_tables import rotation_of_quaternion
 from lass3d_core.errors import DataError, UnknownName
-from lass3d_core.geometry import Visibility, invert_rigid, project, rigid, visible_pixels
+from lass3d_core.geometry import invert_rigid, project, rigid
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest import DatasetSpec, SplitSpec
 from lass3d_core.records import Scan
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import visible_pixels
 from tests.lass3d_core.datasets.nuscenes_files import (
     GENERAL_CLASSES,
     SIZE_HW,

@@ -15,11 +15,12 @@ from PIL import Image
 from lass3d_core.datasets import open_dataset
 from lass3d_core.datasets.scannet import LABEL_SPACE, ScanNet, ScanNetSubmission
 from lass3d_core.errors import DataError, UnknownName
-from lass3d_core.geometry import MeasuredDepth, Visibility, VisiblePixels, visible_pixels
 from lass3d_core.images import read_depth, read_image, read_part
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest import DatasetSpec, FramesSpec, SplitSpec
 from lass3d_core.records import Scan, View
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import MeasuredDepth, VisiblePixels, visible_pixels
 from tests.lass3d_core.datasets.scannet_files import (
     COLOUR_K,
     DEPTH_K,

@@ -12,10 +12,12 @@ from PIL import Image
 from lass3d_core.datasets import Dataset, open_dataset
 from lass3d_core.datasets.semantickitti import LABEL_SPACE
 from lass3d_core.errors import DataError, UnknownName
-from lass3d_core.geometry import Visibility, project, visible_pixels
+from lass3d_core.geometry import project
 from lass3d_core.images import read_image
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest import DatasetSpec, SplitSpec
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import visible_pixels
 
 TR = "0 -1 0 0 0 0 -1 -0.1 1 0 0 -0.3"
 P = "100 0 30 {} 0 100 20 0 0 0 1 0"

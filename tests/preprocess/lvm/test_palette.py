@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from lass3d_core.errors import UnknownName
-from lass3d_core.geometry import Visibility, visible_pixels
 from lass3d_core.manifest import EntitiesSpec, LvmSpec
 from lass3d_core.masks import area, decode
 from lass3d_core.records import Entity, ImageCaption
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import visible_pixels
 from preprocess.lvm import load_captioner, load_detector
 from preprocess.lvm.concepts import OUTDOOR, WORLDS, Knowledge
 from preprocess.lvm.palette import (

@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lass3d_core.geometry import MeasuredDepth, Visibility, project, visible_pixels
+from lass3d_core.geometry import project
 from lass3d_core.records import Camera
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import MeasuredDepth, visible_pixels
 from preprocess.room.materials import MATERIAL_ORDER
 from preprocess.room.patterns import textured
 from preprocess.room.pieces import block

@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lass3d_core.geometry import Visibility, project, visible_pixels
+from lass3d_core.geometry import project
+from lass3d_core.visibility import Visibility
+from lass3d_core.visible_pixels import visible_pixels
 from preprocess.simulation.shapes import Scene, Shape
 from preprocess.street.materials import MATERIAL_ORDER, MATERIALS
 from preprocess.street.objects import solid
