@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from types import ModuleType
 from typing import NamedTuple
 
@@ -99,11 +98,15 @@ def seen_by_depth_map(points: np.ndarray, measured: MeasuredDepth, tolerance: fl
 
 @cache
 def loops() -> ModuleType | None:
-    """lass3d_core/view_loops.py where numba is installed (the extra `fast`): the same pixels, sooner."""
-    if find_spec("numba") is None:
-        return None
-    from lass3d_core import view_loops
+    """lass3d_core/view_loops.py where numba is installed (the extra `fast`): the same pixels, sooner.
 
+    None too where it does not fit the installed numpy (ImportError), or finds no folder to keep what it
+    compiles in (RuntimeError).
+    """
+    try:
+        from lass3d_core import view_loops
+    except (ImportError, RuntimeError):
+        return None
     return view_loops
 
 
