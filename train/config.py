@@ -12,6 +12,7 @@ from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact, 
 from lass3d_core.fingerprint import Record, digest
 from lass3d_core.nets import UNetConfig
 from lass3d_core.precision import Precision
+from lass3d_core.text_branch import TextBranchConfig
 from lass3d_core.typed import build, parse_setting, plain, replace_at
 from train.augment import AugmentConfig
 from train.methods import MethodConfig, config_type, name_of
@@ -116,6 +117,8 @@ class SavedRun:
         for name, usual in (("panorama", False), ("stress", StressConfig())):
             if getattr(config.data, name) == usual:
                 del params["data"][name]
+        if getattr(config.method, "text", None) == TextBranchConfig():
+            del params["method"]["text"]
         return {
             "stage": "train",
             "schema": SCHEMA,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,15 @@ def test_the_range_image_decides_a_run_in_the_range_view_alone() -> None:
     assert digest("net.image.width=448") == digest()
     assert digest("net.view=range") != digest()
     assert digest("net.view=range", "net.image.width=448") != digest("net.view=range")
+
+
+def test_an_extension_that_is_off_leaves_no_trace_in_the_digest() -> None:
+    def of_method(*settings: str) -> dict[str, Any]:
+        config = with_settings(demo("street", "lass3d_plus", 2.0, 0), settings)
+        return SavedRun(config, "p", "s").record["params"]["method"]
+
+    assert "text" not in of_method()
+    assert of_method("method.text.weight=1")["text"]["weight"] == 1
 
 
 def test_a_run_of_the_range_view_reads_back(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.phrase_trust import UnlabelledTrust, believed, held_out_trust
 from lass3d_core.query import QueryConfig, QueryHead
 from lass3d_core.records import NONE
+from lass3d_core.text_branch import TextBranch, TextBranchConfig
 from train.methods.contract import Ingredients, SemiBatch
 
 
@@ -47,6 +48,7 @@ class Lass3dPlusConfig:
     lambda_consistency: float = 0.0  # weight of the consistency with the teacher on unpaired points
     pe: ExploitationConfig = field(default_factory=ExploitationConfig)  # where no pseudo-label is; off
     query: QueryConfig = field(default_factory=QueryConfig)  # a head for open-vocabulary queries; off
+    text: TextBranchConfig = field(default_factory=TextBranchConfig)  # SAFM and KL beside the prior; off
 
     def __post_init__(self) -> None:
         for name in ("tau_text", "tau_free", "least_trust"):
@@ -80,6 +82,7 @@ class Lass3dPlus(nn.Module):
         super().__init__()
         self.config = config
         self.student = ingredients.make_segmenter()
+        channels = self.student.backbone.out_channels
         self.teacher = ema.teacher_of(self.student)
         self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
         evidence, self.held_out = _evidence(config, ingredients)
@@ -87,8 +90,11 @@ class Lass3dPlus(nn.Module):
         self.unlabelled_trust = UnlabelledTrust(ingredients.num_classes, config.horizon)
         self.register_buffer("is_on", torch.tensor(False))
         self.query_head = (  # the last to be initialised: the segmenter begins the same with it and without
-            QueryHead(config.query, self.student.backbone.out_channels, ingredients.text_dim)
-            if config.query.weight
+            QueryHead(config.query, channels, ingredients.text_dim) if config.query.weight else None
+        )
+        self.text_branch = (
+            TextBranch(config.text, channels, ingredients.num_classes, ingredients.text_dim)
+            if config.text.weight
             else None
         )
         self.measures: dict[str, float] = {}
@@ -99,7 +105,7 @@ class Lass3dPlus(nn.Module):
         return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        """ce_l, ce_u on the product, and what is switched on: consistency on unpaired points, pe, query."""
+        """ce_l, ce_u on the product, and what is switched on: consistency, pe, query, ce_text and kl_text."""
         unlabelled = ~batch.is_labelled
         f_student = self.student.embed(batch.features, batch.pyramid)
         logits = self.student.classifier(f_student)
@@ -126,6 +132,11 @@ class Lass3dPlus(nn.Module):
             terms["pe"] = exploitation(logits[unlabelled], pseudo_labels != IGNORE, config.pe, belief)
         if self.query_head is not None:
             terms["query"] = self._query(self.query_head, batch, f_student, f_teacher)
+        if self.text_branch is not None:
+            targets = batch.labels.masked_scatter(unlabelled, pseudo_labels)
+            terms |= self.text_branch.losses(
+                f_student, batch.image, batch.entity, batch.texts, targets, unlabelled, weights
+            )
         return terms
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:

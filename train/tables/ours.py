@@ -27,6 +27,19 @@ TABLE_PARTS = Table(
         Row("without class names", "lass3d_plus", ("method.prior.names=false",), "no-names"),
         Row("with consistency", "lass3d_plus", ("method.lambda_consistency=1",), "consistency"),
         Row("with PE on the product", "lass3d_plus", ("method.pe.weight=0.1",), "pe"),
+        Row(
+            "with contrast to the phrases' rows",
+            "lass3d_plus",
+            ("method.query.into_segmenter=true",),
+            "contrast",
+        ),
+        Row("with SAFM", "lass3d_plus", ("method.text.weight=1",), "safm"),
+        Row(
+            "with SAFM and KL into the features",
+            "lass3d_plus",
+            ("method.text.weight=1", "method.text.into_segmenter=true"),
+            "safm-kl",
+        ),
         Row("30 % of the phrases random", "lass3d_plus", ("data.stress.misnamed=0.3",), "misnamed-30"),
         Row(
             "all phrases of unlabelled scans random",

@@ -12,6 +12,7 @@ from lass3d_core.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, p
 from lass3d_core.losses import cross_entropy
 from lass3d_core.phrase_trust import believed
 from lass3d_core.query import QueryConfig
+from lass3d_core.text_branch import TextBranchConfig
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
 
@@ -217,3 +218,17 @@ def test_the_query_head_trains_beside_the_student_unless_it_is_let_in(
         assert all(parameter.grad.any() for parameter in head.parameters())
         assert any(p.grad is not None for p in method.student.parameters()) == let_in
         assert all(p.grad is None for p in method.teacher.parameters())
+
+
+def test_the_text_branch_learns_beside_the_student_and_leaves_prediction_alone(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    method = Lass3dPlus(replace(EVERY, text=TextBranchConfig(weight=1.0)), ingredients)
+    terms = method.losses(batch, 0)
+    assert {"ce_text", "kl_text"} <= terms.keys()
+    (terms["ce_text"] + terms["kl_text"]).backward()
+    assert all(parameter.grad.any() for parameter in method.student.backbone.parameters())
+    assert all(parameter.grad is None for parameter in method.student.classifier.parameters())
+    assert not {"ce_text", "kl_text"} & Lass3dPlus(EVERY, ingredients).losses(batch, 0).keys()
+    names = {name.split(".")[0] for name, _ in method.predictor.named_parameters()}
+    assert names == {"backbone", "classifier"}
