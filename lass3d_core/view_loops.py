@@ -19,7 +19,7 @@ _BLOCK = 128  # points, a multiple of 8: half of the blocks lie behind the camer
 
 
 def in_image(camera: Camera, runs: PointRuns, min_depth_m: float) -> tuple[np.ndarray, ...]:
-    """See view_arrays."""
+    """See view_arrays. The arrays are lent by the runs: the next view overwrites them."""
     height, width = camera.size_hw
     count = len(runs.points)
     found = _in_image(
@@ -212,7 +212,7 @@ def _above(values, bounds, cell):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _below(values, bounds, cell):  # type: ignore[no-untyped-def]
-    """Likewise below."""
+    """The points whose value (n,) is below the bound (cells,) of their cell; as `_above`."""
     found = np.empty(len(cell), np.int64)
     place = 0
     for i in range(len(cell)):

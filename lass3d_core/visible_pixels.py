@@ -58,9 +58,13 @@ def visible_pixels(
     """The pixels of those points (N,3) float32 that are in front of the camera, inside the image and visible.
 
     measured: needed by, and only used for, visibility `depth_map`. Raises DataError where it is absent.
-    regions (H,W) int: which mask owns each pixel, for `zbuffer`; without them the image is one region.
-    Where a scan has several images, make its PointRuns once.
+    regions (H,W) int: which mask owns each pixel, for `zbuffer`; without them the image is one region. Raises
+    DataError where they are not of the camera's size. Where a scan has several images, make its PointRuns once.
     """
+    if regions is not None and regions.shape != camera.size_hw:
+        raise DataError(
+            f"the regions are {regions.shape}, their camera's image {camera.size_hw}; rescale them"
+        )
     runs = points if isinstance(points, PointRuns) else PointRuns(points)
     backend = loops() or view_arrays
     point, v, u, depth = backend.in_image(camera, runs, max(visibility.min_depth_m, NEAREST_DEPTH_M))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import lass3d_core
 from lass3d_core import view_arrays, view_loops, visible_pixels
+from lass3d_core.errors import DataError
 from lass3d_core.geometry import image_from_points
 from lass3d_core.point_runs import PointRuns
 from lass3d_core.records import Camera
@@ -87,6 +88,16 @@ def test_the_same_points_are_hidden(seed: int, count: int, radius: int, layout: 
     assert_equal([view_loops.at_pixels(regions, v, u)], [view_arrays.at_pixels(regions, v, u)])
     columns = np.arange(count), v, u, depth
     assert_equal(view_loops.kept(ours, *(c.copy() for c in columns)), view_arrays.kept(ours, *columns))
+
+
+def test_regions_of_another_size_than_the_image_are_refused() -> None:
+    with pytest.raises(DataError, match="regions"):
+        visible_pixels.visible_pixels(
+            camera(np.random.default_rng(0)),
+            np.ones((1, 3), np.float32),
+            Visibility(),
+            regions=np.zeros((61, 40), np.int16),
+        )
 
 
 def test_memory_that_views_lend_one_another_carries_nothing_over() -> None:
