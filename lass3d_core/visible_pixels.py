@@ -59,7 +59,7 @@ def visible_pixels(
 
     measured: needed by, and only used for, visibility `depth_map`. Raises DataError where it is absent.
     regions (H,W) int: which mask owns each pixel, for `zbuffer`; without them the image is one region. Raises
-    DataError where they are not of the camera's size. Where a scan has several images, make its PointRuns once.
+    DataError where they are not of its size. Where a scan has several images, make its PointRuns once.
     """
     if regions is not None and regions.shape != camera.size_hw:
         raise DataError(
