@@ -156,8 +156,8 @@ class CheckedFile:
     def array(self, name: str) -> np.ndarray:
         """The array under `name`."""
         with self._faults(name):
-            found = self._dataset(name)
-            array = np.empty(found.shape, found.dtype)
+            found, shape, dtype = self._dataset(name)
+            array = np.empty(shape, dtype)
             if array.size:
                 found.read(h5py.h5s.ALL, h5py.h5s.ALL, array, found.get_type())
             return array
@@ -167,7 +167,7 @@ class CheckedFile:
         with self._faults(name):
             self._open()
             if name not in self._sliced:
-                self._sliced[name] = h5py.Dataset(self._dataset(name))
+                self._sliced[name] = h5py.Dataset(self._dataset(name)[0])
             return np.asarray(self._sliced[name][start:end])
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -181,7 +181,7 @@ class CheckedFile:
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of the array under `name`, its content unread."""
         with self._faults(name):
-            return tuple(self._dataset(name).shape)
+            return self._dataset(name)[1]
 
     def has(self, name: str) -> bool:
         """Whether there is an array under `name`, in a folder that exists."""
@@ -233,8 +233,9 @@ class CheckedFile:
         self._file, self._process = file, os.getpid()
         return file
 
-    def _dataset(self, name: str) -> h5py.h5d.DatasetID:
-        """The array under `name`, refused where its bytes are not this file's own or are fewer than declared.
+    def _dataset(self, name: str) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype]:
+        """The array under `name`, its shape and type: refused where its bytes are not this file's own or are
+        fewer than declared.
 
         A shard may come from a stranger: a link could read another file of this machine, a declared size
         fill its memory. HDF5 itself is asked: h5py's groups take as long as most arrays' reading.
@@ -246,15 +247,16 @@ class CheckedFile:
             raise self.corrupt(name, "it is no array of this file")
         space = found.get_space()
         filters = {stored_as.get_filter(i)[0] for i in range(stored_as.get_nfilters())}
-        is_empty = space.get_simple_extent_type() == h5py.h5s.NULL
-        if is_empty or found.dtype.kind not in "iufS" or not filters <= _OUR_FILTERS:
+        is_empty, dtype = space.get_simple_extent_type() == h5py.h5s.NULL, found.dtype
+        if is_empty or dtype.kind not in "iufS" or not filters <= _OUR_FILTERS:
             raise self.corrupt(name, "it is of another type or packed in another way than we write")
-        declared = math.prod(space.shape) * found.dtype.itemsize
+        shape = space.shape
+        declared = math.prod(shape) * dtype.itemsize
         stored = min(found.get_storage_size(), self._bytes)
         chunked = stored_as.get_layout() == h5py.h5d.CHUNKED
         if declared > stored * (_MOST_COMPRESSED if chunked else 1):
             raise self.corrupt(name, f"{declared} bytes are declared, {stored} are there")
-        return found
+        return found, shape, dtype
 
     def _opened(self, folder: str, name: str) -> h5py.h5g.GroupID:
         """The group under `folder`, on the way to `name`; the last one stays open."""
