@@ -74,6 +74,17 @@ def test_an_array_is_there_or_not_and_nothing_lies_below_it(tmp_path: Path) -> N
             ask("scan/label/entity")
 
 
+@pytest.mark.parametrize("rows", [100, 200_000])
+def test_what_is_read_is_the_readers_own_however_large(tmp_path: Path, rows: int) -> None:
+    values = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
+    file = written(tmp_path / "a.h5", lambda file: write_array(file, "a", values))
+    first, second = file.array("a"), file.array("a")
+    np.testing.assert_array_equal(first, values)
+    first[:] = 0
+    np.testing.assert_array_equal(second, values)
+    assert second.flags.c_contiguous and second.dtype == np.float32
+
+
 @pytest.mark.parametrize("chunks", [None, (1024,)])
 def test_a_size_that_is_declared_but_not_there_allocates_nothing(
     tmp_path: Path, chunks: tuple[int, ...] | None
