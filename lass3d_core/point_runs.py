@@ -24,21 +24,11 @@ class PointRuns:
 
     def __init__(self, points: np.ndarray) -> None:
         self.points = points
-        self._lent: dict[str, np.ndarray] = {}
 
     @cached_property
     def columns(self) -> np.ndarray:
         """The same points (3,N), in the order in which loops over them are fast."""
         return np.ascontiguousarray(self.points.T, np.float32)
-
-    def lend(self, name: str, count: int, dtype: type) -> np.ndarray:
-        """(count,) of whatever was last written under that name: memory for one view, and then for the next.
-
-        Fresh memory of this size costs more than what is done in it.
-        """
-        if name not in self._lent or len(self._lent[name]) < count:
-            self._lent[name] = np.empty(count, dtype)
-        return self._lent[name][:count]
 
     @cached_property
     def _runs(self) -> np.ndarray:

@@ -42,7 +42,6 @@ def seen_by_zbuffer(
     camera: Camera,
     visibility: Visibility,
     regions: np.ndarray | None,
-    runs: PointRuns,
 ) -> np.ndarray:
     """Which points (n,) of one image are not hidden by another point of the scan: bool (n,). See Visibility.
 
@@ -50,7 +49,6 @@ def seen_by_zbuffer(
     matter. Only few can be in such a pair: cells at least as wide as the radius hold their nearest point, and
     what lies not behind that of its own and the eight cells around it is seen, whatever the angles. The other
     side is narrowed down likewise: to hide anything, a point must lie before the farthest such suspect.
-    runs: of the scan; nothing is asked of them here, the loops borrow memory.
     """
     cell, grid = _cells(v, u, cell_bits(visibility.splat_radius_px))
     limit = depth * np.float32(1 + visibility.depth_tolerance)

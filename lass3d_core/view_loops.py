@@ -19,7 +19,7 @@ _BLOCK = 128  # points, a multiple of 8: half of the blocks lie behind the camer
 
 
 def in_image(camera: Camera, runs: PointRuns, min_depth_m: float) -> tuple[np.ndarray, ...]:
-    """See view_arrays. The arrays are lent by the runs: the next view overwrites them."""
+    """See view_arrays."""
     height, width = camera.size_hw
     count = len(runs.points)
     found = _in_image(
@@ -28,14 +28,14 @@ def in_image(camera: Camera, runs: PointRuns, min_depth_m: float) -> tuple[np.nd
         np.float32(height),
         np.float32(width),
         np.float32(min_depth_m),
-        lent := (
-            runs.lend("point", count, np.int64),
-            runs.lend("v", count, np.int32),
-            runs.lend("u", count, np.int32),
-            runs.lend("depth", count, np.float32),
+        columns := (
+            np.empty(count, np.int64),
+            np.empty(count, np.int32),
+            np.empty(count, np.int32),
+            np.empty(count, np.float32),
         ),
     )
-    return tuple(column[:found] for column in lent)
+    return tuple(column[:found] for column in columns)
 
 
 def seen_by_zbuffer(
@@ -45,13 +45,12 @@ def seen_by_zbuffer(
     camera: Camera,
     visibility: Visibility,
     regions: np.ndarray | None,
-    runs: PointRuns,
 ) -> np.ndarray:
     """See view_arrays."""
     bits = cell_bits(visibility.splat_radius_px)
     rows, stride = (((size - 1) >> bits) + 3 for size in camera.size_hw)  # a border of empty cells
     cells = rows * stride
-    near, across = runs.lend("near", cells, np.float32), runs.lend("across", cells, np.float32)
+    near, across = np.empty(cells, np.float32), np.empty(cells, np.float32)
     slack = np.float32(visibility.depth_slack_m)
     cell, limit = _nearest_around(
         v, u, depth, np.float32(1 + visibility.depth_tolerance), slack, bits, stride, near, across
@@ -60,7 +59,7 @@ def seen_by_zbuffer(
         (v, u, depth, cell, limit),
         near,
         across,
-        runs.lend("first", cells, np.int32),
+        np.empty(cells, np.int32),
         stride,
         regions,
         visibility.splat_radius_px,
@@ -93,9 +92,9 @@ def kept(seen, point, v, u, depth):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _in_image(columns, matrix, height, width, min_depth_m, lent):  # type: ignore[no-untyped-def]
-    """Fills the beginning of the lent arrays; how many points there are."""
-    point, v, u, depth = lent
+def _in_image(columns, matrix, height, width, min_depth_m, found_columns):  # type: ignore[no-untyped-def]
+    """Fills the beginning of the found columns; how many points there are."""
+    point, v, u, depth = found_columns
     x, y, z = columns[0], columns[1], columns[2]
     count = len(x)
     image, inside = np.empty((3, _BLOCK), np.float32), np.zeros(_BLOCK, np.uint8)
@@ -180,13 +179,13 @@ def _seen(pixels, near, far, first, stride, regions, radius, least, slack, optic
     """Every suspect, which lies behind the nearest around it, is held against the points around it that lie
     before the farthest suspect there. near, far, first (cells,): the least limits, and memory."""
     _, _, depth, cell, limit = pixels
-    suspect = _above(depth, near, cell)
+    suspect = _beyond(depth, near, cell, np.float32(1))
     far.fill(-np.float32(np.inf))
     for i in suspect:
         for row in (cell[i] - stride, cell[i], cell[i] + stride):
             for k in (row - 1, row, row + 1):
                 far[k] = max(far[k], depth[i])
-    following = _chains(cell, _below(limit, far, cell), first)
+    following = _chains(cell, _beyond(limit, far, cell, np.float32(-1)), first)
     seen = np.ones(len(cell), np.bool_)
     for i in suspect:
         for row in (cell[i] - stride, cell[i], cell[i] + stride):
@@ -200,24 +199,16 @@ def _seen(pixels, near, far, first, stride, regions, radius, least, slack, optic
 
 
 @njit(cache=True)
-def _above(values, bounds, cell):  # type: ignore[no-untyped-def]
-    """The points whose value (n,) is above the bound (cells,) of their cell: most are not, so no branch."""
+def _beyond(values, bounds, cell, sign):  # type: ignore[no-untyped-def]
+    """The points whose value (n,) is above the bound (cells,) of their cell, for sign -1 below it.
+
+    Most are not, so there is no branch.
+    """
     found = np.empty(len(cell), np.int64)
     place = 0
     for i in range(len(cell)):
         found[place] = i
-        place += values[i] > bounds[cell[i]]
-    return found[:place]
-
-
-@njit(cache=True)
-def _below(values, bounds, cell):  # type: ignore[no-untyped-def]
-    """The points whose value (n,) is below the bound (cells,) of their cell; as `_above`."""
-    found = np.empty(len(cell), np.int64)
-    place = 0
-    for i in range(len(cell)):
-        found[place] = i
-        place += values[i] < bounds[cell[i]]
+        place += sign * values[i] > sign * bounds[cell[i]]
     return found[:place]
 
 

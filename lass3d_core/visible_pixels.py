@@ -70,7 +70,7 @@ def visible_pixels(
     point, v, u, depth = backend.in_image(camera, runs, max(visibility.min_depth_m, NEAREST_DEPTH_M))
     match visibility.kind:
         case "zbuffer":
-            seen = backend.seen_by_zbuffer(v, u, depth, camera, visibility, regions, runs)
+            seen = backend.seen_by_zbuffer(v, u, depth, camera, visibility, regions)
         case "depth_map":
             seen = seen_by_depth_map(runs.points[point], _present(measured), visibility.depth_tolerance)
         case "none":
