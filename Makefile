@@ -125,7 +125,7 @@ query: $(ENV) ## points of SCAN=08/000010 that are like TEXT="a parked car", as 
 	@$(RUN) -m preprocess embed $(DATA) $(if $(SCORE),--classes,--text "$$TEXT")
 	@$(RUN) -m train query $(TRAIN) $(if $(SCORE),--score $(ON),--text "$$TEXT" --scan $(SCAN) $(if $(INTO),--into $(INTO)))
 
-table: $(ENV) ## TABLE=1..7|fig7 of the paper, or plus|plus-parts, on DATASET: the runs it lacks, then what they say; SEEDS, RATIOS, PLAN=1
+table: $(ENV) ## TABLE=1..7|fig7 of the paper, or plus|plus-parts|plus-stress, on DATASET: the runs it lacks, then what they say; SEEDS, RATIOS, PLAN=1
 	@$(RUN) -m train table $(DATA) --table $(TABLE) $(if $(SEEDS),--seeds $(SEEDS)) \
 		$(if $(RATIOS),--ratios $(RATIOS)) $(ON) $(if $(PRESET),--preset $(PRESET)) $(if $(TAG),--tag $(TAG)) \
 		$(foreach s,$(SET),--set $(s)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(PLAN),--plan)
