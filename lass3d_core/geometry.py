@@ -36,6 +36,18 @@ def image_from_points(camera: Camera) -> np.ndarray:
     return (camera.K @ camera.cam_from_points[:3]).astype(np.float32)
 
 
+def image_borders(matrix: np.ndarray, size_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The planes (4,4) float64 between which an image's points lie, and the magnitudes (4,4) of their parts.
+
+    matrix (3,4) as image_from_points has it. A point in the image has u, v >= 0 and u < width, v < height at
+    a depth above 0: its products with the planes are >= 0, save what rounding of the order of the products
+    with the magnitudes does to them.
+    """
+    height, width = size_hw
+    borders = np.array([[1, 0, 0], [-1, 0, width], [0, 1, 0], [0, -1, height]], np.float64)
+    return borders @ matrix, np.abs(borders) @ np.abs(matrix)
+
+
 def pixels_in_image(
     uv: np.ndarray, depth: np.ndarray, size_hw: tuple[int, int], min_depth_m: float = NEAREST_DEPTH_M
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

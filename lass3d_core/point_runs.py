@@ -7,9 +7,13 @@ time, never a point.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import TypeVar, cast
 
 import numpy as np
+
+Prepared = TypeVar("Prepared")
 
 _RUN = 8  # a power of two; longer runs have fewer boxes, but looser ones
 _ROUNDING = 1e-5
@@ -24,11 +28,13 @@ class PointRuns:
 
     def __init__(self, points: np.ndarray) -> None:
         self.points = points
+        self._prepared: dict[Callable[[np.ndarray], object], object] = {}
 
-    @cached_property
-    def columns(self) -> np.ndarray:
-        """The same points (3,N), in the order in which loops over them are fast."""
-        return np.ascontiguousarray(self.points.T, np.float32)
+    def prepared(self, prepare: Callable[[np.ndarray], Prepared]) -> Prepared:
+        """What `prepare` makes of the points; made once, for all views."""
+        if prepare not in self._prepared:
+            self._prepared[prepare] = prepare(self.points)
+        return cast(Prepared, self._prepared[prepare])
 
     @cached_property
     def _runs(self) -> np.ndarray:

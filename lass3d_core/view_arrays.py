@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lass3d_core.geometry import homogeneous_product, image_from_points
+from lass3d_core.geometry import homogeneous_product, image_borders, image_from_points
 from lass3d_core.point_runs import PointRuns
 from lass3d_core.records import Camera
 from lass3d_core.visibility import Visibility
@@ -22,8 +22,7 @@ def in_image(camera: Camera, runs: PointRuns, min_depth_m: float) -> tuple[np.nd
     Returns point (n,) int64, v and u (n,) int32, depth (n,) float32.
     """
     matrix, (height, width) = image_from_points(camera), camera.size_hw
-    borders = np.array([[1, 0, 0], [-1, 0, width], [0, 1, 0], [0, -1, height]])
-    index, columns = runs.within(borders @ matrix.astype(np.float64), np.abs(borders) @ np.abs(matrix))
+    index, columns = runs.within(*image_borders(matrix, camera.size_hw))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         image = homogeneous_product(matrix, columns)
         uv, depth = image[:2], image[2]

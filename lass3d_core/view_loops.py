@@ -1,7 +1,8 @@
 """The functions of lass3d_core/view_arrays.py as loops that numba compiles: the same results to the bit.
 
 Imported where numba is installed, and nowhere else. Arithmetic is that of the arrays, in their order and
-precision: no fast-math, for pairs must not depend on what is installed.
+precision: no fast-math, for pairs must not depend on what is installed. Places in an array are unsigned
+where they are read from another array: numba lets a negative one count from the end, and that is not free.
 """
 
 from __future__ import annotations
@@ -9,22 +10,26 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from lass3d_core.geometry import image_from_points
+from lass3d_core.block_loops import BLOCK, outside, point_blocks
+from lass3d_core.geometry import image_borders, image_from_points
 from lass3d_core.point_runs import PointRuns
 from lass3d_core.records import Camera
 from lass3d_core.view_arrays import cell_bits
 from lass3d_core.visibility import Visibility
-
-_BLOCK = 128  # points, a multiple of 8: half of the blocks lie behind the camera, and are passed over
 
 
 def in_image(camera: Camera, runs: PointRuns, min_depth_m: float) -> tuple[np.ndarray, ...]:
     """See view_arrays."""
     height, width = camera.size_hw
     count = len(runs.points)
+    columns_and_boxes = runs.prepared(point_blocks)
+    matrix = image_from_points(camera)
+    planes, magnitudes = image_borders(matrix, camera.size_hw)
     found = _in_image(
-        runs.columns,
-        image_from_points(camera),
+        *columns_and_boxes,
+        planes.astype(np.float32),
+        magnitudes.astype(np.float32),
+        matrix,
         np.float32(height),
         np.float32(width),
         np.float32(min_depth_m),
@@ -50,15 +55,14 @@ def seen_by_zbuffer(
     bits = cell_bits(visibility.splat_radius_px)
     rows, stride = (((size - 1) >> bits) + 3 for size in camera.size_hw)  # a border of empty cells
     cells = rows * stride
-    near, across = np.empty(cells, np.float32), np.empty(cells, np.float32)
+    near = np.empty(cells, np.float32)
     slack = np.float32(visibility.depth_slack_m)
     cell, limit = _nearest_around(
-        v, u, depth, np.float32(1 + visibility.depth_tolerance), slack, bits, stride, near, across
+        v, u, depth, np.float32(1 + visibility.depth_tolerance), slack, bits, stride, near
     )
     return _seen(
         (v, u, depth, cell, limit),
         near,
-        across,
         np.empty(cells, np.int32),
         stride,
         regions,
@@ -69,13 +73,11 @@ def seen_by_zbuffer(
     )
 
 
-@njit(cache=True)
-def at_pixels(image, v, u):  # type: ignore[no-untyped-def]
+def at_pixels(image: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
     """See view_arrays."""
-    found = np.empty(len(v), image.dtype)
-    for i in range(len(v)):
-        found[i] = image[v[i], u[i]]
-    return found
+    if image.flags.f_contiguous:
+        image, v, u = image.T, u, v
+    return _at_places(np.ascontiguousarray(image).reshape(-1), np.uint32(image.shape[1]), v, u)
 
 
 @njit(cache=True)
@@ -84,26 +86,35 @@ def kept(seen, point, v, u, depth):  # type: ignore[no-untyped-def]
     count = len(point)
     points, depths = np.empty(count, point.dtype), np.empty(count, depth.dtype)
     vs, us = np.empty(count, v.dtype), np.empty(count, u.dtype)
-    place = 0
+    place = np.uint64(0)
     for i in range(count):
         points[place], vs[place], us[place], depths[place] = point[i], v[i], u[i], depth[i]
-        place += seen[i]
+        place += np.uint64(seen[i])
     return points[:place], vs[:place], us[:place], depths[:place]
 
 
 @njit(cache=True)
-def _in_image(columns, matrix, height, width, min_depth_m, found_columns):  # type: ignore[no-untyped-def]
+def _at_places(pixels, stride, v, u):  # type: ignore[no-untyped-def]
+    found = np.empty(len(v), pixels.dtype)
+    for i in range(len(v)):
+        found[i] = pixels[np.uint32(v[i]) * stride + np.uint32(u[i])]
+    return found
+
+
+@njit(cache=True)
+def _in_image(columns, boxes, planes, margins, matrix, height, width, min_depth_m, found_columns):  # type: ignore[no-untyped-def]
     """Fills the beginning of the found columns; how many points there are."""
     point, v, u, depth = found_columns
     x, y, z = columns[0], columns[1], columns[2]
-    count = len(x)
-    image, inside = np.empty((3, _BLOCK), np.float32), np.zeros(_BLOCK, np.uint8)
+    passed_over = np.empty(boxes.shape[1], np.uint8)
+    outside(boxes, planes, margins, passed_over)
+    image, inside = np.empty((3, BLOCK), np.float32), np.zeros(BLOCK, np.uint8)
     eights = inside.view(np.uint64)  # most are 0: points that lie together were measured together
-    found = 0
-    for start in range(0, count, _BLOCK):
-        end = min(start + _BLOCK, count)
-        if not _any_ahead(x[start:end], y[start:end], z[start:end], matrix, min_depth_m):
+    found = np.uint64(0)
+    for block in range(len(passed_over)):
+        if passed_over[block]:
             continue
+        start, end = block * BLOCK, min((block + 1) * BLOCK, len(x))
         inside[end - start :] = 0
         _project(x[start:end], y[start:end], z[start:end], matrix, height, width, min_depth_m, image, inside)
         for k in range(len(eights)):
@@ -113,18 +124,8 @@ def _in_image(columns, matrix, height, width, min_depth_m, found_columns):  # ty
                 if inside[i]:
                     point[found], depth[found] = start + i, image[2, i]
                     v[found], u[found] = int(image[1, i]), int(image[0, i])
-                    found += 1
+                    found += np.uint64(1)
     return found
-
-
-@njit(cache=True)
-def _any_ahead(x, y, z, matrix, min_depth_m):  # type: ignore[no-untyped-def]
-    """Whether a point is deeper than min_depth_m. Vectorised."""
-    m20, m21, m22, m23 = matrix[2, 0], matrix[2, 1], matrix[2, 2], matrix[2, 3]
-    ahead = 0
-    for i in range(len(x)):
-        ahead |= x[i] * m20 + y[i] * m21 + z[i] * m22 + m23 > min_depth_m
-    return ahead
 
 
 @njit(cache=True, error_model="numpy")
@@ -143,28 +144,44 @@ def _project(x, y, z, matrix, height, width, min_depth_m, image, inside):  # typ
 
 
 @njit(cache=True)
-def _nearest_around(v, u, depth, factor, slack, bits, stride, near, across):  # type: ignore[no-untyped-def]
+def _nearest_around(v, u, depth, factor, slack, bits, stride, near):  # type: ignore[no-untyped-def]
     """Each point's cell and limit. Into near (cells,) the least limit in a cell and the eight around it.
 
-    The cells lie row by row, `stride` from one row to the next, with a border of empty ones. across: memory.
+    The cells lie row by row, `stride` from one row to the next, with a border of empty ones.
     """
     near.fill(np.float32(np.inf))
-    cell, limit = np.empty(len(v), np.int64), np.empty(len(v), np.float32)
+    cell, limit = np.empty(len(v), np.uint32), np.empty(len(v), np.float32)
     for i in range(len(v)):
-        cell[i] = ((v[i] >> bits) + 1) * stride + (u[i] >> bits) + 1
-        limit[i] = depth[i] * factor + slack
-        near[cell[i]] = _less(near[cell[i]], limit[i])
-    across[0] = across[-1] = np.inf
-    _least_of_three(near, 1, across)
-    _least_of_three(across, stride, near)
+        here, bound = np.uint32(((v[i] >> bits) + 1) * stride + (u[i] >> bits) + 1), depth[i] * factor + slack
+        cell[i], limit[i] = here, bound
+        near[here] = _less(near[here], bound)
+    _least_around(near, stride)
     return cell, limit
 
 
 @njit(cache=True)
-def _least_of_three(values, apart, least):  # type: ignore[no-untyped-def]
-    """Each value and those `apart` before and after it. Slices, for index minus `apart` is not vectorised."""
-    before, here, after = values[: -2 * apart], values[apart:-apart], values[2 * apart :]
-    middle = least[apart:-apart]
+def _least_around(values, stride):  # type: ignore[no-untyped-def]
+    """In place, of each value but those of the border the least of it and the eight around it.
+
+    Three rows at a time, for a second array as large as the first would not stay in the cache.
+    """
+    beside = np.empty((3, stride), values.dtype)
+    before, here, after = beside[0], beside[1], beside[2]
+    _least_beside(values[:stride], before)
+    _least_beside(values[stride : 2 * stride], here)
+    for start in range(stride, len(values) - stride, stride):
+        _least_beside(values[start + stride : start + 2 * stride], after)
+        row = values[start : start + stride]
+        for k in range(stride):
+            row[k] = _less(here[k], _less(before[k], after[k]))
+        before, here, after = here, after, before
+
+
+@njit(cache=True)
+def _least_beside(row, least):  # type: ignore[no-untyped-def]
+    """Of each value but the first and the last the least of it and its neighbours. Slices are vectorised."""
+    before, here, after, middle = row[:-2], row[1:-1], row[2:], least[1:-1]
+    least[0], least[-1] = row[0], row[-1]
     for k in range(len(here)):
         middle[k] = _less(here[k], _less(before[k], after[k]))
 
@@ -175,27 +192,35 @@ def _less(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _seen(pixels, near, far, first, stride, regions, radius, least, slack, optics):  # type: ignore[no-untyped-def]
+def _seen(pixels, near, first, stride, regions, radius, least, slack, optics):  # type: ignore[no-untyped-def]
     """Every suspect, which lies behind the nearest around it, is held against the points around it that lie
-    before the farthest suspect there. near, far, first (cells,): the least limits, and memory."""
+    before the farthest suspect there. near (cells,): the least limits, and memory; first (cells,): memory.
+    """
     _, _, depth, cell, limit = pixels
     suspect = _beyond(depth, near, cell, np.float32(1))
+    far = near  # its memory: what is not in the cache yet would cost more than all the rest
     far.fill(-np.float32(np.inf))
     for i in suspect:
-        for row in (cell[i] - stride, cell[i], cell[i] + stride):
-            for k in (row - 1, row, row + 1):
-                far[k] = max(far[k], depth[i])
+        for k in _around(cell[i], stride):
+            far[k], first[k] = max(far[k], depth[i]), -1
     following = _chains(cell, _beyond(limit, far, cell, np.float32(-1)), first)
     seen = np.ones(len(cell), np.bool_)
     for i in suspect:
-        for row in (cell[i] - stride, cell[i], cell[i] + stride):
-            for k in (row - 1, row, row + 1):
-                j = first[k]
-                while j >= 0 and seen[i]:
-                    if limit[j] < depth[i] and _hides(j, i, pixels, regions, radius, least, slack, optics):
-                        seen[i] = False
-                    j = following[j]
+        for k in _around(cell[i], stride):
+            j = first[k]
+            while j >= 0 and seen[i]:
+                if limit[j] < depth[i] and _hides(j, i, pixels, regions, radius, least, slack, optics):
+                    seen[i] = False
+                j = following[j]
     return seen
+
+
+@njit(cache=True)
+def _around(cell, stride):  # type: ignore[no-untyped-def]
+    """A cell and the eight around it."""
+    one = np.uint64(1)
+    up, here, down = np.uint64(cell - stride), np.uint64(cell), np.uint64(cell + stride)
+    return up - one, up, up + one, here - one, here, here + one, down - one, down, down + one
 
 
 @njit(cache=True)
@@ -204,11 +229,11 @@ def _beyond(values, bounds, cell, sign):  # type: ignore[no-untyped-def]
 
     Most are not, so there is no branch.
     """
-    found = np.empty(len(cell), np.int64)
-    place = 0
+    found = np.empty(len(cell), np.uint32)
+    place = np.uint64(0)
     for i in range(len(cell)):
         found[place] = i
-        place += sign * values[i] > sign * bounds[cell[i]]
+        place += np.uint64(sign * values[i] > sign * bounds[cell[i]])
     return found[:place]
 
 
@@ -216,10 +241,9 @@ def _beyond(values, bounds, cell, sign):  # type: ignore[no-untyped-def]
 def _chains(cell, points, first):  # type: ignore[no-untyped-def]
     """`points` as chains: into first (cells,) the first one of each cell; returned, the one following each.
 
-    -1 ends a chain.
+    -1 ends a chain; it must stand in `first` for the cells of the points.
     """
-    first.fill(-1)
-    following = np.empty(len(cell), np.int64)
+    following = np.empty(len(cell), np.int32)
     for i in points:
         following[i] = first[cell[i]]
         first[cell[i]] = i

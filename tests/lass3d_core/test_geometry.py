@@ -14,6 +14,7 @@ from PIL import Image
 
 from lass3d_core.errors import DataError
 from lass3d_core.geometry import (
+    image_borders,
     invert_rigid,
     pixels_in_image,
     project,
@@ -239,3 +240,11 @@ def test_each_nuscenes_camera_sees_the_published_number_of_points(samples: Path)
         view = Camera(np.array(entry["K"]), np.array(entry["cam_from_lidar"]), size_hw)
         counts.append(len(visible_pixels(view, points, Visibility("none", min_depth_m=1.0)).point))
     assert len(counts) == 6 and (min(counts), max(counts)) == (3067, 4826)
+
+
+def test_the_borders_of_an_image_are_planes_and_keep_the_magnitudes_of_their_parts() -> None:
+    """At u = 3, v = 5 of an image of 4 x 10 and depth 2: 6, 20 - 6, 10 and 8 - 10, which is outside."""
+    matrix = np.array([[1, 0, 2, 0], [0, -1, 0, 0], [0, 0, 1, 0]], np.float32)
+    planes, magnitudes = image_borders(matrix, (4, 10))
+    np.testing.assert_array_equal(planes @ [2, -10, 2, 1], [6, 14, 10, -2])
+    np.testing.assert_array_equal(magnitudes, [[1, 0, 2, 0], [1, 0, 12, 0], [0, 1, 0, 0], [0, 1, 4, 0]])
