@@ -32,6 +32,10 @@ _ROW_CHUNK_BYTES = 1 << 16
 
 _METADATA_BYTES = 1 << 20
 
+_READ_ONCE = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+_READ_ONCE.set_chunk_cache(1, 0, 1.0)
+"""For arrays that are read as a whole: HDF5 unpacks every chunk in the same memory, and keeps none."""
+
 _OUR_FILTERS = {h5py.h5z.FILTER_FLETCHER32, hdf5plugin.Bitshuffle.filter_id}
 """Others may make a thousand bytes of one, or load a library that lies about."""
 
@@ -150,6 +154,7 @@ class CheckedFile:
         self._file: h5py.File | None = None
         self._folder: tuple[str, h5py.h5g.GroupID] | None = None  # the last one that was read from
         self._sliced: dict[str, h5py.Dataset] = {}
+        self._checked: dict[str, tuple[tuple[int, ...], np.dtype]] = {}  # for a published file never changes
         self._process = 0
         self._bytes = 0  # of the whole file
 
@@ -167,7 +172,7 @@ class CheckedFile:
         with self._faults(name):
             self._open()
             if name not in self._sliced:
-                self._sliced[name] = h5py.Dataset(self._dataset(name)[0])
+                self._sliced[name] = h5py.Dataset(self._dataset(name, None)[0])
             return np.asarray(self._sliced[name][start:end])
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -210,14 +215,14 @@ class CheckedFile:
         if self._file is not None:
             self._file.close()
             self._file = self._folder = None
-            self._sliced = {}
+            self._sliced, self._checked = {}, {}
 
     def corrupt(self, where: str, why: str) -> CorruptArtifact:
         """The error for a fault at `where` in this file."""
         return CorruptArtifact(f"{self.path} is damaged at {where} ({why}); delete it and {self._remedy}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_folder": None, "_sliced": {}}
+        return {**self.__dict__, "_file": None, "_folder": None, "_sliced": {}, "_checked": {}}
 
     def _open(self) -> h5py.File:
         if self._file is not None and self._process == os.getpid():
@@ -233,17 +238,26 @@ class CheckedFile:
         self._file, self._process = file, os.getpid()
         return file
 
-    def _dataset(self, name: str) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype]:
-        """The array under `name`, its shape and type: refused where its bytes are not this file's own or are
-        fewer than declared.
+    def _dataset(
+        self, name: str, access: h5py.h5p.PropDAID | None = _READ_ONCE
+    ) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype]:
+        """The array under `name`, its shape and type. HDF5 itself is asked: h5py's groups take as long as most
+        arrays' reading, and so do the checks, which the first opening passes for all."""
+        folder, _, last = name.rpartition("/")
+        group = self._opened(folder, name)
+        found = h5py.h5d.open(group, self._own(group, last, name), access)
+        if name not in self._checked:
+            self._checked[name] = self._check_stored(found, name)
+        return found, *self._checked[name]
+
+    def _check_stored(self, found: h5py.h5d.DatasetID, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Its shape and type: refused where its bytes are not this file's own or are fewer than declared.
 
         A shard may come from a stranger: a link could read another file of this machine, a declared size
-        fill its memory. HDF5 itself is asked: h5py's groups take as long as most arrays' reading.
+        fill its memory.
         """
-        folder, _, last = name.rpartition("/")
-        found = self._linked(self._opened(folder, name), last, name)
-        stored_as = found.get_create_plist() if isinstance(found, h5py.h5d.DatasetID) else None
-        if not stored_as or stored_as.get_layout() == h5py.h5d.VIRTUAL or stored_as.get_external_count():
+        stored_as = found.get_create_plist()
+        if stored_as.get_layout() == h5py.h5d.VIRTUAL or stored_as.get_external_count():
             raise self.corrupt(name, "it is no array of this file")
         space = found.get_space()
         filters = {stored_as.get_filter(i)[0] for i in range(stored_as.get_nfilters())}
@@ -256,7 +270,7 @@ class CheckedFile:
         chunked = stored_as.get_layout() == h5py.h5d.CHUNKED
         if declared > stored * (_MOST_COMPRESSED if chunked else 1):
             raise self.corrupt(name, f"{declared} bytes are declared, {stored} are there")
-        return found, shape, dtype
+        return shape, dtype
 
     def _opened(self, folder: str, name: str) -> h5py.h5g.GroupID:
         """The group under `folder`, on the way to `name`; the last one stays open."""
@@ -264,17 +278,15 @@ class CheckedFile:
         if self._folder is None or self._folder[0] != folder:
             found = h5py.h5g.open(file.id, b"/")
             for step in folder.split("/") if folder else ():
-                found = self._linked(found, step, name)
-                if not isinstance(found, h5py.h5g.GroupID):
-                    raise self.corrupt(name, "it is no array of this file")
+                found = h5py.h5g.open(found, self._own(found, step, name))
             self._folder = folder, found
         return self._folder[1]
 
-    def _linked(self, group: h5py.h5g.GroupID, step: str, name: str) -> h5py.h5g.GroupID | h5py.h5d.DatasetID:
-        """What `step`, on the way to `name`, is in `group`; links are followed nowhere."""
+    def _own(self, group: h5py.h5g.GroupID, step: str, name: str) -> bytes:
+        """`step`, on the way to `name`: refused where it is a link to somewhere else; none is followed."""
         if group.links.get_info(step.encode()).type != h5py.h5l.TYPE_HARD:
             raise self.corrupt(name, "it is a link to somewhere else")
-        return h5py.h5o.open(group, step.encode())
+        return step.encode()
 
     def _check_kind(self, file: h5py.File) -> None:
         kind, schema = bytes(file.attrs["kind"]).decode(), int(file.attrs["schema"])
