@@ -241,8 +241,8 @@ class CheckedFile:
     def _dataset(
         self, name: str, access: h5py.h5p.PropDAID | None = _READ_ONCE
     ) -> tuple[h5py.h5d.DatasetID, tuple[int, ...], np.dtype]:
-        """The array under `name`, its shape and type. HDF5 itself is asked: h5py's groups take as long as most
-        arrays' reading, and so do the checks, which the first opening passes for all."""
+        """The array under `name`, its shape and type. HDF5 itself is asked: h5py's groups take as long as
+        most arrays' reading, and so do the checks, which the first opening passes for all."""
         folder, _, last = name.rpartition("/")
         group = self._opened(folder, name)
         found = h5py.h5d.open(group, self._own(group, last, name), access)
