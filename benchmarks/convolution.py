@@ -35,7 +35,7 @@ from lass3d_core.voxels import collate, voxelise
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
 CONVOLUTIONS = (SubmanifoldConv, StridedConv, TransposedConv)
-COLUMNS = ("forward", "backward", "bf16 fwd", "bf16 bwd", "spconv", "limit16")
+COLUMNS = ("forward", "backward", "together", "bf16 fwd", "bf16 bwd", "spconv", "limit16")
 PROCESS = Path("/proc/self")
 
 
@@ -118,6 +118,8 @@ def measure(name: str, points: Tensor, voxel_size: float, rounds: int, spconv: M
     for layer, x, pairs in tqdm(layers_of(net, pyramid), name, unit="layer"):
         for work, seconds in measure_layer(layer, x, pairs, rounds, spconv).items():
             total[work] = total.get(work, 0) + seconds
+    total["together"] = total["forward"] + total["backward"]
+    total["limits"] = total["limit"] + total["backward limit"]
     ratios = " ".join(ratio(total, column) for column in COLUMNS)
     pairs_per_voxel = sum(pyramid.submanifold[0].counts) / len(pyramid.coords[0]) + 1  # 1: the centre
     size = f"{len(pyramid.coords[0]):>7} {pairs_per_voxel:>12.1f}"
@@ -126,10 +128,12 @@ def measure(name: str, points: Tensor, voxel_size: float, rounds: int, spconv: M
 
 
 def ratio(total: dict[str, float], column: str) -> str:
-    """Time over the float32 limit of that direction; a dash for what was not measured."""
+    """Time over the float32 limit of that direction, or of both; a dash for what was not measured."""
     if column not in total:
         return f"{'-':>9}"
-    limit = "backward limit" if column in ("backward", "bf16 bwd") else "limit"
+    limit = {"backward": "backward limit", "bf16 bwd": "backward limit", "together": "limits"}.get(
+        column, "limit"
+    )
     return f"{total[column] / total[limit]:>9.2f}"
 
 
