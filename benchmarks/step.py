@@ -59,6 +59,7 @@ VARIANTS = {
     "supervised": ("supervised", ()),
     "mean_teacher": ("mean_teacher", ()),
     "lass3d, single_pass": ("lass3d", ("method.pe_form=single_pass",)),
+    "lass3d, empty_steps": ("lass3d", ("method.pe_form=empty_steps",)),
     "lass3d, reforward": ("lass3d", ("method.pe_form=reforward",)),
     "lass3d without text": ("lass3d", ("method.captions=none",)),
     "mean_teacher, bfloat16": ("mean_teacher", ("precision=bfloat16",)),

@@ -54,7 +54,7 @@ class Lass3dConfig:
     )
 
     pe_iterations: int = 5  # negative classes per point at most; Sec. 4.2, Fig. 7
-    pe_form: Literal["single_pass", "reforward"] = "reforward"  # Sec. 3.3
+    pe_form: Literal["single_pass", "empty_steps", "reforward"] = "reforward"  # Sec. 3.3; see Lass3d
     pe_reduction: Reduction = "mean"  # Eq. (6) prints a sum, see Lass3d
     pe_confidence: Literal["student", "teacher"] = (
         "student"  # whose S in Eq. (5); Sec. 3.1 says the student's
@@ -110,6 +110,9 @@ class Lass3d(nn.Module):
     it with the student's confidence in Eq. (5), and 2 to 13 times larger with the teacher's.
     The `reforward` form is the paper's; it costs a student pass and an optimiser step per iteration, about
     three times the time of a step. `single_pass` takes the classes from one prediction instead.
+    `empty_steps` does that, and then takes the optimiser steps of `reforward` without any gradient: they move
+    the student along the optimiser's memory. Those of `reforward` do little else where Eq. (6) is as small as
+    above, but with AdamW so many steps count (docs/results.md).
     """
 
     def __init__(self, config: Lass3dConfig, ingredients: Ingredients) -> None:
@@ -171,12 +174,14 @@ class Lass3d(nn.Module):
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
         """Iterations 2, 3, ... of the `reforward` form: predict again, select the next class. Eq. (5), (6).
 
-        Ends early when no point of any process has a class left to select.
+        Those of `empty_steps` have no gradient. Ends early when no point of any process has a class left.
         Decision: the teacher changes once per outer step (Eq. 1), so its prediction is that of the first
         iteration; a point turns reliable when the student comes to agree with it.
         """
-        if not self.config.mines or self.config.pe_form != "reforward":
+        if not self.config.mines or self.config.pe_form == "single_pass":
             return iter(())
+        if self.config.pe_form == "empty_steps":
+            return self._empty_rounds(self._exploited)
         return self._further_rounds(batch, step, self._exploited)
 
     def _further_rounds(
@@ -194,6 +199,15 @@ class Lass3d(nn.Module):
             yield {
                 "pe": self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)
             }
+
+    def _empty_rounds(self, exploited: _Exploited) -> Iterator[dict[str, Tensor]]:
+        """A gradient of 0 for all that the student learns with, in as many rounds as found a class."""
+        student = [*self.backbone.parameters(), *self.classifier.parameters()]
+        student += self.safm.parameters() if self.config.transfer == "safm" else []
+        for found in exploited.found[1:]:
+            if not parallel.any_of(bool(found), exploited.teacher.device):
+                return
+            yield {"pe": torch.stack([(0 * parameter).sum() for parameter in student]).sum()}
 
     def after_step(self, step: int) -> None:
         """Eq. (1), for backbone and classifier; the adapter is the teacher's own."""
@@ -233,6 +247,7 @@ class Lass3d(nn.Module):
         """Eq. (5), (6) of the first iteration, or of all in a single pass; and the number of points mined."""
         self._exploited = _Exploited(teacher, Mining.start(reliable, logits.shape[1]))
         negatives = self._select(logits, self._exploited, reliable)
+        self._exploited.found = (negatives != NO_CLASS).any(dim=0)
         loss = self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)
         return loss, (negatives != NO_CLASS).any(dim=1).sum()
 
@@ -240,7 +255,7 @@ class Lass3d(nn.Module):
         """Negative classes (U,K) of the unlabelled points; `reforward` also extends its list of used ones."""
         of_student = self.config.pe_confidence == "student"
         confidence = logits.detach().softmax(dim=1) if of_student else exploited.teacher
-        if self.config.pe_form == "single_pass":
+        if self.config.pe_form != "reforward":
             negatives = least_likely(confidence, self.config.pe_iterations, self.config.tau_n)
             return negatives.masked_fill(reliable.unsqueeze(1), NO_CLASS)
         negatives, exploited.mining = exploited.mining.next(confidence, reliable, self.config.tau_n)
@@ -264,10 +279,12 @@ class Lass3d(nn.Module):
 
 @dataclass
 class _Exploited:
-    """What an iteration of the `reforward` form leaves to the next of the same batch.
+    """What an iteration leaves to the next of the same batch.
 
-    teacher (U,C): its probabilities. mining: the lists of used classes.
+    teacher (U,C): its probabilities. mining: the lists of used classes. found (K,): whether any point has a
+    first, a second, ... class in the first prediction.
     """
 
     teacher: Tensor
     mining: Mining
+    found: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
