@@ -1,13 +1,19 @@
-"""One thread per process: on busy cores two OpenMP threads are often far slower than one."""
+"""One thread per process: on busy cores two OpenMP threads are often far slower than one.
+
+And Ctrl-C heard: a shell that runs the suite in the background has it ignored, which the programs under test
+would inherit.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: object) -> None:
