@@ -36,6 +36,7 @@ from lass3d_core.voxels import collate, voxelise
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
 CONVOLUTIONS = (SubmanifoldConv, StridedConv, TransposedConv)
 COLUMNS = ("forward", "backward", "together", "bf16 fwd", "bf16 bwd", "spconv", "limit16")
+LIMIT_OF = {"backward": "backward limit", "bf16 bwd": "backward limit", "together": "limits"}
 PROCESS = Path("/proc/self")
 
 
@@ -131,10 +132,7 @@ def ratio(total: dict[str, float], column: str) -> str:
     """Time over the float32 limit of that direction, or of both; a dash for what was not measured."""
     if column not in total:
         return f"{'-':>9}"
-    limit = {"backward": "backward limit", "bf16 bwd": "backward limit", "together": "limits"}.get(
-        column, "limit"
-    )
-    return f"{total[column] / total[limit]:>9.2f}"
+    return f"{total[column] / total[LIMIT_OF.get(column, 'limit')]:>9.2f}"
 
 
 def memory_of_a_step(net: nn.Module, pyramid: KernelPyramid) -> str:

@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from lass3d_core.point_runs import ROUNDING
+
 BLOCK = 128
 """Points; a multiple of 8."""
 
-_ROUNDING = np.float32(1e-5)  # see point_runs
+_ROUNDING = np.float32(ROUNDING)
 
 
 class PointBlocks(NamedTuple):

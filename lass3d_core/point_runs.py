@@ -16,7 +16,7 @@ import numpy as np
 Prepared = TypeVar("Prepared")
 
 _RUN = 8  # a power of two; longer runs have fewer boxes, but looser ones
-_ROUNDING = 1e-5
+ROUNDING = 1e-5
 """Of the sum of the magnitudes: a hundred times what single precision loses in a sum of four products."""
 
 
@@ -69,7 +69,7 @@ class PointRuns:
         order, may be >= 0. magnitudes (P,4): at least the sum of the magnitudes of the terms that make up
         each coefficient.
         """
-        margin = _ROUNDING * magnitudes
+        margin = ROUNDING * magnitudes
         to_corner = np.abs(planes[:, :3]) + margin[:, :3]
         reach = np.hstack([planes[:, :3], to_corner, margin[:, :3], planes[:, 3:] + margin[:, 3:]])
         with np.errstate(over="ignore", invalid="ignore"):
