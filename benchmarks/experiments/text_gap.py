@@ -1,0 +1,276 @@
+"""The gap of the strict method over training: what text does for the student, and what the teacher has of it.
+
+    python benchmarks/experiments/text_gap.py --seeds 0 1 2 --into docs
+
+Trains METHOD=lass3d of the preset demo and, as it goes, evaluates on the validation scans, of which the
+language-vision models saw the images (`caption_splits`):
+
+- the student as it is trained, its features fused with the scan's own texts;
+- the same student with every text hidden, on the way that points without a text take;
+- the same student behind the teacher's adapter: what the teacher would be if it were not averaged;
+- the teacher, which is the method's result.
+
+mIoU (absent classes dropped) over all points, and over those that have a text. Supervised-only is trained
+beside them, for the level. Writes text_gap.csv and text_gap.svg, and prints how each seed ends. No run folder
+is filled. Validation draws nothing at random, so a run ends with the weights that `make train` gives it: the
+digests are those of its runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lass3d_core.atomic import write_text
+from lass3d_core.manifest import Manifest, read_manifest
+from lass3d_core.metrics import confusion_matrix, mean_iou
+from lass3d_core.records import NONE
+from lass3d_core.safm import TextBatch
+from lass3d_core.voxels import first_valid, voxelise
+from train.batches import StepBatches, WholeScan, batch_loader, placed
+from train.config import with_settings
+from train.loop import Surroundings, train
+from train.methods.contract import Method
+from train.methods.lass3d import Lass3d
+from train.optimiser import make_optimiser
+from train.paired_scans import PairedScans
+from train.presets.demo import demo
+from train.report.curves import ticks
+from train.report.markup import Markup, element, join
+from train.run import Run
+from train.run_folder import RunFolder
+from train.sectors import Sector, one_cloud
+from train.text_batches import TextRowsOf
+
+TEXT, HIDDEN, ADAPTED, TEACHER = "student, text", "student, text hidden", "student, adapter", "teacher"
+SUPERVISED = "supervised only"
+BRANCHES = (TEXT, HIDDEN, ADAPTED, TEACHER, SUPERVISED)
+COUNTED = ("all points", "points with a text")
+
+Figures = dict[tuple[str, str], float]
+"""(branch, which points) -> mIoU in per cent."""
+
+Course = dict[int, Figures]
+"""Steps done -> figures."""
+
+
+@dataclass(frozen=True)
+class ReadScan:
+    """A validation scan with its texts. image, entity (M,) int64: of the voxels. paired (N,) bool: points."""
+
+    whole: WholeScan
+    image: Tensor
+    entity: Tensor
+    texts: TextBatch
+    paired: np.ndarray
+
+
+def main() -> None:
+    """Train, write the two files, print how each seed ends."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
+    parser.add_argument("--dataset", help="default: that of the manifest")
+    parser.add_argument("--ratio", type=float, default=2.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", nargs="*", default=[], help="key=value of the runs, as for make train")
+    parser.add_argument("--every", type=int, default=30, help="steps between two evaluations")
+    parser.add_argument("--into", type=Path, default=Path())
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    manifest, dataset = read_manifest(options.manifest, options.dataset)
+    courses: dict[int, Course] = {}
+    for seed in options.seeds:
+        courses[seed] = {}
+        for method in ("lass3d", "supervised"):
+            run = planned(manifest, dataset, method, options.ratio, seed, options.set)
+            print(f"{run.config.name}: {run.saved.digest[:12]}", flush=True)
+            for done, figures in followed(run, options.every).items():
+                courses[seed].setdefault(done, {}).update(figures)
+        print_last(seed, courses[seed])
+    stem = options.into / ("text_gap" if dataset == manifest.default else f"text_gap_{dataset}")
+    write_text(stem.with_suffix(".csv"), as_csv(courses))
+    write_text(stem.with_suffix(".svg"), as_svg(courses, f"{dataset}, {options.ratio:g} % labelled") + "\n")
+    print(f"wrote {stem}.csv and {stem}.svg")
+
+
+def planned(
+    manifest: Manifest, dataset: str, method: str, ratio: float, seed: int, settings: Sequence[str]
+) -> Run:
+    """The run of `make train`; its folder is never written."""
+    shared = [setting for setting in settings if method == "lass3d" or not setting.startswith("method.")]
+    config = with_settings(demo(dataset, method, ratio, seed), shared)
+    pairs = PairedScans.open(manifest.artifacts_of(dataset))
+    folder = RunFolder.of(manifest.runs, config, None)
+    return Run.of(config, pairs, manifest.datasets[dataset], folder, torch.device("cpu"))
+
+
+def followed(run: Run, every: int) -> Course:
+    """Train `run`, and evaluate its branches every so many steps and at the end."""
+    config = run.config
+    method = run.make_method()
+    optimiser = make_optimiser(config.optim, method.parameters())
+    scans = [read_scan(run, scan_id) for scan_id in run.pairs.labelled_scans("val")]
+    course: Course = {}
+
+    def evaluate(step: int, _: Mapping[str, float]) -> None:
+        done = step + 1
+        if done % every == 0 or done == config.schedule.steps:
+            method.eval()
+            course[done] = figures_of(method, scans, run.pairs.num_classes)
+            method.train()
+
+    steps = config.schedule.steps
+    batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, steps)
+    around = Surroundings(config.name, log=evaluate, validate=dict, save=lambda done: None)
+    train(config, method, optimiser, batch_loader(batches, 0, 0), run.device, 0, around)
+    return course
+
+
+def read_scan(run: Run, scan_id: str) -> ReadScan:
+    """A scan, whole, with the rows of its texts."""
+    scan = run.pairs.read(scan_id)
+    texts, image_slots, phrase_slots = TextRowsOf(run.pairs.text_table).batch([scan.pairs])
+    cloud = one_cloud([Sector.whole(scan)], zip(image_slots, phrase_slots))
+    voxels = voxelise(torch.from_numpy(placed(cloud.points, run.config.data)), run.config.data.voxel_m)
+    return ReadScan(
+        run.whole_scan(scan_id),
+        first_valid(torch.from_numpy(cloud.image), voxels),
+        first_valid(torch.from_numpy(cloud.entity), voxels),
+        texts,
+        (cloud.image != NONE) | (cloud.entity != NONE),
+    )
+
+
+def figures_of(method: Method, scans: Sequence[ReadScan], num_classes: int) -> Figures:
+    """mIoU of every branch of the method as it is."""
+    matrices: dict[tuple[str, str], np.ndarray] = {}
+    for scan in scans:
+        for branch, logits in branches(method, scan).items():
+            predicted = logits.argmax(dim=1)[scan.whole.inverse].numpy().astype(np.uint8)
+            for counted, kept in zip(COUNTED, (np.ones_like(scan.paired), scan.paired)):
+                found = confusion_matrix(scan.whole.labels[kept], predicted[kept], num_classes)
+                matrices[branch, counted] = matrices.get((branch, counted), 0) + found
+    return {key: 100 * mean_iou(matrix, "dropped") for key, matrix in matrices.items()}
+
+
+@torch.no_grad()
+def branches(method: Method, scan: ReadScan) -> dict[str, Tensor]:
+    """The logits (M,C) of every branch; of any other method than LASS3D the one that is evaluated."""
+    points = scan.whole.features, scan.whole.pyramid
+    if not isinstance(method, Lass3d):
+        return {SUPERVISED: method.predictor(*points)}
+    f_3d = method.backbone(*points)
+    none = torch.full_like(scan.image, NONE)
+    return {
+        TEXT: method.classifier(method.safm(f_3d, scan.image, scan.entity, scan.texts)),
+        HIDDEN: method.classifier(method.safm(f_3d, none, none, scan.texts)),
+        ADAPTED: method.classifier(method.teacher.adapter(f_3d)),
+        TEACHER: method.teacher(*points),
+    }
+
+
+def print_last(seed: int, course: Course) -> None:
+    """How a seed ends."""
+    done, figures = max(course.items())
+    for counted in COUNTED:
+        row = ", ".join(f"{branch} {figures[branch, counted]:.1f}" for branch in BRANCHES)
+        print(f"seed {seed}, step {done}, {counted}: {row}", flush=True)
+
+
+def as_csv(courses: Mapping[int, Course]) -> str:
+    """A row for each seed, step, branch and choice of points."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("seed", "step", "branch", "points", "miou"))
+    for seed, course in courses.items():
+        for done, figures in course.items():
+            rows.writerows((seed, done, *key, f"{miou:.2f}") for key, miou in figures.items())
+    return text.getvalue()
+
+
+_WIDTH, _HEIGHT, _LEFT, _TOP, _NAMES = 330, 260, 40, 52, 190
+_BOTTOM = 44
+_STYLE = Markup(
+    "<style>"
+    "svg{font:12px system-ui,sans-serif;color:#171a1e;background:#fcfcfb}"
+    "text{fill:currentColor}.quiet{fill:#59626d}.grid{stroke:#dcdfe2}"
+    ".seed{fill:none;stroke-width:1;opacity:.35}.mean{fill:none;stroke-width:2.2}"
+    ".b0{stroke:#a3470b}.b1{stroke:#a3470b;stroke-dasharray:5 4}.b2{stroke:#00707a;stroke-dasharray:5 4}"
+    ".b3{stroke:#00707a}.b4{stroke:#777f88}"
+    "@media(prefers-color-scheme:dark){svg{color:#e4e7ea;background:#121518}.quiet{fill:#98a2ad}"
+    ".grid{stroke:#2c3238}.b0,.b1{stroke:#f0a565}.b2,.b3{stroke:#58c4c9}.b4{stroke:#8d96a0}}"
+    "</style>"
+)
+
+
+def as_svg(courses: Mapping[int, Course], where: str) -> str:
+    """A panel for each choice of points; a thin line per seed, a thick one for their mean."""
+    high = max(max(figures.values()) for course in courses.values() for figures in course.values()) + 2
+    panels = [
+        element(
+            "g", panel(courses, counted, high), transform=f"translate({_LEFT + i * (_WIDTH + _LEFT)} {_TOP})"
+        )
+        for i, counted in enumerate(COUNTED)
+    ]
+    width, height = 2 * (_WIDTH + _LEFT) + _NAMES, _TOP + _HEIGHT + _BOTTOM
+    key = [
+        join(
+            element("path", d=f"M0 {20 * i}h26", class_=f"mean b{i}"),
+            element("text", branch, x=32, y=20 * i, dy="0.34em"),
+        )
+        for i, branch in enumerate(BRANCHES)
+    ]
+    title = f"Strict LASS3D over training: {where}, validation mIoU in per cent"
+    return element(
+        "svg",
+        _STYLE,
+        element("title", title),
+        element("text", title, x=12, y=20),
+        *panels,
+        element("text", "steps; thick: mean of the seeds", x=_LEFT, y=height - 6, class_="quiet"),
+        element("g", *key, transform=f"translate({2 * (_WIDTH + _LEFT) + 12} {_TOP + 12})"),
+        viewBox=f"0 0 {width} {height}",
+        width=width,
+        height=height,
+        role="img",
+        xmlns="http://www.w3.org/2000/svg",
+    )
+
+
+def panel(courses: Mapping[int, Course], counted: str, high: float) -> Markup:
+    """Axes and lines, in a frame of _WIDTH by _HEIGHT."""
+    steps = sorted(next(iter(courses.values())))
+    values = {
+        branch: np.array([[course[done][branch, counted] for done in steps] for course in courses.values()])
+        for branch in BRANCHES
+    }
+
+    def at(done: float, miou: float) -> str:
+        return f"{done / steps[-1] * _WIDTH:.1f} {(1 - miou / high) * _HEIGHT:.1f}"
+
+    def line(mious: np.ndarray, kind: str) -> Markup:
+        return element("path", d="M" + "L".join(map(at, steps, mious)), class_=kind)
+
+    axes = [element("text", counted, x=0, y=-10, class_="quiet")]
+    for miou in ticks(0, high):
+        y = f"{(1 - miou / high) * _HEIGHT:.1f}"
+        axes.append(element("line", x1=0, x2=_WIDTH, y1=y, y2=y, class_="grid"))
+        axes.append(element("text", f"{miou:g}", x=-6, y=y, dy="0.34em", text_anchor="end"))
+    for done in ticks(0, steps[-1]):
+        x = f"{done / steps[-1] * _WIDTH:.1f}"
+        axes.append(element("text", f"{done:g}", x=x, y=_HEIGHT + 18, text_anchor="middle"))
+    lines = [line(row, f"seed b{i}") for i, branch in enumerate(BRANCHES) for row in values[branch]]
+    lines += [line(values[branch].mean(axis=0), f"mean b{i}") for i, branch in enumerate(BRANCHES)]
+    return join(*axes, *lines)
+
+
+if __name__ == "__main__":
+    main()
