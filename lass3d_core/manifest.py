@@ -113,7 +113,10 @@ class EntitiesSpec(LvmSpec):
 
 @dataclass(frozen=True)
 class PairsSpec:
-    """How points get their pixels. See preprocess/pairs.py."""
+    """How points get their pixels. See preprocess/pairs.py.
+
+    earlier_scans: how many scans before each one lend it their images, see preprocess/earlier_views.py.
+    """
 
     min_score: float = 0.3
     overlap: Literal["smallest_area", "highest_score"] = "smallest_area"
@@ -124,6 +127,7 @@ class PairsSpec:
     grazing_deg: float = 4.5
     min_depth_m: float = 0.5
     max_views: int = 1
+    earlier_scans: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_score <= 1:
@@ -132,6 +136,8 @@ class PairsSpec:
             raise ValueError(f"grazing_deg must lie in (0, 90], got {self.grazing_deg}")
         if self.max_views < 1:
             raise ValueError(f"max_views must be at least 1, got {self.max_views}")
+        if self.earlier_scans < 0:
+            raise ValueError(f"earlier_scans must not be negative, got {self.earlier_scans}")
         if min(self.splat_radius_px, self.depth_tolerance, self.depth_slack_m, self.min_depth_m) < 0:
             raise ValueError(
                 "splat_radius_px, depth_tolerance, depth_slack_m and min_depth_m must not be negative"
@@ -211,6 +217,12 @@ class Manifest:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"schema is {self.schema}, this version reads {SCHEMA}")
+        for name, spec in self.datasets.items():
+            if (spec.pairs or self.pairs).earlier_scans and spec.reader != "semantickitti":
+                raise ValueError(
+                    f"pairs.earlier_scans: the reader {spec.reader} of {name} knows no poses of scans; "
+                    f"give datasets.{name} a block `pairs` of its own, without it"
+                )
         if "train" not in self.caption_splits:
             raise ValueError("caption_splits must name train, whose texts the training reads")
         if self.shard_scans < 1:

@@ -27,6 +27,7 @@ from lass3d_core.typed import plain
 from lass3d_core.visibility import Visibility
 from lass3d_core.visible_pixels import MeasuredDepth, VisiblePixels, at_pixels, visible_pixels
 from preprocess import entities
+from preprocess.earlier_views import EarlierView, earlier_views, lenders
 from preprocess.jsonl_shards import read_digest
 from preprocess.project import Failure, Job, Make, Project, Tick
 
@@ -41,14 +42,21 @@ Entities = Mapping[str, Sequence[Entity]]
 def record(project: Project, block: Block) -> Record:
     """What a shard is made from: the thresholds, points, labels and cameras, and the block's entities.
 
-    The entities' content holds the size of each image. Neither captions nor the text table are read.
+    The entities' content holds the size of each image. Neither captions nor the text table are read. Left out
+    is an extension that is off.
     """
+    params = plain(project.manifest.pairs)
+    if not params["earlier_scans"]:
+        del params["earlier_scans"]
     return Record(
         stage=NAME,
         schema=SCHEMA,
-        params={"pairs": plain(project.manifest.pairs), "compact": project.manifest.compact},
+        params={"pairs": params, "compact": project.manifest.compact},
         inputs=project.identities(project.points_of(block)),
-        upstream={f"{entities.NAME} {block.name}": read_digest(_entities_of(project, block), "content")},
+        upstream={
+            f"{entities.NAME} {lender.name}": read_digest(_entities_of(project, lender), "content")
+            for lender in lenders(project, block)
+        },
     )
 
 
@@ -58,11 +66,15 @@ def opened(project: Project) -> Make:
 
     def make(job: Job, tick: Tick) -> list[Failure]:
         assert job.block is not None
-        found = entities.entities_in(_entities_of(project, job.block))
+        found: dict[str, Sequence[Entity]] = {}
+        for lender in lenders(project, job.block):
+            found |= entities.entities_in(_entities_of(project, lender))
+        back = project.earlier_scans_of(job.block)
 
         def scans() -> Iterator[PairedScan]:
             for scan_id in job.block.scan_ids:
-                yield pair(project.dataset.read_scan(scan_id), found, spec)
+                earlier = earlier_views(project.dataset, scan_id, back)
+                yield pair(project.dataset.read_scan(scan_id), found, spec, earlier)
                 tick(1)
 
         write_shard(job.path, _header(project, job.block, job.record), scans(), project.manifest.compact)
@@ -84,25 +96,27 @@ def pair_index(project: Project, records: Mapping[Block, Record]) -> PairIndex:
     return PairIndex(project.name, names, LabelledLists(spec.protocol, lists), shards)
 
 
-def pair(scan: Scan, found: Entities, spec: PairsSpec) -> PairedScan:
+def pair(scan: Scan, found: Entities, spec: PairsSpec, earlier: Sequence[EarlierView] = ()) -> PairedScan:
     """A scan with the image slots and the entity slot of every point.
 
     image: up to max_views views that see the point, best centred first. entity: that of the best-centred view
     whose pixel has one, kept in image or not. Decision: the paper does not say which of several views counts;
-    near the border an object is cut and the lens is worst, so the centre is trusted. Raises DataError where
-    masks and image differ in size or a depth image is missing or unreadable.
+    near the border an object is cut and the lens is worst, so the centre is trusted. A view of an `earlier`
+    scan counts only where no later one sees the point: what moves and how poses drift adds up. Raises
+    DataError where masks and image differ in size or a depth image is missing or unreadable.
     """
-    kept = {view.image_id: confident(found.get(view.image_id, ()), spec.min_score) for view in scan.views}
+    views = [EarlierView(view, 0) for view in scan.views] + list(earlier)
+    kept = {one.view.image_id: confident(found.get(one.view.image_id, ()), spec.min_score) for one in views}
     phrases = tuple(sorted({one.phrase for of_image in kept.values() for one in of_image}))
     slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
     best = BestViews(len(scan.points), spec.max_views)
     runs = PointRuns(scan.points)
-    for slot, view in enumerate(scan.views):
+    for slot, (view, scans_back) in enumerate((one.view, one.scans_back) for one in views):
         owner = painted(kept[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
         seen = visible_pixels(view.camera, runs, visibility_of(spec), measured_by(view, spec), owner)
         entity = at_pixels(owner, seen.v, seen.u)
-        best.add(slot, seen.point, distance_from_centre(seen, view.camera), entity)
-    image_ids = tuple(view.image_id for view in scan.views)
+        best.add(slot, seen.point, distance_from_centre(seen, view.camera) + np.float32(scans_back), entity)
+    image_ids = tuple(one.view.image_id for one in views)
     pairs = PointTextPairs(best.image, best.entity, image_ids, phrases)
     return PairedScan(scan.scan_id, scan.points, scan.features, scan.labels, pairs)
 

@@ -76,7 +76,21 @@ class Project:
         files = [part for one in read for part in one.points]
         if not self._captioned(block):
             files += [part for one in read for part in one.images]
+        if self.earlier_scans_of(block):
+            files += [one.poses for one in read if one.poses is not None]
         return list(dict.fromkeys(files))
+
+    def earlier_scans_of(self, block: Block) -> int:
+        """How many scans before each one lend it their images: none where those bring no text."""
+        return self.manifest.pairs.earlier_scans if self._captioned(block) else 0
+
+    def block_of(self, scan_id: str) -> Block:
+        """The block that holds a scan."""
+        return self._block_of[scan_id]
+
+    @cached_property
+    def _block_of(self) -> dict[str, Block]:
+        return {scan_id: block for block in self.blocks for scan_id in block.scan_ids}
 
     def _captioned(self, block: Block) -> tuple[str, ...]:
         """The block's scans if the language-vision models look at their images, else none."""

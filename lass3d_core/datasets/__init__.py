@@ -22,11 +22,13 @@ class ScanFiles:
     """The files that one scan is read from, so that a stage can fingerprint exactly what it reads.
 
     points: what points, features, labels and cameras come from (a scan without labels has no label file
-    here), and the depth images. images: one per view, in the order of the views.
+    here), and the depth images. images: one per view, in the order of the views. poses: what
+    `views_before` reads beside the calibration; None where the reader knows no poses.
     """
 
     points: tuple[FilePart, ...]
     images: tuple[FilePart, ...]
+    poses: FilePart | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Dataset(Protocol):
 
     def input_files(self, scan_id: str) -> ScanFiles:
         """The files that `read_scan` reads; they need not exist."""
+
+    def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
+        """Up to `count` scans before it in its sequence, the latest first; none where no poses are known."""
+
+    def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
+        """The views of each of those scans, in that order; their cameras take the points of this one."""
 
 
 class Submission(Protocol):

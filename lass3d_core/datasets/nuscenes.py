@@ -103,6 +103,14 @@ class NuScenes:
             images=tuple(FilePart(self._image(scan_id, i)) for i in range(len(self._cameras))),
         )
 
+    def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
+        """See Dataset. Decision: none: six cameras see all around; the poses of key frames are not read."""
+        return ()
+
+    def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
+        """See Dataset: none."""
+        return ()
+
     @cached_property
     def _frames(self) -> dict[str, dict[str, _Frame]]:
         """Scene -> scan id -> key frame, ascending, for every scene of the tables."""

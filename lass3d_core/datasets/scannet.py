@@ -125,6 +125,14 @@ class ScanNet:
         points += [part for frame in sequence.frames for part in (frame.pose_part, frame.depth) if part]
         return ScanFiles(tuple(points), tuple(frame.colour for frame in sequence.frames))
 
+    def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
+        """See Dataset. Decision: none: a scene is one scan, and has all its frames for views."""
+        return ()
+
+    def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
+        """See Dataset: none."""
+        return ()
+
     def _sequence(self, scene: str) -> RgbdSequence | None:
         if scene not in self._sequences:
             if len(self._sequences) >= _SEQUENCES_KEPT:

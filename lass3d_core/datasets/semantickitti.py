@@ -1,19 +1,30 @@
 """SemanticKITTI and every data set in its layout.
 
 `root/sequences/SS/` holds velodyne/NNNNNN.bin, labels/NNNNNN.label (not for the test sequences),
-image_2/NNNNNN.png and calib.txt. A scan id is "SS/NNNNNN", an image id "SS/NNNNNN/image_2".
+image_2/NNNNNN.png and calib.txt; poses.txt is read where earlier scans lend their images. A scan id is
+"SS/NNNNNN", an image id "SS/NNNNNN/image_2".
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from lass3d_core.datasets import Block, ScanFiles, cut_blocks, names_of
+from lass3d_core.datasets.kitti_calibration import (
+    OFFICIAL_CALIBRATION,
+    camera_of,
+    read_bytes,
+    read_calibration,
+    require_central_centre,
+)
+from lass3d_core.datasets.kitti_poses import read_poses
 from lass3d_core.errors import DataError, UnknownName
-from lass3d_core.geometry import rigid
+from lass3d_core.geometry import invert_rigid, rigid
 from lass3d_core.images import image_size
 from lass3d_core.labels import IGNORE, AbsentClasses, LabelSpace
 from lass3d_core.manifest import DatasetSpec
@@ -54,9 +65,6 @@ LABEL_SPACE = LabelSpace(
 )
 
 
-_OFFICIAL_CALIBRATION = "take calib.txt from data_odometry_calib.zip of the KITTI odometry page"
-
-
 class SemanticKitti:
     """The `Dataset` contract for the SemanticKITTI layout. Features are the remission alone."""
 
@@ -71,6 +79,8 @@ class SemanticKitti:
             if not re.fullmatch(r"image_\d+", name):
                 raise DataError(f"views: {name!r} is no image folder of this layout, such as image_2")
         self._calibrations: dict[str, dict[str, np.ndarray]] = {}
+        self._ordered: dict[str, list[str]] = {}
+        self._poses: dict[str, np.ndarray] = {}
 
     def scan_ids(self, split: str) -> tuple[str, ...]:
         """See Dataset: the sequences' scans, in the order of the sequences' names."""
@@ -105,6 +115,28 @@ class SemanticKitti:
                 FilePart(self._calibration_path(scan_id)),
             ),
             images=tuple(FilePart(self._path(scan_id, name, ".png")) for name in self._view_names),
+            poses=FilePart(self._poses_path(scan_id)),
+        )
+
+    def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
+        """See Dataset: of the files that are there, so a thinned sequence has larger steps."""
+        sequence = scan_id.split("/")[0]
+        if sequence not in self._ordered:
+            folder = self._sequences / sequence / "velodyne"
+            self._ordered[sequence] = sorted(f"{sequence}/{path.stem}" for path in folder.glob("*.bin"))
+        place = bisect_left(self._ordered[sequence], scan_id)
+        return tuple(reversed(self._ordered[sequence][max(0, place - count) : place]))
+
+    def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
+        """See Dataset: by the poses of poses.txt. Raises DataError where they are missing or wrong."""
+        earlier = self.scans_before(scan_id, count)
+        here = self._world_from_points(scan_id) if earlier else None
+        return tuple(
+            tuple(
+                replace(view, camera=_moved(view.camera, invert_rigid(self._world_from_points(one)) @ here))
+                for view in self.views(one)
+            )
+            for one in earlier
         )
 
     def _scans_of(self, split: str) -> dict[str, list[str]]:
@@ -129,15 +161,34 @@ class SemanticKitti:
     def _calibration_path(self, scan_id: str) -> Path:
         return self._sequences / scan_id.split("/")[0] / "calib.txt"
 
+    def _poses_path(self, scan_id: str) -> Path:
+        return self._sequences / scan_id.split("/")[0] / "poses.txt"
+
+    def _calibration(self, scan_id: str) -> dict[str, np.ndarray]:
+        sequence = scan_id.split("/")[0]
+        if sequence not in self._calibrations:
+            self._calibrations[sequence] = read_calibration(self._calibration_path(scan_id))
+        return self._calibrations[sequence]
+
+    def _world_from_points(self, scan_id: str) -> np.ndarray:
+        """(4,4): line NNNNNN of poses.txt is world_from_camera0, to which `Tr` leads."""
+        sequence, frame = scan_id.split("/")
+        path = self._poses_path(scan_id)
+        if sequence not in self._poses:
+            self._poses[sequence] = read_poses(path)
+        poses, lidar = self._poses[sequence], self._calibration(scan_id).get("Tr")
+        if lidar is None:
+            raise DataError(f'{self._calibration_path(scan_id)} has no line "Tr"; {OFFICIAL_CALIBRATION}')
+        if not frame.isdecimal() or int(frame) >= len(poses):
+            raise DataError(f"{path} has {len(poses)} poses and none of scan {frame}; copy it again")
+        return poses[int(frame)] @ rigid(lidar[:, :3], lidar[:, 3])
+
     def _view(self, scan_id: str, name: str) -> View:
         image = FilePart(self._path(scan_id, name, ".png"))
         calibration_path = self._calibration_path(scan_id)
-        sequence = scan_id.split("/")[0]
-        if sequence not in self._calibrations:
-            self._calibrations[sequence] = _read_calibration(calibration_path)
         number = name.removeprefix("image_")
-        camera = _camera(self._calibrations[sequence], number, image_size(image), calibration_path)
-        _require_central_centre(camera, image.path, f'"P{number}" of {calibration_path}')
+        camera = camera_of(self._calibration(scan_id), number, image_size(image), calibration_path)
+        require_central_centre(camera, image.path, f'"P{number}" of {calibration_path}')
         return View(f"{scan_id}/{name}", image, camera)
 
 
@@ -169,7 +220,7 @@ class SemanticKittiSubmission:
 
 def _read_points(path: Path) -> np.ndarray:
     """x, y, z, remission (N,4) float32: metres in the LiDAR frame, x forward, y left, z up."""
-    content = _read(path)
+    content = read_bytes(path)
     if len(content) % 16:
         raise DataError(f"{path} is cut off: {len(content)} bytes are not a multiple of 16; copy it again")
     values = np.frombuffer(content, "<f4").reshape(-1, 4)
@@ -185,7 +236,7 @@ def _read_points(path: Path) -> np.ndarray:
 
 def _read_labels(path: Path, count: int) -> np.ndarray:
     """Train ids (N,) uint8; the upper 16 bits of the file's uint32 are the instance and are dropped."""
-    content = _read(path)
+    content = read_bytes(path)
     if len(content) != 4 * count:
         raise DataError(
             f"{path} has {len(content)} bytes, its scan of {count} points needs {4 * count}; copy both again"
@@ -193,78 +244,6 @@ def _read_labels(path: Path, count: int) -> np.ndarray:
     return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, str(path))
 
 
-def _read_calibration(path: Path) -> dict[str, np.ndarray]:
-    """Key -> (3,4) float64 of every line "key: 12 numbers" of a calib.txt."""
-    try:
-        lines = _read(path).decode().splitlines()
-        texts = {key.strip(): text for key, text in (line.split(":", 1) for line in lines if line.strip())}
-        if "R0_rect" in texts:
-            raise DataError(
-                f'{path} has a line "R0_rect": it is of KITTI\'s object benchmark; {_OFFICIAL_CALIBRATION}'
-            )
-        matrices = {key: np.array(text.split(), np.float64).reshape(3, 4) for key, text in texts.items()}
-    except ValueError:
-        raise DataError(f'{path} must hold lines of the form "P2: 12 numbers"; copy it again') from None
-    for key, matrix in matrices.items():
-        if not np.isfinite(matrix).all():
-            raise DataError(f'{path}: the line "{key}" holds NaN or infinity; copy it again')
-    return matrices
-
-
-def _camera(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, int], path: Path) -> Camera:
-    """The camera of image_<number>: P = K [I|t] projects from the rectified camera 0, `Tr` leads there from
-    the LiDAR.
-
-    So cam_from_points = [I | K^-1 P[:,3]] Tr: the offset from camera 0 is in P already and is not added
-    again. A line `Tr_<number>` leads to that camera itself (with P = K [I|0]): cameras that look elsewhere
-    than camera 0.
-    """
-    P, own = f"P{number}", f"Tr_{number}"
-    projection, transform = matrices.get(P), matrices.get(own, matrices.get("Tr"))
-    if projection is None:
-        raise DataError(
-            f'{path} has no line "{P}" for image_{number}; mend `views` in the manifest or the file'
-        )
-    if transform is None:
-        raise DataError(f'{path} has no line "Tr"; {_OFFICIAL_CALIBRATION}')
-    if own in matrices and projection[:, 3].any():
-        raise DataError(
-            f'{path}: "{own}" leads to image_{number} itself, and the last column of "{P}" holds its offset '
-            "once more; set that column to 0, or name the line `Tr` if it leads to camera 0"
-        )
-    rotation, K = transform[:, :3], projection[:, :3].copy()
-    if abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
-        raise DataError(
-            f'{path}: the rotation in "{own if own in matrices else "Tr"}" is not one; copy the file again'
-        )
-    if not np.array_equal(K[2], (0, 0, 1)) or K[0, 0] <= 0 or K[1, 1] <= 0:
-        raise DataError(f'{path}: the line "{P}" is no projection of a rectified camera; copy the file again')
-    offset = rigid(np.eye(3), np.linalg.solve(K, projection[:, 3]))
-    return Camera(K, offset @ rigid(rotation, transform[:, 3]), size_hw)
-
-
-def _require_central_centre(camera: Camera, image: Path, projection: str) -> None:
-    """Raises DataError where K cannot belong to an image of this size, as after a resize.
-
-    Decision: the principal point must lie in the middle half of the image, both ways. Those of KITTI,
-    KITTI-360, PandaSet and nuScenes lie between 0.44 and 0.64 of its size; an image of half the size, or
-    less, leaves the range, and what stays within is for the audit to tell.
-    """
-    height, width = camera.size_hw
-    across, down = camera.K[0, 2] / width, camera.K[1, 2] / height
-    if not (0.25 <= across <= 0.75 and 0.25 <= down <= 0.75):
-        raise DataError(
-            f"{image} is {height} x {width} (height x width), and the centre of {projection} is far from its "
-            "middle: restore the images, or scale the projection as they were scaled"
-        )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} does not exist; restore it or mend `root` and `splits` in the manifest"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+def _moved(camera: Camera, earlier_from_here: np.ndarray) -> Camera:
+    """The camera of an earlier scan for points of this one; earlier_from_here (4,4): between the points."""
+    return replace(camera, cam_from_points=camera.cam_from_points @ earlier_from_here)

@@ -67,13 +67,15 @@ def calibration_text(count: int) -> str:
     return "".join(lines)
 
 
-def pose_line(first: np.ndarray, pose: np.ndarray) -> str:
-    """One line of poses.txt: where cam0 stands, in the frame of the cam0 of the drive's first scan.
+def pose_line(first: np.ndarray, pose: np.ndarray, aside_m: float) -> str:
+    """One line of poses.txt: where cam0 stands, in the frame of the cam0 of the sequence's first scan.
 
-    first, pose: world_from_velodyne (4,4) of the drive's first scan and of this one.
+    first, pose: world_from_velodyne (4,4) of the drive's first scan and of this one. aside_m: how far to the
+    right of the sequence's first scan the drive begins.
     """
     cam0 = cam0_from_velodyne()
     relative = cam0 @ np.linalg.inv(first) @ pose @ np.linalg.inv(cam0)
+    relative[0, 3] += aside_m
     return _numbers(relative[:3]) + "\n"
 
 

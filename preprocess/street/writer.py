@@ -25,10 +25,11 @@ from preprocess.street import rig
 from preprocess.street.sensors import LidarModel, picture, sweep
 from preprocess.street.world import Layout, build_scene, drive, lay_out
 
-GENERATOR = 1
+GENERATOR = 2
 """Raise it with every change that alters the files."""
 
 _SECONDS_PER_SCAN = 0.1
+_APART_M = 10_000.0
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,16 @@ def _made_from(spec: SimulateSpec) -> dict[str, Any]:
 
 
 def _write_sequence_files(sequence: StreetSequence) -> None:
-    """calib.txt, poses.txt, times.txt. A drive begins with the identity pose, in a street of its own."""
+    """calib.txt, poses.txt, times.txt. Each drive has a street of its own, far away from the one before."""
     for name in sequence.files(0):
         remove_parts(sequence.folder / name)
     remove_parts(sequence.folder)
     drives = range(-(-sequence.scans // sequence.frames_per_drive))
-    poses = [rig.pose_line(poses[0], pose) for poses in map(sequence.poses, drives) for pose in poses]
+    poses = [
+        rig.pose_line(of_drive[0], pose, _APART_M * number)
+        for number, of_drive in enumerate(map(sequence.poses, drives))
+        for pose in of_drive
+    ]
     texts = {
         "calib.txt": rig.calibration_text(sequence.cameras),
         "poses.txt": "".join(poses[: sequence.scans]),

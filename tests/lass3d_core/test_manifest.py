@@ -109,6 +109,7 @@ def test_everything_that_is_wrong_is_reported_together(tmp_path: Path) -> None:
         ({"caption_splits": ["dev"]}, "caption_splits[0]: 'dev' is not one of train, val, test"),
         ({"pairs": {"min_score": 2}}, "pairs: min_score must lie in [0, 1]"),
         ({"pairs": {"max_views": 0}}, "pairs: max_views must be at least 1"),
+        ({"pairs": {"earlier_scans": -1}}, "pairs: earlier_scans must not be negative"),
         ({"pairs": {"depth_slack_m": -1}}, "must not be negative"),
         ({"pairs": {"grazing_deg": 0}}, "grazing_deg must lie in (0, 90], got 0"),
         (

@@ -40,7 +40,12 @@ def pictured_images(
     dataset: knows where the pictures lie; without it, or where it does not find them, they come without file.
     Images that no shard of captions or entities mentions come without those. Raises CorruptArtifact.
     """
-    image_ids = [image_id for scan_id in scan_ids for image_id in scans.read(scan_id).pairs.image_ids]
+    image_ids = [
+        image_id
+        for scan_id in scan_ids
+        for image_id in scans.read(scan_id).pairs.image_ids
+        if image_id.startswith(f"{scan_id}/")  # its own: earlier scans may have lent it theirs
+    ]
     files = _files(dataset, scan_ids)
     blocks = list(dict.fromkeys(scans.block(scan_id) for scan_id in scan_ids))
     captions = _records(scans.folder / "image_captions", blocks, set(image_ids))

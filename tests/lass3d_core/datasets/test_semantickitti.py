@@ -338,6 +338,41 @@ def test_a_sequence_that_is_not_there_is_named(root: Path) -> None:
 
 
 @pytest.mark.samples
+def driven_forward(root: Path, lines: int = 5) -> None:
+    """Poses of sequence 00: camera 0 moves along its optical axis, two metres a scan."""
+    poses = [f"1 0 0 0 0 1 0 0 0 0 1 {2 * frame}\n" for frame in range(lines)]
+    (root / "sequences/00/poses.txt").write_text("".join(poses))
+
+
+def test_the_scans_before_come_latest_first_and_never_from_another_sequence(root: Path) -> None:
+    dataset = opened(root)
+    assert dataset.scans_before("00/000003", 2) == ("00/000002", "00/000001")
+    assert dataset.scans_before("00/000001", 9) == ("00/000000",)
+    assert dataset.scans_before("01/000000", 9) == () and dataset.scans_before("00/000003", 0) == ()
+
+
+def test_an_earlier_camera_stood_further_back(root: Path) -> None:
+    """By hand: two scans are four metres, so a point 5 m ahead of the LiDAR, 4.7 m ahead of the camera (Tr),
+    was 8.7 m ahead of where the camera stood."""
+    driven_forward(root)
+    dataset = opened(root)
+    (own,), (one_back,), (two_back,) = dataset.views("00/000003"), *dataset.views_before("00/000003", 2)
+    assert (one_back.image_id, two_back.image_id) == ("00/000002/image_2", "00/000001/image_2")
+    points = np.array([[5, 1, 0]], np.float32)
+    depths = [float(project(view.camera, points)[1][0]) for view in (own, one_back, two_back)]
+    assert depths == pytest.approx([4.7, 6.7, 8.7])
+    u = [float(project(view.camera, points)[0][0, 0]) for view in (own, two_back)]
+    assert u == pytest.approx([30 - 100 * (1 + 1) / 4.7, 30 - 100 * (1 + 1) / 8.7])  # P2 adds -100 px m
+
+
+def test_scans_without_a_pose_are_named(root: Path) -> None:
+    driven_forward(root, lines=3)
+    assert len(opened(root).views_before("00/000002", 2)) == 2
+    with pytest.raises(DataError, match=r"poses\.txt has 3 poses and none of scan 000003"):
+        opened(root).views_before("00/000003", 2)
+    assert opened(root).views_before("01/000000", 2) == ()  # nothing is before it, so no pose is asked for
+
+
 def test_labelled_points_lie_on_pixels_of_their_colour(samples: Path) -> None:
     """Vegetation is greener than road in a photograph, if and only if the points lie where they belong."""
     dataset = opened(samples / "pandaset_as_semantickitti")

@@ -87,10 +87,11 @@ def test_camera_2_stands_beside_camera_0(street: Path) -> None:
     assert not matrices["P0"][:, 3].any() and not matrices["P4"][:, 3].any()
 
 
-def test_poses_are_true_and_begin_anew_with_each_drive(street: Path) -> None:
+def test_poses_are_true_and_each_drive_is_far_from_the_one_before(street: Path) -> None:
     poses = np.loadtxt(street / "sequences/00/poses.txt").reshape(-1, 3, 4)
     assert len(poses) == 3
-    assert np.array_equal(poses[0], np.eye(4)[:3]) and np.array_equal(poses[2], np.eye(4)[:3])
+    assert np.array_equal(poses[0], np.eye(4)[:3])
+    assert np.array_equal(poses[2, :, :3], np.eye(3)) and poses[2, :, 3].tolist() == [10_000, 0, 0]
     right, down, ahead = poses[1][:, 3]
     assert ahead == pytest.approx(1.0, abs=0.02) and abs(right) < 0.1 and abs(down) < 0.1
 
