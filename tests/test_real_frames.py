@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,13 @@ import preprocess.__main__
 import train.__main__
 from lass3d_core.datasets import Dataset, open_dataset
 from lass3d_core.labels import IGNORE
-from lass3d_core.manifest import DatasetSpec, SplitSpec
+from lass3d_core.manifest import DatasetSpec, PairsSpec, SplitSpec
+from lass3d_core.records import View
 from lass3d_core.shards import ShardReader
 from lass3d_core.visibility import Visibility
 from lass3d_core.visible_pixels import visible_pixels
+from preprocess.calibration import compare
+from preprocess.calibration_check import observed_in
 
 pytestmark = pytest.mark.samples
 
@@ -115,3 +119,24 @@ def test_supervised_training_beats_the_majority_class_on_a_street_it_never_saw(
     assert labels is not None
     counted = np.bincount(labels[labels != IGNORE])
     assert accuracy > counted.max() / counted.sum() + 0.05
+
+
+def test_an_earlier_image_fits_a_scan_where_the_poses_say_that_its_camera_stood(samples: Path) -> None:
+    """PandaSet drives 0.8 m a frame. The scan's outlines lie on the edges of the images of up to three frames
+    before, more than if the camera had not moved, and more than if it had moved the other way."""
+    root = samples / "pandaset_as_semantickitti"
+    dataset = open_dataset("pandaset", DatasetSpec("semantickitti", root, SplitSpec(("00",), ("01",))))
+    scan = dataset.read_scan("00/000003")
+    own = scan.views[0].camera.cam_from_points
+    for (view,) in dataset.views_before("00/000003", 3):
+        points_moved = np.linalg.inv(own) @ view.camera.cam_from_points
+        others = own, own @ np.linalg.inv(points_moved)
+        score = fit(view, scan.points)
+        for cam_from_points in others:
+            camera = replace(view.camera, cam_from_points=cam_from_points)
+            assert fit(replace(view, camera=camera), scan.points) < score - 0.03
+
+
+def fit(view: View, points: np.ndarray) -> float:
+    """How much the view's image has edges where the points have outlines; 1 is chance."""
+    return compare([observed_in(view, points, PairsSpec(), nudges=())]).given.score
