@@ -29,7 +29,7 @@ from statistics import median
 import torch
 from tqdm import tqdm
 
-from lass3d_core.manifest import read_manifest
+from lass3d_core.manifest_file import read_manifest
 from preprocess.__main__ import main as preprocess
 from train.batches import StepBatches
 from train.config import RunConfig, with_settings

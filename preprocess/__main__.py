@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lass3d_core.errors import ManifestError, exit_status
-from lass3d_core.manifest import read_manifest
+from lass3d_core.manifest_file import read_manifest
 from preprocess.audit import audit
 from preprocess.doctor import doctor
 from preprocess.fetch_weights import fetch_weights

@@ -12,7 +12,8 @@ import torch
 from lass3d_core import parallel
 from lass3d_core.datasets import open_dataset
 from lass3d_core.errors import ManifestError, UnknownName, exit_status
-from lass3d_core.manifest import Manifest, read_manifest
+from lass3d_core.manifest import Manifest
+from lass3d_core.manifest_file import read_manifest
 from lass3d_core.typed import nearest
 from train import compare, query_command
 from train.clouds import chosen_scans, write_clouds

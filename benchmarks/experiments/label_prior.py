@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lass3d_core.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, product
 from lass3d_core.labels import IGNORE
-from lass3d_core.manifest import read_manifest
+from lass3d_core.manifest_file import read_manifest
 from lass3d_core.metrics import confusion_matrix, mean_iou
 from lass3d_core.phrase_trust import UnlabelledTrust, believed, held_out_trust
 from lass3d_core.records import NONE

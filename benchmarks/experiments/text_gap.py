@@ -30,7 +30,8 @@ import torch
 from torch import Tensor
 
 from lass3d_core.atomic import write_text
-from lass3d_core.manifest import Manifest, read_manifest
+from lass3d_core.manifest import Manifest
+from lass3d_core.manifest_file import read_manifest
 from lass3d_core.metrics import confusion_matrix, mean_iou
 from lass3d_core.records import NONE
 from lass3d_core.safm import TextBatch

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from lass3d_core import nets
-from lass3d_core.manifest import LabelledSpec, SimulateSpec, SplitSpec, read_manifest
+from lass3d_core.manifest import LabelledSpec, SimulateSpec, SplitSpec
+from lass3d_core.manifest_file import read_manifest
 from lass3d_core.nets import UNetConfig
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from preprocess import image_captions

@@ -29,7 +29,8 @@ from lass3d_core.datasets.sens import read_sens
 from lass3d_core.errors import Lass3dError
 from lass3d_core.fingerprint import InputDigests, canonical_json, reasons
 from lass3d_core.images import read_depth, read_image
-from lass3d_core.manifest import DatasetSpec, SplitSpec, read_manifest
+from lass3d_core.manifest import DatasetSpec, SplitSpec
+from lass3d_core.manifest_file import read_manifest
 from lass3d_core.masks import area, decode, encode
 from lass3d_core.pair_index import read_index
 from lass3d_core.records import FilePart, RunLengthMask

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from lass3d_core.datasets.nuscenes import CAMERAS, LABEL_SPACE
-from lass3d_core.manifest import read_manifest
+from lass3d_core.manifest_file import read_manifest
 from lass3d_core.records import NONE
 from lass3d_core.visibility import Visibility
 from lass3d_core.visible_pixels import visible_pixels

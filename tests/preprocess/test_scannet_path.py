@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from lass3d_core.datasets.scannet import LABEL_SPACE
-from lass3d_core.manifest import read_manifest
+from lass3d_core.manifest_file import read_manifest
 from lass3d_core.records import NONE
 from lass3d_core.visible_pixels import visible_pixels
 from preprocess.__main__ import main

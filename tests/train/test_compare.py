@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lass3d_core.errors import Lass3dError
-from lass3d_core.manifest import read_manifest
+from lass3d_core.manifest_file import read_manifest
 from lass3d_core.splits import LabelledSplit
 from train.compare import _verdict, comparison, demo_plans, train_all
 from train.config import with_settings

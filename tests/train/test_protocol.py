@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from lass3d_core.manifest import read_manifest
+from lass3d_core.manifest_file import read_manifest
 from train.__main__ import main
 from train.compare import comparison, demo_plans
 from train.config import with_settings

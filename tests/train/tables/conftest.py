@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lass3d_core.manifest import read_manifest
+from lass3d_core.manifest_file import read_manifest
 from train.evaluate import Metrics, figures_of
 from train.paired_scans import PairedScans
 from train.tables.figures import Filled, RunFigures

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lass3d_core.errors import ManifestError
-from lass3d_core.manifest import LvmSpec, read_manifest
+from lass3d_core.manifest import LvmSpec
+from lass3d_core.manifest_file import read_manifest
 
 ROOT = Path(__file__).parents[2]
 
