@@ -15,6 +15,7 @@ import pytest
 
 from lass3d_core import manifest
 from lass3d_core.fingerprint import Record
+from lass3d_core.manifest_file import read_manifest
 from lass3d_core.records import PairedScan, PointTextPairs
 from lass3d_core.shards import ShardHeader, write_shard
 from lass3d_core.text_table import TextTable, write_text_table
@@ -125,7 +126,7 @@ def test_the_examples_of_official_data_sets_in_the_manifest_are_right_once_uncom
     uncommented = ["  " + line.removeprefix("# ") for line in lines[first:last]]
     path = tmp_path / "data_manifest.yaml"
     path.write_text("\n".join([*lines[:first], *uncommented, *lines[last:]]))
-    found, _ = manifest.read_manifest(path)
+    found, _ = read_manifest(path)
     assert [found.datasets[name].reader for name in ("semantickitti", "scannet", "nuscenes")] == [
         "semantickitti",
         "scannet",

@@ -140,7 +140,7 @@ def param_types(stage: LvmStage) -> dict[str, type]:
 
 
 def check_lvm(stage: LvmStage, spec: LvmSpec, path: str, problems: list[str]) -> None:
-    """Append what is wrong with `spec` (a `manifest.LvmCheck`)."""
+    """Append what is wrong with `spec` (a `manifest_file.LvmCheck`)."""
     known = param_types(stage)
     if spec.name not in known:
         problems.append(
