@@ -33,11 +33,11 @@ def write_pictures(project: Project, read: ReadScan, labelled: Collection[str]) 
 
 
 def _pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> Iterator[Path]:
-    shard_of = {scan_id: block.name for block in project.blocks for scan_id in block.scan_ids}
     for split in SPLITS:
         scan_ids = sorted(project.dataset.scan_ids(split), key=lambda scan_id: scan_id not in labelled)
         for scan_id in scan_ids[:_SCANS_PER_SPLIT]:
-            found = entities.entities_in(project.folder / entities.NAME / f"{shard_of[scan_id]}.jsonl")
+            shard = project.folder / entities.NAME / f"{project.block_of(scan_id).name}.jsonl"
+            found = entities.entities_in(shard)
             scan = read(scan_id, scan_id in labelled)
             for view in spread(project.dataset.views(scan_id), VIEWS):
                 yield _picture(project, scan, view, found)
