@@ -16,8 +16,17 @@ SOURCES = sorted(
 
 TORCH_HALF = {"voxels", "range_view", "sparse", "nets", "safm", "adapter", "alignment"}
 TORCH_HALF |= {"crops", "exploitation", "ema", "label_prior", "losses", "metrics", "parallel", "precision"}
-TORCH_HALF |= {"class_bank", "confidences", "phrase_trust", "query", "superpoints", "text_branch"}
-FILES_HALF = {"manifest", "checked_hdf5", "pair_index", "shards", "text_rows", "text_table", "query_texts"}
+TORCH_HALF |= {"band_mix", "class_bank", "confidences", "phrase_trust", "query", "superpoints", "text_branch"}
+FILES_HALF = {
+    "manifest",
+    "manifest_file",
+    "checked_hdf5",
+    "pair_index",
+    "shards",
+    "text_rows",
+    "text_table",
+    "query_texts",
+}
 FILES_HALF |= {"datasets", "splits", "fingerprint"}
 HEAVY = {
     "transformers",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from lass3d_core.band_mix import BandMixConfig
 from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact, UnknownName
 from lass3d_core.fingerprint import Record, digest
@@ -117,8 +118,9 @@ class SavedRun:
         for name, usual in (("panorama", False), ("stress", StressConfig())):
             if getattr(config.data, name) == usual:
                 del params["data"][name]
-        if getattr(config.method, "text", None) == TextBranchConfig():
-            del params["method"]["text"]
+        for name, off in (("text", TextBranchConfig()), ("mix", BandMixConfig())):
+            if getattr(config.method, name, None) == off:
+                del params["method"][name]
         return {
             "stage": "train",
             "schema": SCHEMA,

@@ -106,6 +106,8 @@ def test_an_extension_that_is_off_leaves_no_trace_in_the_digest() -> None:
 
     assert "text" not in of_method()
     assert of_method("method.text.weight=1")["text"]["weight"] == 1
+    assert "mix" not in of_method()
+    assert of_method("method.mix.weight=1")["mix"]["weight"] == 1
 
 
 def test_a_run_of_the_range_view_reads_back(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """LaserMix (Kong et al., CVPR 2023): bands of laser beams of two scans, exchanged, on voxels or range images.
 
-    inclination phi = atan2(z, sqrt(x^2 + y^2)), clamped to [-25, 3] degrees
-    m bands of equal angle, m drawn from `areas` for every pair of a labelled and an unlabelled scan
-    mix 1 = even bands of the labelled scan + odd bands of the unlabelled one, mix 2 = the other halves
+    mix = bands of equal inclination, of a labelled and an unlabelled scan in turn: lass3d_core/band_mix.py
     L = CE(f_s(x_l), y) + CE(f_s(mix), y where labelled, pseudo-labels of the teacher where p >= 0.9)
         + lambda MSE(softmax f_s(x), softmax f_t(x)), on labelled and unlabelled points
 The teacher is the moving average of the student. The values are those of the authors' configuration of
@@ -22,11 +20,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lass3d_core import ema, losses
+from lass3d_core.band_mix import SEMANTICKITTI_PITCH_DEG, check_bands, mixed, pairs_of
 from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.labels import IGNORE
 from lass3d_core.sparse.maps import build_pyramid
@@ -40,7 +38,7 @@ class LaserMixConfig:
     alpha: float = 0.99  # horizon of the teacher
     tau: float = 0.9  # least confidence of a pseudo-label
     areas: tuple[int, ...] = (3, 4, 5, 6)  # [4, 5, 6, 7, 8]
-    pitch_deg: tuple[float, float] = (-25.0, 3.0)  # SemanticKITTI's sensor
+    pitch_deg: tuple[float, float] = SEMANTICKITTI_PITCH_DEG
     lambda_mix: float = 1.0
     lambda_consistency: float = 200.0  # [250], mean over points and classes
     lambda_lovasz: float = 0.0  # [3], 0 = off
@@ -52,19 +50,16 @@ class LaserMixConfig:
             raise ValueError(f"alpha must lie in [0, 1), got {self.alpha}")
         if not 0 <= self.tau <= 1:
             raise ValueError(f"tau must lie in [0, 1], got {self.tau}")
-        if not self.areas or min(self.areas) < 1:
-            raise ValueError(f"areas must be numbers of at least 1, got {self.areas}")
-        if not -90 <= self.pitch_deg[0] < self.pitch_deg[1] <= 90:
-            raise ValueError(f"pitch_deg must rise within [-90, 90], got {self.pitch_deg}")
+        check_bands(self.areas, self.pitch_deg)
         for name in ("lambda_mix", "lambda_consistency", "lambda_lovasz", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
 class LaserMix(nn.Module):
-    """Decisions. The n-th labelled scan of a batch is mixed with its n-th unlabelled one; a scan without a
-    partner is not mixed. The teacher runs in training mode and keeps running statistics of its own (see
+    """Decisions. The teacher runs in training mode and keeps running statistics of its own (see
     ema.update_buffers). Labelled and unlabelled scans are normalised together, mixed ones by themselves.
+    What is mixed with what: lass3d_core/band_mix.py.
     """
 
     def __init__(self, config: LaserMixConfig, ingredients: Ingredients) -> None:
@@ -119,42 +114,9 @@ class LaserMix(nn.Module):
         ema.update_teacher(self.teacher, self.student, self.config.alpha, step)
 
     def _mixed(self, batch: SemiBatch, step: int) -> tuple[Tensor, Tensor]:
-        """The student's logits (K,C) of the mixed scans, and the batch's rows (K,) that they are made of.
-
-        A voxel is in one of the two mixes of its pair: mixing is giving the voxels other scan numbers.
-        """
-        pair, areas = self._pairs(batch, step)
-        coords = batch.pyramid.coords[0]
-        rows = (pair >= 0).nonzero().squeeze(1)
-        odd = bands(coords[rows], areas[pair[rows]], self.config.pitch_deg) % 2 == 1
-        in_second = odd == batch.is_labelled[rows]
-        mixed_coords = torch.cat([(2 * pair[rows] + in_second).int().unsqueeze(1), coords[rows, 1:]], dim=1)
-        pyramid = build_pyramid(mixed_coords, batch.pyramid.levels)
-        return self.student(batch.features[rows], pyramid), rows
-
-    def _pairs(self, batch: SemiBatch, step: int) -> tuple[Tensor, Tensor]:
-        """The pair of each voxel (M,) int64, -1 none; the number of bands of each pair (P,) int64.
-
-        The draw hangs on the slot of the labelled scan: processes that share a batch draw as one does.
-        """
-        pair = torch.full_like(batch.scan, -1)
-        slots = [batch.scan[kind].unique().tolist() for kind in (batch.is_labelled, ~batch.is_labelled)]
-        areas = []
-        for number, (labelled, unlabelled) in enumerate(zip(*slots)):
-            pair[(batch.scan == labelled) | (batch.scan == unlabelled)] = number
-            rng = np.random.default_rng((self.config.seed, step, labelled))
-            areas.append(int(rng.choice(self.config.areas)))
-        return pair, torch.tensor(areas, dtype=torch.int64, device=pair.device)
-
-
-def bands(coords: Tensor, areas: Tensor, pitch_deg: tuple[float, float]) -> Tensor:
-    """The band (N,) int64 of voxels coords (N,4), where a voxel's scan has areas (N,); band 0 is topmost.
-
-    Decision: the inclination is that of the voxel's centre. It hangs on the place alone, so that two scans
-    never bring the same voxel into one mix, and as a ratio it needs no voxel size.
-    """
-    x, y, z = (coords[:, 1:].double() + 0.5).unbind(dim=1)
-    inclination = torch.rad2deg(torch.atan2(z, torch.hypot(x, y)))
-    low, high = pitch_deg
-    share = (high - inclination) / (high - low)
-    return (share * areas).floor().long().clamp(min=0).minimum(areas - 1)
+        """The student's logits (K,C) of the mixed scans, and the batch's rows (K,) that they are made of."""
+        config, coords = self.config, batch.pyramid.coords[0]
+        pair, areas = pairs_of(batch.scan, batch.is_labelled, config.areas, config.seed, step)
+        mix = mixed(coords, pair, areas, batch.is_labelled, config.pitch_deg)
+        pyramid = build_pyramid(mix.coords, batch.pyramid.levels)
+        return self.student(batch.features[mix.rows], pyramid), mix.rows

@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lass3d_core import ema, losses, parallel
+from lass3d_core.band_mix import BandMixConfig, mixed, pairs_of
 from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.label_prior import LabelPriorConfig, log_ratio, product
 from lass3d_core.labels import IGNORE
 from lass3d_core.phrase_trust import UnlabelledTrust, believed, held_out_trust
 from lass3d_core.query import QueryConfig, QueryHead
 from lass3d_core.records import NONE
+from lass3d_core.sparse.maps import build_pyramid
 from lass3d_core.text_branch import TextBranch, TextBranchConfig
 from train.methods.contract import Ingredients, SemiBatch
 
@@ -47,6 +49,7 @@ class Lass3dPlusConfig:
 
     lambda_consistency: float = 0.0  # weight of the consistency with the teacher on unpaired points
     pe: ExploitationConfig = field(default_factory=ExploitationConfig)  # where no pseudo-label is; off
+    mix: BandMixConfig = field(default_factory=BandMixConfig)  # bands of both kinds of scans exchanged; off
     query: QueryConfig = field(default_factory=QueryConfig)  # a head for open-vocabulary queries; off
     text: TextBranchConfig = field(default_factory=TextBranchConfig)  # SAFM and KL beside the prior; off
 
@@ -105,7 +108,9 @@ class Lass3dPlus(nn.Module):
         return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        """ce_l, ce_u on the product, and what is switched on: consistency, pe, query, ce_text and kl_text."""
+        """ce_l, ce_u on the product, and what is switched on: consistency, pe, ce_mix, query, ce_text and
+        kl_text.
+        """
         unlabelled = ~batch.is_labelled
         f_student = self.student.embed(batch.features, batch.pyramid)
         logits = self.student.classifier(f_student)
@@ -130,6 +135,8 @@ class Lass3dPlus(nn.Module):
             terms["consistency"] = ramp * config.lambda_consistency * loss
         if config.pe.weight:
             terms["pe"] = exploitation(logits[unlabelled], pseudo_labels != IGNORE, config.pe, belief)
+        if config.mix.weight:
+            terms["ce_mix"] = ramp * self._mixed(config.mix, batch, pseudo_labels, weights, step)
         if self.query_head is not None:
             terms["query"] = self._query(self.query_head, batch, f_student, f_teacher)
         if self.text_branch is not None:
@@ -146,6 +153,21 @@ class Lass3dPlus(nn.Module):
     def after_step(self, step: int) -> None:
         """Eq. (1), parameters only."""
         ema.update_teacher(self.teacher, self.student, self.config.alpha, step)
+
+    def _mixed(
+        self,
+        config: BandMixConfig,
+        batch: SemiBatch,
+        pseudo_labels: Tensor,
+        weights: Tensor | None,
+        step: int,
+    ) -> Tensor:
+        """The cross-entropy of scans in which labelled and text-corrected bands lie side by side."""
+        pair, areas = pairs_of(batch.scan, batch.is_labelled, config.areas, config.seed, step)
+        mix = mixed(batch.pyramid.coords[0], pair, areas, batch.is_labelled, config.pitch_deg)
+        logits = self.student(batch.features[mix.rows], build_pyramid(mix.coords, batch.pyramid.levels))
+        targets = batch.labels.masked_scatter(~batch.is_labelled, pseudo_labels)[mix.rows]
+        return config.weight * losses.cross_entropy(logits, targets, weights)
 
     def _query(self, head: QueryHead, batch: SemiBatch, f_student: Tensor, f_teacher: Tensor) -> Tensor:
         """Decision: on the teacher's features, the very ones that are asked later, and they have no gradient;

@@ -26,6 +26,7 @@ TABLE_PARTS = Table(
         Row("teacher not tempered", "lass3d_plus", ("method.temperature=1",), "untempered"),
         Row("without class names", "lass3d_plus", ("method.prior.names=false",), "no-names"),
         Row("with consistency", "lass3d_plus", ("method.lambda_consistency=1",), "consistency"),
+        Row("with bands of labelled scans exchanged", "lass3d_plus", ("method.mix.weight=1",), "bands"),
         Row("with PE on the product", "lass3d_plus", ("method.pe.weight=0.1",), "pe"),
         Row(
             "with contrast to the phrases' rows",

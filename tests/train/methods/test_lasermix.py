@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -17,37 +13,10 @@ from lass3d_core.nets.range_unet import shown
 from lass3d_core.range_view import RangeImageConfig, range_view
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
-from train.methods.lasermix import LaserMix, LaserMixConfig, bands
+from train.methods.lasermix import LaserMix, LaserMixConfig
 
 TWO_BANDS = LaserMixConfig(areas=(2,), pitch_deg=(-45.0, 45.0))
 """Above the horizon and below it."""
-
-
-def coords_of(*places: tuple[int, int, int]) -> Tensor:
-    return torch.tensor([(0, *place) for place in places], dtype=torch.int32)
-
-
-def test_bands_count_from_the_top_and_share_the_angle_equally() -> None:
-    """Centres of voxels 10 edges away at heights of -4.5 to 1.5 edges: -24.2, -14.0, -2.9 and 8.5 degrees."""
-    coords = coords_of((9, 0, -5), (9, 0, -3), (9, 0, -1), (9, 0, 1))
-    inclination = [math.degrees(math.atan2(z, math.hypot(9.5, 0.5))) for z in (-4.5, -2.5, -0.5, 1.5)]
-    assert inclination == pytest.approx([-25.3, -14.7, -3.0, 9.0], abs=0.1)
-    # four bands of 7 degrees: [3, -4), [-4, -11), [-11, -18), [-18, -25]; beyond the ends counts as the end
-    assert bands(coords, torch.full((4,), 4), (-25.0, 3.0)).tolist() == [3, 2, 0, 0]
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 8), st.integers(1, 20))
-def test_bands_are_those_of_the_definition_and_need_no_voxel_size(seed: int, areas: int, scale: int) -> None:
-    places = np.random.default_rng(seed).integers(-60, 60, (30, 3)) * [1, 1, 0] + np.random.default_rng(
-        seed + 1
-    ).integers(-20, 6, (30, 3)) * [0, 0, 1]
-    found = bands(coords_of(*places.tolist()), torch.full((30,), areas), (-25.0, 3.0)).tolist()
-    edges = np.linspace(3.0, -25.0, areas + 1)
-    for place, band in zip((places + 0.5) * scale, found):
-        pitch = math.degrees(math.atan2(place[2], math.hypot(place[0], place[1])))
-        pitch = min(max(pitch, -25.0 + 1e-5), 3.0 - 1e-5)
-        assert edges[band + 1] - 1e-9 <= pitch <= edges[band] + 1e-9
 
 
 class Spy(nn.Module):
@@ -159,14 +128,6 @@ def test_lovasz_and_exploitation_are_further_terms_where_they_are_switched_on(
     term = method.losses(batch, 0)["lovasz"]
     expected = losses.lovasz_softmax(method.student(batch.features, batch.pyramid), batch.labels)
     torch.testing.assert_close(term, 6 * expected)  # without pseudo-labels the mixes hold the same points
-
-
-def test_number_of_bands_is_drawn_for_each_pair_and_step(batch: SemiBatch, ingredients: Ingredients) -> None:
-    method = LaserMix(LaserMixConfig(), ingredients)
-    drawn = [method._pairs(batch, step)[1].tolist() for step in range(40)]
-    assert {areas for pair in drawn for areas in pair} == {3, 4, 5, 6}
-    assert any(first != second for first, second in drawn)
-    assert [method._pairs(batch, step)[1].tolist() for step in range(40)] == drawn
 
 
 def test_a_batch_without_unlabelled_scans_is_no_obstacle(batch: SemiBatch, ingredients: Ingredients) -> None:

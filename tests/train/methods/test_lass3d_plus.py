@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lass3d_core.band_mix import BandMixConfig
 from lass3d_core.exploitation import ExploitationConfig
 from lass3d_core.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, product
 from lass3d_core.losses import cross_entropy
@@ -232,3 +233,19 @@ def test_the_text_branch_learns_beside_the_student_and_leaves_prediction_alone(
     assert not {"ce_text", "kl_text"} & Lass3dPlus(EVERY, ingredients).losses(batch, 0).keys()
     names = {name.split(".")[0] for name, _ in method.predictor.named_parameters()}
     assert names == {"backbone", "classifier"}
+
+
+def test_mixed_bands_carry_labels_and_corrected_pseudo_labels(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    """All voxels are in a mix, and the backbone sees each by itself: mixed logits are the logits."""
+    method = another_teacher(Lass3dPlus(replace(EVERY, mix=BandMixConfig(weight=0.5)), ingredients))
+    terms = method.losses(batch, 0)
+    unlabelled = ~batch.is_labelled
+    _, teacher, phrase = beliefs(method, batch)
+    belief = product(teacher, method.evidence, phrase, EVERY.strength, EVERY.temperature)
+    targets = batch.labels.clone()
+    targets[unlabelled] = belief.argmax(dim=1)
+    logits = method.student(batch.features, batch.pyramid)
+    torch.testing.assert_close(terms["ce_mix"], 0.5 * cross_entropy(logits, targets))
+    assert "ce_mix" not in Lass3dPlus(EVERY, ingredients).losses(batch, 0)
