@@ -36,7 +36,8 @@ class Cps(nn.Module):
     """Decisions. The predictor is a moving average of the first network, as in the supervised control, so
     that a comparison measures the second network and not the averaging. One optimiser moves both networks,
     which is the same as two, but for a gradient clipped to the norm of both. The class weights of the recipe
-    count in all four terms: the paper has one cross-entropy.
+    count for labels alone. On pseudo-labels without a threshold they feed on themselves: what one network
+    takes for a rare class weighs more with the other, and soon both see it everywhere (docs/results.md).
     """
 
     def __init__(self, config: CpsConfig, ingredients: Ingredients) -> None:
@@ -61,8 +62,10 @@ class Cps(nn.Module):
             "labelled_points": float((batch.labels != IGNORE).sum()),
             "agreement": float((of_first == of_second).float().mean()),
         }
-        supervised = self._cross_entropy(first, batch.labels) + self._cross_entropy(second, batch.labels)
-        crossed = self._cross_entropy(first, of_second) + self._cross_entropy(second, of_first)
+        supervised = sum(
+            losses.cross_entropy(logits, batch.labels, self.class_weights) for logits in (first, second)
+        )
+        crossed = losses.cross_entropy(first, of_second) + losses.cross_entropy(second, of_first)
         return {"ce_l": supervised, "cps": self.config.lambda_cps * crossed}
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
@@ -73,6 +76,3 @@ class Cps(nn.Module):
         """The average follows the first network, running statistics included."""
         ema.update_teacher(self.averaged, self.first, self.config.alpha, step)
         ema.update_buffers(self.averaged, self.first, self.config.alpha, step)
-
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return losses.cross_entropy(logits, labels, self.class_weights)
