@@ -23,7 +23,7 @@ REACH_M = 50.0
 
 @dataclass(frozen=True)
 class EarlierView:
-    """A view whose camera this scan's points are seen by. scans_back: 1 for the scan before, and so on."""
+    """A view with its camera for this scan's points. scans_back: 0 for its own, 1 for the scan before."""
 
     view: View
     scans_back: int

@@ -110,6 +110,8 @@ class SavedRun:
 
         Left out is what decides nothing: the note, the number of workers, on which no batch depends, and of
         voxels, which are the usual view, the range image that is not made, and an extension that is off.
+        A method whose code was changed so that the same settings train other weights says so by a `revision`
+        in its configuration's class: what it trained before is then told from what it would train now.
         """
         config = replace(self.config, note="", data=replace(self.config.data, workers=0))
         params = {"method_name": config.method_name, **plain(config)}
@@ -121,6 +123,8 @@ class SavedRun:
         for name, off in (("text", TextBranchConfig()), ("mix", BandMixConfig())):
             if getattr(config.method, name, None) == off:
                 del params["method"][name]
+        if revision := getattr(config.method, "revision", 0):
+            params["method"]["revision"] = revision
         return {
             "stage": "train",
             "schema": SCHEMA,

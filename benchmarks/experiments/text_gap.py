@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ import torch
 from torch import Tensor
 
 from lass3d_core.atomic import write_text
+from lass3d_core.errors import exit_status
 from lass3d_core.manifest import Manifest
 from lass3d_core.manifest_file import read_manifest
 from lass3d_core.metrics import confusion_matrix, mean_iou
@@ -76,16 +78,9 @@ class ReadScan:
 
 def main() -> None:
     """Train, write the two files, print how each seed ends."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
-    parser.add_argument("--dataset", help="default: that of the manifest")
-    parser.add_argument("--ratio", type=float, default=2.0)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--set", nargs="*", default=[], help="key=value of the runs, as for make train")
-    parser.add_argument("--every", type=int, default=30, help="steps between two evaluations")
-    parser.add_argument("--into", type=Path, default=Path())
-    options = parser.parse_args()
+    options = arguments()
     torch.set_num_threads(1)
+    options.into.mkdir(parents=True, exist_ok=True)  # now, and not after all the training
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     courses: dict[int, Course] = {}
     for seed in options.seeds:
@@ -100,6 +95,19 @@ def main() -> None:
     write_text(stem.with_suffix(".csv"), as_csv(courses))
     write_text(stem.with_suffix(".svg"), as_svg(courses, f"{dataset}, {options.ratio:g} % labelled") + "\n")
     print(f"wrote {stem}.csv and {stem}.svg")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
+    parser.add_argument("--dataset", help="default: that of the manifest")
+    parser.add_argument("--ratio", type=float, default=2.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", nargs="*", default=[], help="key=value of the runs, as for make train")
+    parser.add_argument("--every", type=int, default=30, help="steps between two evaluations")
+    parser.add_argument("--into", type=Path, default=Path())
+    return parser.parse_args()
 
 
 def planned(
@@ -274,4 +282,4 @@ def panel(courses: Mapping[int, Course], counted: str, high: float) -> Markup:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main, "what was trained is gone; start it again"))

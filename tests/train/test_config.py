@@ -13,6 +13,7 @@ from lass3d_core.fingerprint import reasons
 from lass3d_core.typed import plain
 from train.config import RunConfig, SavedRun, from_plain, with_settings
 from train.methods import METHODS
+from train.methods.cps import CpsConfig
 from train.presets import PRESETS
 from train.presets.demo import demo, demo_room
 
@@ -97,6 +98,16 @@ def test_the_range_image_decides_a_run_in_the_range_view_alone() -> None:
     assert digest("net.image.width=448") == digest()
     assert digest("net.view=range") != digest()
     assert digest("net.view=range", "net.image.width=448") != digest("net.view=range")
+
+
+def test_a_method_that_was_changed_is_told_from_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = SavedRun(demo("street", "cps", 2.0, 0), "p", "s")
+    assert saved.record["params"]["method"]["revision"] == 1
+    before = saved.digest
+    monkeypatch.setattr(CpsConfig, "revision", 2)
+    assert saved.digest != before
+    unchanged = SavedRun(demo("street", "supervised", 2.0, 0), "p", "s").record["params"]["method"]
+    assert "revision" not in unchanged
 
 
 def test_an_extension_that_is_off_leaves_no_trace_in_the_digest() -> None:

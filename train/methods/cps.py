@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -21,6 +22,8 @@ from train.methods.contract import Ingredients, SemiBatch
 @dataclass(frozen=True)
 class CpsConfig:
     """lambda_cps: weight of the cross pseudo supervision. alpha: horizon of the network that is evaluated."""
+
+    revision: ClassVar[int] = 1  # see SavedRun.record; class weights left the pseudo-labels
 
     lambda_cps: float = 1.5  # Sec. 4 of the paper, Pascal VOC
     alpha: float = 0.999  # that of the supervised control; 0 evaluates the first network itself, as the paper
