@@ -1,4 +1,10 @@
-"""Joining the processes that `torchrun` started: one per GPU, or several on the CPU."""
+"""Joining the processes that `torchrun` started: one per GPU, or several on the CPU.
+
+Decision: `torch.distributed.nn` is imported here, before there is a group. Its functions take the group that
+there is when they are imported as a default argument, and an optimiser's first step imports it: it would keep
+the group and its threads past `destroy_process_group`. A thread that lets go of its last tensor while the
+interpreter ends aborts the process, after all its work was done.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +14,7 @@ from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional
 
 
 @contextmanager

@@ -95,3 +95,41 @@ def test_scans_that_cannot_be_shared_evenly_are_one_clear_line(tiny: Any) -> Non
     run = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode != 0
     assert "error: 2 processes cannot share data.labelled_scans=3 evenly" in run.stderr
+
+
+LEAVING = """
+import os
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from train.processes import joined
+
+def threads():
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return sum("gloo" in name for name in names)
+
+with joined():
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1).step()
+    dist.all_reduce(torch.ones(1))
+    inside = threads()
+Path(__file__).with_name(os.environ["RANK"]).write_text(f"{inside > 0} {threads()}")
+"""
+
+
+def test_a_process_that_leaves_the_others_keeps_no_thread_of_theirs(tmp_path: Path) -> None:
+    """Such a thread aborts the process where it meets the end of the interpreter."""
+    script = tmp_path / "leaving.py"
+    script.write_text(LEAVING)
+    arguments = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    run = subprocess.run(
+        [*arguments, str(script)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert [(tmp_path / rank).read_text() for rank in "01"] == ["True 0", "True 0"]
