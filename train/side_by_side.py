@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -115,6 +116,7 @@ class _Running:
 def _train_one(plan: Plan, device: str, line: int, lock: RLock, telling: Connection) -> None:
     """Body of the process that trains `plan`. Ctrl-C is for the parent, which then ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent's end", daemon=True).start()
     torch.set_num_threads(1)
     tqdm.set_lock(lock)
     try:
@@ -124,3 +126,13 @@ def _train_one(plan: Plan, device: str, line: int, lock: RLock, telling: Connect
     except Exception as error:
         telling.send(f"{type(error).__name__}: {error}")
         raise
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent's end, for a parent that is killed ends nobody: this process would train on unseen,
+    and hold the lock of its folder against the next command.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
