@@ -1,0 +1,109 @@
+"""Do texts that stand nowhere in the data find their points? Average precision of words nobody trained with.
+
+    python benchmarks/experiments/free_texts.py --texts | xargs python -m preprocess embed --manifest M
+    python benchmarks/experiments/free_texts.py --manifest M --seeds 0 1 2 3 4 5 6 7
+
+The list was written down before the first of them was asked. A text that is a phrase of the data's table,
+which the query head has seen, is refused. It needs the runs lass3d_plus-demo-r2-s<seed> of the manifest, and
+a real text encoder: the stand-in knows no word beyond its own list. Beside each text stand the class's own
+name as a query and the share of the points that are of the class, which is what a random order reaches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lass3d_core.errors import DataError, exit_status
+from lass3d_core.labels import IGNORE, in_words
+from lass3d_core.manifest_file import read_manifest
+from lass3d_core.query_texts import phrase_rows, rows_of
+from train.config import SavedRun
+from train.paired_scans import PairedScans
+from train.query import QueryNetwork
+from train.retrieval import LEVELS, average_precision, levels
+from train.run import Run
+from train.run_folder import RunFolder
+
+MEANT = {
+    "automobile": "car",
+    "a parked automobile": "car",
+    "cargo vehicle": "truck",
+    "semi-trailer": "truck",
+    "a man standing": "person",
+    "somebody riding a bicycle": "bicyclist",
+    "highway": "road",
+    "parking space for cars": "parking",
+    "walkway for people": "sidewalk",
+    "apartment block": "building",
+    "wooden barrier": "fence",
+    "hedge": "vegetation",
+    "shrubs and leaves": "vegetation",
+    "stem of a tree": "trunk",
+    "turf": "terrain",
+    "street light column": "pole",
+    "stop sign": "traffic-sign",
+}
+"""Text -> the class whose points it should find."""
+
+
+def main() -> None:
+    """Print the table, or with --texts the flags that embed its texts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--texts", action="store_true")
+    options = parser.parse_args()
+    if options.texts:
+        print("--classes", *(f"--text={shlex.quote(text)}" for text in MEANT))
+        return
+    torch.set_num_threads(1)
+    runs = [trained(options.manifest, seed) for seed in options.seeds]
+    pairs = runs[0].pairs
+    known = phrase_rows(pairs.folder).keys() & MEANT.keys()
+    if known:
+        raise DataError(f"phrases of the data, which the head was trained with: {', '.join(sorted(known))}")
+    names = pairs.header.class_names
+    precision, share = map(np.array, zip(*(precisions(run, names) for run in runs)))
+    print(f"{'text':26} {'AP':>5}  {'class':12} {'its name':>8}  {'share':>5}")
+    for number, (text, name) in enumerate(MEANT.items()):
+        index = names.index(name)
+        figures = precision[:, number].mean(), precision[:, len(MEANT) + index].mean(), share[0, index]
+        found, own, by_chance = (100 * figure for figure in figures)
+        print(f"{text:26} {found:5.1f}  {name:12} {own:8.1f}  {by_chance:5.1f}")
+    means = 100 * precision[:, : len(MEANT)].mean(axis=1)
+    print("mean over texts, seed by seed:", ", ".join(f"{mean:.1f}" for mean in means))
+    print("runs:", ", ".join(run.saved.digest[:12] for run in runs))
+
+
+def trained(manifest_path: Path, seed: int) -> Run:
+    """The finished run of the manifest's default data set."""
+    manifest, _ = read_manifest(manifest_path)
+    folder = RunFolder(manifest.runs / manifest.default / f"lass3d_plus-demo-r2-s{seed}")
+    pairs = PairedScans.open(manifest.artifacts_of(manifest.default))
+    config = SavedRun.load(folder.config).config
+    return Run.of(config, pairs, manifest.datasets[manifest.default], folder, torch.device("cpu"))
+
+
+def precisions(run: Run, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """On validation scans: the average precision of every text, then of every class's name; shares (C,)."""
+    wanted = [*map(names.index, MEANT.values()), *range(len(names))]
+    network, rows = QueryNetwork.of(run), rows_of(run.pairs.folder, (*MEANT, *map(in_words, names)))
+    found, seen = (np.zeros((len(wanted), LEVELS), np.int64) for _ in range(2))
+    for scan_id in run.pairs.labelled_scans("val"):
+        scan = run.whole_scan(scan_id)
+        counts = scan.labels != IGNORE
+        level, label = levels(network.answer(scan, rows)[0][counts]), scan.labels[counts]
+        for number, index in enumerate(wanted):
+            seen[number] += np.bincount(level[:, number], minlength=LEVELS)
+            found[number] += np.bincount(level[label == index, number], minlength=LEVELS)
+    shares = found[len(MEANT) :].sum(axis=1) / seen[0].sum()
+    return np.array([average_precision(*one) for one in zip(found, seen)]), shares
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_status(main))
