@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lass3d_core import losses
 from lass3d_core.adapter import AdapterConfig, FusionAdapter
 from lass3d_core.nets.segmenter import make_classifier
+from lass3d_core.records import NONE
 from lass3d_core.safm import Safm, SafmConfig, TextBatch
 
 
@@ -24,6 +27,7 @@ class TextBranchConfig:
     weight: float = 0.0
     lambda_kl: float = 0.1  # weight of Eq. (3); Sec. 4.2
     into_segmenter: bool = False  # Eq. (3) trains the features too, not its adapter alone
+    dropout: float = 0.0  # share of the scans whose texts SAFM does not see in a step
     safm: SafmConfig = field(default_factory=SafmConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
 
@@ -31,6 +35,8 @@ class TextBranchConfig:
         for name in ("weight", "lambda_kl"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.dropout <= 1:
+            raise ValueError(f"dropout must lie in [0, 1], got {self.dropout}")
 
 
 class TextBranch(nn.Module):
@@ -67,3 +73,17 @@ class TextBranch(nn.Module):
         f_ada = self.adapter(f_3d if config.into_segmenter else f_3d.detach())
         divergence = losses.feature_kl(f_text[unlabelled], f_ada[unlabelled])
         return {"ce_text": config.weight * cross_entropy, "kl_text": config.lambda_kl * divergence}
+
+
+def without_dropped(text: Tensor, scan: Tensor, share: float, step: int) -> Tensor:
+    """text (M,) int64, images or entities of voxels, with -1 on the voxels of scans whose texts are dropped.
+
+    scan (M,) int64: slot of the voxel's scan in the batch. share: of the scans that are dropped.
+    Decision: the draw hangs on step and slot, so that images and entities go together, a resumed run repeats
+    it, and processes that share a batch draw as one does.
+    """
+    if not share:
+        return text
+    drawn = {slot: np.random.default_rng((step, slot)).random() for slot in scan.unique().tolist()}
+    dropped = scan.new_tensor([slot for slot, number in drawn.items() if number < share])
+    return text.masked_fill(torch.isin(scan, dropped), NONE)

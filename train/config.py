@@ -123,6 +123,9 @@ class SavedRun:
         for name, off in (("text", TextBranchConfig()), ("mix", BandMixConfig())):
             if getattr(config.method, name, None) == off:
                 del params["method"][name]
+        text = params["method"].get("text", {})
+        if text.get("dropout") == 0:
+            del text["dropout"]
         if revision := getattr(config.method, "revision", 0):
             params["method"]["revision"] = revision
         return {

@@ -7,7 +7,7 @@ from torch import Tensor
 from lass3d_core.labels import IGNORE
 from lass3d_core.losses import cross_entropy, feature_kl
 from lass3d_core.safm import TextBatch
-from lass3d_core.text_branch import TextBranch, TextBranchConfig
+from lass3d_core.text_branch import TextBranch, TextBranchConfig, without_dropped
 
 CHANNELS, CLASSES, TEXT_DIM, COUNT = 6, 3, 16, 20
 UNLABELLED = torch.arange(COUNT) >= 8
@@ -68,3 +68,33 @@ def test_cross_entropy_with_text_teaches_the_features(texts: TextBatch) -> None:
 def test_negative_weight_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         TextBranchConfig(**{name: -1.0})
+
+
+def test_texts_are_dropped_scan_by_scan_and_image_and_entity_together() -> None:
+    scan = torch.arange(200) // 2
+    image, entity = torch.arange(200), torch.arange(200) + 1
+    kept = [without_dropped(text, scan, 0.5, step=3) >= 0 for text in (image, entity)]
+    assert torch.equal(*kept)
+    assert torch.equal(kept[0][::2], kept[0][1::2]), "half a scan is never dropped"
+    assert 30 <= int(kept[0][::2].sum()) <= 70
+    assert torch.equal(without_dropped(image, scan, 0.5, step=3)[kept[0]], image[kept[0]])
+    assert not torch.equal(without_dropped(image, scan, 0.5, step=4) >= 0, kept[0])
+
+
+def test_all_or_no_texts_are_dropped_at_the_ends() -> None:
+    image, scan = torch.tensor([4, -1, 2]), torch.tensor([0, 0, 5])
+    assert without_dropped(image, scan, 0.0, step=0).tolist() == [4, -1, 2]
+    assert without_dropped(image, scan, 1.0, step=0).tolist() == [-1, -1, -1]
+
+
+def test_the_draw_of_a_scan_hangs_on_no_other_scan() -> None:
+    """So that a process which has some of the scans drops those that one with all of them would."""
+    scan = torch.arange(40)
+    together = without_dropped(scan, scan, 0.5, step=7)
+    assert torch.equal(together[10:20], without_dropped(scan[10:20], scan[10:20], 0.5, step=7))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_dropout_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="dropout"):
+        TextBranchConfig(dropout=share)

@@ -117,6 +117,8 @@ def test_an_extension_that_is_off_leaves_no_trace_in_the_digest() -> None:
 
     assert "text" not in of_method()
     assert of_method("method.text.weight=1")["text"]["weight"] == 1
+    assert "dropout" not in of_method("method.text.weight=1")["text"]
+    assert of_method("method.text.weight=1", "method.text.dropout=0.5")["text"]["dropout"] == 0.5
     assert "mix" not in of_method()
     assert of_method("method.mix.weight=1")["mix"]["weight"] == 1
 

@@ -25,7 +25,7 @@ from lass3d_core.phrase_trust import UnlabelledTrust, believed, held_out_trust
 from lass3d_core.query import QueryConfig, QueryHead
 from lass3d_core.records import NONE
 from lass3d_core.sparse.maps import build_pyramid
-from lass3d_core.text_branch import TextBranch, TextBranchConfig
+from lass3d_core.text_branch import TextBranch, TextBranchConfig, without_dropped
 from train.methods.contract import Ingredients, SemiBatch
 
 
@@ -141,8 +141,12 @@ class Lass3dPlus(nn.Module):
             terms["query"] = self._query(self.query_head, batch, f_student, f_teacher)
         if self.text_branch is not None:
             targets = batch.labels.masked_scatter(unlabelled, pseudo_labels)
+            image, entity = (
+                without_dropped(text, batch.scan, config.text.dropout, step)
+                for text in (batch.image, batch.entity)
+            )
             terms |= self.text_branch.losses(
-                f_student, batch.image, batch.entity, batch.texts, targets, unlabelled, weights
+                f_student, image, entity, batch.texts, targets, unlabelled, weights
             )
         return terms
 

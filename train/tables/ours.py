@@ -36,6 +36,12 @@ TABLE_PARTS = Table(
         ),
         Row("with SAFM", "lass3d_plus", ("method.text.weight=1",), "safm"),
         Row(
+            "with SAFM and text dropout",
+            "lass3d_plus",
+            ("method.text.weight=1", "method.text.dropout=0.5"),
+            "safm-dropout",
+        ),
+        Row(
             "with SAFM and KL into the features",
             "lass3d_plus",
             ("method.text.weight=1", "method.text.into_segmenter=true"),

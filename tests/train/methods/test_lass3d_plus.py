@@ -235,6 +235,20 @@ def test_the_text_branch_learns_beside_the_student_and_leaves_prediction_alone(
     assert names == {"backbone", "classifier"}
 
 
+def test_a_text_branch_whose_texts_are_all_dropped_sees_none(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    nothing = torch.full_like(batch.image, -1)
+    terms = []
+    for dropout, seen in ((1.0, batch), (0.0, replace(batch, image=nothing, entity=nothing)), (0.0, batch)):
+        torch.manual_seed(0)
+        config = replace(EVERY, text=TextBranchConfig(weight=1.0, dropout=dropout))
+        method = Lass3dPlus(config, ingredients)
+        torch.nn.init.normal_(method.text_branch.safm.leave.weight)
+        terms.append(method.losses(seen, 0)["ce_text"].item())
+    assert terms[0] == terms[1] != terms[2]
+
+
 def test_mixed_bands_carry_labels_and_corrected_pseudo_labels(
     batch: SemiBatch, ingredients: Ingredients
 ) -> None:
