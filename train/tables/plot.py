@@ -12,6 +12,7 @@ from train.tables.rows import nearest_ratio
 
 _NAMES, _PANEL, _GAP, _LINE = 230, 260, 24, 26
 _TOP, _BOTTOM = 56, 46
+_LEAST = 640  # so that the heading and the key fit beside a single panel
 _STYLE = Markup(
     "<style>"
     "svg{font:12px system-ui,sans-serif;color:#171a1e;background:#fcfcfb}"
@@ -27,7 +28,7 @@ _STYLE = Markup(
 def as_svg(filled: Filled) -> str:
     """The drawing, for any browser; the paper's figures are hollow diamonds."""
     table, recipe = filled.plan.table, filled.plan.recipe
-    width = _NAMES + len(recipe.ratios) * (_PANEL + _GAP)
+    width = max(_NAMES + len(recipe.ratios) * (_PANEL + _GAP), _LEAST)
     height = _TOP + len(table.rows) * _LINE + _BOTTOM
     names = [
         element("text", row.title, x=_NAMES - 12, y=_y(index), dy="0.34em", text_anchor="end")
