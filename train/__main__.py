@@ -30,6 +30,8 @@ from train.tables.command import make_table, numbers, planned, seeds_of
 from train.tables.every import table_called
 from train.tables.plan import Recipe, default_ratios, default_split
 
+MANIFEST = Path("data_manifest.yaml")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; its exit status."""
@@ -128,7 +130,7 @@ def _add_data(command: argparse.ArgumentParser, ratio: float) -> None:
 
 
 def _add_manifest(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"), metavar="FILE")
+    command.add_argument("--manifest", type=Path, default=MANIFEST, metavar="FILE")
     command.add_argument("--dataset", metavar="NAME", help="a data set of the manifest (its default)")
 
 
@@ -230,6 +232,7 @@ def table_command(options: argparse.Namespace) -> None:
         options.preset,
         tuple(options.set),
         options.tag,
+        None if options.manifest == MANIFEST else str(options.manifest),
     )
     if options.plan:
         print(planned(wanted, recipe, options.processes))

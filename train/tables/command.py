@@ -108,6 +108,7 @@ def command_of(table: Table, recipe: Recipe) -> str:
     """What makes the table again."""
     variables = {
         "TABLE": table.name,
+        "MANIFEST": recipe.manifest_file,
         "DATASET": recipe.dataset,
         "SEEDS": ",".join(map(str, recipe.seeds)),
         "RATIOS": ",".join(f"{ratio:g}" for ratio in recipe.ratios),

@@ -147,6 +147,7 @@ def _command_of(row: Row, filled: Filled) -> str:
         return ""
     recipe = filled.plan.recipe
     variables = {
+        "MANIFEST": recipe.manifest_file,
         "DATASET": recipe.dataset,
         "METHOD": row.method,
         "RATIO": f"{cell.ratio:g}",

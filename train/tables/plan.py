@@ -27,7 +27,7 @@ class Recipe:
 
     preset: None for the one that fits the data set. settings: as after --set; one of `method` goes to the
     rows whose method has it. tag: ends the names of the run folders. ratios: percent. split: whose figures
-    the table shows.
+    the table shows. manifest_file: as it was named on the command line; None for the usual one.
     """
 
     manifest: Manifest
@@ -38,6 +38,7 @@ class Recipe:
     preset: str | None = None
     settings: tuple[str, ...] = ()
     tag: str | None = None
+    manifest_file: str | None = None
 
     @property
     def spec(self) -> DatasetSpec:

@@ -107,3 +107,12 @@ def test_an_empty_table_can_be_drawn_and_written(filled_by_hand: Fill) -> None:
     filled = filled_by_hand({})
     assert "None is finished." in page_of(filled)
     assert ElementTree.fromstring(as_svg(filled)).tag.endswith("svg")
+
+
+def test_the_commands_name_the_manifest_unless_it_is_the_usual_one(filled_by_hand: Fill) -> None:
+    filled = filled_by_hand({"base": {0: 40.0}})
+    assert "MANIFEST" not in page_of(filled)
+    recipe = replace(filled.plan.recipe, manifest_file="my own/data.yaml")
+    page = page_of(replace(filled, plan=replace(filled.plan, recipe=recipe)))
+    assert "`make table TABLE=2 MANIFEST='my own/data.yaml' DATASET=tiny" in page
+    assert "`make train MANIFEST='my own/data.yaml' DATASET=tiny METHOD=supervised" in page
