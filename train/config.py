@@ -124,7 +124,7 @@ class SavedRun:
             if getattr(config.method, name, None) == off:
                 del params["method"][name]
         text = params["method"].get("text", {})
-        if text.get("dropout") == 0:
+        if text.get("dropout") == 0:  # younger than the extension that it is a part of
             del text["dropout"]
         if revision := getattr(config.method, "revision", 0):
             params["method"]["revision"] = revision

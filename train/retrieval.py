@@ -1,11 +1,11 @@
 """How well a query finds: every class's name is asked for, and the points of the class should come first.
 
-Letters: N points, C classes, L levels of similarity.
+Letters: N points, C classes, T texts, L levels of similarity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,16 +84,19 @@ def levels(similarity: np.ndarray) -> np.ndarray:
 
 
 def count(
-    network: QueryNetwork, scans: Iterable[WholeScan], rows: np.ndarray
+    network: QueryNetwork, scans: Iterable[WholeScan], rows: np.ndarray, classes: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """found, seen (C,L) int64 of the points of `scans` that count; rows (C,D): of the classes' names."""
+    """found, seen (T,L) int64 of the points of `scans` that count.
+
+    rows (T,D): of the texts asked for. classes: the train id whose points each of them should find.
+    """
     found, seen = (np.zeros((len(rows), LEVELS), np.int64) for _ in range(2))
     for scan in scans:
         counts = scan.labels != IGNORE
         level, label = levels(network.answer(scan, rows)[0][counts]), scan.labels[counts]
-        for index in range(len(rows)):
+        for index, train_id in enumerate(classes):
             seen[index] += np.bincount(level[:, index], minlength=LEVELS)
-            found[index] += np.bincount(level[label == index, index], minlength=LEVELS)
+            found[index] += np.bincount(level[label == train_id, index], minlength=LEVELS)
     return found, seen
 
 
@@ -112,7 +115,8 @@ def scored(run: Run, split: str) -> str:
     queries = tuple(map(in_words, names))
     network, rows = QueryNetwork.of(run), rows_of(run.pairs.folder, queries)
     scans = scan_loader(run.whole_scans_of(scan_ids), run.config.data.workers)
-    found, seen = count(network, with_progress(scans, len(scan_ids), f"asking {split}"), rows)
+    ahead = with_progress(scans, len(scan_ids), f"asking {split}")
+    found, seen = count(network, ahead, rows, range(len(names)))
     points = int(seen[0].sum())
     precisions = [average_precision(*counts) for counts in zip(found, seen)]
     shares = found.sum(axis=1) / max(points, 1)

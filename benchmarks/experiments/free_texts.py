@@ -6,26 +6,29 @@
 The list was written down before the first of them was asked. A text that is a phrase of the data's table,
 which the query head has seen, is refused. It needs the runs lass3d_plus-demo-r2-s<seed> of the manifest, and
 a real text encoder: the stand-in knows no word beyond its own list. Beside each text stand the class's own
-name as a query and the share of the points that are of the class, which is what a random order reaches.
+name as a query, the share of the points that are of the class, which is what a random order reaches, and the
+phrase of the data that is likest to the text, to the encoder.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from lass3d_core.errors import DataError, exit_status
-from lass3d_core.labels import IGNORE, in_words
+from lass3d_core.labels import in_words
 from lass3d_core.manifest_file import read_manifest
 from lass3d_core.query_texts import phrase_rows, rows_of
+from train.batches import scan_loader
 from train.config import SavedRun
 from train.paired_scans import PairedScans
 from train.query import QueryNetwork
-from train.retrieval import LEVELS, average_precision, levels
+from train.retrieval import average_precision, count
 from train.run import Run
 from train.run_folder import RunFolder
 
@@ -64,17 +67,19 @@ def main() -> None:
     torch.set_num_threads(1)
     runs = [trained(options.manifest, seed) for seed in options.seeds]
     pairs = runs[0].pairs
-    known = phrase_rows(pairs.folder).keys() & MEANT.keys()
+    phrases = phrase_rows(pairs.folder)
+    known = phrases.keys() & MEANT.keys()
     if known:
         raise DataError(f"phrases of the data, which the head was trained with: {', '.join(sorted(known))}")
     names = pairs.header.class_names
     precision, share = map(np.array, zip(*(precisions(run, names) for run in runs)))
-    print(f"{'text':26} {'AP':>5}  {'class':12} {'its name':>8}  {'share':>5}")
+    print(f"{'text':26} {'AP':>5}  {'class':12} {'its name':>8}  {'share':>5}  likest phrase")
+    likest = likest_phrases(rows_of(pairs.folder, tuple(MEANT)), phrases)
     for number, (text, name) in enumerate(MEANT.items()):
         index = names.index(name)
         figures = precision[:, number].mean(), precision[:, len(MEANT) + index].mean(), share[0, index]
         found, own, by_chance = (100 * figure for figure in figures)
-        print(f"{text:26} {found:5.1f}  {name:12} {own:8.1f}  {by_chance:5.1f}")
+        print(f"{text:26} {found:5.1f}  {name:12} {own:8.1f}  {by_chance:5.1f}  {likest[number]}")
     means = 100 * precision[:, : len(MEANT)].mean(axis=1)
     print("mean over texts, seed by seed:", ", ".join(f"{mean:.1f}" for mean in means))
     print("runs:", ", ".join(run.saved.digest[:12] for run in runs))
@@ -89,18 +94,22 @@ def trained(manifest_path: Path, seed: int) -> Run:
     return Run.of(config, pairs, manifest.datasets[manifest.default], folder, torch.device("cpu"))
 
 
+def likest_phrases(rows: np.ndarray, phrases: Mapping[str, np.ndarray]) -> list[str]:
+    """The phrase of highest cosine, and that cosine, for each of the text rows (T,D)."""
+    others = np.stack(list(phrases.values())).astype(np.float32)
+    unit, others = (some / np.linalg.norm(some, axis=1, keepdims=True) for some in (rows, others))
+    cosine = unit @ others.T
+    return [
+        f"{list(phrases)[best]} {cosine[text, best]:.2f}" for text, best in enumerate(cosine.argmax(axis=1))
+    ]
+
+
 def precisions(run: Run, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """On validation scans: the average precision of every text, then of every class's name; shares (C,)."""
     wanted = [*map(names.index, MEANT.values()), *range(len(names))]
     network, rows = QueryNetwork.of(run), rows_of(run.pairs.folder, (*MEANT, *map(in_words, names)))
-    found, seen = (np.zeros((len(wanted), LEVELS), np.int64) for _ in range(2))
-    for scan_id in run.pairs.labelled_scans("val"):
-        scan = run.whole_scan(scan_id)
-        counts = scan.labels != IGNORE
-        level, label = levels(network.answer(scan, rows)[0][counts]), scan.labels[counts]
-        for number, index in enumerate(wanted):
-            seen[number] += np.bincount(level[:, number], minlength=LEVELS)
-            found[number] += np.bincount(level[label == index, number], minlength=LEVELS)
+    scans = run.whole_scans_of(run.pairs.labelled_scans("val"))
+    found, seen = count(network, scan_loader(scans, 0), rows, wanted)
     shares = found[len(MEANT) :].sum(axis=1) / seen[0].sum()
     return np.array([average_precision(*one) for one in zip(found, seen)]), shares
 
