@@ -25,14 +25,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from lass3d_core.datasets import Dataset, open_dataset
-from lass3d_core.datasets.semantickitti import LABEL_SPACE
-from lass3d_core.images import read_image
-from lass3d_core.manifest import DatasetSpec, FramesSpec, PairsSpec, SimulateSpec, SplitSpec
+from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE
+from lass3d_core.files.images import read_image
+from lass3d_core.manifest.schema import DatasetSpec, FramesSpec, PairsSpec, SimulateSpec, SplitSpec
 from lass3d_core.records import Camera, FilePart, View
-from preprocess.calibration import Alignment, Nudge, compare, observe
-from preprocess.calibration_check import VIEWS, observed_in, seen_points, spread
-from preprocess.outlines import depth_outline, label_outline
-from preprocess.overlays import outline_panel
+from preprocess.audit.calibration import Alignment, Nudge, compare, observe
+from preprocess.audit.calibration_check import VIEWS, observed_in, seen_points, spread
+from preprocess.audit.outlines import depth_outline, label_outline
+from preprocess.audit.overlays import outline_panel
 from preprocess.simulation import simulate
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))

@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lass3d_core.errors import BackendUnavailable
-from lass3d_core.nets import build
+from lass3d_core.nets import make_backbone
 from lass3d_core.nets.unet import UNetConfig
-from lass3d_core.sparse import load
+from lass3d_core.sparse import load_backend
 from lass3d_core.sparse.maps import KernelMap, KernelPyramid, build_pyramid
 from lass3d_core.sparse.reference import StridedConv, SubmanifoldConv, TransposedConv
-from lass3d_core.voxels import collate, voxelise
+from lass3d_core.sparse.voxels import collate, voxelise
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
 CONVOLUTIONS = (SubmanifoldConv, StridedConv, TransposedConv)
@@ -69,7 +69,7 @@ def main() -> None:
 def spconv_if_installed() -> ModuleType | None:
     """The backend of spconv, or None."""
     try:
-        return load("spconv")
+        return load_backend("spconv")
     except BackendUnavailable:
         return None
 
@@ -107,7 +107,7 @@ def simulated_sweep(rng: np.random.Generator, beams: int = 32, turns: int = 1084
 
 def measure(name: str, points: Tensor, voxel_size: float, rounds: int, spconv: ModuleType | None) -> str:
     """One line of the table."""
-    net = build(UNetConfig(), in_channels=4)
+    net = make_backbone(UNetConfig(), in_channels=4)
 
     def maps() -> KernelPyramid:
         return build_pyramid(collate([voxelise(points, voxel_size).coords]), net.levels)

@@ -24,16 +24,16 @@ from torch import Tensor, nn
 
 from lass3d_core import nets, sparse
 from lass3d_core.errors import BackendUnavailable
-from lass3d_core.safm import TextBatch
+from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
-from lass3d_core.voxels import collate, voxelise
+from lass3d_core.sparse.voxels import collate, voxelise
 from train import methods
 from train.config import RunConfig, with_settings
-from train.environment import peak_memory_gib
 from train.loop import take_step
 from train.methods.contract import Ingredients, SemiBatch
 from train.optimiser import make_optimiser
 from train.presets.semantickitti import semantickitti
+from train.runs.environment import peak_memory_gib
 
 CLASSES, TEXT_DIM, ROWS, PHRASES = 19, 512, 20, 30
 SPAN = 6
@@ -73,7 +73,7 @@ def main() -> None:
 def conformance(name: str, device: torch.device) -> str:
     """The largest relative differences of a backend's three operations, or why there are none."""
     try:
-        backend = sparse.load(name)
+        backend = sparse.load_backend(name)
     except BackendUnavailable as error:
         return str(error)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -162,8 +162,10 @@ def _pyramid(coords: Tensor) -> KernelPyramid:
 def measured(config: RunConfig, batch: SemiBatch, device: torch.device, steps: int) -> str:
     """Micro-batches per second and peak memory."""
     torch.manual_seed(0)
-    ingredients = Ingredients(partial(nets.build, config.net, 4), CLASSES, TEXT_DIM, class_weights=None)
-    method = methods.build(config.method, ingredients).to(device).train()
+    ingredients = Ingredients(
+        partial(nets.make_backbone, config.net, 4), CLASSES, TEXT_DIM, class_weights=None
+    )
+    method = methods.make_method(config.method, ingredients).to(device).train()
     optimiser = make_optimiser(config.optim, method.parameters())
     if device.type == "cuda":
         batch = batch.pin_memory()

@@ -18,8 +18,8 @@ from statistics import median
 import torch
 from step import CPU, Contender, write_street
 
-from train.batches import batch_loader
-from train.loop import Figures, Surroundings, train
+from train.data.batches import batch_loader
+from train.loop import Callbacks, Figures, train
 
 METHODS = ("supervised", "lass3d")
 WARM_UP = 10
@@ -46,7 +46,7 @@ def logged(method: str, workers: int, steps: int, folder: Path) -> list[Figures]
     settings = (f"data.workers={workers}", f"schedule.steps={steps}")
     run = Contender.of(method, settings, folder)
     rows: list[Figures] = []
-    around = Surroundings(
+    around = Callbacks(
         title=f"{method}, {workers} workers",
         log=lambda step, figures: rows.append(dict(figures)),
         validate=dict,

@@ -137,7 +137,7 @@ def write_encoder(folder: Path) -> None:
 
 def captioner(folder: Path, image: np.ndarray, new_tokens: int) -> Cost:
     """KOSMOS-2: a caption of that many tokens."""
-    from lass3d_core.manifest import LvmSpec
+    from lass3d_core.manifest.schema import LvmSpec
     from preprocess.lvm import kosmos2, load_captioner
     from preprocess.lvm.params import TileParams
     from preprocess.lvm.tiles import tiles_of
@@ -156,7 +156,7 @@ def dino(names: dict[str, Any], image: np.ndarray, boxes: int) -> tuple[Cost, np
     """Also the best boxes_xyxy (boxes,4), and the floor that leaves as many."""
     from random_models.boxes import floor_for, search_with
 
-    from lass3d_core.manifest import EntitiesSpec
+    from lass3d_core.manifest.schema import EntitiesSpec
     from preprocess.lvm import params_of
     from preprocess.lvm.device import pick_device, pick_dtype
     from preprocess.lvm.grounded_sam import BoxFinder, load_dino
@@ -174,7 +174,7 @@ def dino(names: dict[str, Any], image: np.ndarray, boxes: int) -> tuple[Cost, np
 
 def sam(names: dict[str, Any], image: np.ndarray, boxes: np.ndarray) -> Cost:
     """SAM ViT-B: a mask for every box."""
-    from lass3d_core.manifest import EntitiesSpec
+    from lass3d_core.manifest.schema import EntitiesSpec
     from preprocess.lvm import params_of
     from preprocess.lvm.device import pick_device, pick_dtype
     from preprocess.lvm.grounded_sam import Masker, load_sam
@@ -191,7 +191,7 @@ def sam(names: dict[str, Any], image: np.ndarray, boxes: np.ndarray) -> Cost:
 
 def detector(names: dict[str, Any], image: np.ndarray, floor: float) -> Cost:
     """Grounding DINO and SAM together, as the stage calls them."""
-    from lass3d_core.manifest import EntitiesSpec
+    from lass3d_core.manifest.schema import EntitiesSpec
     from preprocess.lvm import load_detector
 
     import_module("preprocess.lvm.grounded_sam")  # which is no part of the loading
@@ -206,7 +206,7 @@ def detector(names: dict[str, Any], image: np.ndarray, floor: float) -> Cost:
 
 def encoder(folder: Path) -> Cost:
     """The text tower of CLIP."""
-    from lass3d_core.manifest import LvmSpec
+    from lass3d_core.manifest.schema import LvmSpec
     from preprocess.lvm import load_encoder, open_clip
 
     texts = [CAPTION, *PHRASES]

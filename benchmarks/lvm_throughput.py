@@ -39,14 +39,14 @@ from tqdm import tqdm
 from transformers import AutoProcessor, Kosmos2ForConditionalGeneration
 
 from lass3d_core.errors import DataError
-from lass3d_core.images import read_image
-from lass3d_core.manifest import EntitiesSpec, LvmSpec
+from lass3d_core.files.images import read_image
+from lass3d_core.manifest.schema import EntitiesSpec, LvmSpec
 from lass3d_core.records import Camera, FilePart, View
-from preprocess.image_batches import Ask, answers
 from preprocess.lvm import load_captioner, load_detector, load_encoder, params_of
 from preprocess.lvm.device import pick_device, pick_dtype
 from preprocess.lvm.grounded_sam import BoxFinder, load_dino, load_sam
 from preprocess.lvm.params import GroundedSamParams
+from preprocess.stages.image_batches import Ask, answers
 
 NEW_TOKENS = {"small": 16, "full": 64}
 BOXES = 20

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lass3d_core.manifest import PairsSpec
-from lass3d_core.masks import encode
+from lass3d_core.files.masks import encode
+from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE, Camera, Entity, FilePart, PointTextPairs, Scan, View
 from preprocess.lvm.concepts import OUTDOOR
 from preprocess.lvm.palette import (
@@ -34,13 +34,13 @@ from preprocess.lvm.palette import (
     PaletteDetector,
     PaletteEntityParams,
 )
-from preprocess.pairs import Entities, pair
 from preprocess.simulation.pinhole import cast_from, pixel_directions
 from preprocess.simulation.shapes import NOTHING, Scene
-from preprocess.street import rig
-from preprocess.street.materials import MATERIAL_ORDER
-from preprocess.street.sensors import LidarModel, picture, sweep
-from preprocess.street.world import build_scene, drive, lay_out
+from preprocess.simulation.street import rig
+from preprocess.simulation.street.materials import MATERIAL_ORDER
+from preprocess.simulation.street.sensors import LidarModel, picture, sweep
+from preprocess.simulation.street.world import build_scene, drive, lay_out
+from preprocess.stages.pairs import Entities, pair
 
 FOREGROUND = ("fence", "trunk", "pole", "traffic sign", "car", "truck", "person", "bicyclist")
 RANGE_M = 80.0

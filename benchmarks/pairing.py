@@ -53,12 +53,12 @@ from six_cameras.twins import (
 )
 from tqdm import tqdm
 
-from lass3d_core.manifest import PairsSpec
-from lass3d_core.point_runs import PointRuns
+from lass3d_core.geometry.point_runs import PointRuns
+from lass3d_core.geometry.visibility import Visibility
+from lass3d_core.geometry.visible_pixels import at_pixels, loops, visible_pixels
+from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE
-from lass3d_core.visibility import Visibility
-from lass3d_core.visible_pixels import at_pixels, loops, visible_pixels
-from preprocess.pairs import painted, pair, visibility_of
+from preprocess.stages.pairs import painted, pair, visibility_of
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
 RULE = visibility_of(PairsSpec())

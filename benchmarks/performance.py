@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from lass3d_core.atomic import whole_file
+from lass3d_core.files.atomic import atomic_write
 
 HERE = Path(__file__).resolve().parent
 NAMES = ("pairing", "shards", "convolution", "step", "loader", "gpu_check")
@@ -98,7 +98,7 @@ def write_section(path: Path, section: str) -> None:
         sys.exit(f"{path} has no lines {BEGIN} and {END}; put them where the section belongs")
     before, rest = content.split(BEGIN, 1)
     _, after = rest.split(END, 1)
-    with whole_file(path) as part:
+    with atomic_write(path) as part:
         part.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}", encoding="utf-8")
 
 

@@ -33,13 +33,13 @@ import torch
 from six_cameras.frames import simulated
 from tqdm import tqdm
 
-from lass3d_core.fingerprint import Record
-from lass3d_core.manifest import PairsSpec
+from lass3d_core.files.fingerprint import Record
+from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
+from lass3d_core.files.text_rows import CaptionRows, TextNames, TextRowsFile, write_text_rows
+from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import PairedScan
-from lass3d_core.shards import ShardHeader, ShardReader, write_shard
-from lass3d_core.text_rows import CaptionRows, TextNames, TextRowsFile, write_text_rows
-from preprocess.pairs import pair
-from preprocess.street.materials import MATERIAL_ORDER
+from preprocess.simulation.street.materials import MATERIAL_ORDER
+from preprocess.stages.pairs import pair
 
 DENSE_DIM, TEXT_DIM, CAPTION_ROWS = 768, 512, 24
 SHARDS = ("plain", "compact")

@@ -29,17 +29,17 @@ from statistics import median
 import torch
 from tqdm import tqdm
 
-from lass3d_core.manifest_file import read_manifest
+from lass3d_core.manifest.reading import read_manifest
 from preprocess.__main__ import main as preprocess
-from train.batches import StepBatches
 from train.config import RunConfig, with_settings
+from train.data.batches import StepBatches
+from train.data.paired_scans import PairedScans
 from train.loop import take_step
 from train.methods.contract import Method, SemiBatch
 from train.optimiser import make_optimiser
-from train.paired_scans import PairedScans
 from train.presets.demo import demo
-from train.run import Run
-from train.run_folder import RunFolder
+from train.runs.run import Run
+from train.runs.run_folder import RunFolder
 
 CPU = torch.device("cpu")
 MANIFEST = """\

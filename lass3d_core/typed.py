@@ -112,18 +112,18 @@ def replace_at(config: T, keys: tuple[str, ...], value: Any, path: str, problems
         return config
 
 
-def plain(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """The inverse of `build`: dataclasses, enums, paths and tuples as JSON-able values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
+        return [to_json(item) for item in value]
     return value
 
 

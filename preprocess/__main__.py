@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lass3d_core.errors import ManifestError, exit_status
-from lass3d_core.manifest_file import read_manifest
-from preprocess.audit import audit
+from lass3d_core.manifest.reading import read_manifest
+from preprocess.audit.audit import audit
+from preprocess.audit.preview import first_images, preview
 from preprocess.doctor import doctor
-from preprocess.fetch_weights import fetch_weights
-from preprocess.lock import only_one
+from preprocess.engine.lock import only_one
 from preprocess.lvm import check_lvm
-from preprocess.preview import first_images, preview
+from preprocess.lvm.fetch_weights import fetch_weights
 from preprocess.project import Project
-from preprocess.query_texts import embed
-from preprocess.run import run_stage
 from preprocess.simulation import SimulationReport, simulate
-from preprocess.stages import STAGES
+from preprocess.stages.plan import STAGES
+from preprocess.stages.query_texts import embed
+from preprocess.stages.run import run_stage
 from preprocess.status import status
 
 CAPTIONS = tuple(name for name, stage in STAGES.items() if stage.command == "captions")

@@ -16,11 +16,11 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 
 from lass3d_core.errors import DataError, Lass3dError
-from lass3d_core.visible_pixels import loops
-from preprocess.fetch_weights import Wanted, models_of, wanted_weights
+from lass3d_core.geometry.visible_pixels import loops
 from preprocess.lvm import params_of
+from preprocess.lvm.fetch_weights import Wanted, models_of, wanted_weights
 from preprocess.project import Project
-from preprocess.status import counted, in_words
+from preprocess.status import in_words, plural
 
 PACKAGES = {
     "kosmos2": ("transformers",),
@@ -147,7 +147,7 @@ def _data(project: Project) -> Finding:
         images = sum(len(project.images_of(block)) for block in project.blocks)
     except Lass3dError as error:
         return Finding("FIX", what, str(error))
-    detail = f"{counted(scans, 'scan')} and {counted(images, 'image')} to caption in {project.spec.root}"
+    detail = f"{plural(scans, 'scan')} and {plural(images, 'image')} to caption in {project.spec.root}"
     return Finding("ok", what, detail)
 
 
@@ -181,7 +181,7 @@ def _gpu(project: Project) -> Iterator[Finding]:
         device = _device_of(params_of(stage, spec))
         number = int(device.partition(":")[2] or 0)
         if device.startswith("cuda") and number >= len(names):
-            detail = f"{stage} asks for {device}, PyTorch sees {counted(len(names), 'GPU')}; set run.device"
+            detail = f"{stage} asks for {device}, PyTorch sees {plural(len(names), 'GPU')}; set run.device"
             yield Finding("FIX", "GPU", detail)
     if names:
         memory = [torch.cuda.get_device_properties(i).total_memory for i in range(len(names))]

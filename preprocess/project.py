@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from lass3d_core.datasets import Block, Dataset, open_dataset
-from lass3d_core.fingerprint import InputDigests, Record
-from lass3d_core.manifest import DatasetSpec, Manifest
+from lass3d_core.files.fingerprint import InputDigests, Record
+from lass3d_core.manifest.schema import DatasetSpec, Manifest
 from lass3d_core.records import FilePart, View
 
 SPLITS = ("train", "val", "test")

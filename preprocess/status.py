@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lass3d_core.errors import DataError
 from preprocess.project import Project
-from preprocess.stages import STAGES, Plan, plan
+from preprocess.stages.plan import STAGES, StagePlan, plan
 
 _SHOWN_REASONS = 3
 
@@ -28,24 +28,24 @@ def status(project: Project) -> str:
     return "\n".join([f"{project.name}, artifacts in {project.folder}", *lines])
 
 
-def state_of(planned: Plan) -> str:
+def state_of(planned: StagePlan) -> str:
     """`fresh`, `missing`, `partial (n of m)`, or `stale (n of m): reasons`; for people."""
     count = len(planned.shards)
     states = Counter(shard.state for shard in planned.shards)
     failed = sum(shard.failures for shard in planned.shards if shard.state == "fresh")
-    failures = f"; {counted(failed, 'image')} failed" if failed else ""
+    failures = f"; {plural(failed, 'image')} failed" if failed else ""
     if states["missing"] == count:
-        return f"missing ({counted(count, 'shard')})"
+        return f"missing ({plural(count, 'shard')})"
     if planned.waits_for is not None:
         return f"waits for {planned.waits_for}, which it reads"
     if planned.fresh:
-        return f"fresh ({counted(count, 'shard')}){failures}"
+        return f"fresh ({plural(count, 'shard')}){failures}"
     if states["stale"]:
         return f"stale ({states['stale']} of {count}): {why(planned)}{failures}"
     return f"partial ({states['fresh']} of {count}){failures}"
 
 
-def why(planned: Plan) -> str:
+def why(planned: StagePlan) -> str:
     """Why some shards are not fresh: the distinct reasons, the most frequent first."""
     frequent = Counter(reason for shard in planned.to_do for reason in shard.reasons or (shard.state,))
     shown = [reason for reason, _ in frequent.most_common(_SHOWN_REASONS)]
@@ -70,17 +70,17 @@ def in_words(size: float) -> str:
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
-def _row(project: Project, planned: Plan) -> tuple[str, str, str]:
+def _row(project: Project, planned: StagePlan) -> tuple[str, str, str]:
     stage = planned.stage
     everything = sorted((project.folder / stage.name).glob(f"*{stage.suffix}"))
     current = [shard.path for shard in planned.shards]
     others = set(everything) - set(current)
     left = (
-        f"; {counted(len(others), 'file')} of other blocks ({size_on_disk(sorted(others))})" if others else ""
+        f"; {plural(len(others), 'file')} of other blocks ({size_on_disk(sorted(others))})" if others else ""
     )
     return stage.name, size_on_disk(current), state_of(planned) + left
 
 
-def counted(number: int, thing: str) -> str:
+def plural(number: int, thing: str) -> str:
     """`1 shard`, `2 shards`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lass3d_core.manifest_file import read_manifest
+from lass3d_core.manifest.reading import read_manifest
 from preprocess.lvm import check_lvm
 
 ROOT = Path(__file__).parents[1]

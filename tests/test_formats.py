@@ -13,12 +13,12 @@ import h5py
 import numpy as np
 import pytest
 
-from lass3d_core import manifest
-from lass3d_core.fingerprint import Record
-from lass3d_core.manifest_file import read_manifest
+from lass3d_core.files.fingerprint import Record
+from lass3d_core.files.shards import ShardHeader, write_shard
+from lass3d_core.files.text_table import TextTable, write_text_table
+from lass3d_core.manifest import schema as manifest
+from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import PairedScan, PointTextPairs
-from lass3d_core.shards import ShardHeader, write_shard
-from lass3d_core.text_table import TextTable, write_text_table
 from preprocess.lvm import param_types
 
 TEXT = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lass3d_core import ema
-from lass3d_core.exploitation import NO_CLASS, Mining, is_reliable, least_likely, negative_learning
-from lass3d_core.geometry import project
+from lass3d_core.geometry.projection import project
 from lass3d_core.labels import IGNORE
-from lass3d_core.losses import cross_entropy, feature_kl
+from lass3d_core.paper import ema
+from lass3d_core.paper.exploitation import NO_CLASS, Mining, is_reliable, least_likely, negative_learning
+from lass3d_core.paper.losses import cross_entropy, feature_kl
+from lass3d_core.paper.safm import TextBatch
 from lass3d_core.records import Camera
-from lass3d_core.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d import Lass3d, Lass3dConfig

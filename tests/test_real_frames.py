@@ -17,14 +17,14 @@ import yaml
 import preprocess.__main__
 import train.__main__
 from lass3d_core.datasets import Dataset, open_dataset
+from lass3d_core.files.shards import ShardReader
+from lass3d_core.geometry.visibility import Visibility
+from lass3d_core.geometry.visible_pixels import visible_pixels
 from lass3d_core.labels import IGNORE
-from lass3d_core.manifest import DatasetSpec, PairsSpec, SplitSpec
+from lass3d_core.manifest.schema import DatasetSpec, PairsSpec, SplitSpec
 from lass3d_core.records import View
-from lass3d_core.shards import ShardReader
-from lass3d_core.visibility import Visibility
-from lass3d_core.visible_pixels import visible_pixels
-from preprocess.calibration import compare
-from preprocess.calibration_check import observed_in
+from preprocess.audit.calibration import compare
+from preprocess.audit.calibration_check import observed_in
 
 pytestmark = pytest.mark.samples
 

@@ -9,24 +9,25 @@ from pathlib import Path
 
 import torch
 
-from lass3d_core import parallel
+from lass3d_core.compute import parallel
 from lass3d_core.datasets import open_dataset
 from lass3d_core.errors import ManifestError, UnknownName, exit_status
-from lass3d_core.manifest import Manifest
-from lass3d_core.manifest_file import read_manifest
+from lass3d_core.manifest.reading import read_manifest
+from lass3d_core.manifest.schema import Manifest
 from lass3d_core.typed import nearest
-from train import compare, query_command
-from train.clouds import chosen_scans, write_clouds
+from train import demo as compare
 from train.config import RunConfig, SavedRun, with_settings
-from train.evaluate import table
-from train.export import export
-from train.paired_scans import PairedScans
+from train.data.paired_scans import PairedScans
+from train.evaluate import metrics_table
+from train.outputs import query_command
+from train.outputs.clouds import chosen_scans, write_clouds
+from train.outputs.export import export
 from train.presets import PAPER, PRESETS, preset_for
-from train.processes import joined
-from train.profile import profile_steps
-from train.run import Run, train_run
-from train.run_folder import RunFolder
-from train.tables.command import make_table, numbers, planned, seeds_of
+from train.runs.processes import process_group
+from train.runs.profile import profile_steps
+from train.runs.run import Run, train_run
+from train.runs.run_folder import RunFolder
+from train.tables.command import make_table, parse_numbers, planned, seeds_of
 from train.tables.every import table_called
 from train.tables.plan import Recipe, default_ratios, default_split
 
@@ -161,13 +162,13 @@ def run_command(options: argparse.Namespace) -> None:
     """Train, evaluate, and say where everything lies."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     config = _config(options, manifest, dataset)
-    with joined():
+    with process_group():
         run = _run_of(config, options, manifest, dataset)
         trained = train_run(run, options.resume)
         if parallel.rank() > 0:
             return
         for split in run.splits:
-            print(table(run.evaluated(split)))
+            print(metrics_table(run.evaluated(split)))
         print(f"{'wrote' if trained else 'nothing to do, trained before:'} {run.folder.path}")
 
 
@@ -176,7 +177,7 @@ def eval_command(options: argparse.Namespace) -> None:
     run = _existing(options)
     metrics = run.metrics(run.trained_method(), options.split)
     metrics.save(run.folder.metrics(options.split))
-    print(table(metrics))
+    print(metrics_table(metrics))
     print(f"wrote {run.folder.metrics(options.split)}")
 
 
@@ -227,7 +228,7 @@ def table_command(options: argparse.Namespace) -> None:
         manifest,
         dataset,
         seeds_of(options.seeds),
-        numbers(options.ratios, "--ratios") if options.ratios else default_ratios(spec),
+        parse_numbers(options.ratios, "--ratios") if options.ratios else default_ratios(spec),
         options.split or default_split(spec),
         options.preset,
         tuple(options.set),

@@ -7,17 +7,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lass3d_core.band_mix import BandMixConfig
-from lass3d_core.checked_json import read_json, write_json
+from lass3d_core.compute.precision import Precision
 from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact, UnknownName
-from lass3d_core.fingerprint import Record, digest
+from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.fingerprint import Record, digest
 from lass3d_core.nets import UNetConfig
-from lass3d_core.precision import Precision
-from lass3d_core.text_branch import TextBranchConfig
-from lass3d_core.typed import build, parse_setting, plain, replace_at
-from train.augment import AugmentConfig
+from lass3d_core.typed import build, parse_setting, replace_at, to_json
+from train.data.augment import AugmentConfig
+from train.data.misnamed import StressConfig
 from train.methods import MethodConfig, config_type, name_of
-from train.misnamed import StressConfig
+from train.methods.parts.band_mix import BandMixConfig
+from train.methods.parts.text_branch import TextBranchConfig
 from train.optimiser import OptimConfig, ScheduleConfig
 
 SCHEMA = 3
@@ -33,7 +33,7 @@ class DataConfig:
 
     labelled_scans: int = 2  # per micro-batch
     unlabelled_scans: int = 2  # per micro-batch
-    panorama: bool = False  # extension: in their places what cameras saw of several, see train/panorama.py
+    panorama: bool = False  # extension: what cameras saw of several scans, see train/data/panorama.py
     stress: StressConfig = field(default_factory=StressConfig)  # phrases that are wrong on purpose
     accumulate: int = 1  # micro-batches per step, whose gradients are averaged; see train/loop.py
     voxel_m: float = 0.05  # edge of a voxel, metres
@@ -75,7 +75,7 @@ class RunConfig:
     net: UNetConfig = field(default_factory=UNetConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    precision: Precision = "float32"  # see lass3d_core/precision.py
+    precision: Precision = "float32"  # see lass3d_core/compute/precision.py
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ class SavedRun:
         in its configuration's class: what it trained before is then told from what it would train now.
         """
         config = replace(self.config, note="", data=replace(self.config.data, workers=0))
-        params = {"method_name": config.method_name, **plain(config)}
+        params = {"method_name": config.method_name, **to_json(config)}
         if config.net.view == "voxel":
             del params["net"]["view"], params["net"]["image"]
         for name, usual in (("panorama", False), ("stress", StressConfig())):
@@ -148,7 +148,7 @@ class SavedRun:
             "pairs": self.pairs,
             "split": self.split,
             "method_name": self.config.method_name,
-            "config": plain(self.config),
+            "config": to_json(self.config),
         }
         write_json(path, values)
 

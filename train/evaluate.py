@@ -16,24 +16,24 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
+from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.labels import AbsentClasses
-from lass3d_core.metrics import accuracy, confusion_matrix, iou, mean_iou
-from lass3d_core.typed import build, plain
-from train.batches import WholeScan
+from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
+from lass3d_core.typed import build, to_json
+from train.data.batches import EvaluationScan
 
 
 @torch.inference_mode()
-def predict(predictor: nn.Module, scan: WholeScan, device: torch.device) -> np.ndarray:
+def predict(predictor: nn.Module, scan: EvaluationScan, device: torch.device) -> np.ndarray:
     """The train id of every point of `scan` in raw order, (N,) uint8. The mode of `predictor` stays."""
     logits = predictor(scan.features.to(device), scan.pyramid.to(device))
     return logits.argmax(dim=1).cpu()[scan.inverse].numpy().astype(np.uint8)
 
 
 def predictions(
-    predictor: nn.Module, scans: Iterable[WholeScan], device: torch.device
-) -> Iterator[tuple[WholeScan, np.ndarray]]:
+    predictor: nn.Module, scans: Iterable[EvaluationScan], device: torch.device
+) -> Iterator[tuple[EvaluationScan, np.ndarray]]:
     """Each of `scans` with the train ids (N,) uint8 of its points. Leaves `predictor` in eval mode."""
     predictor.eval()
     for scan in scans:
@@ -41,7 +41,7 @@ def predictions(
 
 
 def confusion(
-    predictor: nn.Module, scans: Iterable[WholeScan], num_classes: int, device: torch.device
+    predictor: nn.Module, scans: Iterable[EvaluationScan], num_classes: int, device: torch.device
 ) -> np.ndarray:
     """Confusion (C,C) int64 over all points of `scans`, rows the truth. Leaves `predictor` in eval mode."""
     matrix = np.zeros((num_classes, num_classes), np.int64)
@@ -83,7 +83,7 @@ class Metrics:
 
     def save(self, path: Path) -> None:
         """Write the JSON, whole or not at all. Raises StorageError."""
-        write_json(path, plain(self))
+        write_json(path, to_json(self))
 
     @classmethod
     def load(cls, path: Path) -> Metrics:
@@ -122,7 +122,7 @@ def figures_of(matrix: np.ndarray, absent: AbsentClasses = "zero") -> dict[str, 
     }
 
 
-def table(metrics: Metrics) -> str:
+def metrics_table(metrics: Metrics) -> str:
     """The figures for the terminal: IoU per class in percent, both means, and what they were taken under."""
     width = max(map(len, metrics.class_names))
     lines = [f"  {name:<{width}}  {percent(value)}" for name, value in zip(metrics.class_names, metrics.iou)]
@@ -148,7 +148,9 @@ def percent(share: float | None) -> str:
     return "   -" if share is None else f"{100 * share:4.1f}"
 
 
-def with_progress(scans: Iterable[WholeScan], total: int, what: str, line: int = 0) -> Iterable[WholeScan]:
+def with_progress(
+    scans: Iterable[EvaluationScan], total: int, what: str, line: int = 0
+) -> Iterable[EvaluationScan]:
     """`scans` behind a progress bar that vanishes at the end."""
     return tqdm(
         scans, total=total, desc=what, unit="scan", leave=False, position=line, delay=1, dynamic_ncols=True

@@ -20,7 +20,7 @@ class ForwardPasses:
 
 
 @contextmanager
-def counted(method: nn.Module) -> Iterator[ForwardPasses]:
+def count_backbone_passes(method: nn.Module) -> Iterator[ForwardPasses]:
     """Count while the block runs. A backbone has `out_channels` and `levels`, see lass3d_core.nets."""
     passes = ForwardPasses()
     handles = [

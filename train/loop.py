@@ -5,7 +5,7 @@ Every draw of step t derives from (seed, t), so a run that is stopped and resume
 A step of `data.accumulate` micro-batches moves the optimiser, the learning rate and the teacher (Eq. 1) once,
 along the mean of their gradients. Batch norm alone tells them from one large batch: each micro-batch is
 normalised by itself and moves the running statistics, as on several GPUs that do not synchronise theirs.
-Forward passes run in the precision that is configured, see lass3d_core/precision.py; nothing else does.
+Only the forward passes run in the configured precision; see lass3d_core/compute/precision.py.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lass3d_core import parallel
+from lass3d_core.compute import parallel
+from lass3d_core.compute.precision import Precision, autocast
 from lass3d_core.errors import Lass3dError
-from lass3d_core.precision import Precision, autocast
 from train.config import RunConfig
-from train.environment import peak_memory_gib
-from train.forward_passes import counted
-from train.methods.contract import Method, SemiBatch, numbers
+from train.forward_passes import count_backbone_passes
+from train.methods.contract import Method, SemiBatch, to_floats
 from train.optimiser import learning_rate, set_rate
+from train.runs.environment import peak_memory_gib
 
 Figures = dict[str, float]
 Terms = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Callbacks:
     """What the loop calls, so that it needs to know nothing of folders, files and metrics.
 
     title: of the progress bar. log: takes the step and its figures. validate: figures of the network as it
@@ -54,7 +54,7 @@ def train(
     batches: Iterable[SemiBatch],
     device: torch.device,
     steps_done: int,
-    around: Surroundings,
+    around: Callbacks,
 ) -> None:
     """Take the steps steps_done, ..., steps - 1, whose micro-batches `batches` yields in this order.
 
@@ -136,17 +136,17 @@ def take_step(
                 yield terms
 
     share = 1 / len(batches)
-    with counted(method) as passes:
-        figures = update(optimiser, objectives(), share, step, max_grad_norm)
+    with count_backbone_passes(method) as passes:
+        figures = optimiser_step(optimiser, objectives(), share, step, max_grad_norm)
         updates = 1
-        while update(optimiser, next_of_each(), share, step, max_grad_norm):
+        while optimiser_step(optimiser, next_of_each(), share, step, max_grad_norm):
             updates += 1
     method.after_step(step)
     cost = {"updates": float(updates), "passes": share * passes.count}
-    return figures | cost | summed(measured, share)
+    return figures | cost | sum_figures(measured, share)
 
 
-def update(
+def optimiser_step(
     optimiser: torch.optim.Optimizer,
     objectives: Iterable[Terms],
     share: float,
@@ -159,33 +159,33 @@ def update(
     term and their sum, times `share`, over all processes that train together, and the gradient's norm.
     """
     optimiser.zero_grad(set_to_none=True)
-    parts = [descend(terms, share, step) for terms in objectives]
+    parts = [backward(terms, share, step) for terms in objectives]
     if not parts:
         return {}
-    parallel.add_up_gradients(trained(optimiser))
+    parallel.all_reduce_gradients(trained(optimiser))
     norm = float(nn.utils.clip_grad_norm_(trained(optimiser), max_grad_norm or math.inf))
     require_finite(norm, "the norm of the gradient", step)
     optimiser.step()
-    return added_up(summed(parts, share), device_of(optimiser)) | {"gradient_norm": norm}
+    return reduce_figures(sum_figures(parts, share), device_of(optimiser)) | {"gradient_norm": norm}
 
 
-def descend(terms: Terms, share: float, step: int) -> Figures:
+def backward(terms: Terms, share: float, step: int) -> Figures:
     """Add `share` times the gradient of the sum of `terms` to the parameters'; the terms and their sum."""
     total = torch.stack(list(terms.values())).sum()
-    figures = numbers({**terms, "loss": total})
+    figures = to_floats({**terms, "loss": total})
     for name, value in figures.items():
         require_finite(value, f"the loss {name}", step)
     (share * total).backward()
     return {"loss": figures["loss"]} | figures
 
 
-def added_up(figures: Figures, device: torch.device) -> Figures:
+def reduce_figures(figures: Figures, device: torch.device) -> Figures:
     """Each figure summed over the processes that train together: a term is a process's share, see losses."""
     values = torch.tensor(list(figures.values()), dtype=torch.float64, device=device)
-    return dict(zip(figures, parallel.total(values).tolist()))
+    return dict(zip(figures, parallel.all_reduce_sum(values).tolist()))
 
 
-def summed(parts: Iterable[Figures], share: float) -> Figures:
+def sum_figures(parts: Iterable[Figures], share: float) -> Figures:
     """`share` times the sum of each figure over `parts`; a part that lacks a figure counts as 0."""
     total: Figures = {}
     for part in parts:

@@ -21,16 +21,16 @@ import numpy as np
 import torch
 
 from lass3d_core.errors import DataError, exit_status
+from lass3d_core.files.query_texts import phrase_rows, rows_of
 from lass3d_core.labels import in_words
-from lass3d_core.manifest_file import read_manifest
-from lass3d_core.query_texts import phrase_rows, rows_of
-from train.batches import scan_loader
+from lass3d_core.manifest.reading import read_manifest
 from train.config import SavedRun
-from train.paired_scans import PairedScans
-from train.query import QueryNetwork
-from train.retrieval import average_precision, count
-from train.run import Run
-from train.run_folder import RunFolder
+from train.data.batches import scan_loader
+from train.data.paired_scans import PairedScans
+from train.outputs.query import QueryNetwork
+from train.outputs.retrieval import average_precision, count
+from train.runs.run import Run
+from train.runs.run_folder import RunFolder
 
 MEANT = {
     "automobile": "car",

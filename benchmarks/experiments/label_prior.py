@@ -19,19 +19,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lass3d_core.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, product
 from lass3d_core.labels import IGNORE
-from lass3d_core.manifest_file import read_manifest
-from lass3d_core.metrics import confusion_matrix, mean_iou
-from lass3d_core.phrase_trust import UnlabelledTrust, believed, held_out_trust
+from lass3d_core.manifest.reading import read_manifest
+from lass3d_core.paper.metrics import confusion_matrix, mean_iou
 from lass3d_core.records import NONE
 from train.config import SavedRun
+from train.data.paired_scans import PairedScans
+from train.data.phrase_counts import phrase_counts
+from train.data.text_batches import TextRowsOf
 from train.methods.lass3d_plus import Lass3dPlusConfig
-from train.paired_scans import PairedScans
-from train.phrase_counts import phrase_counts
-from train.run import Run
-from train.run_folder import RunFolder
-from train.text_batches import TextRowsOf
+from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior
+from train.methods.parts.phrase_trust import UnlabelledTrust, believed, held_out_trust
+from train.runs.run import Run
+from train.runs.run_folder import RunFolder
 
 CONFIDENCE = 0.8
 TEMPERATURE = Lass3dPlusConfig().temperature
@@ -140,7 +140,7 @@ def report(
 def confusion(scan: Seen, evidence: Tensor, strength: float, temperature: float) -> np.ndarray:
     """(C,C) over the points that have a phrase."""
     paired = scan.phrase != NONE
-    told = product(scan.belief[paired], evidence, scan.phrase[paired], strength, temperature)
+    told = posterior(scan.belief[paired], evidence, scan.phrase[paired], strength, temperature)
     return confusion_matrix(scan.labels[paired.numpy()], told.argmax(dim=1).numpy(), evidence.shape[1])
 
 

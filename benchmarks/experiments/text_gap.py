@@ -30,28 +30,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lass3d_core.atomic import write_text
 from lass3d_core.errors import exit_status
-from lass3d_core.manifest import Manifest
-from lass3d_core.manifest_file import read_manifest
-from lass3d_core.metrics import confusion_matrix, mean_iou
+from lass3d_core.files.atomic import write_text
+from lass3d_core.manifest.reading import read_manifest
+from lass3d_core.manifest.schema import Manifest
+from lass3d_core.paper.metrics import confusion_matrix, mean_iou
+from lass3d_core.paper.safm import TextBatch
 from lass3d_core.records import NONE
-from lass3d_core.safm import TextBatch
-from lass3d_core.voxels import first_valid, voxelise
-from train.batches import StepBatches, WholeScan, batch_loader, placed
+from lass3d_core.sparse.voxels import first_valid, voxelise
 from train.config import with_settings
-from train.loop import Surroundings, train
+from train.data.batches import EvaluationScan, StepBatches, batch_loader, to_corner
+from train.data.paired_scans import PairedScans
+from train.data.sectors import Sector, one_cloud
+from train.data.text_batches import TextRowsOf
+from train.loop import Callbacks, train
 from train.methods.contract import Method
 from train.methods.lass3d import Lass3d
 from train.optimiser import make_optimiser
-from train.paired_scans import PairedScans
 from train.presets.demo import demo
 from train.report.curves import ticks
 from train.report.markup import Markup, element, join
-from train.run import Run
-from train.run_folder import RunFolder
-from train.sectors import Sector, one_cloud
-from train.text_batches import TextRowsOf
+from train.runs.run import Run
+from train.runs.run_folder import RunFolder
 
 TEXT, HIDDEN, ADAPTED, TEACHER = "student, text", "student, text hidden", "student, adapter", "teacher"
 SUPERVISED = "supervised only"
@@ -69,7 +69,7 @@ Course = dict[int, Figures]
 class ReadScan:
     """A validation scan with its texts. image, entity (M,) int64: of the voxels. paired (N,) bool: points."""
 
-    whole: WholeScan
+    whole: EvaluationScan
     image: Tensor
     entity: Tensor
     texts: TextBatch
@@ -138,7 +138,7 @@ def followed(run: Run, every: int) -> Course:
 
     steps = config.schedule.steps
     batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, steps)
-    around = Surroundings(config.name, log=evaluate, validate=dict, save=lambda done: None)
+    around = Callbacks(config.name, log=evaluate, validate=dict, save=lambda done: None)
     train(config, method, optimiser, batch_loader(batches, 0, 0), run.device, 0, around)
     return course
 
@@ -148,7 +148,7 @@ def read_scan(run: Run, scan_id: str) -> ReadScan:
     scan = run.pairs.read(scan_id)
     texts, image_slots, phrase_slots = TextRowsOf(run.pairs.text_table).batch([scan.pairs])
     cloud = one_cloud([Sector.whole(scan)], zip(image_slots, phrase_slots))
-    voxels = voxelise(torch.from_numpy(placed(cloud.points, run.config.data)), run.config.data.voxel_m)
+    voxels = voxelise(torch.from_numpy(to_corner(cloud.points, run.config.data)), run.config.data.voxel_m)
     return ReadScan(
         run.whole_scan(scan_id),
         first_valid(torch.from_numpy(cloud.image), voxels),

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from lass3d_core.errors import Lass3dError
-from lass3d_core.fingerprint import Record
-from lass3d_core.pair_index import read_index
-from lass3d_core.shards import ShardReader, write_shard
-from lass3d_core.text_table import read_text_table, read_text_table_record
+from lass3d_core.files.fingerprint import Record
+from lass3d_core.files.pair_index import read_index
+from lass3d_core.files.shards import ShardReader, write_shard
+from lass3d_core.files.text_table import read_text_table, read_text_table_record
 
 from .project import RUN_FOLDER, TinyProject
 
@@ -136,14 +136,14 @@ def _text_table(path: Path, original: Path) -> Any:
 
 
 def _jsonl(path: Path, original: Path) -> Any:
-    from preprocess.jsonl_shards import read_jsonl
+    from preprocess.stages.jsonl_shards import read_jsonl
 
     return read_jsonl(path)
 
 
 def _checkpoint(path: Path, original: Path) -> Any:
-    from train.checkpoint import load
     from train.config import SavedRun
+    from train.runs.checkpoint import load
 
     return _plain(load(path, SavedRun.load(original.parents[1] / "config.json").digest))
 

@@ -26,17 +26,17 @@ WARMED = (
     "preprocess.__main__",
     "preprocess.lvm.hashing",
     "preprocess.lvm.palette",
-    "preprocess.street.writer",
-    "preprocess.room.writer",
+    "preprocess.simulation.street.writer",
+    "preprocess.simulation.room.writer",
     "train.__main__",
     "torch.utils.tensorboard",
     "torch._dynamo",
     "scipy.ndimage",
     "PIL.PngImagePlugin",
     "PIL.JpegImagePlugin",
-    "lass3d_core.datasets.semantickitti",
-    "lass3d_core.datasets.scannet",
-    "lass3d_core.datasets.nuscenes",
+    "lass3d_core.datasets.semantickitti.reader",
+    "lass3d_core.datasets.scannet.reader",
+    "lass3d_core.datasets.nuscenes.reader",
 )
 """Imported before the first fork."""
 

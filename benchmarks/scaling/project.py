@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lass3d_core.manifest import SimulateSpec, SplitSpec
-from preprocess.street import rig
-from preprocess.street.writer import write_street
+from lass3d_core.manifest.schema import SimulateSpec, SplitSpec
+from preprocess.simulation.street import rig
+from preprocess.simulation.street.writer import write_street
 
 DATASET = "scale"
 SEQUENCE = 250

@@ -15,22 +15,22 @@ from pathlib import Path
 import torch
 
 from lass3d_core import nets
-from lass3d_core.manifest import LabelledSpec, SimulateSpec, SplitSpec
-from lass3d_core.manifest_file import read_manifest
+from lass3d_core.manifest.reading import read_manifest
+from lass3d_core.manifest.schema import LabelledSpec, SimulateSpec, SplitSpec
 from lass3d_core.nets import UNetConfig
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
-from preprocess import image_captions
-from preprocess.jsonl_shards import read_jsonl, write_jsonl
 from preprocess.lvm import check_lvm
 from preprocess.project import Project
-from preprocess.run import run_stage
-from preprocess.stages import STAGES as MAKERS
+from preprocess.simulation.street.writer import write_street
+from preprocess.stages import image_captions
+from preprocess.stages.jsonl_shards import read_jsonl, write_jsonl
+from preprocess.stages.plan import STAGES as MAKERS
+from preprocess.stages.run import run_stage
 from preprocess.status import status
-from preprocess.street.writer import write_street
-from train.batches import StepBatches, WholeScans, batch_loader, scan_loader
 from train.config import DataConfig
+from train.data.batches import EvaluationScans, StepBatches, batch_loader, scan_loader
+from train.data.paired_scans import PairedScans
 from train.evaluate import confusion
-from train.paired_scans import PairedScans
 from train.report.artifacts import pictured_images, spread
 
 _NET = UNetConfig(stem=4, encoder=(6, 6), decoder=(6, 6), blocks=1)
@@ -111,9 +111,11 @@ def _epoch(manifest: Path, scans: int) -> None:
 def _evaluate(manifest: Path, scans: int) -> None:
     pairs = _pairs(manifest)
     predictor = Segmenter(
-        nets.build(_NET, pairs.in_channels), torch.nn.Identity(), make_classifier(6, pairs.num_classes)
+        nets.make_backbone(_NET, pairs.in_channels),
+        torch.nn.Identity(),
+        make_classifier(6, pairs.num_classes),
     )
-    every = WholeScans(pairs, pairs.labelled_scans("train"), _DATA, _levels())
+    every = EvaluationScans(pairs, pairs.labelled_scans("train"), _DATA, _levels())
     confusion(predictor, scan_loader(every, workers=0), pairs.num_classes, torch.device("cpu"))
 
 

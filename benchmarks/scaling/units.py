@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from pairing import simulated
 
-from lass3d_core.fingerprint import Record
-from lass3d_core.manifest import PairsSpec
+from lass3d_core.files.fingerprint import Record
+from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
+from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import PairedScan, Scan
-from lass3d_core.shards import ShardHeader, ShardReader, write_shard
-from preprocess.pairs import pair
-from train.augment import AugmentConfig, augmented
-from train.batches import whole_scan
+from preprocess.stages.pairs import pair
 from train.config import DataConfig
+from train.data.augment import AugmentConfig, augmented
+from train.data.batches import evaluation_scan
 
 POINTS = 120_000
 _LEVELS = 5
@@ -72,7 +72,7 @@ def load(path: Path, scan_id: str) -> None:
     """What a loader's process does for a scan: read, augment, voxelise, build the kernel maps."""
     scan = ShardReader(path).read(scan_id)
     points = augmented(scan.points, AugmentConfig(), np.random.default_rng(0))
-    whole_scan(replace(scan, points=points.astype(np.float32)), DataConfig(), _LEVELS)
+    evaluation_scan(replace(scan, points=points.astype(np.float32)), DataConfig(), _LEVELS)
 
 
 def seconds(rounds: int, work: Callable[[], object]) -> float:

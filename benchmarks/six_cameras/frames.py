@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lass3d_core.geometry import rigid
+from lass3d_core.files.masks import encode
+from lass3d_core.geometry.projection import rigid
 from lass3d_core.labels import IGNORE
-from lass3d_core.masks import encode
 from lass3d_core.records import NONE, Camera, Entity, FilePart, Scan, View
-from preprocess.pairs import Entities
 from preprocess.simulation.pinhole import cast_from, pixel_directions
 from preprocess.simulation.shapes import NOTHING
-from preprocess.street.materials import MATERIAL_ORDER
-from preprocess.street.sensors import LidarModel, sweep
-from preprocess.street.world import build_scene, drive, lay_out
+from preprocess.simulation.street.materials import MATERIAL_ORDER
+from preprocess.simulation.street.sensors import LidarModel, sweep
+from preprocess.simulation.street.world import build_scene, drive, lay_out
+from preprocess.stages.pairs import Entities
 
 SIZE_HW = (900, 1600)
 YAW_AND_FOCAL = ((0, 1266), (-55, 1260), (55, 1272), (180, 809), (110, 1257), (-110, 1260))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lass3d_core.geometry import rigid
+from lass3d_core.geometry.projection import rigid
 from lass3d_core.records import Camera
 
 MIN_DEPTH_M = 1.0

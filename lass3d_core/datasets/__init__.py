@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 
 from lass3d_core.errors import DataError, UnknownName
+from lass3d_core.files.names import is_plain
 from lass3d_core.labels import AbsentClasses, LabelSpace
-from lass3d_core.manifest import DatasetSpec, SplitSpec
-from lass3d_core.names import is_plain
+from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from lass3d_core.records import FilePart, Scan, View
 
 
@@ -98,15 +98,15 @@ def open_dataset(name: str, spec: DatasetSpec, scratch: Path | None = None) -> D
     """
     match spec.reader:
         case "semantickitti":
-            from lass3d_core.datasets.semantickitti import SemanticKitti
+            from lass3d_core.datasets.semantickitti.reader import SemanticKitti
 
             return SemanticKitti(spec)
         case "scannet":
-            from lass3d_core.datasets.scannet import ScanNet
+            from lass3d_core.datasets.scannet.reader import ScanNet
 
             return ScanNet(spec)
         case "nuscenes":
-            from lass3d_core.datasets.nuscenes import NuScenes
+            from lass3d_core.datasets.nuscenes.reader import NuScenes
 
             return NuScenes(spec, scratch)
     raise UnknownName(f"datasets.{name}.reader: there is no reader {spec.reader!r}")
@@ -116,15 +116,15 @@ def submission_of(spec: DatasetSpec) -> Submission:
     """The benchmark format that belongs to a data set. Raises UnknownName."""
     match spec.reader:
         case "semantickitti":
-            from lass3d_core.datasets.semantickitti import SemanticKittiSubmission
+            from lass3d_core.datasets.semantickitti.reader import SemanticKittiSubmission
 
             return SemanticKittiSubmission()
         case "scannet":
-            from lass3d_core.datasets.scannet import ScanNetSubmission
+            from lass3d_core.datasets.scannet.reader import ScanNetSubmission
 
             return ScanNetSubmission()
         case "nuscenes":
-            from lass3d_core.datasets.nuscenes import NuScenesSubmission
+            from lass3d_core.datasets.nuscenes.reader import NuScenesSubmission
 
             return NuScenesSubmission(spec.version)
     raise UnknownName(f"there is no submission format for the reader {spec.reader!r}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lass3d_core import parallel
-from lass3d_core.precision import full
+from lass3d_core.compute import parallel
+from lass3d_core.compute.precision import to_float32
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -18,17 +18,17 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (M,C) -> (M,C) of its dtype; statistics are float32 at least."""
-        if not self.training or parallel.size() == 1:
+        if not self.training or parallel.world_size() == 1:
             return self._by_running_statistics(x) if self.training and len(x) < 2 else super().forward(x)
-        return self._over_all(full(x)).to(x.dtype)
+        return self._over_all(to_float32(x)).to(x.dtype)
 
     def _over_all(self, x: Tensor) -> Tensor:
         """Normalised by the statistics of all processes' x (M,C)."""
-        count = parallel.total(torch.tensor(float(len(x)), device=x.device))
+        count = parallel.all_reduce_sum(torch.tensor(float(len(x)), device=x.device))
         if count < 2:
             return self._by_running_statistics(x)
-        mean = parallel.total_with_gradient(x.sum(dim=0)) / count
-        variance = parallel.total_with_gradient((x - mean).square().sum(dim=0)) / count
+        mean = parallel.all_reduce_sum_with_grad(x.sum(dim=0)) / count
+        variance = parallel.all_reduce_sum_with_grad((x - mean).square().sum(dim=0)) / count
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
         y = (x - mean) * torch.rsqrt(variance + self.eps)
         return y * self.weight + self.bias if self.affine else y

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from lass3d_core.nets import image_convolution
 from lass3d_core.nets.batch_norm import BatchNorm
 from lass3d_core.nets.image_convolution import ImagePyramid, Images
+from lass3d_core.nets.range_view import RangeView, range_view
 from lass3d_core.nets.unet import MinkUNet, UNetConfig
-from lass3d_core.range_view import RangeView, range_view
 from lass3d_core.sparse.maps import KernelPyramid
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lass3d_core.precision import full
+from lass3d_core.compute.precision import to_float32
 from lass3d_core.sparse.maps import KernelPyramid
 
 
@@ -40,4 +40,4 @@ class _Classifier(nn.Sequential):
     """Layers whose result is float32 in any case."""
 
     def forward(self, features: Tensor) -> Tensor:
-        return full(super().forward(features))
+        return to_float32(super().forward(features))

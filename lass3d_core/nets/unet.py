@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lass3d_core.nets.batch_norm import BatchNorm
-from lass3d_core.range_view import RangeImageConfig
+from lass3d_core.nets.range_view import RangeImageConfig
 from lass3d_core.sparse.maps import KernelMap, KernelPyramid
 
 View = Literal["voxel", "range"]

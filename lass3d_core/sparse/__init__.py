@@ -19,7 +19,7 @@ from lass3d_core.typed import nearest
 BACKENDS = ("reference", "spconv", "torchsparse")
 
 
-def load(name: str) -> ModuleType:
+def load_backend(name: str) -> ModuleType:
     """The backend called `name`. Raises UnknownName, and BackendUnavailable where its package is absent."""
     match name:
         case "reference":

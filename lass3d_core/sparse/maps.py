@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from lass3d_core.errors import DataError
-from lass3d_core.voxels import lattice_keys, lattice_steps, run_starts
+from lass3d_core.sparse.voxels import lattice_keys, lattice_steps, run_starts
 
 CENTRE = 13
 """The offset (0, 0, 0) among the 27 of a 3x3x3 kernel."""
 
 
 @dataclass(frozen=True)
-class Bags:
+class CsrPairs:
     """The pairs of each row, in compressed rows: row r has the pairs positions[offsets[r]:offsets[r + 1]].
 
     positions (P,) int32. offsets (rows + 1,) int32.
@@ -44,8 +44,8 @@ class KernelMap:
     source: Tensor
     target: Tensor
     counts: tuple[int, ...]
-    by_target: Bags
-    by_source: Bags
+    by_target: CsrPairs
+    by_source: CsrPairs
     centre: int | None = None
 
     def transposed(self) -> KernelMap:
@@ -114,7 +114,7 @@ def _submanifold_map(coords: Tensor) -> KernelMap:
     mirror[mirrored + half] = torch.arange(half, dtype=torch.int32, device=coords.device)
     by_target = _bags(both_target, len(coords))
     # The mirror of pair (k, source, target) is (26 - k, target, source): no second sort is needed.
-    by_source = Bags(mirror[by_target.positions], by_target.offsets)
+    by_source = CsrPairs(mirror[by_target.positions], by_target.offsets)
     all_counts = (*counts[::-1], 0, *counts)
     return KernelMap(both_source, both_target, all_counts, by_target, by_source, CENTRE)
 
@@ -176,11 +176,11 @@ def _stride_map(coords: Tensor) -> tuple[Tensor, KernelMap]:
     return coarse, KernelMap(source, target, counts, by_target, by_source)
 
 
-def _bags(row: Tensor, rows: int) -> Bags:
+def _bags(row: Tensor, rows: int) -> CsrPairs:
     """Group the pairs of row (P,) int32 by row, keeping their order within each."""
     offsets = row.new_zeros(rows + 1)
     offsets[1:] = torch.bincount(row, minlength=rows).cumsum(0)
-    return Bags(row.sort(stable=True).indices.int(), offsets)
+    return CsrPairs(row.sort(stable=True).indices.int(), offsets)
 
 
 def _pack(pyramid: KernelPyramid) -> tuple[Any, Tensor]:
@@ -225,7 +225,7 @@ def _with_replaced(value: Any, kind: type, replace: Callable[[Any], Any]) -> Any
         return replace(value)
     if isinstance(value, tuple):
         return tuple(_with_replaced(item, kind, replace) for item in value)
-    if isinstance(value, (KernelMap, Bags)):
+    if isinstance(value, (KernelMap, CsrPairs)):
         return type(value)(
             **{
                 field.name: _with_replaced(getattr(value, field.name), kind, replace)

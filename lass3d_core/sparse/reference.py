@@ -30,7 +30,7 @@ class SparseProduct(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.pairs = pairs
-        return product(x, weight, pairs)
+        return gathered_matmul(x, weight, pairs)
 
     @staticmethod
     @once_differentiable
@@ -41,7 +41,7 @@ class SparseProduct(torch.autograd.Function):
         if needs_x and needs_weight:
             return *_gradients(x, weight, grad, ctx.pairs), None
         if needs_x:
-            return product(grad, weight.transpose(1, 2), ctx.pairs.transposed()), None, None
+            return gathered_matmul(grad, weight.transpose(1, 2), ctx.pairs.transposed()), None, None
         return None, _weight_gradient(x, weight, grad, ctx.pairs), None
 
 
@@ -104,7 +104,7 @@ class TransposedConv(_Convolution):
         return self._convolve(x, pairs.transposed())
 
 
-def product(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
+def gathered_matmul(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
     """x (sources,A) times weight (K,A,B) over the pairs, summed per target: (targets,B)."""
     products = x.new_empty(len(pairs.source), weight.shape[2])
     matrices = weight.unbind(0)

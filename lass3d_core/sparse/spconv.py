@@ -30,7 +30,7 @@ class _NativeProduct(reference.SparseProduct):
         ctx.save_for_backward(x, weight)
         ctx.pairs = pairs
         if not len(pairs.source):
-            return reference.product(x, weight, pairs)
+            return reference.gathered_matmul(x, weight, pairs)
         if x.device.type == "cpu" and torch.get_num_threads() > 1:
             raise BackendUnavailable(
                 "spconv gives wrong sums on a CPU with several threads; set OMP_NUM_THREADS=1, or "

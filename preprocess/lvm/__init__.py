@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from lass3d_core.errors import BackendUnavailable, UnknownName
-from lass3d_core.manifest import LvmSpec, LvmStage, Manifest
+from lass3d_core.manifest.schema import LvmSpec, LvmStage, Manifest
 from lass3d_core.records import Entity, ImageCaption, TextRows
-from lass3d_core.typed import build, nearest, plain
+from lass3d_core.typed import build, nearest, to_json
 from preprocess.lvm.params import RunParams
 
 
@@ -165,7 +165,7 @@ def identity_of(stage: LvmStage, spec: LvmSpec) -> dict[str, Any]:
 
     Raises UnknownName.
     """
-    return {key: value for key, value in plain(params_of(stage, spec)).items() if key != "run"}
+    return {key: value for key, value in to_json(params_of(stage, spec)).items() if key != "run"}
 
 
 def run_params(stage: str, manifest: Manifest) -> RunParams | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lass3d_core.masks import encode
+from lass3d_core.files.masks import encode
 from lass3d_core.records import Entity
 from preprocess.lvm.device import Halving
 from preprocess.lvm.params import DetectorParams
@@ -17,7 +17,7 @@ from preprocess.lvm.phrase_scores import (
     NamedBoxes,
     Prompt,
     TokenCount,
-    joined,
+    join_tokens,
     named_boxes,
     prompts_of,
     suppressed,
@@ -63,7 +63,7 @@ class BoxSearch:
         for size_hw, group in by_size.items():
             for (index, prompt), (logits, boxes) in zip(group, self._answers(images, group)):
                 found[index].append(named_boxes(logits, boxes, prompt, size_hw, self.params.box_floor))
-        return [suppressed(joined(found[index]), self.params.max_iou) for index in range(len(images))]
+        return [suppressed(join_tokens(found[index]), self.params.max_iou) for index in range(len(images))]
 
     def _answers(self, images: Sequence[np.ndarray], group: Sequence[tuple[int, Prompt]]) -> list[Answer]:
         def run(batch: Sequence[tuple[int, Prompt]]) -> list[Answer]:

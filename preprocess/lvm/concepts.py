@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from preprocess.phrases import normalise
+from preprocess.stages.phrases import normalise
 
 Rgb = tuple[float, float, float]
 WorldName = Literal["outdoor", "indoor"]

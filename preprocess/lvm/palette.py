@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from lass3d_core.masks import encode
+from lass3d_core.files.masks import encode
 from lass3d_core.records import Entity, GroundedPhrase, ImageCaption
 from preprocess.lvm.concepts import WORLDS, Concept, Knowledge, WorldName
 

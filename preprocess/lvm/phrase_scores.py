@@ -97,7 +97,7 @@ def phrase_scores(logits: np.ndarray, prompt: Prompt) -> np.ndarray:
     return expit(np.stack(spans, axis=1).astype(np.float32))
 
 
-def joined(parts: Sequence[NamedBoxes]) -> NamedBoxes:
+def join_tokens(parts: Sequence[NamedBoxes]) -> NamedBoxes:
     """The boxes of several passes over one image."""
     return NamedBoxes(
         xyxy=np.concatenate([np.zeros((0, 4), np.float32), *(part.xyxy for part in parts)]),

@@ -31,7 +31,7 @@ def captioned(
     tiles = [tiles_of(image.shape[:2], params) for image in images]
     crops = [_crop(image, tile) for image, cut in zip(images, tiles) for tile in cut]
     answers = iter(caption(crops))
-    return [joined([moved(next(answers), tile) for tile in cut]) for cut in tiles]
+    return [merge_tiles([moved(next(answers), tile) for tile in cut]) for cut in tiles]
 
 
 def tiles_of(size_hw: tuple[int, int], params: TileParams) -> tuple[Tile, ...]:
@@ -61,7 +61,7 @@ def moved(caption: ImageCaption, tile: Tile) -> ImageCaption:
     return ImageCaption(caption.text, phrases, caption.raw)
 
 
-def joined(captions: Sequence[ImageCaption]) -> ImageCaption:
+def merge_tiles(captions: Sequence[ImageCaption]) -> ImageCaption:
     """One caption that says what all of `captions` say: their distinct sentences, phrases, raw outputs.
 
     Decision: a thing in the overlap of two tiles is grounded twice; entities are found by the phrase, not by

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lass3d_core.manifest import DatasetSpec
+from lass3d_core.manifest.schema import DatasetSpec
 from preprocess.simulation.tree import SimulationReport
 
 
@@ -14,10 +14,10 @@ def simulate(spec: DatasetSpec, workers: int = 0) -> SimulationReport:
     assert spec.simulate is not None
     match spec.simulate.world:
         case "street":
-            from preprocess.street import write_street
+            from preprocess.simulation.street import write_street
 
             return write_street(spec.root, spec.simulate, spec.splits, workers)
         case "room":
-            from preprocess.room import write_rooms
+            from preprocess.simulation.room import write_rooms
 
             return write_rooms(spec.root, spec.simulate, workers)

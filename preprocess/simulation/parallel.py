@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from preprocess.ctrl_c import ctrl_c_held_back
+from preprocess.engine.ctrl_c import ctrl_c_held_back
 
 Job = TypeVar("Job")
 

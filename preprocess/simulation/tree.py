@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lass3d_core.atomic import storage_errors, write_text
-from lass3d_core.checked_json import parse_json
 from lass3d_core.errors import DataError
-from lass3d_core.names import is_plain
+from lass3d_core.files.atomic import storage_errors, write_text
+from lass3d_core.files.checked_json import parse_json
+from lass3d_core.files.names import is_plain
 
 
 @dataclass(frozen=True)

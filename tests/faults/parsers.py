@@ -24,29 +24,29 @@ import numpy as np
 from benchmarks.fault_injection.mutants import mutant
 from benchmarks.fault_injection.project import RUN_FOLDER
 from lass3d_core.datasets import open_dataset
-from lass3d_core.datasets.rgbd import view_of
-from lass3d_core.datasets.sens import read_sens
+from lass3d_core.datasets.scannet.rgbd import view_of
+from lass3d_core.datasets.scannet.sens import read_sens
 from lass3d_core.errors import Lass3dError
-from lass3d_core.fingerprint import InputDigests, canonical_json, reasons
-from lass3d_core.images import read_depth, read_image
-from lass3d_core.manifest import DatasetSpec, SplitSpec
-from lass3d_core.manifest_file import read_manifest
-from lass3d_core.masks import area, decode, encode
-from lass3d_core.pair_index import read_index
+from lass3d_core.files.fingerprint import InputDigests, canonical_json, reasons
+from lass3d_core.files.images import read_depth, read_image
+from lass3d_core.files.masks import area, decode, encode
+from lass3d_core.files.pair_index import read_index
+from lass3d_core.files.shards import ShardReader
+from lass3d_core.files.splits import LabelledSplit, read_list
+from lass3d_core.files.text_table import read_text_table, read_text_table_record
+from lass3d_core.manifest.reading import read_manifest
+from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from lass3d_core.records import FilePart, RunLengthMask
-from lass3d_core.shards import ShardReader
-from lass3d_core.splits import LabelledSplit, read_list
-from lass3d_core.text_table import read_text_table, read_text_table_record
-from preprocess.entities import entities_in
-from preprocess.image_captions import captions_in
-from preprocess.jsonl_shards import read_ends
 from preprocess.lvm import check_lvm
+from preprocess.stages.entities import entities_in
+from preprocess.stages.image_captions import captions_in
+from preprocess.stages.jsonl_shards import read_ends
 from tests.lass3d_core.datasets.nuscenes_files import write_nuscenes
 from tests.lass3d_core.datasets.scannet_files import room_frames, sens_bytes
-from train.checkpoint import load
 from train.config import SavedRun
 from train.evaluate import Metrics
-from train.logs import read_log
+from train.runs.checkpoint import load
+from train.runs.logs import read_log
 
 SECONDS = 20
 """For one reading of a file of some kilobytes."""

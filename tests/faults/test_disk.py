@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fault_injection.project import RUN_FOLDER, TARGETS, Target, TinyProject
-from preprocess.lock import only_one
-from train.run_folder import RunFolder
+from preprocess.engine.lock import only_one
+from train.runs.run_folder import RunFolder
 
 TARGET = {target.name: target for target in TARGETS}
 STREET = "artifacts/street"

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lass3d_core.errors import CorruptArtifact
-from train.checkpoint import load
+from train.runs.checkpoint import load
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(

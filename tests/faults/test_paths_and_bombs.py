@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from benchmarks.fault_injection.project import RUN_FOLDER, TARGETS, TinyProject
-from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, DataError
-from lass3d_core.images import image_size, read_depth, read_image
+from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.images import image_size, read_depth, read_image
+from lass3d_core.files.shards import ShardReader, write_shard
 from lass3d_core.records import Camera, DepthImage, FilePart
-from lass3d_core.shards import ShardReader, write_shard
 from preprocess.simulation.tree import settle
 
 TARGET = {target.name: target for target in TARGETS}

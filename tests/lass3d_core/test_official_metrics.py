@@ -17,7 +17,7 @@ import pytest
 
 from lass3d_core.datasets import submission_of
 from lass3d_core.labels import IGNORE
-from lass3d_core.metrics import accuracy, confusion_matrix, iou, mean_iou
+from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
 from tests.benchmark_files import READERS, raw_ids_of, scan_ids_of, spec_of, write_benchmark, write_truth
 from train.__main__ import main
 from train.evaluate import Metrics

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lass3d_core.manifest_file import read_manifest
+from lass3d_core.manifest.reading import read_manifest
 from preprocess.__main__ import main
 from preprocess.project import Project
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import yaml
 
-from lass3d_core.datasets.nuscenes import CAMERAS, LABEL_SPACE
-from lass3d_core.manifest_file import read_manifest
+from lass3d_core.datasets.nuscenes.reader import CAMERAS, LABEL_SPACE
+from lass3d_core.geometry.visibility import Visibility
+from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import NONE
-from lass3d_core.visibility import Visibility
-from lass3d_core.visible_pixels import visible_pixels
 from preprocess.__main__ import main
 from preprocess.project import Project
-from preprocess.stages import STAGES, plan
+from preprocess.stages.plan import STAGES, plan
 from tests.lass3d_core.datasets.nuscenes_files import some_labels, some_points, write_nuscenes
-from train.paired_scans import PairedScans
+from train.data.paired_scans import PairedScans
 
 MANIFEST = {
     "schema": 1,

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import yaml
 
-from lass3d_core.datasets.scannet import LABEL_SPACE
-from lass3d_core.manifest_file import read_manifest
+from lass3d_core.datasets.scannet.reader import LABEL_SPACE
+from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import NONE
-from lass3d_core.visible_pixels import visible_pixels
 from preprocess.__main__ import main
-from preprocess.pairs import distance_from_centre, measured_by, visibility_of
 from preprocess.project import Project
-from preprocess.stages import STAGES, plan
+from preprocess.stages.pairs import distance_from_centre, measured_by, visibility_of
+from preprocess.stages.plan import STAGES, plan
 from tests.lass3d_core.datasets.scannet_files import FLOOR, PAINT, TABLE_ID, room_points, write_scannet
-from train.paired_scans import PairedScans
+from train.data.paired_scans import PairedScans
 
 TRAIN, VAL, TEST = ("scene0000_00", "scene0001_00"), ("scene0002_00",), ("scene0707_00",)
 MANIFEST = {

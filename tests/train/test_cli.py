@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from lass3d_core.shards import ShardReader
+from lass3d_core.files.shards import ShardReader
 from train.__main__ import main, parser
-from train.checkpoint import checkpoints
 from train.evaluate import Metrics
+from train.runs.checkpoint import checkpoints
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str], *said: str) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from lass3d_core.checked_json import read_json, write_json
 from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact
-from lass3d_core.fingerprint import reasons
-from lass3d_core.typed import plain
+from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.fingerprint import reasons
+from lass3d_core.typed import to_json
 from train.config import RunConfig, SavedRun, from_plain, with_settings
 from train.methods import METHODS
 from train.methods.cps import CpsConfig
@@ -26,7 +26,7 @@ def lass3d() -> RunConfig:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_survives_json(preset: str, method: str) -> None:
     config = PRESETS[preset]("street", method, 2.0, 3)
-    assert from_plain(json.loads(json.dumps(plain(config))), method) == config
+    assert from_plain(json.loads(json.dumps(to_json(config))), method) == config
 
 
 def test_a_saved_run_reads_back(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.sparse.maps import KernelPyramid
-from train.batches import WholeScans, scan_loader
 from train.config import DataConfig
-from train.evaluate import Metrics, confusion, figures_of, predict, table
-from train.paired_scans import PairedScans
+from train.data.batches import EvaluationScans, scan_loader
+from train.data.paired_scans import PairedScans
+from train.evaluate import Metrics, confusion, figures_of, metrics_table, predict
 
 CPU = torch.device("cpu")
 CONFIG = DataConfig(voxel_m=0.5)
@@ -45,7 +45,7 @@ def test_the_confusion_is_that_of_a_loop_over_all_points(tiny) -> None:
         for label, prediction in zip(scan.labels, by_hand(scan.points)):
             if label != 255:
                 expected[label, prediction] += 1
-    found = confusion(ByHeight(), scan_loader(WholeScans(pairs, ids, CONFIG, 2), 0), 3, CPU)
+    found = confusion(ByHeight(), scan_loader(EvaluationScans(pairs, ids, CONFIG, 2), 0), 3, CPU)
     assert found.tolist() == expected.tolist()
     assert found.sum() == 3 * 295
 
@@ -53,7 +53,7 @@ def test_the_confusion_is_that_of_a_loop_over_all_points(tiny) -> None:
 def test_a_point_is_predicted_as_its_voxel_in_raw_order(tiny) -> None:
     pairs = PairedScans.open(tiny.artifacts)
     scan = pairs.read(pairs.splits["val"][0])
-    whole = next(iter(WholeScans(pairs, [scan.scan_id], CONFIG, 2)[i] for i in range(1)))
+    whole = next(iter(EvaluationScans(pairs, [scan.scan_id], CONFIG, 2)[i] for i in range(1)))
     prediction = predict(ByHeight(), whole, CPU)
     assert prediction.dtype == np.uint8
     assert prediction.tolist() == by_hand(scan.points)
@@ -87,7 +87,7 @@ def test_a_split_without_labelled_points_has_no_mean_but_reads_back(tmp_path: Pa
 
 
 def test_the_protocol_stands_beside_the_figure() -> None:
-    words = table(metrics())
+    words = metrics_table(metrics())
     assert "2 of 10 training scans labelled (nested, 20 %, seed 0)" in words
     assert "point level, last checkpoint, no test-time augmentation" in words
     assert "58.3 %" in words

@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lass3d_core import ema
-from train.forward_passes import counted
+from lass3d_core.paper import ema
+from train.forward_passes import count_backbone_passes
 
 
 class Backbone(nn.Module):
@@ -24,7 +24,7 @@ def test_passes_of_student_and_teacher_are_counted_and_nothing_else() -> None:
     student = Backbone()
     method = nn.ModuleDict({"student": student, "teacher": ema.teacher_of(student), "head": nn.Linear(3, 1)})
     features = torch.zeros(1, 1, 3)
-    with counted(method) as passes:
+    with count_backbone_passes(method) as passes:
         for name in ("student", "student", "teacher"):
             method[name](features)
         method["head"](features)
@@ -33,7 +33,7 @@ def test_passes_of_student_and_teacher_are_counted_and_nothing_else() -> None:
 
 def test_after_the_block_nothing_is_counted() -> None:
     backbone = Backbone()
-    with counted(backbone) as passes:
+    with count_backbone_passes(backbone) as passes:
         pass
     backbone(torch.zeros(1, 1, 3))
     assert passes.count == 0

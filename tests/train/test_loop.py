@@ -10,19 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from lass3d_core.errors import Lass3dError
-from lass3d_core.manifest import DatasetSpec, SplitSpec
-from train.batches import StepBatches, batch_loader
-from train.checkpoint import load_latest
+from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from train.config import RunConfig, with_settings
+from train.data.batches import StepBatches, batch_loader
+from train.data.paired_scans import PairedScans
 from train.evaluate import Metrics
-from train.logs import read_log
-from train.loop import Surroundings, take_step, train
+from train.loop import Callbacks, take_step, train
 from train.methods.contract import Method, SemiBatch
 from train.optimiser import make_optimiser
-from train.paired_scans import PairedScans
 from train.presets.demo import demo
-from train.run import Run, train_run
-from train.run_folder import RunFolder
+from train.runs.checkpoint import load_latest
+from train.runs.logs import read_log
+from train.runs.run import Run, train_run
+from train.runs.run_folder import RunFolder
 
 CPU = torch.device("cpu")
 SPEC = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)))
@@ -58,8 +58,8 @@ class Diary:
         self.rows: list[tuple[int, dict[str, float]]] = []
         self.saved: list[int] = []
 
-    def surroundings(self) -> Surroundings:
-        return Surroundings(
+    def surroundings(self) -> Callbacks:
+        return Callbacks(
             "tiny",
             lambda step, figures: self.rows.append((step, dict(figures))),
             lambda: {"val_miou": 0.25},

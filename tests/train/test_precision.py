@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from lass3d_core.fingerprint import reasons
-from lass3d_core.manifest import DatasetSpec, SplitSpec
-from train.batches import StepBatches
-from train.checkpoint import load_latest
+from lass3d_core.files.fingerprint import reasons
+from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from train.config import SavedRun, with_settings
-from train.logs import read_log
+from train.data.batches import StepBatches
+from train.data.paired_scans import PairedScans
 from train.loop import take_step
 from train.optimiser import make_optimiser
-from train.paired_scans import PairedScans
 from train.presets import PRESETS
 from train.presets.demo import demo
-from train.run import Run, train_run
-from train.run_folder import RunFolder
+from train.runs.checkpoint import load_latest
+from train.runs.logs import read_log
+from train.runs.run import Run, train_run
+from train.runs.run_folder import RunFolder
 
 CPU = torch.device("cpu")
 SPEC = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)))

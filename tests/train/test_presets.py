@@ -9,21 +9,21 @@ import torch
 
 from lass3d_core import nets
 from lass3d_core.errors import UnknownName
-from lass3d_core.manifest import DatasetSpec, SimulateSpec, SplitSpec
-from train.batches import StepBatches, batch_loader
+from lass3d_core.manifest.schema import DatasetSpec, SimulateSpec, SplitSpec
 from train.config import RunConfig, with_settings
+from train.data.batches import StepBatches, batch_loader
+from train.data.paired_scans import PairedScans
 from train.loop import take_step
 from train.methods import METHODS
 from train.methods.lass3d import Lass3dConfig
 from train.optimiser import make_optimiser
-from train.paired_scans import PairedScans
 from train.presets import PRESETS, demo_for, preset_for, published_beside
 from train.presets.demo import demo, demo_room
 from train.presets.nuscenes import nuscenes
 from train.presets.scannet import scannet
 from train.presets.semantickitti import semantickitti
-from train.run import Run
-from train.run_folder import RunFolder
+from train.runs.run import Run
+from train.runs.run_folder import RunFolder
 
 PUBLISHED = (semantickitti, scannet, nuscenes)
 CPU = torch.device("cpu")
@@ -177,7 +177,7 @@ def test_an_unknown_preset_or_method_lists_the_known_ones() -> None:
 )
 def test_the_backbones_are_as_large_as_they_are_known_to_be(preset, features: int, millions: float) -> None:
     """LaserMix's MinkUNet18-w32 has 21.7 M parameters; GPC's U-Net has about 30 M."""
-    backbone = nets.build(preset("any", "lass3d", 1.0, 0).net, 3 + features)
+    backbone = nets.make_backbone(preset("any", "lass3d", 1.0, 0).net, 3 + features)
     count = sum(parameter.numel() for parameter in backbone.parameters())
     assert round(count / 1e6, 1) == millions
 

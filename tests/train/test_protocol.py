@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from lass3d_core.manifest_file import read_manifest
+from lass3d_core.manifest.reading import read_manifest
 from train.__main__ import main
-from train.compare import comparison, demo_plans
 from train.config import with_settings
+from train.demo import comparison, demo_plans
 from train.report.page import write_report
-from train.run import train_run
+from train.runs.run import train_run
 
 LABELLED = "{protocol: contiguous, order: ['0'], name: first in line}"
 TINY = ("schedule.steps=1", "net.stem=4", "net.encoder=[6, 6, 6]", "net.decoder=[6, 6, 6]")

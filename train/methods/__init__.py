@@ -64,7 +64,7 @@ def name_of(config: MethodConfig) -> str:
     return next(name for name, (of_method, _) in METHODS.items() if isinstance(config, of_method))
 
 
-def build(config: MethodConfig, ingredients: Ingredients) -> Method:
+def make_method(config: MethodConfig, ingredients: Ingredients) -> Method:
     """The method of `config`, with freshly initialised networks."""
     _, make = METHODS[name_of(config)]
     return make(config, ingredients)

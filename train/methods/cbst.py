@@ -22,11 +22,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses
-from lass3d_core.confidences import Confidences
-from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.labels import IGNORE
+from lass3d_core.paper import ema, losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation
 from train.methods.contract import Ingredients, SemiBatch
+from train.methods.parts.confidences import Confidences
 
 
 @dataclass(frozen=True)

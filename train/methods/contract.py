@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from lass3d_core.label_prior import PhraseCounts
+from lass3d_core.compute.packing import Layout, pack, unpack
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
-from lass3d_core.safm import TextBatch
+from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid
-from train.joined import Layout, joined, parted
+from train.methods.parts.label_prior import PhraseCounts
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class SemiBatch:
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
         texts = {field.name: getattr(tensors["texts"], field.name) for field in fields(TextBatch)}
         del tensors["pyramid"], tensors["texts"]
-        one, layout = joined([*tensors.values(), *texts.values(), maps])
+        one, layout = pack([*tensors.values(), *texts.values(), maps])
         return _rebuilt, (one, layout, tuple(tensors), tuple(texts), rebuild, skeleton)
 
     @property
@@ -76,13 +76,13 @@ def _rebuilt(
     skeleton: Any,
 ) -> SemiBatch:
     """The inverse of `SemiBatch.__reduce__`."""
-    tensors = parted(one, layout)
+    tensors = unpack(one, layout)
     texts = TextBatch(**dict(zip(of_texts, tensors[len(names) :])))
     pyramid = rebuild(skeleton, tensors[-1])
     return SemiBatch(**dict(zip(names, tensors)), texts=texts, pyramid=pyramid)
 
 
-def numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
+def to_floats(values: Mapping[str, Tensor]) -> dict[str, float]:
     """Scalars as numbers, brought from their device together, so that it is waited for once."""
     if not values:
         return {}

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses
 from lass3d_core.labels import IGNORE
+from lass3d_core.paper import ema, losses
 from train.methods.contract import Ingredients, SemiBatch
 
 

@@ -22,13 +22,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses, parallel
-from lass3d_core.class_bank import Bank, rank_in_class
-from lass3d_core.crops import Crop, two_fans, two_windows
-from lass3d_core.exploitation import ExploitationConfig, exploitation
+from lass3d_core.compute import parallel
 from lass3d_core.labels import IGNORE
+from lass3d_core.paper import ema, losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
+from train.methods.parts.class_bank import Bank, rank_in_class
+from train.methods.parts.crops import Crop, two_fans, two_windows
 
 _ANCHORS, _BANK = 0, 1
 """What a random stream is for; the streams of a step never meet."""
@@ -173,7 +174,7 @@ class Gpc(nn.Module):
         self.measures["anchors"] = float(len(places[0]))
         self.measures["negatives"] = float(len(negatives[0][1]))
         for bank, side in zip(self.banks, sides):
-            chosen = rank_in_class(side.classes, rng) < self.config.enqueued // parallel.size()
+            chosen = rank_in_class(side.classes, rng) < self.config.enqueued // parallel.world_size()
             bank.enter(*(parallel.rows_of_all(rows[chosen]) for rows in (side.embeddings, side.classes)))
         return total
 
@@ -223,7 +224,7 @@ def guided_contrast(
     negative = (embeddings @ negatives.T).masked_fill(same_class, -torch.inf)
     scores = torch.cat([positive, negative], dim=1) / temperature
     total = (scores.logsumexp(dim=1) - scores[:, 0]).sum()
-    return total / parallel.total(sure.sum().to(total.dtype)).clamp(min=1)
+    return total / parallel.all_reduce_sum(sure.sum().to(total.dtype)).clamp(min=1)
 
 
 def balanced(classes: Tensor, count: int, num_classes: int, rng: np.random.Generator) -> Tensor:

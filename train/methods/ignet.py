@@ -37,13 +37,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses, parallel
-from lass3d_core.crops import Crop, quarter_turned
+from lass3d_core.compute import parallel
+from lass3d_core.compute.precision import to_float32
 from lass3d_core.labels import IGNORE
-from lass3d_core.precision import full
+from lass3d_core.paper import ema, losses
 from lass3d_core.records import NONE
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
+from train.methods.parts.crops import Crop, quarter_turned
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Ignet(nn.Module):
         divergence = losses.feature_kl(teacher[rows][without], logits[without])  # of classes, not channels
         paired = phrase != NONE
         classes = torch.where(without, self.phrase_class[phrase], labels)[paired]
-        projected = F.normalize(full(self.projector(features[paired])), dim=1)
+        projected = F.normalize(to_float32(self.projector(features[paired])), dim=1)
         guidance = one_way_contrast(
             projected,
             classes,
@@ -209,7 +210,7 @@ def one_way_contrast(
     counted = counts > 0
     log_share = (points[counted] @ pixels.detach().T / temperature).log_softmax(dim=1)
     total = -((log_share * positive[counted]).sum(dim=1) / counts[counted]).sum()
-    return total / parallel.total(counted.sum().to(total.dtype)).clamp(min=1)
+    return total / parallel.all_reduce_sum(counted.sum().to(total.dtype)).clamp(min=1)
 
 
 def fov_mix(into: Crop, of: Crop, view: Tensor, turns: int, angle: float) -> Crop:

@@ -1,6 +1,6 @@
 """LaserMix (Kong et al., CVPR 2023): bands of laser beams of two scans, exchanged, on voxels or range images.
 
-    mix = bands of equal inclination, of a labelled and an unlabelled scan in turn: lass3d_core/band_mix.py
+    mix = bands of equal inclination, of a labelled and an unlabelled scan in turn: parts/band_mix.py
     L = CE(f_s(x_l), y) + CE(f_s(mix), y where labelled, pseudo-labels of the teacher where p >= 0.9)
         + lambda MSE(softmax f_s(x), softmax f_t(x)), on labelled and unlabelled points
 The teacher is the moving average of the student. The values are those of the authors' configuration of
@@ -23,12 +23,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses
-from lass3d_core.band_mix import SEMANTICKITTI_PITCH_DEG, check_bands, mixed, pairs_of
-from lass3d_core.exploitation import ExploitationConfig, exploitation
 from lass3d_core.labels import IGNORE
+from lass3d_core.paper import ema, losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
+from train.methods.parts.band_mix import SEMANTICKITTI_PITCH_DEG, check_bands, mixed, pairs_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class LaserMixConfig:
 class LaserMix(nn.Module):
     """Decisions. The teacher runs in training mode and keeps running statistics of its own (see
     ema.update_buffers). Labelled and unlabelled scans are normalised together, mixed ones by themselves.
-    What is mixed with what: lass3d_core/band_mix.py.
+    What is mixed with what: train/methods/parts/band_mix.py.
     """
 
     def __init__(self, config: LaserMixConfig, ingredients: Ingredients) -> None:

@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses, parallel
-from lass3d_core.adapter import AdapterConfig, FusionAdapter, normalised
-from lass3d_core.alignment import SemanticConsistency
-from lass3d_core.exploitation import (
+from lass3d_core.compute import parallel
+from lass3d_core.labels import IGNORE
+from lass3d_core.nets.segmenter import Segmenter, make_classifier
+from lass3d_core.paper import ema, losses
+from lass3d_core.paper.adapter import AdapterConfig, FusionAdapter, normalised
+from lass3d_core.paper.alignment import SemanticConsistency
+from lass3d_core.paper.exploitation import (
     NO_CLASS,
     Mining,
     Reduction,
@@ -22,11 +25,9 @@ from lass3d_core.exploitation import (
     least_likely,
     negative_learning,
 )
-from lass3d_core.labels import IGNORE
-from lass3d_core.nets.segmenter import Segmenter, make_classifier
+from lass3d_core.paper.safm import Safm, SafmConfig
 from lass3d_core.records import NONE
-from lass3d_core.safm import Safm, SafmConfig
-from train.methods.contract import Ingredients, SemiBatch, numbers
+from train.methods.contract import Ingredients, SemiBatch, to_floats
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Lass3d(nn.Module):
             terms["kl"] = self.config.lambda_kl * divergence
         if self.config.transfer == "alignment":
             terms["align"] = self.config.lambda_align * self.alignment(f_3d, image, entity, batch.texts)
-        self.measures = numbers(measures)
+        self.measures = to_floats(measures)
         return terms | self._extensions(batch, f_3d, f_text)
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:

@@ -1,7 +1,7 @@
 """lass3d_plus: our extension of LASS3D, not the paper's. Language is no input but a label prior.
 
 Text as an input of the student lifts the student and leaves the text-free teacher where it was. Here a phrase
-corrects the teacher's belief on unlabelled points (lass3d_core/label_prior.py), the result is their
+corrects the teacher's belief on unlabelled points (train/methods/parts/label_prior.py), the result is their
 pseudo-label, and a student that sees points alone learns from it.
 """
 
@@ -16,17 +16,18 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lass3d_core import ema, losses, parallel
-from lass3d_core.band_mix import BandMixConfig, mixed, pairs_of
-from lass3d_core.exploitation import ExploitationConfig, exploitation
-from lass3d_core.label_prior import LabelPriorConfig, log_ratio, product
+from lass3d_core.compute import parallel
 from lass3d_core.labels import IGNORE
-from lass3d_core.phrase_trust import UnlabelledTrust, believed, held_out_trust
-from lass3d_core.query import QueryConfig, QueryHead
+from lass3d_core.paper import ema, losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation
 from lass3d_core.records import NONE
 from lass3d_core.sparse.maps import build_pyramid
-from lass3d_core.text_branch import TextBranch, TextBranchConfig, without_dropped
 from train.methods.contract import Ingredients, SemiBatch
+from train.methods.parts.band_mix import BandMixConfig, mixed, pairs_of
+from train.methods.parts.label_prior import LabelPriorConfig, log_ratio, posterior
+from train.methods.parts.phrase_trust import UnlabelledTrust, believed, held_out_trust
+from train.methods.parts.query import QueryConfig, QueryHead
+from train.methods.parts.text_branch import TextBranch, TextBranchConfig, without_dropped
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Lass3dPlus(nn.Module):
     Decision: how far phrases are believed is found where it can be seen without a label that the teacher has
     learnt. Comparing teacher and product on labelled points would not do: the teacher has been trained on
     exactly these and would win whatever the phrases say. So the share of right phrases is estimated twice
-    (lass3d_core/phrase_trust.py): on labelled scans, each by the counts of the others, once, before training;
+    (parts/phrase_trust.py): on labelled scans, each by the counts of the others, once, before training;
     and on the unlabelled scans, where the teacher is sure by shape alone, throughout. The second weighs the
     phrases. While either is below `least_trust` the prior is off: the method is its own control.
     """
@@ -184,7 +185,7 @@ class Lass3dPlus(nn.Module):
         if not trust:
             return teacher
         evidence = believed(self.evidence, trust)
-        return product(teacher, evidence, phrase, self.config.strength, self.config.temperature)
+        return posterior(teacher, evidence, phrase, self.config.strength, self.config.temperature)
 
     def _pseudo_labels(self, belief: Tensor, phrase: Tensor) -> Tensor:
         most, label = belief.max(dim=1)

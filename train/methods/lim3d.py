@@ -40,13 +40,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses, parallel
-from lass3d_core.class_bank import Bank, rank_in_class
-from lass3d_core.confidences import Confidences
-from lass3d_core.exploitation import ExploitationConfig, exploitation
+from lass3d_core.compute import parallel
+from lass3d_core.compute.precision import to_float32
 from lass3d_core.labels import IGNORE
-from lass3d_core.precision import full
+from lass3d_core.paper import ema, losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation
 from train.methods.contract import Ingredients, SemiBatch
+from train.methods.parts.class_bank import Bank, rank_in_class
+from train.methods.parts.confidences import Confidences
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,8 @@ class Lim3d(nn.Module):
             return terms
         ce_u = losses.cross_entropy(logits, pseudo_labels, self.class_weights)
         terms["ce_u"] = self.config.lambda_u * ce_u
-        seen = Seen(full(teacher_features), teacher.softmax(dim=1), labels, batch.is_labelled)
-        terms["contrast"] = self.config.lambda_contrast * self._contrast(full(features), seen, step)
+        seen = SeenFeatures(to_float32(teacher_features), teacher.softmax(dim=1), labels, batch.is_labelled)
+        terms["contrast"] = self.config.lambda_contrast * self._contrast(to_float32(features), seen, step)
         if self.config.pe.weight:
             reliable = pseudo_labels[unlabelled] != IGNORE
             terms["pe"] = exploitation(logits[unlabelled], reliable, self.config.pe)
@@ -168,13 +169,13 @@ class Lim3d(nn.Module):
         labels[unlabelled] = predicted.masked_fill(doubted, IGNORE)
         return labels
 
-    def _contrast(self, features: Tensor, seen: Seen, step: int) -> Tensor:
+    def _contrast(self, features: Tensor, seen: SeenFeatures, step: int) -> Tensor:
         """L_c of the student's features (M,E), after the bank has taken in what the teacher saw."""
         config = self.config
         rng = np.random.default_rng((config.seed, step, parallel.rank()))
         sure, unsure = by_entropy(seen.probabilities, ~seen.is_labelled, config.entropy_share)
         point, of_class = negatives(seen, unsure, config.likeliest).nonzero().unbind(dim=1)
-        chosen = rank_in_class(of_class, rng) < config.enqueued // parallel.size()
+        chosen = rank_in_class(of_class, rng) < config.enqueued // parallel.world_size()
         entering = (seen.features[point[chosen]], of_class[chosen])
         self.bank.enter(*(parallel.rows_of_all(rows) for rows in entering))
 
@@ -193,7 +194,7 @@ class Lim3d(nn.Module):
         for index, kept in enumerate(self.bank.kept):
             points = (candidates & (labels == index)).nonzero().squeeze(1)
             if kept and len(points):
-                count = max(1, self.config.queries // parallel.size())
+                count = max(1, self.config.queries // parallel.world_size())
                 drawn = rng.integers(len(points), size=count)
                 queries.append(points[torch.from_numpy(drawn).to(points.device)])
                 drawn = rng.integers(kept, size=(count, self.config.negatives))
@@ -202,7 +203,7 @@ class Lim3d(nn.Module):
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenFeatures:
     """What the teacher makes of the batch: features (M,E), probabilities (M,C); and what is known of it.
 
     labels (M,) int64: given or pseudo, 255 none. is_labelled (M,) bool.
@@ -233,7 +234,7 @@ def by_entropy(probabilities: Tensor, counted: Tensor, share: float) -> tuple[Te
     return counted & (entropy <= low), counted & (entropy >= high)
 
 
-def negatives(seen: Seen, unsure: Tensor, likeliest: int) -> Tensor:
+def negatives(seen: SeenFeatures, unsure: Tensor, likeliest: int) -> Tensor:
     """Which classes (M,C) bool a point is kept as a negative of; unsure (M,) bool: points of high entropy."""
     rank = seen.probabilities.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     likely = rank < likeliest
@@ -245,8 +246,8 @@ def negatives(seen: Seen, unsure: Tensor, likeliest: int) -> Tensor:
 def class_means(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """The mean feature (C,E) of each class, of features (N,E) of all processes; 0 where it has none."""
     sums = features.new_zeros(num_classes, features.shape[1]).index_add_(0, labels, features)
-    counts = parallel.total(torch.bincount(labels, minlength=num_classes))
-    return parallel.total(sums) / counts.clamp(min=1).unsqueeze(1)
+    counts = parallel.all_reduce_sum(torch.bincount(labels, minlength=num_classes))
+    return parallel.all_reduce_sum(sums) / counts.clamp(min=1).unsqueeze(1)
 
 
 def bank_contrast(queries: Tensor, positives: Tensor, against: Tensor, temperature: float) -> Tensor:
@@ -254,4 +255,4 @@ def bank_contrast(queries: Tensor, positives: Tensor, against: Tensor, temperatu
     compared = torch.cat([positives.unsqueeze(1), against], dim=1).detach()
     scores = F.cosine_similarity(queries.unsqueeze(1), compared, dim=2) / temperature
     total = (scores.logsumexp(dim=1) - scores[:, 0]).sum()
-    return total / parallel.total(total.new_tensor(float(len(queries)))).clamp(min=1)
+    return total / parallel.all_reduce_sum(total.new_tensor(float(len(queries)))).clamp(min=1)

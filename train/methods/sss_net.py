@@ -11,7 +11,7 @@ The aggregation is a part of the network at inference, too: superpoints need poi
 
 There is no public code, and this is built from the abstract and from what LASS3D says of it. Guessed:
 - Superpoints: what hangs together through voxels that touch and agree in normal and colour (see
-  lass3d_core/superpoints.py), and both thresholds. Smaller ones than `smallest` have no say.
+  train/methods/parts/superpoints.py), and both thresholds. Smaller ones than `smallest` have no say.
 - The rule of voting and tau. The abstract says that superpoints constrain pseudo-labels, LASS3D that they
   optimise them.
 - What an edge is: more than a quarter of the voxels that touch are across one.
@@ -32,14 +32,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses, parallel
-from lass3d_core.exploitation import ExploitationConfig, exploitation
+from lass3d_core.compute import parallel
+from lass3d_core.compute.precision import to_float32
 from lass3d_core.labels import IGNORE
 from lass3d_core.nets.segmenter import make_classifier
-from lass3d_core.precision import full
+from lass3d_core.paper import ema, losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation
 from lass3d_core.sparse.maps import KernelPyramid
-from lass3d_core.superpoints import SuperpointConfig, Superpoints, mean_by_superpoint, superpoints
 from train.methods.contract import Ingredients, SemiBatch
+from train.methods.parts.superpoints import SuperpointConfig, Superpoints, mean_by_superpoint, superpoints
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class SuperpointSegmenter(nn.Module):
 
     def logits(self, embedded: Tensor, regions: Superpoints) -> Tensor:
         """embedded (M,channels) of the backbone -> logits (M,C) float32."""
-        mean = mean_by_superpoint(full(embedded), regions)
+        mean = mean_by_superpoint(to_float32(embedded), regions)
         return self.classifier(embedded + self.aggregation(mean)[regions.of_voxel])
 
 
@@ -129,8 +130,8 @@ class SssNet(nn.Module):
         }
         terms = {
             "ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights),
-            "edge": config.lambda_edge * edge_loss(full(self.edges(embedded)), regions.on_edge),
-            "smooth": config.lambda_smooth * smoothness(full(embedded), regions),
+            "edge": config.lambda_edge * edge_loss(to_float32(self.edges(embedded)), regions.on_edge),
+            "smooth": config.lambda_smooth * smoothness(to_float32(embedded), regions),
         }
         if not self._round(step):
             return terms
@@ -186,11 +187,11 @@ def optimised(
 def edge_loss(logits: Tensor, on_edge: Tensor) -> Tensor:
     """L_edge of logits (M,2) and the truth (M,2) bool: a share of the mean over voxels and both kinds."""
     total = F.binary_cross_entropy_with_logits(logits, on_edge.to(logits.dtype), reduction="sum")
-    return total / parallel.total(total.new_tensor(float(on_edge.numel()))).clamp(min=1)
+    return total / parallel.all_reduce_sum(total.new_tensor(float(on_edge.numel()))).clamp(min=1)
 
 
 def smoothness(features: Tensor, regions: Superpoints) -> Tensor:
     """L_smooth of features (M,F): a share of the mean over voxels and channels."""
     away = features - mean_by_superpoint(features, regions)[regions.of_voxel]
     total = away.square().sum()
-    return total / parallel.total(total.new_tensor(float(away.numel()))).clamp(min=1)
+    return total / parallel.all_reduce_sum(total.new_tensor(float(away.numel()))).clamp(min=1)

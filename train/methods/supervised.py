@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lass3d_core import ema, losses
 from lass3d_core.labels import IGNORE
+from lass3d_core.paper import ema, losses
 from train.methods.contract import Ingredients, SemiBatch
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lass3d_core.errors import UnknownName
-from lass3d_core.manifest import DatasetSpec
+from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.typed import nearest
 from train.config import RunConfig
 from train.presets.demo import demo, demo_room

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lass3d_core.nets import UNetConfig
-from lass3d_core.query import QueryConfig
-from lass3d_core.range_view import RangeImageConfig
-from train.augment import AugmentConfig
+from lass3d_core.nets.range_view import RangeImageConfig
 from train.config import DataConfig, RunConfig
+from train.data.augment import AugmentConfig
 from train.methods import MethodConfig, config_type
 from train.methods.cbst import CbstConfig
 from train.methods.gpc import GpcConfig
 from train.methods.lass3d import Lass3dConfig
 from train.methods.lass3d_plus import Lass3dPlusConfig
 from train.methods.lim3d import Lim3dConfig
+from train.methods.parts.query import QueryConfig
 from train.methods.sss_net import SssNetConfig
 from train.optimiser import OptimConfig, ScheduleConfig
 from train.presets.indoors import indoors

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lass3d_core.nets import UNetConfig
-from train.augment import AugmentConfig
 from train.config import DataConfig, RunConfig
+from train.data.augment import AugmentConfig
 from train.methods import config_type
 from train.optimiser import OptimConfig, ScheduleConfig
 from train.presets.indoors import indoors

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from lass3d_core.nets import UNetConfig
-from lass3d_core.range_view import RangeImageConfig
-from train.augment import AugmentConfig
+from lass3d_core.nets.range_view import RangeImageConfig
 from train.config import DataConfig, RunConfig
+from train.data.augment import AugmentConfig
 from train.methods import config_type
 from train.optimiser import OptimConfig, ScheduleConfig
 from train.presets.unlabelled import panoramas, unlabelled_scans

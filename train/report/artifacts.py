@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from lass3d_core.checked_json import parse_json
 from lass3d_core.datasets import Dataset
 from lass3d_core.errors import CorruptArtifact, Lass3dError
+from lass3d_core.files.checked_json import parse_json
+from lass3d_core.files.shards import ShardHeader
 from lass3d_core.labels import LabelSpace
 from lass3d_core.records import Entity, FilePart, GroundedPhrase, ImageCaption, RunLengthMask
-from lass3d_core.shards import ShardHeader
-from train.paired_scans import PairedScans
+from train.data.paired_scans import PairedScans
 from train.report.images import PicturedImage
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from lass3d_core.labels import IGNORE, LabelSpace
 from lass3d_core.records import NONE, PairedScan
 from train.report.markup import Markup, element, json_script
-from train.report.words import counted, grouped, percent
+from train.report.words import grouped, percent, plural
 
 _MOST_POINTS = 40_000
 _LEVELS = 65535
@@ -88,9 +88,9 @@ def cloud_viewer(
 
 def accuracy(prediction: np.ndarray, truth: np.ndarray | None) -> float | None:
     """Share of right points among those that count, or None where there is no truth."""
-    if truth is None or not (counted := truth != IGNORE).any():
+    if truth is None or not (judged := truth != IGNORE).any():
         return None
-    return float((prediction[counted] == truth[counted]).mean())
+    return float((prediction[judged] == truth[judged]).mean())
 
 
 def _payload(pictured: PicturedScan, rng: np.random.Generator) -> dict[str, object]:
@@ -136,7 +136,7 @@ def _picker(scans: Sequence[PicturedScan]) -> Markup:
                 "button",
                 element("code", pictured.scan.scan_id),
                 element("span", f"{percent(right)} % right" if right is not None else "no truth"),
-                element("span", f"{counted(count, 'point')}{cut}", class_="quiet"),
+                element("span", f"{plural(count, 'point')}{cut}", class_="quiet"),
                 type="button",
                 aria_pressed="true" if index == 0 else "false",
             )

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from lass3d_core.errors import DataError
-from lass3d_core.images import read_image
-from lass3d_core.masks import decode
+from lass3d_core.files.images import read_image
+from lass3d_core.files.masks import decode
 from lass3d_core.records import Entity, FilePart, ImageCaption
 from train.report.markup import Markup, element, join
 

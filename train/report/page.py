@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lass3d_core.atomic import write_text
 from lass3d_core.datasets import Dataset
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
+from lass3d_core.files.atomic import write_text
 from lass3d_core.labels import LabelSpace
 from lass3d_core.records import PairedScan
 from train import evaluate
-from train.paired_scans import PairedScans
+from train.data.paired_scans import PairedScans
+from train.outputs.retrieval import Retrieval
 from train.report.artifacts import label_space, pictured_images, spread
 from train.report.clouds import PicturedScan, cloud_viewer
 from train.report.images import image_gallery
@@ -27,9 +28,8 @@ from train.report.retrieval import retrieval
 from train.report.runs import SPLITS, RunRecord, read_run, siblings
 from train.report.sections import coverage, learning, reproduce, section, setup
 from train.report.words import SPLIT_NAMES
-from train.retrieval import Retrieval
-from train.run import Run
-from train.run_folder import RunFolder
+from train.runs.run import Run
+from train.runs.run_folder import RunFolder
 
 Predict = Callable[[PairedScan], np.ndarray]
 """The predicted train id of every point of a scan, (N,) uint8, in raw order."""

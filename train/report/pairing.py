@@ -30,7 +30,7 @@ class PhraseUse:
 
 
 @dataclass(frozen=True)
-class Coverage:
+class TextCoverage:
     """Counts of points over `scans` scans, and the phrases by falling number of points."""
 
     scans: int
@@ -51,7 +51,9 @@ class Coverage:
         return sum(int(use.classes.max()) for use in self.phrases) / total if total else float("nan")
 
 
-def measure_coverage(scans: Iterable[PairedScan], labelled: Collection[str], num_classes: int) -> Coverage:
+def measure_coverage(
+    scans: Iterable[PairedScan], labelled: Collection[str], num_classes: int
+) -> TextCoverage:
     """Coverage of `scans`. Labels are read in the scans whose ids are in `labelled` and in no other."""
     count = labelled_count = points = with_image = with_entity = 0
     uses: Counter[str] = Counter()
@@ -69,4 +71,4 @@ def measure_coverage(scans: Iterable[PairedScan], labelled: Collection[str], num
                 truth = scan.labels[named]
                 classes[phrase] += np.bincount(truth[truth != IGNORE], minlength=num_classes)
     phrases = tuple(PhraseUse(phrase, used, classes[phrase]) for phrase, used in uses.most_common())
-    return Coverage(count, labelled_count, points, with_image, with_entity, phrases)
+    return TextCoverage(count, labelled_count, points, with_image, with_entity, phrases)

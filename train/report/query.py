@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lass3d_core.atomic import write_text
-from train.query import Answer
+from lass3d_core.files.atomic import write_text
+from train.outputs.query import Answer
 from train.report.artifacts import label_space
 from train.report.clouds import PicturedScan, cloud_viewer
 from train.report.markup import element
 from train.report.page import document
-from train.report.words import counted
-from train.run import Run
+from train.report.words import plural
+from train.runs.run import Run
 
 
 def page(path: Path, answer: Answer, run: Run) -> None:
@@ -21,7 +21,7 @@ def page(path: Path, answer: Answer, run: Run) -> None:
     panels = ("likeness", "prediction" if answer.scan.labels is None else "truth")
     facts = {
         "scan": answer.scan.scan_id,
-        "points": counted(len(answer.scan.points), "point"),
+        "points": plural(len(answer.scan.points), "point"),
         "highest similarity": f"{answer.highest:.3f}",
         "median": f"{answer.median:.3f}",
         "run": run.folder.path.name,

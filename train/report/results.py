@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from lass3d_core.labels import LabelSpace
-from lass3d_core.metrics import mean_iou
-from train.compare import NOISE
+from lass3d_core.paper.metrics import mean_iou
+from train.demo import NOISE
 from train.evaluate import Metrics
 from train.report.markup import Markup, element
 from train.report.runs import SPLITS, RunRecord
 from train.report.tables import RunResult, confusion_map, headline, per_class_table, shares_of_truth
-from train.report.words import SPLIT_NAMES, capitalised, counted, percent
+from train.report.words import SPLIT_NAMES, capitalised, percent, plural
 
 _WORST = 8
 
@@ -23,7 +23,7 @@ def header(run: RunRecord) -> Markup:
     config = run.config
     facts = {
         "data set": config.dataset,
-        "labelled": f"{config.ratio:g} %, {counted(len(run.split.labelled), 'scan')}",
+        "labelled": f"{config.ratio:g} %, {plural(len(run.split.labelled), 'scan')}",
         "seed": str(config.seed),
         "preset": config.preset,
         "steps": str(config.schedule.steps),
@@ -86,10 +86,10 @@ def protocol(metrics: Metrics) -> str:
     """What the figures were taken under."""
     augmented = "with" if metrics.test_time_augmentation else "no"
     return (
-        f"One confusion matrix over all {counted(metrics.points, 'point')} of "
-        f"{counted(metrics.scans, 'scan')} whose label counts; {metrics.level.removesuffix('s')} level, "
-        f"{metrics.checkpoint} checkpoint after {counted(metrics.steps, 'step')}, {augmented} test-time "
-        f"augmentation. {metrics.labelled_scans} of {counted(metrics.training_scans, 'training scan')} had "
+        f"One confusion matrix over all {plural(metrics.points, 'point')} of "
+        f"{plural(metrics.scans, 'scan')} whose label counts; {metrics.level.removesuffix('s')} level, "
+        f"{metrics.checkpoint} checkpoint after {plural(metrics.steps, 'step')}, {augmented} test-time "
+        f"augmentation. {metrics.labelled_scans} of {plural(metrics.training_scans, 'training scan')} had "
         f"labels ({metrics.protocol} choice, {metrics.ratio:g} %, seed {metrics.seed})."
     )
 
@@ -123,7 +123,7 @@ def _figures(run: RunRecord, split: str) -> list[tuple[str, str, str]]:
     how = f"per cent, over the {len(metrics.iou) - absent} {over}"
     figures = [(f"mean IoU, {SPLIT_NAMES[split]}", percent(metrics.miou_absent_dropped), how)]
     if absent and metrics.absent == "zero":
-        how = f"per cent, with {counted(absent, 'class', 'classes')} that occur nowhere as 0"
+        how = f"per cent, with {plural(absent, 'class', 'classes')} that occur nowhere as 0"
         figures.append(("mean IoU, official form", percent(metrics.miou_official), how))
     figures.append(("points right", percent(metrics.accuracy), "per cent of the points whose label counts"))
     if split == "test" and "val" in run.metrics:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from train.outputs.retrieval import Retrieval
 from train.report.markup import Markup, element, join
 from train.report.tables import headline, plain_table
-from train.report.words import SPLIT_NAMES, counted, percent
-from train.retrieval import Retrieval
+from train.report.words import SPLIT_NAMES, percent, plural
 
 
 def retrieval(score: Retrieval) -> Markup:
@@ -15,8 +15,8 @@ def retrieval(score: Retrieval) -> Markup:
     order = sorted(zip(score.queries, score.average_precision, score.share), key=lambda row: -(row[1] or 0.0))
     rows = [(query, percent(precision), percent(share)) for query, precision, share in order if share]
     words = (
-        f"Every class's name was asked for over all {counted(score.points, 'point')} of "
-        f"{counted(score.scans, 'scan')} of the {SPLIT_NAMES.get(score.split, score.split)} split; average "
+        f"Every class's name was asked for over all {plural(score.points, 'point')} of "
+        f"{plural(score.scans, 'scan')} of the {SPLIT_NAMES.get(score.split, score.split)} split; average "
         "precision says how far its points come first. The network sees points alone."
     )
     return join(

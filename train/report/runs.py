@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from lass3d_core.errors import CorruptArtifact
-from lass3d_core.splits import LabelledSplit
-from lass3d_core.typed import plain
+from lass3d_core.files.splits import LabelledSplit
+from lass3d_core.typed import to_json
 from train.config import RunConfig, SavedRun
 from train.evaluate import Metrics
-from train.logs import read_log
 from train.presets import published_beside
 from train.report.tables import Setting
+from train.runs.logs import read_log
 
 SPLITS = ("test", "val")
 """The splits that are evaluated, the one to report first."""
@@ -104,7 +104,7 @@ def title_of(config: RunConfig) -> str:
 def settings(config: RunConfig) -> list[Setting]:
     """Every setting of the run by its path, with the published recipe's value where that is another one."""
     papers = published_beside(config.preset)(config.dataset, config.method_name, config.ratio, config.seed)
-    here, there = flat(plain(config)), flat(plain(papers))
+    here, there = flat(to_json(config)), flat(to_json(papers))
     return [
         Setting(key, worded(value), None if value == there.get(key) else worded(there.get(key)))
         for key, value in here.items()

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from lass3d_core.labels import LabelSpace
-from lass3d_core.typed import plain
+from lass3d_core.typed import to_json
 from train.presets import PRESETS
 from train.report.curves import Curve, chart, legend
 from train.report.markup import Markup, element, join
-from train.report.pairing import Coverage
+from train.report.pairing import TextCoverage
 from train.report.runs import RunRecord, flat, settings, worded
 from train.report.tables import Setting, headline, plain_table, settings_table
-from train.report.words import counted, percent
+from train.report.words import percent, plural
 
 _CHARTS = {
     "loss": "Whole objective, Eq. (9)",
@@ -69,13 +69,13 @@ def learning(runs: Sequence[RunRecord]) -> Markup:
             class_="charts",
         ),
         _folded(
-            counted(len(hidden), "more column", "more columns") + " of the log",
+            plural(len(hidden), "more column", "more columns") + " of the log",
             element("div", *hidden, class_="charts"),
         ),
     )
 
 
-def coverage(measured: Coverage, space: LabelSpace, uses_text: bool) -> Markup:
+def coverage(measured: TextCoverage, space: LabelSpace, uses_text: bool) -> Markup:
     """How many points have text, and how well it fits the labels of the labelled scans."""
     points = max(measured.points, 1)
     figures = [
@@ -126,9 +126,9 @@ def setup(run: RunRecord) -> Markup:
             ),
             class_="columns",
         ),
-        _folded(f"The {counted(len(same), 'setting')} of the paper's preset", settings_table(same)),
+        _folded(f"The {plural(len(same), 'setting')} of the paper's preset", settings_table(same)),
         _folded(
-            f"The {counted(len(run.split.labelled), 'labelled scan')}",
+            f"The {plural(len(run.split.labelled), 'labelled scan')}",
             element("p", element("code", ", ".join(run.split.labelled))),
         ),
     )
@@ -170,7 +170,7 @@ def _beyond_preset(run: RunRecord) -> list[str]:
     if config.preset not in PRESETS:
         return []
     preset = PRESETS[config.preset](config.dataset, config.method_name, config.ratio, config.seed)
-    usual, own = flat(plain(preset)), flat(plain(config))
+    usual, own = flat(to_json(preset)), flat(to_json(config))
     return [
         f"{key}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}"
         for key, value in own.items()
@@ -186,11 +186,11 @@ def _curves(runs: Sequence[RunRecord], column: str, scale: float = 1.0) -> list[
     ]
 
 
-def _coverage_words(measured: Coverage, uses_text: bool) -> str:
-    words = f"Counted over {counted(measured.scans, 'training scan')}. "
+def _coverage_words(measured: TextCoverage, uses_text: bool) -> str:
+    words = f"Counted over {plural(measured.scans, 'training scan')}. "
     if measured.labelled_scans:
         words += (
-            f"Labels were read in the {counted(measured.labelled_scans, 'labelled scan')} alone. A phrase "
+            f"Labels were read in the {plural(measured.labelled_scans, 'labelled scan')} alone. A phrase "
             "has no class of its own, so the class that it lies on most often stands in: how well the text "
             "fits is an upper bound."
         )

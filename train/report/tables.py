@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lass3d_core.labels import LabelSpace
-from lass3d_core.metrics import accuracy, iou, mean_iou
+from lass3d_core.paper.metrics import accuracy, iou, mean_iou
 from train.report.markup import Markup, element, join
 from train.report.words import percent
 

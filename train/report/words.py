@@ -13,7 +13,7 @@ def percent(share: float | None) -> str:
     return "–" if share is None or math.isnan(share) else f"{100 * share:.1f}"
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
+def plural(number: int, one: str, many: str | None = None) -> str:
     """ "1 scan", "2 scans"; thousands are set apart."""
     return f"{grouped(number)} {one if number == 1 else many or one + 's'}"
 

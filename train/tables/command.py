@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lass3d_core.atomic import write_text
 from lass3d_core.errors import Lass3dError, ManifestError
-from train.paired_scans import PairedScans
-from train.side_by_side import every_device, outcomes, room
+from lass3d_core.files.atomic import write_text
+from train.data.paired_scans import PairedScans
+from train.runs.side_by_side import every_device, max_parallel, outcomes
 from train.tables.csv_files import rows_csv, runs_csv
 from train.tables.figures import Filled
 from train.tables.markdown import as_markdown, make_command, words_of_settings
@@ -32,7 +32,7 @@ def make_table(table: Table, recipe: Recipe, processes: int | None) -> Path:
     """
     pairs = PairedScans.open(recipe.manifest.artifacts_of(recipe.dataset))
     plan = plan_table(table, recipe, pairs)
-    at_a_time = processes or room(every_device())
+    at_a_time = processes or max_parallel(every_device())
     print(said(plan, Pace.of(_runs(recipe)), at_a_time))
     failed: dict[Path, str] = {}
     try:
@@ -55,7 +55,7 @@ def planned(table: Table, recipe: Recipe, processes: int | None) -> str:
     width = max((len(cell.plan.folder.name) for cell in plan.cells), default=0)
     lines = [f"{cell.plan.folder.name:<{width}}  {_state(cell, pace)}" for cell in plan.cells]
     lines += [f"{title}: not built ({why})" for title, why in plan.not_built.items()]
-    return "\n".join([*lines, said(plan, pace, processes or room(every_device()))])
+    return "\n".join([*lines, said(plan, pace, processes or max_parallel(every_device()))])
 
 
 def said(plan: TablePlan, pace: Pace, at_a_time: int) -> str:
@@ -120,7 +120,7 @@ def command_of(table: Table, recipe: Recipe) -> str:
     return make_command("table", variables)
 
 
-def numbers(text: str, flag: str) -> tuple[float, ...]:
+def parse_numbers(text: str, flag: str) -> tuple[float, ...]:
     """ "0,1,2" as numbers, each once. Raises ManifestError."""
     try:
         found = tuple(dict.fromkeys(float(word) for word in text.split(",")))
@@ -131,7 +131,7 @@ def numbers(text: str, flag: str) -> tuple[float, ...]:
 
 def seeds_of(text: str) -> tuple[int, ...]:
     """ "0,1,2" as seeds. Raises ManifestError."""
-    found = numbers(text, "--seeds")
+    found = parse_numbers(text, "--seeds")
     if any(seed < 0 or not seed.is_integer() for seed in found):
         raise ManifestError(f"--seeds {text!r}: whole numbers of at least 0, such as 0,1,2")
     return tuple(map(int, found))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from train.evaluate import Metrics
-from train.logs import read_log
+from train.runs.logs import read_log
 from train.tables.plan import Cell, TablePlan
 from train.tables.rows import Claim, Row
 from train.tables.statistics import Interval, Verdict, differences, interval, verdict

@@ -11,7 +11,7 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from train.config import RunConfig, SavedRun
-from train.logs import read_log
+from train.runs.logs import read_log
 from train.tables.plan import Cell
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from lass3d_core.errors import CorruptArtifact, DataError, ManifestError, StaleArtifact
-from lass3d_core.manifest import DatasetSpec, Manifest
-from train.checkpoint import checkpoints, steps_of
+from lass3d_core.manifest.schema import DatasetSpec, Manifest
 from train.config import RunConfig, with_settings
+from train.data.paired_scans import PairedScans
 from train.methods import METHODS
-from train.paired_scans import PairedScans
 from train.presets import preset_for
-from train.run import Run
-from train.run_folder import RunFolder
-from train.side_by_side import Plan
+from train.runs.checkpoint import checkpoints, steps_of
+from train.runs.run import Run
+from train.runs.run_folder import RunFolder
+from train.runs.side_by_side import PlannedRun
 from train.tables.rows import PAPER_RATIOS, Row, Table, World
 
 State = Literal["finished", "unfinished", "missing", "refused", "failed"]
@@ -65,7 +65,7 @@ class Cell:
     ratio: float
     seed: int
     settings: tuple[str, ...]
-    plan: Plan
+    plan: PlannedRun
     run: Run
     state: State = "missing"
     steps_done: int = 0
@@ -170,7 +170,7 @@ def _cell(row: Row, ratio: float, seed: int, recipe: Recipe, pairs: PairedScans)
     config = with_settings(plain, settings)
     folder = RunFolder.of(recipe.manifest.runs, config, recipe.tagged(row))
     artifacts = recipe.manifest.artifacts_of(recipe.dataset)
-    plan = Plan(row.title, config, artifacts, recipe.spec, folder.path)
+    plan = PlannedRun(row.title, config, artifacts, recipe.spec, folder.path)
     run = plan.open(pairs=pairs)
     cell = Cell(row, ratio, seed, settings, plan, run)
     try:

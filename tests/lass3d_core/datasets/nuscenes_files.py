@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lass3d_core.datasets.nuscenes import CAMERAS
+from lass3d_core.datasets.nuscenes.reader import CAMERAS
 
 GENERAL_CLASSES = (
     "noise", "animal", "human.pedestrian.adult", "human.pedestrian.child",

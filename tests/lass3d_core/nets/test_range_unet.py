@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lass3d_core.nets import UNetConfig, build
+from lass3d_core.nets import UNetConfig, make_backbone
 from lass3d_core.nets.range_unet import shown
-from lass3d_core.range_view import RangeImageConfig, range_view
+from lass3d_core.nets.range_view import RangeImageConfig, range_view
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
-from lass3d_core.voxels import collate, mean_by_voxel, voxelise
+from lass3d_core.sparse.voxels import collate, mean_by_voxel, voxelise
 
 SMALL = UNetConfig(
     stem=6,
@@ -37,7 +37,7 @@ def batch(*scans: tuple[Tensor, Tensor]) -> tuple[Tensor, KernelPyramid]:
 
 def small_net() -> nn.Module:
     torch.manual_seed(0)
-    net = build(SMALL, in_channels=4)
+    net = make_backbone(SMALL, in_channels=4)
     features, pyramid = batch(scan(8), scan(9))
     for _ in range(3):  # running statistics that are not those of the start
         net(features, pyramid)
@@ -52,7 +52,7 @@ def test_output_has_a_row_per_voxel_and_one_level_is_enough() -> None:
 
 
 def test_widths_of_minkunet18_make_7_6_million_parameters() -> None:
-    net = build(UNetConfig(view="range"), in_channels=4)
+    net = make_backbone(UNetConfig(view="range"), in_channels=4)
     assert sum(parameter.numel() for parameter in net.parameters()) == 7_576_288
 
 
@@ -138,7 +138,7 @@ def test_gradient_stays_within_its_scan() -> None:
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_tiny_scans_train_to_finite_numbers(count: int) -> None:
     torch.manual_seed(0)
-    net = build(SMALL, in_channels=4)
+    net = make_backbone(SMALL, in_channels=4)
     net(*batch(scan(1, count))).sum().backward()
     assert all(torch.isfinite(tensor).all() for tensor in net.state_dict().values())
     assert all(torch.isfinite(parameter.grad).all() for parameter in net.parameters())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lass3d_core.errors import UnknownName
-from lass3d_core.nets import build
+from lass3d_core.nets import make_backbone
 from lass3d_core.nets.unet import BatchNorm, UNetConfig
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 
@@ -23,7 +23,7 @@ def random_coords(seed: int, count: int) -> Tensor:
 
 def small_case(count: int = 150) -> tuple[torch.nn.Module, Tensor, KernelPyramid]:
     torch.manual_seed(0)
-    net = build(SMALL, in_channels=4)
+    net = make_backbone(SMALL, in_channels=4)
     return net, torch.randn(count, 4), build_pyramid(random_coords(1, count), net.levels)
 
 
@@ -35,7 +35,7 @@ def test_output_has_a_row_per_voxel_and_the_last_decoder_width() -> None:
 
 
 def test_default_is_minkunet18_of_21_7_million_parameters() -> None:
-    net = build(UNetConfig(), in_channels=4)
+    net = make_backbone(UNetConfig(), in_channels=4)
     assert sum(parameter.numel() for parameter in net.parameters()) == 21_721_472
     assert (net.levels, net.out_channels) == (5, 96)
 
@@ -80,7 +80,7 @@ def test_checkpoint_gives_the_same_outputs() -> None:
     torch.save(net.state_dict(), file)
     file.seek(0)
     torch.manual_seed(99)
-    other = build(SMALL, in_channels=4)
+    other = make_backbone(SMALL, in_channels=4)
     other.load_state_dict(torch.load(file, weights_only=True))
     assert torch.equal(net.eval()(features, pyramid), other.eval()(features, pyramid))
 
@@ -131,4 +131,4 @@ def test_impossible_widths_are_refused(wrong: dict[str, object]) -> None:
 
 def test_unknown_backend_is_named() -> None:
     with pytest.raises(UnknownName, match="reference"):
-        build(dataclasses.replace(SMALL, backend="cuda-magic"), in_channels=4)
+        make_backbone(dataclasses.replace(SMALL, backend="cuda-magic"), in_channels=4)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from lass3d_core.errors import BackendUnavailable, UnknownName
-from lass3d_core.nets import build
+from lass3d_core.nets import make_backbone
 from lass3d_core.nets.unet import UNetConfig
-from lass3d_core.sparse import BACKENDS, load
+from lass3d_core.sparse import BACKENDS, load_backend
 from lass3d_core.sparse.maps import KernelMap, KernelPyramid, build_pyramid
 from lass3d_core.sparse.reference import StridedConv, SubmanifoldConv, TransposedConv
 
@@ -51,7 +51,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return Backend(load(name), device)
+            return Backend(load_backend(name), device)
         except BackendUnavailable as error:
             pytest.skip(str(error))
 
@@ -166,9 +166,9 @@ def test_a_scan_gives_the_same_alone_and_in_a_batch(backend: Backend, operation:
 def test_checkpoint_of_the_reference_gives_the_same_network(backend: Backend) -> None:
     torch.manual_seed(0)
     config = UNetConfig(stem=6, encoder=(8, 10), decoder=(9, 7), blocks=1)
-    reference = build(config, in_channels=4).eval()
+    reference = make_backbone(config, in_channels=4).eval()
     name = backend.module.__name__.rpartition(".")[2]
-    other = build(replace(config, backend=name), in_channels=4).eval()
+    other = make_backbone(replace(config, backend=name), in_channels=4).eval()
     other.load_state_dict(reference.state_dict())
     features, pyramid = torch.randn(150, 4), random_pyramid(5, 150, levels=3)
     found = other.to(backend.device)(features.to(backend.device), pyramid.to(backend.device))
@@ -287,9 +287,9 @@ def test_initial_output_has_the_scale_of_its_input_in_a_full_neighbourhood() -> 
 
 
 def test_known_backends_load_and_others_are_named() -> None:
-    assert load("reference").SubmanifoldConv is SubmanifoldConv
+    assert load_backend("reference").SubmanifoldConv is SubmanifoldConv
     with pytest.raises(UnknownName, match="did you mean 'reference'"):
-        load("referense")
+        load_backend("referense")
 
 
 @pytest.mark.parametrize("name", ["spconv", "torchsparse"])
@@ -297,4 +297,4 @@ def test_absent_package_is_named_with_its_remedy(name: str) -> None:
     if importlib.util.find_spec(name) is not None:
         pytest.skip(f"{name} is installed")
     with pytest.raises(BackendUnavailable, match=f"'{name}' cannot be loaded .*choose the backend reference"):
-        load(name)
+        load_backend(name)

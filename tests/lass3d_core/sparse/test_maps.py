@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lass3d_core.errors import DataError
-from lass3d_core.sparse.maps import Bags, KernelMap, KernelPyramid, build_pyramid
+from lass3d_core.sparse.maps import CsrPairs, KernelMap, KernelPyramid, build_pyramid
 
 Row = tuple[int, int, int, int]
 Pair = tuple[int, int, int]
@@ -50,7 +50,7 @@ def brute_stride(coords: torch.Tensor) -> tuple[list[Row], set[Pair]]:
     return coarse, {(k, row, coarse.index(parent)) for row, (k, parent) in enumerate(zip(octants, parents))}
 
 
-def assert_bags_group(bags: Bags, rows: torch.Tensor, count: int) -> None:
+def assert_bags_group(bags: CsrPairs, rows: torch.Tensor, count: int) -> None:
     """Every position stands once, in the bag of its row."""
     assert len(bags.offsets) == count + 1
     assert sorted(bags.positions.tolist()) == list(range(len(rows)))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lass3d_core.manifest import EntitiesSpec
-from lass3d_core.masks import decode
+from lass3d_core.files.masks import decode
+from lass3d_core.manifest.schema import EntitiesSpec
 from lass3d_core.records import Entity
 from preprocess.lvm import load_detector
 

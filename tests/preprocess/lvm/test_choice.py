@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lass3d_core.errors import BackendUnavailable
-from lass3d_core.manifest import LvmSpec
+from lass3d_core.manifest.schema import LvmSpec
 from preprocess.lvm import check_lvm, identity_of, load_captioner, params_of
 
 CAPTIONERS_WITH_WEIGHTS = ("kosmos2", "florence2")

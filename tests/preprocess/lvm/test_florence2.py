@@ -13,7 +13,7 @@ pytest.importorskip("transformers", reason="needs the [lvm] extra: make setup-lv
 import torch
 
 from lass3d_core.errors import BackendUnavailable, DataError
-from lass3d_core.manifest import LvmSpec
+from lass3d_core.manifest.schema import LvmSpec
 from lass3d_core.records import ImageCaption
 from preprocess.lvm import load_captioner
 from preprocess.lvm.florence2 import Florence2Captioner

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lass3d_core.errors import BackendUnavailable, CorruptArtifact, DataError, Lass3dError
-from lass3d_core.manifest import EntitiesSpec
+from lass3d_core.manifest.schema import EntitiesSpec
 from preprocess.lvm import load_detector, params_of
 from preprocess.lvm.phrase_scores import prompts_of
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lass3d_core.errors import UnknownName
-from lass3d_core.manifest import LvmSpec
+from lass3d_core.manifest.schema import LvmSpec
 from lass3d_core.records import TextRows
 from preprocess.lvm import load_encoder
 from preprocess.lvm.concepts import WORLDS, Knowledge

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lass3d_core.errors import BackendUnavailable, CorruptArtifact, DataError, Lass3dError
-from lass3d_core.manifest import EntitiesSpec
+from lass3d_core.manifest.schema import EntitiesSpec
 from preprocess.lvm import load_detector
 
 pytest.importorskip("transformers", reason="needs the [lvm] extra: make setup-lvm")

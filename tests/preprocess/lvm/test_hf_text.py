@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer, CLIPTextModelWithProjection
 
 from lass3d_core.errors import BackendUnavailable, CorruptArtifact, DataError, Lass3dError
-from lass3d_core.manifest import LvmSpec
+from lass3d_core.manifest.schema import LvmSpec
 from lass3d_core.records import TextRows
 from preprocess.lvm import TextEncoder, load_encoder
 

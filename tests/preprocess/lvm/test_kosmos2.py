@@ -17,14 +17,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, BertConfig, BertModel, Kosmos2ForConditionalGeneration
 
 from lass3d_core.errors import BackendUnavailable, CorruptArtifact, DataError, Lass3dError
-from lass3d_core.manifest import LvmSpec
+from lass3d_core.manifest.schema import LvmSpec
 from lass3d_core.records import ImageCaption
-from preprocess.image_captions import captions_in
-from preprocess.jsonl_shards import read_jsonl
 from preprocess.lvm import load_captioner
 from preprocess.lvm.kosmos2 import Kosmos2Captioner, read_answer
 from preprocess.lvm.params import Kosmos2Params, RunParams
-from preprocess.stages import STAGES, plan
+from preprocess.stages.image_captions import captions_in
+from preprocess.stages.jsonl_shards import read_jsonl
+from preprocess.stages.plan import STAGES, plan
 from preprocess.status import state_of
 
 BLUE, RED = (0, 0, 255), (255, 0, 0)

@@ -12,7 +12,7 @@ open_clip = pytest.importorskip("open_clip", reason="needs the [lvm] extra: make
 import torch  # noqa: E402
 
 from lass3d_core.errors import CorruptArtifact, DataError, Lass3dError, UnknownName  # noqa: E402
-from lass3d_core.manifest import LvmSpec  # noqa: E402
+from lass3d_core.manifest.schema import LvmSpec  # noqa: E402
 from lass3d_core.records import TextRows  # noqa: E402
 from preprocess.lvm import TextEncoder, load_encoder  # noqa: E402
 from preprocess.lvm.params import OpenClipParams  # noqa: E402

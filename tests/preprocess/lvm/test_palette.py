@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from lass3d_core.errors import UnknownName
-from lass3d_core.manifest import EntitiesSpec, LvmSpec
-from lass3d_core.masks import area, decode
+from lass3d_core.files.masks import area, decode
+from lass3d_core.geometry.visibility import Visibility
+from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.manifest.schema import EntitiesSpec, LvmSpec
 from lass3d_core.records import Entity, ImageCaption
-from lass3d_core.visibility import Visibility
-from lass3d_core.visible_pixels import visible_pixels
 from preprocess.lvm import load_captioner, load_detector
 from preprocess.lvm.concepts import OUTDOOR, WORLDS, Knowledge
 from preprocess.lvm.palette import (
@@ -17,10 +17,10 @@ from preprocess.lvm.palette import (
     PaletteDetector,
     PaletteEntityParams,
 )
-from preprocess.street.materials import MATERIAL_ORDER
-from preprocess.street.rig import cameras
-from preprocess.street.sensors import LidarModel, Sweep, picture, sweep
-from preprocess.street.world import build_scene, drive, lay_out
+from preprocess.simulation.street.materials import MATERIAL_ORDER
+from preprocess.simulation.street.rig import cameras
+from preprocess.simulation.street.sensors import LidarModel, Sweep, picture, sweep
+from preprocess.simulation.street.world import build_scene, drive, lay_out
 
 NAMES = [material.name for material in MATERIAL_ORDER]
 WORD_OF_CLASS = {"parking": "parking lot", "terrain": "grass", "vegetation": "trees", "bicyclist": "cyclist"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lass3d_core.masks import decode
+from lass3d_core.files.masks import decode
 from lass3d_core.records import ImageCaption
 from preprocess.lvm.concepts import INDOOR
 from preprocess.lvm.palette import (
@@ -14,10 +14,10 @@ from preprocess.lvm.palette import (
     PaletteDetector,
     PaletteEntityParams,
 )
-from preprocess.room.materials import MATERIAL_ORDER
-from preprocess.room.sensors import COLOUR_HW, COLOUR_K, picture, seen_from
-from preprocess.room.walk import walk
-from preprocess.room.world import build_room
+from preprocess.simulation.room.materials import MATERIAL_ORDER
+from preprocess.simulation.room.sensors import COLOUR_HW, COLOUR_K, picture, seen_from
+from preprocess.simulation.room.walk import walk
+from preprocess.simulation.room.world import build_room
 
 NAMES = [material.name for material in MATERIAL_ORDER]
 WORD_OF = {

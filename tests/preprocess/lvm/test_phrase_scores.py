@@ -12,7 +12,7 @@ from lass3d_core.errors import DataError
 from preprocess.lvm.phrase_scores import (
     NamedBoxes,
     Prompt,
-    joined,
+    join_tokens,
     named_boxes,
     phrase_scores,
     prompts_of,
@@ -211,10 +211,10 @@ def test_suppression_equals_its_definition(seed: int, count: int, max_iou: float
 
 
 def test_no_boxes_stay_no_boxes() -> None:
-    none = suppressed(joined([]), 0.8)
+    none = suppressed(join_tokens([]), 0.8)
     assert len(none) == 0 and none.xyxy.shape == (0, 4) and none.scores.dtype == np.float32
 
 
 def test_passes_compete_with_each_other() -> None:
     first, second = boxes_of((0, 0, 10, 10, 0.6)), boxes_of((0, 0, 10, 10, 0.7), phrases="b")
-    assert suppressed(joined([first, second]), 0.8).phrases == ("b",)
+    assert suppressed(join_tokens([first, second]), 0.8).phrases == ("b",)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from preprocess.entities import entities_in
-from preprocess.stages import STAGES, plan
+from preprocess.stages.entities import entities_in
+from preprocess.stages.plan import STAGES, plan
 from preprocess.status import state_of
 
 pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import train.__main__
-from lass3d_core.shards import ShardReader
-from lass3d_core.text_table import read_text_table
-from preprocess.entities import entities_in
-from preprocess.image_captions import captions_in
+from lass3d_core.files.shards import ShardReader
+from lass3d_core.files.text_table import read_text_table
+from preprocess.stages.entities import entities_in
+from preprocess.stages.image_captions import captions_in
 
 pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
 pytestmark = [

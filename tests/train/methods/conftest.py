@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lass3d_core.label_prior import PhraseCounts
-from lass3d_core.safm import TextBatch
+from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d import Lass3d, Lass3dConfig
+from train.methods.parts.label_prior import PhraseCounts
 
 CLASSES, TEXT_DIM, FEATURES = 5, 16, 4
 

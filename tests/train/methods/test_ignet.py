@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from lass3d_core import losses
-from lass3d_core.crops import Crop, quarter_turned
+from lass3d_core.paper import losses
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.ignet import Ignet, IgnetConfig, fov_mix, one_way_contrast
+from train.methods.parts.crops import Crop, quarter_turned
 
 
 def unit(*degrees: float) -> Tensor:

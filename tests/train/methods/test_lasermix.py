@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lass3d_core import losses
-from lass3d_core.exploitation import ExploitationConfig
 from lass3d_core.nets.range_unet import shown
-from lass3d_core.range_view import RangeImageConfig, range_view
+from lass3d_core.nets.range_view import RangeImageConfig, range_view
+from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lasermix import LaserMix, LaserMixConfig

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lass3d_core.adapter import normalised
-from lass3d_core.safm import SafmConfig, TextBatch
+from lass3d_core.paper.adapter import normalised
+from lass3d_core.paper.safm import SafmConfig, TextBatch
 from train.methods.contract import SemiBatch
 from train.methods.lass3d import Lass3d, Lass3dConfig
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from lass3d_core.band_mix import BandMixConfig
-from lass3d_core.exploitation import ExploitationConfig
-from lass3d_core.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, product
-from lass3d_core.losses import cross_entropy
-from lass3d_core.phrase_trust import believed
-from lass3d_core.query import QueryConfig
-from lass3d_core.text_branch import TextBranchConfig
+from lass3d_core.paper.exploitation import ExploitationConfig
+from lass3d_core.paper.losses import cross_entropy
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
+from train.methods.parts.band_mix import BandMixConfig
+from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior
+from train.methods.parts.phrase_trust import believed
+from train.methods.parts.query import QueryConfig
+from train.methods.parts.text_branch import TextBranchConfig
 
 EVERY = Lass3dPlusConfig(ramp_steps=0, tau_text=0.0, tau_free=0.0, safety=False)
 """Every unlabelled point has a pseudo-label, from the first step on, whatever an untrained teacher thinks."""
@@ -98,7 +98,7 @@ def test_negatives_are_chosen_by_the_product(batch: SemiBatch, ingredients: Ingr
     )
     method = another_teacher(Lass3dPlus(config, ingredients))
     student, teacher, phrase = beliefs(method, batch)
-    least = product(teacher, method.evidence, phrase).argmin(dim=1, keepdim=True)
+    least = posterior(teacher, method.evidence, phrase).argmin(dim=1, keepdim=True)
     expected = -2 * torch.log(1 - student.softmax(dim=1).gather(1, least)).mean()
     torch.testing.assert_close(method.losses(batch, 0)["pe"], expected)
 
@@ -164,7 +164,7 @@ def test_phrases_weigh_as_much_as_they_prove_right(batch: SemiBatch, ingredients
     assert method.measures["phrase_trust"] == pytest.approx(0.5, abs=0.03)
     teacher = torch.tensor([[0.6, 0.4, 0, 0, 0]])
     discounted = believed(method.evidence[1:2], method.measures["phrase_trust"])
-    expected = product(teacher, discounted, torch.tensor([0]), temperature=SAFE.temperature)
+    expected = posterior(teacher, discounted, torch.tensor([0]), temperature=SAFE.temperature)
     told = method._product(teacher, torch.tensor([1]), method.measures["phrase_trust"])
     torch.testing.assert_close(told, expected)
 
@@ -257,7 +257,7 @@ def test_mixed_bands_carry_labels_and_corrected_pseudo_labels(
     terms = method.losses(batch, 0)
     unlabelled = ~batch.is_labelled
     _, teacher, phrase = beliefs(method, batch)
-    belief = product(teacher, method.evidence, phrase, EVERY.strength, EVERY.temperature)
+    belief = posterior(teacher, method.evidence, phrase, EVERY.strength, EVERY.temperature)
     targets = batch.labels.clone()
     targets[unlabelled] = belief.argmax(dim=1)
     logits = method.student(batch.features, batch.pyramid)

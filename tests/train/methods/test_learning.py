@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from lass3d_core.manifest import DatasetSpec, SplitSpec
+from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from train.config import with_settings
+from train.data.paired_scans import PairedScans
 from train.evaluate import Metrics
-from train.logs import read_log
-from train.paired_scans import PairedScans
 from train.presets.demo import demo
-from train.run import Run, train_run
-from train.run_folder import RunFolder
+from train.runs.logs import read_log
+from train.runs.run import Run, train_run
+from train.runs.run_folder import RunFolder
 
 SPEC = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)))
 SMALL = (

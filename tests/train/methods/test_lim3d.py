@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
-from lass3d_core import losses
-from lass3d_core.exploitation import ExploitationConfig
+from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lim3d import (
     Lim3d,
     Lim3dConfig,
-    Seen,
+    SeenFeatures,
     annuli,
     bank_contrast,
     by_entropy,
@@ -54,7 +54,7 @@ def test_negatives_are_likely_other_classes_where_labelled_and_unlikely_ones_whe
     labels = torch.tensor([0, 3, 255, 255, 2])
     is_labelled = torch.tensor([True, True, True, False, False])
     unsure = torch.tensor([False, False, False, True, False])
-    found = negatives(Seen(torch.zeros(5, 1), probabilities, labels, is_labelled), unsure, 2)
+    found = negatives(SeenFeatures(torch.zeros(5, 1), probabilities, labels, is_labelled), unsure, 2)
     assert found.int().tolist() == [
         [0, 1, 0, 0],  # class 1 is likely and wrong
         [1, 1, 0, 0],  # both likely ones are wrong

@@ -12,11 +12,11 @@ from torch import Tensor
 from lass3d_core import typed
 from lass3d_core.errors import UnknownName
 from lass3d_core.nets import UNetConfig
-from lass3d_core.nets import build as build_backbone
+from lass3d_core.nets import make_backbone as build_backbone
+from lass3d_core.nets.range_view import RangeImageConfig
 from lass3d_core.nets.unet import View
-from lass3d_core.range_view import RangeImageConfig
 from lass3d_core.sparse.maps import build_pyramid
-from train.methods import METHODS, build, config_type, name_of
+from train.methods import METHODS, config_type, make_method, name_of
 from train.methods.contract import Ingredients, Method, SemiBatch
 
 
@@ -24,14 +24,14 @@ from train.methods.contract import Ingredients, Method, SemiBatch
 def test_name_leads_to_configuration_and_back(name: str, ingredients: Ingredients) -> None:
     config = config_type(name)()
     assert name_of(config) == name
-    assert build(config, ingredients).measures == {}
+    assert make_method(config, ingredients).measures == {}
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_configuration_survives_being_written_and_read(name: str) -> None:
     problems: list[str] = []
     config = config_type(name)(alpha=0.5)
-    assert typed.build(config_type(name), typed.plain(config), "method", problems) == config
+    assert typed.build(config_type(name), typed.to_json(config), "method", problems) == config
     assert problems == []
 
 
@@ -42,7 +42,7 @@ def test_unknown_method_names_the_nearest() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_predictor_takes_points_and_no_text(name: str, ingredients: Ingredients) -> None:
-    predictor = build(config_type(name)(), ingredients).predictor
+    predictor = make_method(config_type(name)(), ingredients).predictor
     assert list(inspect.signature(predictor.forward).parameters) == ["features", "pyramid"]
 
 
@@ -64,7 +64,10 @@ def test_state_dict_holds_all_that_a_restart_needs(
                 optimiser.step()
             method.after_step(step)
 
-    through, resumed = build(config_type(name)(), ingredients), build(config_type(name)(), ingredients)
+    through, resumed = (
+        make_method(config_type(name)(), ingredients),
+        make_method(config_type(name)(), ingredients),
+    )
     train(through, range(2))
     resumed.load_state_dict(through.state_dict())
     train(through, range(2, 4))
@@ -82,7 +85,9 @@ def test_real_backbone_trains_every_method(
     config = UNetConfig(stem=4, encoder=(4, 8), decoder=(8, 4), blocks=1, view=view, image=image)
     backbone = build_backbone(config, 4)
     pyramid = build_pyramid(batch.pyramid.coords[0], backbone.levels)
-    method = build(config_type(name)(), replace(ingredients, make_backbone=lambda: build_backbone(config, 4)))
+    method = make_method(
+        config_type(name)(), replace(ingredients, make_backbone=lambda: build_backbone(config, 4))
+    )
     whole = SemiBatch(**{**vars(batch), "pyramid": pyramid})
     terms = method.losses(whole, 0)
     sum(terms.values()).backward()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lass3d_core.masks import encode
+from lass3d_core.files.masks import encode
 from lass3d_core.records import Entity, FilePart, GroundedPhrase, ImageCaption
 from train.report.images import PicturedImage, image_gallery, phrase_colours
 

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
+from lass3d_core.files.masks import encode
 from lass3d_core.labels import IGNORE
-from lass3d_core.masks import encode
 from lass3d_core.records import Camera, FilePart, PairedScan, View
 from train.__main__ import main
-from train.paired_scans import PairedScans
+from train.data.paired_scans import PairedScans
 from train.report.page import predictor, write_report
 from train.report.runs import read_run
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import re
 
+from train.outputs.retrieval import Retrieval
 from train.report.retrieval import retrieval
-from train.retrieval import Retrieval
 
 
 def test_best_found_classes_come_first_and_absent_ones_not_at_all() -> None:

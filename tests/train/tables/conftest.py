@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lass3d_core.manifest_file import read_manifest
+from lass3d_core.manifest.reading import read_manifest
+from train.data.paired_scans import PairedScans
 from train.evaluate import Metrics, figures_of
-from train.paired_scans import PairedScans
 from train.tables.figures import Filled, RunFigures
 from train.tables.plan import Recipe, TablePlan, plan_table
 from train.tables.rows import Claim, Row, Table

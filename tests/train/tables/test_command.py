@@ -6,8 +6,8 @@ import pytest
 
 from lass3d_core.errors import Lass3dError
 from train.__main__ import main
-from train.checkpoint import checkpoints
-from train.logs import read_log
+from train.runs.checkpoint import checkpoints
+from train.runs.logs import read_log
 from train.tables.command import make_table
 from train.tables.plan import Recipe
 from train.tables.rows import Table

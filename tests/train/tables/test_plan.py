@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lass3d_core.errors import DataError, ManifestError
-from train.logs import RunLog
+from train.runs.logs import RunLog
 from train.tables.command import seeds_of
 from train.tables.pace import Pace, duration
 from train.tables.plan import Recipe, TablePlan, default_ratios, default_split

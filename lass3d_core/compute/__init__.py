@@ -1,0 +1,1 @@
+"""How tensors are computed: in which precision, and by how many processes."""

@@ -1,0 +1,254 @@
+"""nuScenes with the labels of nuScenes-lidarseg: a spinning LiDAR and six cameras around it.
+
+`root/<version>/` holds the tables, `root/samples/LIDAR_TOP/` and `root/samples/CAM_*/` the key frames and
+`root/lidarseg/<version>/` the labels. A scan id is "scene-0103/007-<token of the LiDAR's sample_data>", where
+007 counts the key frames of the scene; an image id is "<scan id>/CAM_FRONT". The official test scenes have
+tables of their own: version v1.0-trainval finds them in v1.0-test, if that lies beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from lass3d_core.datasets import Block, ScanFiles, cut_blocks, names_of
+from lass3d_core.datasets.nuscenes.classes import LABEL_SPACE, require_known_categories
+from lass3d_core.datasets.nuscenes.index import key_frames
+from lass3d_core.datasets.nuscenes.records import table_of
+from lass3d_core.datasets.nuscenes.tables import TABLES, KeyFrames
+from lass3d_core.errors import DataError, UnknownName
+from lass3d_core.files.images import image_size, read_part
+from lass3d_core.labels import AbsentClasses
+from lass3d_core.manifest.schema import DatasetSpec
+from lass3d_core.records import Camera, FilePart, Scan, View
+
+CAMERAS = (
+    "CAM_FRONT",
+    "CAM_FRONT_RIGHT",
+    "CAM_BACK_RIGHT",
+    "CAM_BACK",
+    "CAM_BACK_LEFT",
+    "CAM_FRONT_LEFT",
+)
+"""All six, clockwise from the front."""
+
+
+class _Frame(NamedTuple):
+    """Where a key frame stands: the folder of its version's tables, its key frames and the row there."""
+
+    tables: Path
+    frames: KeyFrames
+    row: int
+
+
+class NuScenes:
+    """The `Dataset` contract for nuScenes. Features are the intensity alone, in [0, 1].
+
+    scratch: a folder that keeps the key frames of the large tables, see nuscenes_index.
+    """
+
+    label_space = LABEL_SPACE
+    feature_names: tuple[str, ...] = ("intensity",)
+
+    def __init__(self, spec: DatasetSpec, scratch: Path | None) -> None:
+        self._root = spec.root
+        self._version = spec.version
+        self._scratch = scratch
+        self._cameras = spec.views or CAMERAS
+        self._splits = names_of(spec.splits)
+
+    def scan_ids(self, split: str) -> tuple[str, ...]:
+        """See Dataset: the key frames of the split's scenes."""
+        return tuple(scan_id for scan_ids in self._scans_of(split).values() for scan_id in scan_ids)
+
+    def blocks(self, split: str, size: int) -> list[Block]:
+        """See Dataset: no block holds scans of two scenes."""
+        return cut_blocks(split, self._scans_of(split), size)
+
+    def read_scan(self, scan_id: str) -> Scan:
+        """See Dataset. features (N,1): intensity, 0 to 1. Raises DataError."""
+        points, labels = self._points_and_labels(scan_id)
+        values = _read_points(points)
+        return Scan(
+            scan_id,
+            points=np.ascontiguousarray(values[:, :3]),
+            features=values[:, 3:4] / np.float32(255),
+            labels=None if labels is None else _read_labels(labels, len(values)),
+            views=self.views(scan_id),
+        )
+
+    def views(self, scan_id: str) -> tuple[View, ...]:
+        """See Dataset: each camera as it stood when its image was taken."""
+        return tuple(self._view(scan_id, i) for i in range(len(self._cameras)))
+
+    def input_files(self, scan_id: str) -> ScanFiles:
+        """Decision: the calibration and the poses of a scan are identified by the whole tables.
+
+        Each is a few hundred bytes somewhere in a gigabyte, and a table changes only when the data set is
+        published anew. The digests of files are remembered, so the tables are read through once for all
+        scans and runs, which takes seconds; finer identities would be a million.
+        """
+        points, labels = self._points_and_labels(scan_id)
+        tables = (table_of(self._frame(scan_id).tables, name) for name in TABLES)
+        return ScanFiles(
+            points=(
+                FilePart(points),
+                *(() if labels is None else (FilePart(labels),)),
+                *(FilePart(path) for path in tables if path.exists()),
+            ),
+            images=tuple(FilePart(self._image(scan_id, i)) for i in range(len(self._cameras))),
+        )
+
+    def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
+        """See Dataset. Decision: none: six cameras see all around; the poses of key frames are not read."""
+        return ()
+
+    def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
+        """See Dataset: none."""
+        return ()
+
+    @cached_property
+    def _frames(self) -> dict[str, dict[str, _Frame]]:
+        """Scene -> scan id -> key frame, ascending, for every scene of the tables."""
+        found: dict[str, dict[str, _Frame]] = {}
+        for folder in self._table_folders():
+            frames = key_frames(folder, self._cameras, self._scratch)
+            for row, (scene, token) in enumerate(zip(frames.scenes, frames.tokens)):
+                of_scene = found.setdefault(scene, {})
+                of_scene[f"{scene}/{len(of_scene):03d}-{token}"] = _Frame(folder, frames, row)
+        return found
+
+    def _table_folders(self) -> list[Path]:
+        """The tables of the version, and those of the test scenes where they are wanted and kept apart."""
+        folder = self._root / self._version
+        apart = self._root / self._version.replace("trainval", "test")
+        folders = [folder, apart] if self._splits["test"] and apart != folder and apart.is_dir() else [folder]
+        for one in folders:
+            if table_of(one, "lidarseg").exists():
+                require_known_categories(table_of(one, "category"))
+        return folders
+
+    def _scans_of(self, split: str) -> dict[str, list[str]]:
+        """Scene -> its scan ids, ascending."""
+        if split not in self._splits:
+            raise UnknownName(f"there is no split {split!r} (known: {', '.join(self._splits)})")
+        for scene in self._splits[split]:
+            self._require_usable(scene, split)
+        return {scene: list(self._frames[scene]) for scene in sorted(self._splits[split])}
+
+    def _require_usable(self, scene: str, split: str) -> None:
+        """Raises DataError for a scene that the tables lack, and, but in the test split, without labels."""
+        if scene not in self._frames:
+            path = table_of(self._root / self._version, "scene")
+            raise DataError(
+                f"split {split!r} names {scene}, but {path} holds no such scene; mend `splits` or `version`"
+            )
+        for scan_id, (tables, frames, row) in self._frames[scene].items():
+            if split != "test" and not frames.labels[row]:
+                raise DataError(
+                    f"{table_of(tables, 'lidarseg')} has no labels for {scan_id} of split {split!r}; "
+                    "unpack nuScenes-lidarseg into the data set's root"
+                )
+
+    def _frame(self, scan_id: str) -> _Frame:
+        try:
+            return self._frames[scan_id.split("/")[0]][scan_id]
+        except KeyError:
+            raise UnknownName(f"{self._root / self._version} holds no scan {scan_id!r}") from None
+
+    def _points_and_labels(self, scan_id: str) -> tuple[Path, Path | None]:
+        _, frames, row = self._frame(scan_id)
+        labels = frames.labels[row]
+        return self._root / frames.points[row], self._root / labels if labels else None
+
+    def _image(self, scan_id: str, camera: int) -> Path:
+        _, frames, row = self._frame(scan_id)
+        return self._root / frames.images[row * len(self._cameras) + camera]
+
+    def _view(self, scan_id: str, camera: int) -> View:
+        tables, frames, row = self._frame(scan_id)
+        image = FilePart(self._image(scan_id, camera))
+        height, width = frames.size_hw[row, camera].tolist()
+        if image_size(image) != (height, width):
+            raise DataError(
+                f"{image} is {image_size(image)} (height, width), {table_of(tables, 'sample_data')} says "
+                f"{(height, width)}: restore the images, or scale the tables as they were scaled"
+            )
+        K, cam_from_points = frames.K[row, camera], frames.cam_from_points[row, camera]
+        return View(f"{scan_id}/{self._cameras[camera]}", image, Camera(K, cam_from_points, (height, width)))
+
+
+class NuScenesSubmission:
+    """The `Submission` contract: lidarseg/<set>/<token>_lidarseg.bin, one uint8 from 1 to 16 per point.
+
+    The official evaluation sets are train, val and test; of version v1.0-mini, mini_train and mini_val.
+    """
+
+    label_space = LABEL_SPACE
+    absent: AbsentClasses = "dropped"
+
+    def __init__(self, version: str = "v1.0-trainval") -> None:
+        self._prefix = "mini_" if version == "v1.0-mini" else ""
+
+    def file(self, split: str, scan_id: str) -> PurePosixPath:
+        """See Submission: lidarseg/SPLIT/TOKEN_lidarseg.bin."""
+        token = scan_id.split("/")[1].partition("-")[2]
+        return PurePosixPath("lidarseg", self._prefix + split, f"{token}_lidarseg.bin")
+
+    def encode(self, train_ids: np.ndarray) -> bytes:
+        """Raises DataError for a point without a class: the official tool refuses 0, its ignore."""
+        _require_classes(train_ids, 0, "the predictions")
+        return (train_ids + 1).astype(np.uint8).tobytes()
+
+    def decode(self, content: bytes, where: str) -> np.ndarray:
+        """Raises DataError for 0 and above 16, as the official tool does."""
+        ids = np.frombuffer(content, np.uint8)
+        _require_classes(ids, 1, where)
+        return ids - np.uint8(1)
+
+    def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
+        """submission.json, which says what the method uses.
+
+        Decision: at test time the network is given the LiDAR alone, and the rules ask for the sensors of test
+        time: no camera. They allow pre-training on image labels but not on boxes or masks, which is what
+        language-vision models learnt from: external data, and so the open track. A method that uses no text
+        may say false there.
+        """
+        uses = {"camera": False, "lidar": True, "radar": False, "map": False, "external": True}
+        content = json.dumps({"meta": {f"use_{name}": used for name, used in uses.items()}}, indent=2)
+        return {PurePosixPath(self._prefix + split, "submission.json"): content.encode() + b"\n"}
+
+
+def _require_classes(ids: np.ndarray, first: int, where: str) -> None:
+    wrong = np.unique(ids[(ids < first) | (ids >= first + len(LABEL_SPACE.names))])
+    if len(wrong):
+        last = first + len(LABEL_SPACE.names) - 1
+        raise DataError(f"{where}: class id {wrong[0]} is not in {first} to {last}; export them again")
+
+
+def _read_points(path: Path) -> np.ndarray:
+    """x, y, z, intensity (N,4) float32: metres in the LiDAR frame, x right, y forward, z up."""
+    content = read_part(FilePart(path))
+    if len(content) % 20:
+        raise DataError(f"{path} is cut off: {len(content)} bytes are not a multiple of 20; copy it again")
+    values = np.frombuffer(content, "<f4").reshape(-1, 5)[:, :4]
+    if not len(values):
+        raise DataError(f"{path} is empty; copy it again")
+    bad = int(np.count_nonzero(~np.isfinite(values).all(axis=1)))
+    if bad:
+        raise DataError(
+            f"{path} has {bad} of {len(values)} points with NaN or infinity; copy it again or mend it"
+        )
+    return values
+
+
+def _read_labels(path: Path, count: int) -> np.ndarray:
+    """Train ids (N,) uint8."""
+    content = read_part(FilePart(path))
+    if len(content) != count:
+        raise DataError(f"{path} has {len(content)} labels, its scan has {count} points; copy both again")
+    return LABEL_SPACE.train_ids(np.frombuffer(content, np.uint8), str(path))

@@ -1,0 +1,1 @@
+"""ScanNet and every RGB-D data set in its layout."""

@@ -1,0 +1,115 @@
+"""RGB-D frames of a ScanNet scene as exported files.
+
+`folder/` holds color/N.jpg, depth/N.png (16-bit, millimetres), pose/N.txt (camera to world) and the cameras:
+intrinsic/intrinsic_color.txt and so on as SensReader writes them, or intrinsics_color.txt and
+intrinsics_depth.txt as in scannet_frames_25k. Matrices are 4 lines of 4 numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from lass3d_core.datasets.scannet.rgbd import RgbdCamera, RgbdFrame, RgbdSequence, checked_camera, usable_pose
+from lass3d_core.errors import DataError
+from lass3d_core.records import FilePart
+
+_IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether the folder holds exported frames."""
+    return (folder / "color").is_dir()
+
+
+def read_exported(folder: Path, facts: Path, stride: int = 1) -> RgbdSequence:
+    """Every stride-th of the frames that have a colour image, by number, and the cameras; no image is opened.
+
+    facts: the scene's own .txt file, which says what size of images the cameras are for; it may be absent.
+    Without a folder depth/ the frames have no depth. Raises DataError where a file is missing or wrong.
+    """
+    images = _numbered(folder / "color", _IMAGE_SUFFIXES)
+    depths = _numbered(folder / "depth", (".png",))
+    poses = _numbered(folder / "pose", (".txt",))
+    if not images:
+        raise DataError(f"{folder / 'color'} holds no numbered images; export the frames again")
+    chosen = [_frame(number, images, depths, poses) for number in sorted(images)[::stride]]
+    frames = tuple(frame for frame in chosen if usable_pose(frame.world_from_base, str(frame.pose_part)))
+    sizes = _declared_sizes(facts)
+    colour, colour_files = _camera(folder, "color", sizes.get("color"))
+    depth, depth_files = _camera(folder, "depth", sizes.get("depth")) if depths else (None, [])
+    files = [*colour_files, *depth_files, *([facts] if sizes else [])]
+    skipped = len(chosen) - len(frames)
+    return RgbdSequence(colour, depth, frames, skipped, tuple(FilePart(file) for file in files))
+
+
+_Files = dict[int, Path]
+"""Frame number -> its file."""
+
+
+def _numbered(folder: Path, suffixes: tuple[str, ...]) -> _Files:
+    """Files may be named 7.jpg or 000007.jpg; other files are left alone."""
+    found = (path for path in folder.glob("*") if path.suffix.lower() in suffixes)
+    return {int(path.stem): path for path in sorted(found) if path.stem.isascii() and path.stem.isdigit()}
+
+
+def _frame(number: int, images: _Files, depths: _Files, poses: _Files) -> RgbdFrame:
+    """Decision: a colour image makes a frame, and one whose pose or depth is not there is an export that was
+    cut off, so it stops the run; poses and depth images without a colour image are left alone."""
+    image = images[number]
+    for kind, files in (("pose", poses), ("depth", depths)):
+        if number not in files and (files or kind == "pose"):
+            missing = image.parent.with_name(kind)
+            raise DataError(
+                f"frame {number} has {image} and nothing in {missing}; export it again or delete that image"
+            )
+    depth = FilePart(depths[number]) if depths else None
+    return RgbdFrame(number, _matrix(poses[number]), FilePart(poses[number]), FilePart(image), depth)
+
+
+def _camera(folder: Path, kind: str, size_hw: tuple[int, int] | None) -> tuple[RgbdCamera, list[Path]]:
+    """The camera `color` or `depth`, and the files that it is read from."""
+    intrinsic = folder / "intrinsic" / f"intrinsic_{kind}.txt"
+    if not intrinsic.exists() and (folder / f"intrinsics_{kind}.txt").exists():
+        intrinsic = folder / f"intrinsics_{kind}.txt"
+    extrinsic = folder / "intrinsic" / f"extrinsic_{kind}.txt"
+    if not extrinsic.exists():
+        return checked_camera(_matrix(intrinsic), np.eye(4), size_hw, str(intrinsic)), [intrinsic]
+    camera = checked_camera(_matrix(intrinsic), _matrix(extrinsic), size_hw, str(intrinsic))
+    return camera, [intrinsic, extrinsic]
+
+
+def _matrix(path: Path) -> np.ndarray:
+    """The (4,4) float64 of a text file, of the same precision as in a .sens file."""
+    text = _text(path)
+    try:
+        return np.array(text.split(), np.float32).reshape(4, 4).astype(np.float64)
+    except ValueError:
+        raise DataError(f"{path} must hold 4 lines of 4 numbers; export the frames again") from None
+
+
+def _declared_sizes(facts: Path) -> dict[str, tuple[int, int]]:
+    """ "color" and "depth" -> height and width, as lines like "colorWidth = 1296" declare them."""
+    if not facts.exists():
+        return {}
+    pairs = (line.split("=", 1) for line in _text(facts).splitlines() if "=" in line)
+    values = {key.strip(): value.strip() for key, value in pairs}
+    sides = {key: int(value) for key, value in values.items() if re.fullmatch(r"[0-9]{1,6}", value)}
+    return {
+        kind: (sides[f"{kind}Height"], sides[f"{kind}Width"])
+        for kind in ("color", "depth")
+        if sides.get(f"{kind}Height") and sides.get(f"{kind}Width")
+    }
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; export the frames again") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no text file; export the frames again") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from None

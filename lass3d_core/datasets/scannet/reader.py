@@ -1,0 +1,230 @@
+"""ScanNet V2 and every data set in its layout.
+
+`root/scans/SCENE/` (of the test split also `root/scans_test/SCENE/`) holds SCENE_vh_clean_2.ply, of the
+annotated scenes SCENE_vh_clean_2.labels.ply, and RGB-D frames: exported (see scannet_frames) or SCENE.sens.
+The frames may also lie in `root/scannet_frames_25k/SCENE/`. A scan id is the scene, an image id
+"SCENE/000120": the frame's number.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from lass3d_core.clouds.ply import read_ply
+from lass3d_core.datasets import Block, ScanFiles, cut_blocks, names_of
+from lass3d_core.datasets.scannet.frames import is_exported, read_exported
+from lass3d_core.datasets.scannet.rgbd import RgbdSequence, view_of
+from lass3d_core.datasets.scannet.sens import read_sens
+from lass3d_core.errors import DataError, UnknownName
+from lass3d_core.labels import IGNORE, AbsentClasses, LabelSpace
+from lass3d_core.manifest.schema import DatasetSpec
+from lass3d_core.records import FilePart, Scan, View
+
+_CLASSES: tuple[tuple[str, int, tuple[int, int, int]], ...] = (
+    ("wall", 1, (174, 199, 232)),
+    ("floor", 2, (152, 223, 138)),
+    ("cabinet", 3, (31, 119, 180)),
+    ("bed", 4, (255, 187, 120)),
+    ("chair", 5, (188, 189, 34)),
+    ("sofa", 6, (140, 86, 75)),
+    ("table", 7, (255, 152, 150)),
+    ("door", 8, (214, 39, 40)),
+    ("window", 9, (197, 176, 213)),
+    ("bookshelf", 10, (148, 103, 189)),
+    ("picture", 11, (196, 156, 148)),
+    ("counter", 12, (23, 190, 207)),
+    ("desk", 14, (247, 182, 210)),
+    ("curtain", 16, (219, 219, 141)),
+    ("refrigerator", 24, (255, 127, 14)),
+    ("shower curtain", 28, (158, 218, 229)),
+    ("toilet", 33, (44, 160, 44)),
+    ("sink", 34, (112, 128, 144)),
+    ("bathtub", 36, (227, 119, 194)),
+    ("otherfurniture", 39, (82, 84, 163)),
+)
+"""Name, nyu40 id, colour (r, g, b): those of the benchmark, in its order."""
+
+_STRAY_IDS = (50, 149)
+"""No nyu40 ids, yet in the official labels of scene0270_00, scene0270_02 and scene0384_00 (issues 20 and
+86 of ScanNet on GitHub). Ignored, as the official evaluator ignores every id that is no class of its own."""
+
+LABEL_SPACE = LabelSpace(
+    names=tuple(name for name, _, _ in _CLASSES),
+    train_id_of_raw=dict.fromkeys((*range(41), *_STRAY_IDS), IGNORE)
+    | {raw: train_id for train_id, (_, raw, _) in enumerate(_CLASSES)},
+    raw_of_train_id=tuple(raw for _, raw, _ in _CLASSES),
+    colours=tuple(colour for _, _, colour in _CLASSES),
+)
+
+SCANS_PER_SCENE = 16
+"""A scene has about 100 images where a scan of a street has one to six."""
+
+_SEQUENCES_KEPT = 8
+"""Scenes whose frames are remembered: a stage asks several times for the scene that it is at."""
+
+_FRAME_FOLDERS = ("scannet_frames_25k", "tasks/scannet_frames_25k", "scannet_frames_test")
+
+
+class ScanNet:
+    """The `Dataset` contract for the ScanNet layout. Points are the un-aligned vertices, as poses are."""
+
+    label_space = LABEL_SPACE
+    feature_names: tuple[str, ...] = ("red", "green", "blue")
+
+    def __init__(self, spec: DatasetSpec) -> None:
+        self._root = spec.root
+        self._frames = spec.frames
+        self._splits = names_of(spec.splits)
+        self._sequences: dict[str, RgbdSequence | None] = {}
+
+    def scan_ids(self, split: str) -> tuple[str, ...]:
+        """See Dataset. Raises UnknownName, and DataError for a scene without a folder."""
+        if split not in self._splits:
+            raise UnknownName(f"there is no split {split!r} (known: {', '.join(self._splits)})")
+        scenes = tuple(sorted(self._splits[split]))
+        missing = next((scene for scene in scenes if not self._folder(scene).is_dir()), None)
+        if missing is not None:
+            raise DataError(
+                f"split {split!r} names {missing}, but there is no {self._folder(missing)}; mend `splits`"
+            )
+        return scenes
+
+    def blocks(self, split: str, size: int) -> list[Block]:
+        """Decision: `size` counts scans of a street; a scene has so many images that it stands for 16."""
+        return cut_blocks(split, {split: self.scan_ids(split)}, max(1, size // SCANS_PER_SCENE))
+
+    def read_scan(self, scan_id: str) -> Scan:
+        """See Dataset. points: vertices of the mesh; features (N,3): colours, 0 to 1. Raises DataError."""
+        points, features = _read_mesh(self._mesh(scan_id))
+        label_path = self._labels(scan_id)
+        labels = _read_labels(label_path, len(points)) if label_path.exists() else None
+        return Scan(scan_id, points, features, labels, self.views(scan_id))
+
+    def views(self, scan_id: str) -> tuple[View, ...]:
+        """See Dataset: the RGB-D frames whose pose is finite; none where the scene has no frames."""
+        sequence = self._sequence(scan_id)
+        if sequence is None:
+            return ()
+        return tuple(view_of(sequence, frame, f"{scan_id}/{frame.number:06d}") for frame in sequence.frames)
+
+    def skipped_frames(self, scan_id: str) -> int:
+        """How many of the scene's frames, after the stride, are no views: their pose is not finite."""
+        sequence = self._sequence(scan_id)
+        return 0 if sequence is None else sequence.skipped
+
+    def input_files(self, scan_id: str) -> ScanFiles:
+        """See Dataset: calibration, poses and depth count among the points' files, for pairing reads them."""
+        sequence = self._sequence(scan_id)
+        paths = [self._mesh(scan_id), self._labels(scan_id)]
+        points = [FilePart(path) for path in paths[: 1 + paths[1].exists()]]
+        if sequence is None:
+            return ScanFiles(tuple(points), ())
+        points += sequence.calibration
+        points += [part for frame in sequence.frames for part in (frame.pose_part, frame.depth) if part]
+        return ScanFiles(tuple(points), tuple(frame.colour for frame in sequence.frames))
+
+    def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
+        """See Dataset. Decision: none: a scene is one scan, and has all its frames for views."""
+        return ()
+
+    def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
+        """See Dataset: none."""
+        return ()
+
+    def _sequence(self, scene: str) -> RgbdSequence | None:
+        if scene not in self._sequences:
+            if len(self._sequences) >= _SEQUENCES_KEPT:
+                self._sequences.pop(next(iter(self._sequences)))
+            self._sequences[scene] = self._read_sequence(scene)
+        return self._sequences[scene]
+
+    def _read_sequence(self, scene: str) -> RgbdSequence | None:
+        """The scene's frames; None where it has none and needs none.
+
+        Decision: a training scene must have images, for text comes from nowhere else; scenes of val and test
+        are predicted from points alone, and their images, hundreds of gigabytes, need not be downloaded.
+        """
+        folder, source, stride = self._folder(scene), self._frames.source, self._frames.stride
+        sens, needed = folder / f"{scene}.sens", scene in self._splits["train"]
+        exported = [place for place in self._frame_folders(scene) if is_exported(place)]
+        if source != "sens" and exported:
+            return read_exported(exported[0], folder / f"{scene}.txt", stride)
+        if source != "exported" and sens.exists():
+            return read_sens(sens, stride)
+        if needed:
+            wanted = {
+                "exported": "color/, depth/, pose/ and intrinsic/",
+                "sens": sens.name,
+                "any": f"color/, depth/, pose/ and intrinsic/, or {sens.name}",
+            }
+            raise DataError(f"{folder} has no RGB-D frames ({wanted[source]}); export or download them")
+        return None
+
+    def _frame_folders(self, scene: str) -> list[Path]:
+        return [self._folder(scene), *(self._root / name / scene for name in _FRAME_FOLDERS)]
+
+    def _folder(self, scene: str) -> Path:
+        test = self._root / "scans_test" / scene
+        return test if test.is_dir() else self._root / "scans" / scene
+
+    def _mesh(self, scene: str) -> Path:
+        return self._folder(scene) / f"{scene}_vh_clean_2.ply"
+
+    def _labels(self, scene: str) -> Path:
+        return self._folder(scene) / f"{scene}_vh_clean_2.labels.ply"
+
+
+class ScanNetSubmission:
+    """The `Submission` contract: SCENE.txt, a nyu40 id a line for each vertex, at the top of the archive."""
+
+    label_space = LABEL_SPACE
+    absent: AbsentClasses = "dropped"
+
+    def file(self, split: str, scan_id: str) -> PurePosixPath:
+        """See Submission: SCENE.txt."""
+        return PurePosixPath(f"{scan_id}.txt")
+
+    def encode(self, train_ids: np.ndarray) -> bytes:
+        """See Submission: a nyu40 id a line."""
+        return "".join(f"{raw}\n" for raw in LABEL_SPACE.raw_ids(train_ids)).encode("ascii")
+
+    def decode(self, content: bytes, where: str) -> np.ndarray:
+        """Ids of no class are IGNORE, as the official tool counts them: wrong wherever a class is right."""
+        try:
+            raw = np.array(content.decode("ascii").splitlines(), np.int64).reshape(-1)
+        except ValueError:
+            raise DataError(f"{where} must hold one nyu40 id a line; write it again") from None
+        known = np.where(np.isin(raw, list(LABEL_SPACE.train_id_of_raw)), raw, 0)
+        return LABEL_SPACE.train_ids(known, where)
+
+    def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
+        """See Submission: none."""
+        return {}
+
+
+def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (N,3) float32 metres, z up, and r, g, b (N,3) float32 in [0,1]."""
+    vertices = _vertices(path, ("x", "y", "z", "red", "green", "blue"))
+    points = np.stack([vertices[name] for name in "xyz"], axis=1).astype(np.float32)
+    colours = np.stack([vertices[name] for name in ("red", "green", "blue")], axis=1)
+    return points, colours.astype(np.float32) / np.float32(255)
+
+
+def _read_labels(path: Path, count: int) -> np.ndarray:
+    """Train ids (N,) uint8 of the `label` property, which is a nyu40 id."""
+    raw = _vertices(path, ("label",))["label"]
+    if len(raw) != count:
+        raise DataError(f"{path} has {len(raw)} labels, its mesh {count} vertices; copy both again")
+    return LABEL_SPACE.train_ids(raw, str(path))
+
+
+def _vertices(path: Path, properties: tuple[str, ...]) -> np.ndarray:
+    vertices = read_ply(path).get("vertex")
+    if vertices is None or not len(vertices):
+        raise DataError(f"{path} has no vertices; copy it again")
+    missing = [name for name in properties if name not in (vertices.dtype.names or ())]
+    if missing:
+        raise DataError(f"{path}: its vertices have no {', '.join(missing)}; copy the official file again")
+    return vertices

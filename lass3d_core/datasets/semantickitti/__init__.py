@@ -1,0 +1,1 @@
+"""SemanticKITTI and every data set in its layout."""

@@ -1,0 +1,91 @@
+"""calib.txt of KITTI's odometry: where its cameras are mounted, and how they project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lass3d_core.errors import DataError
+from lass3d_core.geometry.projection import rigid
+from lass3d_core.records import Camera
+
+OFFICIAL_CALIBRATION = "take calib.txt from data_odometry_calib.zip of the KITTI odometry page"
+
+
+def read_calibration(path: Path) -> dict[str, np.ndarray]:
+    """Key -> (3,4) float64 of every line "key: 12 numbers" of a calib.txt."""
+    try:
+        lines = read_bytes(path).decode().splitlines()
+        texts = {key.strip(): text for key, text in (line.split(":", 1) for line in lines if line.strip())}
+        if "R0_rect" in texts:
+            raise DataError(
+                f'{path} has a line "R0_rect": it is of KITTI\'s object benchmark; {OFFICIAL_CALIBRATION}'
+            )
+        matrices = {key: np.array(text.split(), np.float64).reshape(3, 4) for key, text in texts.items()}
+    except ValueError:
+        raise DataError(f'{path} must hold lines of the form "P2: 12 numbers"; copy it again') from None
+    for key, matrix in matrices.items():
+        if not np.isfinite(matrix).all():
+            raise DataError(f'{path}: the line "{key}" holds NaN or infinity; copy it again')
+    return matrices
+
+
+def camera_of(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, int], path: Path) -> Camera:
+    """The camera of image_<number>: P = K [I|t] projects from the rectified camera 0, `Tr` leads there from
+    the LiDAR.
+
+    So cam_from_points = [I | K^-1 P[:,3]] Tr: the offset from camera 0 is in P already and is not added
+    again. A line `Tr_<number>` leads to that camera itself (with P = K [I|0]): cameras that look elsewhere
+    than camera 0.
+    """
+    P, own = f"P{number}", f"Tr_{number}"
+    projection, transform = matrices.get(P), matrices.get(own, matrices.get("Tr"))
+    if projection is None:
+        raise DataError(
+            f'{path} has no line "{P}" for image_{number}; mend `views` in the manifest or the file'
+        )
+    if transform is None:
+        raise DataError(f'{path} has no line "Tr"; {OFFICIAL_CALIBRATION}')
+    if own in matrices and projection[:, 3].any():
+        raise DataError(
+            f'{path}: "{own}" leads to image_{number} itself, and the last column of "{P}" holds its offset '
+            "once more; set that column to 0, or name the line `Tr` if it leads to camera 0"
+        )
+    rotation, K = transform[:, :3], projection[:, :3].copy()
+    if abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
+        raise DataError(
+            f'{path}: the rotation in "{own if own in matrices else "Tr"}" is not one; copy the file again'
+        )
+    if not np.array_equal(K[2], (0, 0, 1)) or K[0, 0] <= 0 or K[1, 1] <= 0:
+        raise DataError(f'{path}: the line "{P}" is no projection of a rectified camera; copy the file again')
+    offset = rigid(np.eye(3), np.linalg.solve(K, projection[:, 3]))
+    return Camera(K, offset @ rigid(rotation, transform[:, 3]), size_hw)
+
+
+def require_central_centre(camera: Camera, image: Path, projection: str) -> None:
+    """Raises DataError where K cannot belong to an image of this size, as after a resize.
+
+    Decision: the principal point must lie in the middle half of the image, both ways. Those of KITTI,
+    KITTI-360, PandaSet and nuScenes lie between 0.44 and 0.64 of its size; an image of half the size, or
+    less, leaves the range, and what stays within is for the audit to tell.
+    """
+    height, width = camera.size_hw
+    across, down = camera.K[0, 2] / width, camera.K[1, 2] / height
+    if not (0.25 <= across <= 0.75 and 0.25 <= down <= 0.75):
+        raise DataError(
+            f"{image} is {height} x {width} (height x width), and the centre of {projection} is far from its "
+            "middle: restore the images, or scale the projection as they were scaled"
+        )
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file of the data set. Raises DataError where it is missing or unreadable."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} does not exist; restore it or mend `root` and `splits` in the manifest"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error

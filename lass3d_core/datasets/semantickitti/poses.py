@@ -1,0 +1,39 @@
+"""poses.txt of KITTI's odometry and of SemanticKITTI: where the rectified camera 0 stood at each scan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lass3d_core.errors import DataError
+from lass3d_core.geometry.projection import rigid
+
+
+def read_poses(path: Path) -> np.ndarray:
+    """world_from_camera0 (S,4,4) float64, metres, a line of 12 numbers (3x4, row by row) for every scan.
+
+    Raises DataError: a file that is missing or holds something else, a rotation that is none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = np.array([line.split() for line in lines if line.strip()], np.float64).reshape(-1, 3, 4)
+    except FileNotFoundError:
+        raise DataError(
+            f"{path} does not exist, and pairs.earlier_scans needs it; copy it, or set earlier_scans to 0"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError:
+        raise DataError(f"{path} must hold 12 numbers a line; copy it again") from None
+    for number, row in enumerate(rows):
+        if not _is_rigid(row):
+            raise DataError(f"{path}: line {number + 1} is no pose; copy it again")
+    return np.array([rigid(row[:, :3], row[:, 3]) for row in rows]).reshape(-1, 4, 4)
+
+
+def _is_rigid(row: np.ndarray) -> bool:
+    rotation = row[:, :3]
+    if not np.isfinite(row).all():
+        return False
+    return bool(abs(rotation @ rotation.T - np.eye(3)).max() < 0.01 and np.linalg.det(rotation) > 0)

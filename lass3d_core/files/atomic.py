@@ -1,0 +1,110 @@
+"""Files and folders that exist are whole: write beside, flush to disk, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lass3d_core.errors import StorageError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EACCES: "permission denied; choose a folder that you may write to",
+    errno.EPERM: "permission denied; choose a folder that you may write to",
+    errno.EFBIG: "the file grows beyond the size that the system allows; raise the limit (ulimit -f)",
+    errno.EIO: "the disk reports an error; check it",
+    errno.EEXIST: "a part of the path is a file, not a folder; choose another folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder",
+    errno.ENOENT: "the folder vanished; create it again",
+}
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a `.part` path beside `path`; on success it is fsynced and renamed to `path`, else removed.
+
+    A reader of `path` therefore sees the old file, the new file or none, never a half.
+    Raises StorageError when the disk refuses.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            _flush_to_disk(part)
+            part.replace(path)
+            _flush_to_disk(path.parent)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new `.part` folder beside `path`, which must not be there yet; renamed or removed as a file is.
+
+    Raises StorageError when the disk refuses.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with storage_errors(path):
+        shutil.rmtree(part, ignore_errors=True)  # of a killed process that had our number
+        part.mkdir(parents=True)
+        try:
+            yield part
+            for inside in (*part.rglob("*"), part):
+                _flush_to_disk(inside)
+            part.replace(path)
+            _flush_to_disk(path.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals while writing `path` into a StorageError that names it."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0)
+        if reason is None:
+            raise
+        raise StorageError(f"cannot write {path}: {reason}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 `text` to `path`, whole or not at all. Raises StorageError."""
+    with atomic_write(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def remove_parts(folder: Path) -> None:
+    """Delete the `.part` files and folders that killed runs left (not those of processes still alive)."""
+    for part in folder.glob("*.part"):
+        owner = part.suffixes[-2][1:] if len(part.suffixes) >= 2 else ""
+        if not (owner.isdigit() and _alive(int(owner))):
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

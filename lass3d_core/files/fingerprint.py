@@ -1,0 +1,184 @@
+"""What an artifact was made from, as a record that two runs can compare: its digest, and *why* two differ."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypedDict
+
+from lass3d_core.errors import DataError
+from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.records import FilePart
+
+
+class Record(TypedDict):
+    """Everything that decides an artifact's content; plain JSON.
+
+    stage and schema: who wrote it, in which version of its format. params: the parameters that the stage
+    really uses, nested. inputs: file name -> content digest. upstream: "image_captions 00-000" -> that
+    record's digest.
+    """
+
+    stage: str
+    schema: int
+    params: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    upstream: Mapping[str, str]
+
+
+def digest(record: Record) -> str:
+    """SHA-256 (64 hex digits) of the record's canonical JSON; the order of keys does not matter."""
+    return hashlib.sha256(canonical_json(record).encode()).hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces, and neither NaN nor infinity: equal values give equal texts."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def as_record(value: Any) -> Record:
+    """`value`, read from a file, as a record. Raises ValueError where it is none."""
+    kinds = {"stage": str, "schema": int, "params": dict, "inputs": dict, "upstream": dict}
+    if not isinstance(value, dict) or value.keys() != kinds.keys():
+        raise ValueError("it is no record of what the file was made from")
+    if not all(isinstance(value[key], kind) for key, kind in kinds.items()):
+        raise ValueError("its record of what it was made from holds a value of another kind")
+    return Record(**value)  # type: ignore[typeddict-item]
+
+
+def reasons(old: Record, new: Record) -> list[str]:
+    """Why an artifact made as `old` is stale when `new` is wanted, in sentences; none when they agree."""
+    before, after = (json.loads(canonical_json(record)) for record in (old, new))
+    found = []
+    if before["stage"] != after["stage"]:
+        found.append(f"stage: {before['stage']} -> {after['stage']}")
+    if before["schema"] != after["schema"]:
+        found.append(
+            f"the format of {after['stage']} changed: schema {before['schema']} -> {after['schema']}"
+        )
+    found += _value_changes(before["params"], after["params"], ())
+    found += _input_changes(before["inputs"], after["inputs"])
+    found += _upstream_changes(before["upstream"], after["upstream"])
+    return found
+
+
+class InputDigests:
+    """Content identity of input files, remembered on disk so that unchanged files are not read again.
+
+    Decision: content decides, not path or time, so a data set that was copied or touched is not stale. The
+    memory is keyed by (path, size, modification time in ns), and a file changed in the last two seconds is
+    not remembered: a second change within the clock's grain would go unseen. A lost or damaged memory costs
+    time, nothing else.
+    """
+
+    _GRAIN_NS = 2_000_000_000
+
+    def __init__(self, memory: Path) -> None:
+        """memory: JSON file, written by `save`."""
+        self._memory = memory
+        self._known: dict[str, list[Any]] = _read_memory(memory)
+        self._changed = False
+
+    def digest_of(self, part: FilePart) -> str:
+        """BLAKE2b-128 (32 hex digits) of the part's content. Raises DataError when it cannot be read."""
+        path = part.path
+        key = str(replace(part, path=path.absolute()))
+        try:
+            status = path.stat()
+            known = self._known.get(key)
+            if known is not None and known[:2] == [status.st_size, status.st_mtime_ns]:
+                return str(known[2])
+            content = _content_digest(part)
+        except FileNotFoundError:
+            raise DataError(
+                f"{path} does not exist; restore it or point the manifest at the right folder"
+            ) from None
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        if time.time_ns() - status.st_mtime_ns > self._GRAIN_NS:
+            self._known[key] = [status.st_size, status.st_mtime_ns, content]
+            self._changed = True
+        return content
+
+    def save(self) -> None:
+        """Write the memory for the next run. Raises StorageError."""
+        if self._changed:
+            write_json(self._memory, {"inputs": self._known})
+            self._changed = False
+
+
+def _content_digest(part: FilePart) -> str:
+    content = hashlib.blake2b(digest_size=16)
+    left = part.size if part.size is not None else sys.maxsize
+    with part.path.open("rb") as file:
+        file.seek(part.start)
+        while block := file.read(min(left, 1 << 20)):
+            content.update(block)
+            left -= len(block)
+    return content.hexdigest()
+
+
+def _read_memory(path: Path) -> dict[str, list[Any]]:
+    try:
+        known: dict[str, list[Any]] = read_json(path)["inputs"]
+        return known
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _value_changes(old: Any, new: Any, path: tuple[str, ...]) -> list[str]:
+    """One sentence per leaf that differs, named by its path: "captioner name: palette -> kosmos2"."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in sorted(old.keys() | new.keys()):
+            here = (*path, key)
+            if key not in new:
+                found.append(f"{' '.join(here)}: {_shown(old[key])} is gone")
+            elif key not in old:
+                found.append(f"{' '.join(here)}: {_shown(new[key])} is new")
+            else:
+                found += _value_changes(old[key], new[key], here)
+        return found
+    same = canonical_json(old) == canonical_json(new)  # unlike ==, it tells 1, 1.0 and true apart
+    return [] if same else [f"{' '.join(path)}: {_shown(old)} -> {_shown(new)}"]
+
+
+def _input_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    changed = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    added, gone = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
+    found = []
+    if changed:
+        found.append(f"{len(changed)} of {_files(len(old), 'input')} changed (first: {changed[0]})")
+    if added:
+        found.append(f"{_files(len(added), 'new input')} (first: {added[0]})")
+    if gone:
+        found.append(f"{_files(len(gone), 'input')} no longer used (first: {gone[0]})")
+    return found
+
+
+def _upstream_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    redone = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    added, gone = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
+    verbs = ((redone, "redone"), (added, "added"), (gone, "removed"))
+    return [_with_others(names, verb) for names, verb in verbs if names]
+
+
+def _with_others(names: list[str], verb: str) -> str:
+    if len(names) == 1:
+        return f"{names[0]} was {verb}"
+    return f"{names[0]} and {len(names) - 1} more were {verb}"
+
+
+def _files(count: int, kind: str) -> str:
+    return f"{count} {kind} file{'' if count == 1 else 's'}"
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(value.split()) if isinstance(value, str) else ""
+    text = text or json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,82 @@
+"""`pairs/index.json`: written last, so that its presence says that every pair shard is there; removed first.
+
+{"schema": 1, "dataset", "class_names", "labelled": {"protocol", "lists": {ratio: [scan id]}}, "shards":
+[{"file", "split", "scans", "fingerprint"}], "sha256"}. A shard's file lies beside the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lass3d_core.errors import CorruptArtifact, MissingArtifact
+from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.names import is_plain
+from lass3d_core.typed import build, to_json
+
+SCHEMA = 1
+NAME = "index.json"
+
+
+@dataclass(frozen=True)
+class IndexedShard:
+    """One pair shard: its file name, split, number of scans, and the fingerprint in its header."""
+
+    file: str
+    split: Literal["train", "val", "test"]
+    scans: int
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        if not is_plain(self.file):
+            raise ValueError(f"{self.file!r} is no file beside the index")
+
+
+@dataclass(frozen=True)
+class LabelledLists:
+    """The manifest's `labelled` with the lists read: ratio in percent, as written -> scan ids."""
+
+    protocol: Literal["nested", "lists", "contiguous"]
+    lists: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class PairIndex:
+    """A whole set of pair shards, in the order of the data set."""
+
+    dataset: str
+    class_names: tuple[str, ...]
+    labelled: LabelledLists
+    shards: tuple[IndexedShard, ...]
+    schema: int = SCHEMA
+
+    def files(self, split: str) -> tuple[str, ...]:
+        """The shard files of one split."""
+        return tuple(shard.file for shard in self.shards if shard.split == split)
+
+
+def write_index(folder: Path, index: PairIndex) -> None:
+    """Write `folder`/index.json, whole or not at all. Raises StorageError."""
+    write_json(folder / NAME, to_json(index))
+
+
+def read_index(folder: Path) -> PairIndex:
+    """The index in `folder`. Raises MissingArtifact, CorruptArtifact."""
+    path = folder / NAME
+    try:
+        values = read_json(path)
+    except FileNotFoundError:
+        raise MissingArtifact(f"{path} is missing: the pairs are not complete; run `make pairs`") from None
+    except (OSError, ValueError) as error:
+        raise CorruptArtifact(f"{path} is no index ({error}); run `make pairs`") from None
+    problems: list[str] = []
+    index = build(PairIndex, values, "", problems)
+    if index is None:
+        raise CorruptArtifact(f"{path} is no index ({' | '.join(problems)}); run `make pairs`")
+    if index.schema != SCHEMA:
+        raise CorruptArtifact(
+            f"{path} has schema {index.schema}, this version reads {SCHEMA}; run `make pairs`"
+        )
+    return index

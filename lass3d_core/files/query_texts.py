@@ -1,0 +1,103 @@
+"""Rows of the texts that someone asked for, beside the table that a data set was trained with.
+
+`python -m preprocess embed` writes them with the table's own encoder, `python -m train query` reads them: the
+trainer loads no encoder. The file is a text table without captions; `docs/formats.md` describes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
+from lass3d_core.files.fingerprint import Record, reasons
+from lass3d_core.files.text_rows import TextRowsFile
+from lass3d_core.files.text_table import TEXT_TABLE, TextTable, read_text_table_record, write_text_table
+
+STAGE = "query_texts"
+SCHEMA = 1
+FILE = "query_texts.h5"
+
+
+def phrase_rows(folder: Path) -> dict[str, np.ndarray]:
+    """Phrase -> row (D,) float16 of the data set's text table, for which no encoder is needed.
+
+    Raises MissingArtifact, StaleArtifact, CorruptArtifact.
+    """
+    return _rows(folder / TEXT_TABLE)
+
+
+def asked_rows(folder: Path) -> dict[str, np.ndarray]:
+    """Text -> row (D,) float16 of what was asked before; none where nothing was.
+
+    Raises StaleArtifact where another encoder made them than the text table, CorruptArtifact.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return {}
+    try:
+        other = encoder_changes(read_text_table_record(path)["params"], folder)
+        if other:
+            raise StaleArtifact(f"{path} is of another encoder than {TEXT_TABLE} ({other}); {_REMEDY}")
+        return _rows(path)
+    except CorruptArtifact:
+        raise CorruptArtifact(f"{path} is damaged; delete it, and {_REMEDY}") from None
+
+
+def encoder_changes(params: Mapping[str, object], folder: Path) -> str:
+    """In what the encoder `params` differs from that of the data set's text table, in words; empty where not.
+
+    Raises MissingArtifact, StaleArtifact, CorruptArtifact.
+    """
+    made = read_text_table_record(folder / TEXT_TABLE)["params"]
+    return "; ".join(reasons(_record(made), _record(params)))
+
+
+def rows_of(folder: Path, texts: Sequence[str]) -> np.ndarray:
+    """The rows (T,D) float32 of `texts`, letter by letter as they were asked for.
+
+    Raises MissingArtifact for a text without a row, StaleArtifact, CorruptArtifact.
+    """
+    known = phrase_rows(folder) | asked_rows(folder)
+    for text in texts:
+        if text not in known:
+            raise MissingArtifact(f"{folder / FILE} has no row of {text!r}; {_REMEDY}")
+    return np.stack([known[text] for text in texts]).astype(np.float32)
+
+
+def write_asked(folder: Path, rows: Mapping[str, np.ndarray]) -> Path:
+    """Write the rows (D,) of texts, by the encoder of the text table, to the file that is returned.
+
+    Raises StorageError, and what reading the table raises.
+    """
+    stacked = np.stack(list(rows.values())).astype(np.float16)
+    table = TextTable(
+        image_ids=(),
+        image_caption=np.zeros(0, np.int32),
+        caption_texts=(),
+        caption_offsets=np.zeros(1, np.int64),
+        caption_rows=stacked[:0],
+        caption_pooled=stacked[:0],
+        phrases=tuple(rows),
+        phrase_rows=stacked,
+    )
+    params = read_text_table_record(folder / TEXT_TABLE)["params"]
+    write_text_table(folder / FILE, table, _record(params))
+    return folder / FILE
+
+
+_REMEDY = "`make query` (or `python -m preprocess embed --text TEXT`) embeds it with the table's encoder"
+
+
+def _rows(path: Path) -> dict[str, np.ndarray]:
+    file = TextRowsFile(path)
+    try:
+        return dict(zip(file.phrases, file.phrase_rows))
+    finally:
+        file.close()
+
+
+def _record(params: Mapping[str, object]) -> Record:
+    return Record(stage=STAGE, schema=SCHEMA, params=params, inputs={}, upstream={})

@@ -1,0 +1,248 @@
+"""Pair shards, schema 1: what the trainer reads. `docs/formats.md` shows how to read one with h5py alone."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from lass3d_core.errors import CorruptArtifact, DataError, UnknownName
+from lass3d_core.files.atomic import atomic_write
+from lass3d_core.files.checked_hdf5 import CheckedFile, create, write_array, write_attributes, write_texts
+from lass3d_core.files.checked_json import parse_json
+from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
+from lass3d_core.files.names import is_plain_path
+from lass3d_core.records import PairedScan, PointTextPairs
+
+SCHEMA = 1
+KIND = "lass3d pairs"
+_REMEDY = 'run "make pairs"'
+_OTHER_FORM = (DataError, TypeError, ValueError, LookupError)
+"""What arrays and attributes of another shape or type than ours end in."""
+
+
+@dataclass(frozen=True)
+class ShardHeader:
+    """What holds for every scan of a shard.
+
+    class_names, colours (r, g, b) and raw_ids (for a submission): by train id. feature_names: the F columns
+    of the features. record: what the shard was made from. producer: name and version of the program that
+    wrote it.
+    """
+
+    dataset: str
+    shard: str
+    split: str
+    class_names: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...]
+    raw_ids: tuple[int, ...]
+    feature_names: tuple[str, ...]
+    record: Record
+    producer: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the record."""
+        return digest(self.record)
+
+
+def write_shard(path: Path, header: ShardHeader, scans: Iterable[PairedScan], compact: bool = False) -> None:
+    """Write `scans`, in their order, as one shard: read back and compared before it takes its name.
+
+    compact: bitshuffle-LZ4, about half the size and a little slower to read.
+    Raises StorageError, DataError (features beyond float16), CorruptArtifact (the disk does not keep what it
+    is given).
+    """
+    with atomic_write(path) as part:
+        with create(part) as file:
+            written = [(scan.scan_id, _write_scan(file, scan, compact)) for scan in scans]
+            write_texts(file, "scan_ids", [scan_id for scan_id, _ in written])
+            write_array(file, "record", np.frombuffer(canonical_json(header.record).encode(), np.uint8))
+            write_attributes(file, _attributes(header))
+        reader = ShardReader(part)
+        try:
+            for scan_id, checksum in written:
+                if _checksum(reader.read(scan_id)) != checksum:
+                    raise CorruptArtifact(f"{path}: scan {scan_id} reads back differently; check the disk")
+        finally:
+            reader.close()
+
+
+class ShardReader:
+    """Reads one shard. Cheap to make: the file is opened at the first read, and again in each worker process.
+
+    Every method raises MissingArtifact, StaleArtifact or CorruptArtifact, naming file, scan, field and what
+    to do.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = CheckedFile(path, KIND, SCHEMA, _REMEDY)
+        self._scan_ids: tuple[str, ...] | None = None
+
+    @property
+    def header(self) -> ShardHeader:
+        """What holds for every scan of the shard."""
+        file = self._file
+        try:
+            header = ShardHeader(
+                dataset=file.attribute("dataset"),
+                shard=file.attribute("shard"),
+                split=file.attribute("split"),
+                class_names=file.attribute("class_names"),
+                colours=tuple((int(r), int(g), int(b)) for r, g, b in file.attribute("colours")),
+                raw_ids=tuple(int(raw) for raw in file.attribute("raw_ids")),
+                feature_names=file.attribute("feature_names"),
+                record=as_record(parse_json(file.array("record").tobytes())),
+                producer=file.attribute("producer"),
+            )
+        except _OTHER_FORM as error:
+            raise file.corrupt("its header", str(error)) from None
+        if header.fingerprint != file.attribute("fingerprint"):
+            raise file.corrupt("record", "it does not belong to the fingerprint")
+        return header
+
+    @property
+    def scan_ids(self) -> tuple[str, ...]:
+        """The scans of the shard, in the order of writing."""
+        if self._scan_ids is None:
+            scan_ids = self._file.texts("scan_ids")
+            strange = [scan_id for scan_id in scan_ids if not is_plain_path(scan_id)]
+            if strange:
+                raise self._file.corrupt("scan_ids", f"{strange[0][:60]!r} is no name of a scan")
+            self._scan_ids = scan_ids
+        return self._scan_ids
+
+    def read(self, scan_id: str, with_labels: bool = True) -> PairedScan:
+        """One scan, its checksums verified. features are float16. Labels can be left unread: None."""
+        group = self._group(scan_id)
+        array = self._file.array
+        try:
+            points = array(f"{group}/xyz")  # first: the others find room where HDF5 unpacked the largest
+            pairs = PointTextPairs(
+                image=array(f"{group}/image").astype(np.int16),
+                entity=array(f"{group}/entity"),
+                image_ids=self._file.texts(f"{group}/image_ids"),
+                phrases=self._file.texts(f"{group}/phrases"),
+            )
+            return PairedScan(
+                scan_id=scan_id,
+                points=points,
+                features=array(f"{group}/features"),
+                labels=self.labels(scan_id) if with_labels else None,
+                pairs=pairs,
+            )
+        except _OTHER_FORM as error:
+            raise self._file.corrupt(f"scan {scan_id}", str(error)) from None
+
+    def has_labels(self, scan_id: str) -> bool:
+        """Whether the scan has labels; nothing else is read."""
+        return self._file.has(f"{self._group(scan_id)}/label")
+
+    def labels(self, scan_id: str) -> np.ndarray | None:
+        """Train ids (N,) uint8 alone, or None where the scan has none."""
+        return self._file.array(f"{self._group(scan_id)}/label") if self.has_labels(scan_id) else None
+
+    def point_count(self, scan_id: str) -> int:
+        """Number of points; nothing else is read."""
+        return self._file.shape(f"{self._group(scan_id)}/xyz")[0]
+
+    def scans(self) -> Iterator[PairedScan]:
+        """Every scan of the shard, in order."""
+        return (self.read(scan_id) for scan_id in self.scan_ids)
+
+    def close(self) -> None:
+        """Close the file; a later read opens it again."""
+        self._file.close()
+
+    def _group(self, scan_id: str) -> str:
+        if scan_id not in self.scan_ids:
+            raise UnknownName(f"{self.path} holds no scan {scan_id!r}; it holds {len(self.scan_ids)} others")
+        return f"scans/{scan_id}"
+
+
+class ShardsByScan:
+    """Which shard holds a scan; the shards that were asked for last stay open.
+
+    Decision: as many as MOST_OPEN. An open shard takes about a megabyte and a file descriptor, of which a
+    process has a thousand; to open it again takes less time than to read a scan.
+    """
+
+    MOST_OPEN = 16
+
+    def __init__(self) -> None:
+        self._reader_of: dict[str, ShardReader] = {}
+        self._open: dict[ShardReader, None] = {}
+
+    def add(self, reader: ShardReader, scan_ids: Iterable[str]) -> None:
+        """These scans are in that shard."""
+        self._reader_of |= dict.fromkeys(scan_ids, reader)
+
+    def __getitem__(self, scan_id: str) -> ShardReader:
+        """The shard of a scan that was added."""
+        reader = self._reader_of[scan_id]
+        self._open.pop(reader, None)
+        self._open[reader] = None
+        if len(self._open) > self.MOST_OPEN:
+            oldest = next(iter(self._open))
+            oldest.close()
+            del self._open[oldest]
+        return reader
+
+
+def _write_scan(file: h5py.File, scan: PairedScan, compact: bool) -> int:
+    """Write one scan as the group scans/<scan_id>; returns the checksum that it must read back with.
+
+    Decision: features are stored as float16. Remission and rgb lie in [0, 1], where that errs by at most
+    2.5e-4, far below the sensor's noise, and saves two bytes per point and feature. Image slots take one byte
+    up to 128 images.
+    """
+    with np.errstate(over="ignore"):
+        features = scan.features.astype(np.float16)
+    if not np.isfinite(features).all():
+        raise DataError(
+            f"scan {scan.scan_id}: features beyond 65504 do not fit float16; rescale them in the reader"
+        )
+    pairs = scan.pairs
+    group = file.create_group(f"scans/{scan.scan_id}")
+    write_array(group, "xyz", scan.points, compact)
+    write_array(group, "features", features, compact)
+    if scan.labels is not None:
+        write_array(group, "label", scan.labels, compact)
+    write_array(
+        group, "image", pairs.image.astype(np.int8 if len(pairs.image_ids) <= 128 else np.int16), compact
+    )
+    write_array(group, "entity", pairs.entity, compact)
+    write_texts(group, "image_ids", pairs.image_ids)
+    write_texts(group, "phrases", pairs.phrases)
+    write_attributes(group, {"scan_id": scan.scan_id, "points": len(scan.points)})
+    return _checksum(PairedScan(scan.scan_id, scan.points, features, scan.labels, pairs))
+
+
+def _attributes(header: ShardHeader) -> dict[str, object]:
+    return {
+        "kind": KIND,
+        "schema": SCHEMA,
+        "dataset": header.dataset,
+        "shard": header.shard,
+        "split": header.split,
+        "fingerprint": header.fingerprint,
+        "producer": header.producer,
+        "class_names": header.class_names,
+        "colours": np.array(header.colours, np.uint8).reshape(-1, 3),
+        "raw_ids": np.array(header.raw_ids, np.uint32),
+        "feature_names": header.feature_names,
+    }
+
+
+def _checksum(scan: PairedScan) -> int:
+    pairs = scan.pairs
+    total = zlib.crc32(repr((scan.scan_id, scan.labels is None, pairs.image_ids, pairs.phrases)).encode())
+    for array in (scan.points, scan.features, scan.labels, pairs.image, pairs.entity):
+        if array is not None:
+            total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
+    return total

@@ -1,0 +1,167 @@
+"""Which training scans keep their labels at RATIO %: seeded and nested, or a published list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact
+from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.manifest.schema import LabelledSpec
+from lass3d_core.typed import build, to_json
+
+
+@dataclass(frozen=True)
+class LabelledSplit:
+    """The labelled and the unlabelled training scans of one run, each in ascending order; saved with the run.
+
+    protocol: its name, as it stands in every result. ratio in percent. seed decides with protocol `nested`
+    alone.
+    """
+
+    protocol: str
+    ratio: float
+    seed: int
+    labelled: tuple[str, ...]
+    unlabelled: tuple[str, ...]
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON, whole or not at all. Raises StorageError."""
+        write_json(path, to_json(self))
+
+    @classmethod
+    def load(cls, path: Path) -> LabelledSplit:
+        """The split that `save` wrote. Raises MissingArtifact, CorruptArtifact."""
+        try:
+            values = read_json(path)
+        except FileNotFoundError:
+            raise MissingArtifact(f'{path} is missing; run "make train"') from None
+        except (OSError, ValueError) as error:
+            raise CorruptArtifact(f"{path} is no split file: {error}; train again") from None
+        problems: list[str] = []
+        split = build(cls, values, "", problems)
+        if split is None:
+            raise CorruptArtifact(f"{path} is no split file: {' | '.join(problems)}; train again")
+        return split
+
+
+def labelled_split(
+    spec: LabelledSpec, scan_ids: Sequence[str], ratio: float, seed: int, without_labels: Collection[str] = ()
+) -> LabelledSplit:
+    """Split the training scans `scan_ids` at `ratio` percent as `spec` says; the rest is unlabelled.
+
+    without_labels: scans that have no label file and so cannot be chosen.
+    Raises DataError: ratio outside (0, 100], one that labels no scan, a list that is wrong.
+    """
+    if not 0 < ratio <= 100:
+        raise DataError(f"the ratio is a percentage and must lie in (0, 100], got {ratio:g}")
+    match spec.protocol:
+        case "lists":
+            chosen = read_list(_list_for(spec.lists, ratio), scan_ids, without_labels)
+        case "contiguous":
+            chosen = contiguous_choice(scan_ids, ratio, spec.order, without_labels)
+        case "nested":
+            chosen = nested_choice(scan_ids, ratio, seed, without_labels)
+    rest = set(scan_ids) - set(chosen)
+    name = spec.name or spec.protocol
+    return LabelledSplit(name, ratio, seed, tuple(sorted(chosen)), tuple(sorted(rest)))
+
+
+def nested_choice(
+    scan_ids: Collection[str], ratio: float, seed: int, without_labels: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The first floor(ratio % of all scans) of a seeded shuffle: a smaller ratio's choice is part of a larger
+    one's.
+
+    1 % of SemanticKITTI's 19130 training scans is 191, as published. Raises DataError.
+    """
+    candidates = sorted(set(scan_ids) - set(without_labels))
+    count = _count(ratio, len(scan_ids), len(candidates))
+    # The raw stream of PCG64 is promised to stay the same in every NumPy; Generator.permutation is not.
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(candidates)), kind="stable")
+    return tuple(candidates[i] for i in order[:count])
+
+
+def contiguous_choice(
+    scan_ids: Collection[str], ratio: float, order: Sequence[str], without_labels: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The first floor(ratio % of all scans), sequence after sequence in `order`, each from its first scan on.
+
+    GPC's protocol for SemanticKITTI, with order 09, 07, 05, 10, 02. A scan's sequence is its id up to the
+    slash. Raises DataError where `order` names an unknown sequence or holds too few scans.
+    """
+    sequences: dict[str, list[str]] = {}
+    for scan_id in sorted(set(scan_ids) - set(without_labels)):
+        sequences.setdefault(scan_id.split("/")[0], []).append(scan_id)
+    unknown = [name for name in order if name not in sequences]
+    if unknown:
+        raise DataError(f"labelled.order: {', '.join(unknown)} is no training sequence with labels")
+    candidates = [scan_id for name in dict.fromkeys(order) for scan_id in sequences[name]]
+    return tuple(candidates[: _count(ratio, len(scan_ids), len(candidates))])
+
+
+def read_list(path: Path, scan_ids: Collection[str], without_labels: Collection[str] = ()) -> tuple[str, ...]:
+    """Scan ids from a published list, one a line ("00/000123", "scene0087_00"), in the order of the file.
+
+    Blank lines are skipped. Raises DataError naming what is repeated, unknown or without labels.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the list {path} cannot be read: {error}") from None
+    known, unlabelled = set(scan_ids), set(without_labels)
+    problems = [
+        _complaint("repeated", [line for line, times in Counter(lines).items() if times > 1]),
+        _complaint("not among the training scans", [line for line in lines if line not in known]),
+        _complaint("without labels", [line for line in lines if line in unlabelled]),
+        "" if lines else "it names no scan",
+    ]
+    if any(problems):
+        raise DataError(f"the list {path} is wrong: {'; '.join(filter(None, problems))}")
+    return tuple(lines)
+
+
+def _list_for(lists: Mapping[str, Path], ratio: float) -> Path:
+    for key, path in lists.items():
+        if _fraction(key) == _fraction(ratio):
+            return path
+    raise DataError(f"there is no labelled list for {ratio:g} %; the manifest has {', '.join(lists)}")
+
+
+def _fraction(ratio: float | str) -> Fraction:
+    """The decimal number that was written, exactly: 0.29 is 29/100, so that rounding down is right."""
+    try:
+        return Fraction(str(ratio))
+    except ValueError:
+        raise DataError(f"labelled.lists: {ratio!r} is not a ratio in percent") from None
+
+
+def _count(ratio: float, scans: int, candidates: int) -> int:
+    """floor(ratio % of scans). Raises DataError where that is none, or more than there are candidates."""
+    count = int(_fraction(ratio) * scans / 100)
+    if count == 0:
+        raise DataError(_too_small(ratio, scans))
+    if count > candidates:
+        raise DataError(
+            f"{ratio:g} % are {count} scans, but only {candidates} have labels; take a smaller ratio"
+        )
+    return count
+
+
+def _too_small(ratio: float, count: int) -> str:
+    if count == 0:
+        return "there are no training scans to label"
+    smallest = -(-10000 // count) / 100  # rounded up to two decimals
+    return f"{ratio:g} % of {count} training scans labels none; the smallest ratio that does is {smallest:g}"
+
+
+def _complaint(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more} {'is' if len(names) == 1 else 'are'} {what}"

@@ -1,0 +1,1 @@
+"""The paper's equations. Each has its only home here."""

@@ -1,0 +1,49 @@
+"""The fusion adapter of the teacher (Sec. 3.1): features without text -> features like those with text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lass3d_core.compute.precision import to_float32
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """hidden: width of the hidden layer."""
+
+    hidden: int = 128  # the paper says "multi-layer perceptron" and no width (Sec. 4.2)
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1:
+            raise ValueError(f"hidden must be at least 1, got {self.hidden}")
+
+
+class FusionAdapter(nn.Module):
+    """f_ada = norm(f + MLP(f)), of features (M,F), in the teacher branch; Eq. (3) trains it.
+
+    Decision: residual, its last layer starts at zero, and the output is `normalised`: the adapter begins as
+    the identity and has only to learn what text adds.
+    """
+
+    def __init__(self, config: AdapterConfig, channels: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(channels, config.hidden)
+        self.leave = nn.Linear(config.hidden, channels)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, f_3d: Tensor) -> Tensor:
+        """f_3d (M,F) -> f_ada (M,F) float32, zero mean and unit variance per point."""
+        return normalised(f_3d + self.leave(F.relu_(self.enter(f_3d))))
+
+
+def normalised(features: Tensor) -> Tensor:
+    """Features (M,F) with zero mean and unit variance per point: a LayerNorm without parameters, in float32.
+
+    Decision: Eq. (3) compares softmaxes, which are blind to a constant that the classifier does see; the norm
+    on both sides of the comparison takes that freedom away and fixes the scale.
+    """
+    return F.layer_norm(to_float32(features), features.shape[-1:])

@@ -1,0 +1,1 @@
+"""Look before you train: coverage, truth of the words, calibration, pictures."""

@@ -1,0 +1,198 @@
+"""Does a scan lie on its images? Where things end in the scan, the images must have edges.
+
+After Levinson and Thrun, "Automatic Online Calibration of Cameras and Lasers" (RSS 2013): depth jumps of the
+scan are projected into the image, the strength of its edges is summed there, and a calibration is doubted
+when a slightly turned or shifted one scores more. Decision: three things differ, each because 10 cm could not
+be told on single frames without it. Jumps are looked for between neighbours as the *camera* sees them, for
+the LiDAR, which stands elsewhere, sees other outlines. Each is placed halfway between its two points, where
+it is unbiased. And edges are counted relative to those at all points of the scan, so that nothing is gained
+by moving it onto a busier part of the image: a score of 1 is chance.
+
+A shift along the optical axis hardly moves a pixel and cannot be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from lass3d_core.geometry.projection import pixels_in_image, project, rigid
+from lass3d_core.records import Camera
+from preprocess.audit.outlines import Outline
+
+SURE = 4.0
+"""Standard errors that convince. More than the usual 2, for neighbours on one outline are not independent and
+the best of many nudges is looked at."""
+
+LEAST_POINTS = 500
+"""With fewer points on outlines nothing is said: chance alone may then lead by as much."""
+
+_BLUR_RAD = 0.001
+_LEAST_BLUR_PX = 0.6
+_SURROUNDINGS_RAD = 0.1
+_STRONG = 2.0
+_CHANCE_POINTS = 6000
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """A small change of a calibration: a turn in degrees about a camera axis, or a shift in metres along it.
+
+    It moves the points in the camera's frame: x right, y down, z forward.
+    """
+
+    kind: Literal["turn", "shift"]
+    axis: Literal["x", "y", "z"]
+    amount: float
+
+    def of(self, camera: Camera) -> Camera:
+        """The camera with the change."""
+        along = np.eye(3)["xyz".index(self.axis)] * self.amount
+        turn, shift = (along, np.zeros(3)) if self.kind == "turn" else (np.zeros(3), along)
+        change = rigid(Rotation.from_rotvec(turn, degrees=True).as_matrix(), shift)
+        return Camera(camera.K, change @ camera.cam_from_points, camera.size_hw)
+
+    def __str__(self) -> str:
+        axis = {"x": "horizontal axis (x)", "y": "vertical axis (y)", "z": "optical axis (z)"}[self.axis]
+        if self.kind == "turn":
+            return f"a turn by {self.amount:+g} degrees about the camera's {axis}"
+        return f"a shift by {100 * self.amount:+g} cm along the camera's {axis}"
+
+
+NUDGES = tuple(
+    Nudge(kind, axis, sign * amount)
+    for kind, axes, amounts in (("turn", "xyz", (1.0, 2.0, 4.0)), ("shift", "xy", (0.1, 0.3)))
+    for axis in axes
+    for amount in amounts
+    for sign in (1, -1)
+)
+"""What is tried: turns about every axis, shifts across the view."""
+
+
+class Observation(NamedTuple):
+    """One image. weights (n,): of the outline points. edges (1+K,n) float32: the image's edges there over
+    those at all points, under the given calibration and under K nudged ones; NaN outside the image."""
+
+    weights: np.ndarray
+    edges: np.ndarray
+
+
+@dataclass(frozen=True)
+class Fit:
+    """score: the edges on the outline, 1 is chance. sure: its lead in standard errors, of the given
+    calibration over chance, of a nudged one over the given."""
+
+    score: float
+    sure: float
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How well images that share a calibration fit their scans: as given, and nudged."""
+
+    images: int
+    points: int
+    given: Fit
+    nudged: dict[Nudge, Fit]
+
+    @property
+    def best(self) -> Nudge:
+        """The nudge with the highest score."""
+        return max(self.nudged, key=lambda nudge: self.nudged[nudge].score)
+
+    @property
+    def warning(self) -> str:
+        """What looks wrong, in words; empty where nothing does."""
+        if self.points < LEAST_POINTS:
+            return ""
+        if self.nudged[self.best].sure > SURE:
+            return f"{self.best} would fit better ({self.nudged[self.best].score:.2f})"
+        if self.given.sure < SURE:
+            return "the scan fits the images no better than chance"
+        return ""
+
+    def __str__(self) -> str:
+        if self.points < LEAST_POINTS:
+            return f"{self.points} outline points in {self.images} images are too few to tell"
+        found = f"{self.given.score:.2f} x chance on {self.points} outline points in {self.images} images"
+        return (
+            f"{found}; WARNING: {self.warning}"
+            if self.warning
+            else f"{found}; nothing tried is surely better"
+        )
+
+
+def edge_strength(image: np.ndarray, focal_px: float) -> np.ndarray:
+    """How much of an edge each pixel of an image (H,W,3) uint8 is: (H,W) float32 in [0,1).
+
+    The gradient of the strongest channel relative to its mean within 0.05 rad, squashed: a faint edge on a
+    smooth surface counts, and no bright lamp counts for all others.
+    """
+    blur = max(_LEAST_BLUR_PX, _BLUR_RAD * focal_px)
+    gradient = np.zeros(image.shape[:2], np.float32)
+    for channel in np.moveaxis(image, 2, 0).astype(np.float32):
+        across, down = (ndimage.gaussian_filter(channel, blur, order) for order in ((0, 1), (1, 0)))
+        np.maximum(gradient, np.hypot(across, down), out=gradient)
+    around = ndimage.uniform_filter(gradient, round(_SURROUNDINGS_RAD * focal_px) | 1)
+    return np.tanh(gradient / (around + 1) / _STRONG)
+
+
+def observe(
+    camera: Camera,
+    image: np.ndarray,
+    points: np.ndarray,
+    outline: Outline,
+    nudges: Sequence[Nudge] = NUDGES,
+) -> Observation:
+    """The edges of an image (H,W,3) uint8 on the outline of the points (N,3) float32 that it sees."""
+    strength = edge_strength(image, camera.K[0, 0])
+    sample = points[:: len(points) // _CHANCE_POINTS + 1]
+    edges = np.full((1 + len(nudges), len(outline.points)), np.nan, np.float32)
+    for row, tried in enumerate([camera, *(nudge.of(camera) for nudge in nudges)]):
+        chance = _at(strength, tried, sample)
+        if np.isfinite(chance).any():
+            edges[row] = _at(strength, tried, outline.points) / max(float(np.nanmean(chance)), 1e-6)
+    return Observation(outline.weights, edges)
+
+
+def compare(observations: Sequence[Observation], nudges: Sequence[Nudge] = NUDGES) -> Alignment:
+    """The given calibration against the nudged ones, over images that share it (at least one)."""
+    weights = np.concatenate([one.weights for one in observations])
+    edges = np.concatenate([one.edges for one in observations], axis=1)
+    chance, *nudged = (_lead(row - edges[0], weights) for row in (np.ones_like(edges[0]), *edges[1:]))
+    scores = [_mean(row, weights) for row in edges]
+    return Alignment(
+        images=len(observations),
+        points=len(weights),
+        given=Fit(scores[0], -chance),
+        nudged={nudge: Fit(*fit) for nudge, *fit in zip(nudges, scores[1:], nudged)},
+    )
+
+
+def _at(strength: np.ndarray, camera: Camera, points: np.ndarray) -> np.ndarray:
+    """The edge strength (N,) float32 at points (N,3); NaN outside the image."""
+    found = np.full(len(points), np.nan, np.float32)
+    inside, v, u = pixels_in_image(*project(camera, points), camera.size_hw)
+    found[inside] = strength[v, u]
+    return found
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float:
+    """The weighted mean of the values that are not NaN; 0 where there are none."""
+    known = np.isfinite(values)
+    total = weights[known].sum()
+    return float((values[known] * weights[known]).sum() / total) if total > 0 else 0.0
+
+
+def _lead(differences: np.ndarray, weights: np.ndarray) -> float:
+    """Their weighted mean in standard errors of it, as if they were independent."""
+    known = np.isfinite(differences)
+    differences, weights = differences[known], weights[known]
+    mean = _mean(differences, weights)
+    error = float(np.sqrt((weights**2 * (differences - mean) ** 2).sum()))
+    return mean * float(weights.sum()) / error if error > 0 else 0.0

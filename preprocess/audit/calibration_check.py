@@ -1,0 +1,104 @@
+"""The calibration check of a data set: a few scans of a few sequences, each camera on its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from lass3d_core.files.images import read_image
+from lass3d_core.geometry.visibility import Visibility
+from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.manifest.schema import PairsSpec
+from lass3d_core.records import View
+from preprocess.audit.calibration import NUDGES, Alignment, Nudge, Observation, compare, observe
+from preprocess.audit.outlines import depth_outline
+from preprocess.project import SPLITS, Project
+from preprocess.stages.pairs import measured_by
+
+SEQUENCES = 4
+"""Sequences or scenes of each split that are looked at, evenly spread..."""
+SCANS = 4
+"""...scans of each..."""
+VIEWS = 6
+"""...and images of each scan: all cameras of a car, some frames of a room."""
+
+_FRAMES = "frames"
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One camera of one sequence, and how well its images fit."""
+
+    split: str
+    sequence: str
+    camera: str
+    alignment: Alignment
+
+    def __str__(self) -> str:
+        return f"{self.split} {self.sequence} {self.camera}: {self.alignment}"
+
+
+def check_calibration(project: Project, points_of: Callable[[str], np.ndarray]) -> list[Checked]:
+    """Every camera of the chosen scans. points_of: scan id -> its points (N,3) float32; no label is read.
+
+    Raises DataError for an image that cannot be read.
+    """
+    chosen = [(split, scan_id) for split in SPLITS for scan_id in _chosen(project.dataset.scan_ids(split))]
+    observed: dict[tuple[str, str, str], list[Observation]] = defaultdict(list)
+    for split, scan_id in tqdm(chosen, "calibration", unit="scan", disable=None):
+        points = points_of(scan_id)
+        for view in spread(project.dataset.views(scan_id), VIEWS):
+            key = split, scan_id.split("/")[0], camera_of(view, scan_id)
+            observed[key].append(observed_in(view, points, project.manifest.pairs))
+    return [Checked(*key, compare(observations)) for key, observations in observed.items()]
+
+
+def observed_in(
+    view: View, points: np.ndarray, spec: PairsSpec, nudges: Sequence[Nudge] = NUDGES
+) -> Observation:
+    """The edges of a view on the outlines of the points (N,3) that it may see."""
+    seen = seen_points(view, points, spec)
+    return observe(view.camera, read_image(view.image), seen, depth_outline(view.camera, seen), nudges)
+
+
+def seen_points(view: View, points: np.ndarray, spec: PairsSpec) -> np.ndarray:
+    """The points (n,3) of a scan (N,3) that the view sees by its depth image, or all that are in it.
+
+    Decision: without a depth image hidden points stay: the z-buffer removes what lies around an outline, and
+    depth_outline needs both sides.
+    """
+    measured = measured_by(view, spec)
+    visibility = Visibility(
+        kind="none" if measured is None else "depth_map",
+        depth_tolerance=spec.depth_tolerance,
+        min_depth_m=spec.min_depth_m,
+    )
+    return points[visible_pixels(view.camera, points, visibility, measured).point]
+
+
+def camera_of(view: View, scan_id: str) -> str:
+    """The camera's name in the image id; the numbered frames of a scene are one camera's."""
+    name = view.image_id.removeprefix(f"{scan_id}/")
+    return _FRAMES if name.isdigit() else name
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of them, the first and the last included, evenly apart."""
+    if len(items) <= count:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def _chosen(scan_ids: Sequence[str]) -> Iterator[str]:
+    sequences: dict[str, list[str]] = defaultdict(list)
+    for scan_id in scan_ids:
+        sequences[scan_id.split("/")[0]].append(scan_id)
+    for sequence in spread(list(sequences), SEQUENCES):
+        yield from spread(sequences[sequence], SCANS)

@@ -1,0 +1,118 @@
+"""Where things end, as a camera sees a scan: between neighbouring points of which one is in front."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from lass3d_core.geometry.projection import invert_rigid, pixels_in_image, project, transform_points
+from lass3d_core.labels import IGNORE
+from lass3d_core.records import Camera
+
+JUMP = 0.1
+"""The least step of depth, as a share of the nearer depth, beyond that of a plane through the points."""
+
+_NEIGHBOURS = 8
+_FARTHEST_GAPS = 2.0
+"""Points are neighbours up to this many times the scan's own spacing in the image..."""
+_FARTHEST = 0.06
+"""...and up to this distance at depth 1: a scan so sparse does not say where an outline is."""
+_BEYOND = 0.7
+"""How near to the place beyond a pair a point must lie to stand for it, in farthest gaps."""
+
+
+class Outline(NamedTuple):
+    """Points (n,3) float32 metres, points frame, at the depth of the nearer thing; weights (n,) float32.
+
+    Near points weigh more, for a shift moves them more, and so do points between close neighbours, for they
+    are located better.
+    """
+
+    points: np.ndarray
+    weights: np.ndarray
+
+
+def depth_outline(camera: Camera, points: np.ndarray) -> Outline:
+    """Where one of two neighbours in the image stands in front of the other. points (N,3) float32 metres.
+
+    The depth must leave, by more than JUMP, the plane that continues the nearer side (the inverse depth of a
+    plane is linear in the image: ground seen at a flat angle is no jump), and the farther side must continue
+    too: a single point seen through a gap is none.
+    """
+    seen = _Neighbours(camera, points)
+    near, far = seen.first, seen.second
+    farther = seen.depth[far] > (1 + JUMP) * seen.depth[near]
+    near, far = near[farther], far[farther]
+    before, has_before = seen.beyond(far, near)
+    behind, has_behind = seen.beyond(near, far)
+    inverse = 1 / seen.depth
+    slope = (inverse[near] - inverse[before]) / np.maximum(seen.apart(near, before), 1e-9)
+    plane = inverse[near] + slope * seen.apart(near, far)
+    leaves = (plane - inverse[far]) * seen.depth[near] > JUMP
+    stays = seen.depth[behind] - seen.depth[near] > (seen.depth[far] - seen.depth[near]) / 2
+    found = has_before & has_behind & leaves & stays
+    return seen.outline(near[found], far[found])
+
+
+def label_outline(camera: Camera, points: np.ndarray, labels: np.ndarray, train_id: int) -> Outline:
+    """Where the points of a class end in the image. labels (N,) uint8; ignored points end nothing."""
+    seen = _Neighbours(camera, points)
+    labels = labels[seen.point]
+    inside, outside = seen.first, seen.second
+    ends = (labels[inside] == train_id) & (labels[outside] != train_id) & (labels[outside] != IGNORE)
+    inside, outside = inside[ends], outside[ends]
+    nearer = seen.depth[inside] <= seen.depth[outside]
+    return seen.outline(np.where(nearer, inside, outside), np.where(nearer, outside, inside))
+
+
+class _Neighbours:
+    """The points in an image and which of them are neighbours there.
+
+    point (n,) int64 index into the scan. direction (n,2): x/z and y/z in the camera. depth (n,) metres.
+    first, second (m,) int64: the neighbours, each pair both ways round, indices into the former.
+    """
+
+    def __init__(self, camera: Camera, points: np.ndarray) -> None:
+        uv, depth = project(camera, points)
+        self.point = pixels_in_image(uv, depth, camera.size_hw)[0]
+        self.depth = depth[self.point].astype(np.float64)
+        rays = np.column_stack([uv[self.point], np.ones(len(self.point))])
+        self.direction = (rays @ np.linalg.inv(camera.K).T)[:, :2]
+        self._camera = camera
+        self._tree = cKDTree(self.direction)
+        self._farthest, self.first, self.second = self._pairs()
+
+    def _pairs(self) -> tuple[float, np.ndarray, np.ndarray]:
+        if len(self.point) <= _NEIGHBOURS:
+            return 0.0, np.empty(0, np.int64), np.empty(0, np.int64)
+        gaps, others = self._tree.query(self.direction, _NEIGHBOURS + 1)
+        farthest = min(_FARTHEST_GAPS * np.median(gaps[:, _NEIGHBOURS // 2]), _FARTHEST)
+        first, column = np.nonzero((gaps < farthest) & (gaps > 1e-6))
+        return farthest, first, others[first, column]
+
+    def apart(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Distance of pairs in the image at depth 1: (m,)."""
+        return np.linalg.norm(self.direction[one] - self.direction[other], axis=1)
+
+    def beyond(self, one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The point as far behind `other` as that is from `one`: index (m,), and whether there is one: bool
+        (m,)."""
+        if not len(one):
+            return one, np.empty(0, bool)
+        distance, found = self._tree.query(2 * self.direction[other] - self.direction[one])
+        clear = self.apart(found, other) > 0.3 * self.apart(one, other)
+        return found, (distance < _BEYOND * self._farthest) & clear
+
+    def outline(self, near: np.ndarray, far: np.ndarray) -> Outline:
+        """The places halfway to the nearest farther neighbour of each nearer point, at the nearer depth."""
+        gaps = self.apart(near, far)
+        order = np.lexsort((gaps, near))
+        once = order[np.unique(near[order], return_index=True)[1]]
+        near, far, gaps = near[once], far[once], gaps[once]
+        middle = (self.direction[near] + self.direction[far]) / 2
+        places = np.column_stack([middle, np.ones(len(near))]) * self.depth[near, None]
+        points = transform_points(invert_rigid(self._camera.cam_from_points), places)
+        weights = 1 / np.sqrt(self.depth[near] * np.maximum(gaps, 1e-6))
+        return Outline(points.astype(np.float32), weights.astype(np.float32))

@@ -1,0 +1,155 @@
+"""Pictures to look at before training: do the points lie on their things, and what are the things called?"""
+
+from __future__ import annotations
+
+import colorsys
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from lass3d_core.files.masks import decode
+from lass3d_core.geometry.projection import pixels_in_image, project
+from lass3d_core.geometry.visible_pixels import VisiblePixels
+from lass3d_core.labels import IGNORE, LabelSpace
+from lass3d_core.records import NONE, Camera, Entity, ImageCaption
+from preprocess.audit.calibration import edge_strength
+from preprocess.audit.outlines import Outline
+
+PICTURE_WIDTH = 1280
+_NAMED = 14
+_NAME_SIZE = 14
+_GREY = (128, 128, 128)
+_GREEN, _RED = (60, 255, 60), (255, 60, 60)
+_ON_EDGE = 0.5
+
+
+def point_panel(image: np.ndarray, seen: VisiblePixels, colours: np.ndarray) -> Image.Image:
+    """The image (H,W,3) uint8 under its points, in colours (n,3) uint8, the nearest on top."""
+    factor = _factor(image)
+    panel = _enlarged(image, factor)
+    _draw_points(panel, seen, colours, factor)
+    return panel
+
+
+def entity_panel(image: np.ndarray, found: Sequence[Entity], owner: np.ndarray) -> Image.Image:
+    """The image (H,W,3) uint8 tinted by entity, named. owner (H,W): the slot of each pixel, NONE for none."""
+    factor = _factor(image)
+    panel = _enlarged(tinted(image, owner), factor)
+    _draw_names(panel, found, factor)
+    return panel
+
+
+def outline_panel(image: np.ndarray, camera: Camera, outline: Outline) -> Image.Image:
+    """The edges of an image (H,W,3) uint8 in white under the outlines of the scan: green on an edge, red off.
+
+    Where the calibration is right, outlines follow the white lines; where it is wrong, they run beside them.
+    """
+    factor = _factor(image)
+    strength = edge_strength(image, camera.K[0, 0])
+    panel = _enlarged(np.repeat((255 * strength).astype(np.uint8)[..., None], 3, axis=2), factor)
+    inside, v, u = pixels_in_image(*project(camera, outline.points), camera.size_hw)
+    on_edge = ndimage.maximum_filter(strength, size=3)[v, u, None] > _ON_EDGE
+    places = VisiblePixels(inside, v, u, np.zeros(len(inside), np.float32))
+    _draw_points(panel, places, np.where(on_edge, _GREEN, _RED).astype(np.uint8), factor)
+    return panel
+
+
+def stacked(*panels: Image.Image) -> Image.Image:
+    """The panels above each other."""
+    picture = Image.new("RGB", (max(one.width for one in panels), sum(one.height for one in panels)))
+    top = 0
+    for panel in panels:
+        picture.paste(panel, (0, top))
+        top += panel.height
+    return picture
+
+
+def caption_panels(
+    image: np.ndarray, caption: ImageCaption, found: Sequence[Entity], owner: np.ndarray
+) -> Image.Image:
+    """The image (H,W,3) uint8 twice, above each other: the caption's grounded phrases, the masked entities.
+
+    The sentence stands below. owner (H,W): the entity slot that owns each pixel, NONE for none.
+    """
+    factor = _factor(image)
+    boxes = _enlarged(image, factor)
+    _draw_boxes(boxes, caption, factor)
+    return stacked(
+        boxes, entity_panel(image, found, owner), _written(caption.text or "(no caption)", boxes.width)
+    )
+
+
+def point_colours(labels: np.ndarray | None, seen: VisiblePixels, space: LabelSpace) -> np.ndarray:
+    """The colour (n,3) uint8 of each seen point of a scan with labels (N,) uint8: its class's, grey where
+    ignored; by depth without labels."""
+    if labels is None:
+        nearness = np.clip(1 - seen.depth / max(float(seen.depth.max(initial=1)), 1), 0, 1)[:, None]
+        return (nearness * (255, 230, 0) + (1 - nearness) * (0, 60, 255)).astype(np.uint8)
+    table = np.full((IGNORE + 1, 3), _GREY, np.uint8)
+    table[: len(space.colours)] = space.colours
+    return table[labels[seen.point]]
+
+
+def tinted(image: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """`image` (H,W,3) uint8 with the pixels of each slot of `owner` (H,W) in a tint of its own."""
+    tints = np.array([_tint(slot) for slot in range(owner.max(initial=NONE) + 1)], np.float32).reshape(-1, 3)
+    picture = image.astype(np.float32)
+    masked = owner != NONE
+    picture[masked] = 0.5 * picture[masked] + 0.5 * tints[owner[masked]]
+    return picture.astype(np.uint8)
+
+
+def _draw_points(picture: Image.Image, seen: VisiblePixels, colours: np.ndarray, factor: int) -> None:
+    """Every point as a small square, the nearest last."""
+    draw, half = ImageDraw.Draw(picture), max(1, factor // 2, picture.width // 640)
+    for i in np.argsort(-seen.depth):
+        x, y = int((seen.u[i] + 0.5) * factor), int((seen.v[i] + 0.5) * factor)
+        draw.rectangle((x - half, y - half, x + half, y + half), fill=tuple(map(int, colours[i])))
+
+
+def _draw_names(picture: Image.Image, found: Sequence[Entity], factor: int) -> None:
+    """The phrases of the largest entities, each in the middle of its box."""
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_NAME_SIZE)
+    for entity in sorted(found, key=lambda one: -np.count_nonzero(decode(one.mask)))[:_NAMED]:
+        left, top, right, bottom = (side * factor for side in entity.box_xyxy)
+        middle = ((left + right) / 2, (top + bottom) / 2)
+        draw.text(middle, entity.phrase, "white", font, anchor="mm", stroke_width=2, stroke_fill="black")
+
+
+def _draw_boxes(picture: Image.Image, caption: ImageCaption, factor: int) -> None:
+    """The box of every grounded phrase, named in its upper left corner."""
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_NAME_SIZE)
+    for slot, grounded in enumerate(caption.phrases):
+        left, top, right, bottom = (side * factor for side in grounded.box_xyxy)
+        draw.rectangle((left, top, right - 1, bottom - 1), outline=_tint(slot), width=2)
+        draw.text(
+            (left + 4, top + 2), grounded.phrase, _tint(slot), font, stroke_width=2, stroke_fill="black"
+        )
+
+
+def _written(text: str, width: int) -> Image.Image:
+    """`text` in white on black, in lines that fit `width` pixels."""
+    font = ImageFont.load_default(size=_NAME_SIZE)
+    lines = textwrap.wrap(text, int(0.95 * (width - 16) * len(text) / font.getlength(text)))
+    height = 20 * len(lines) + 16
+    strip = Image.new("RGB", (width, height))
+    ImageDraw.Draw(strip).multiline_text((8, 8), "\n".join(lines), "white", font, spacing=6)
+    return strip
+
+
+def _factor(image: np.ndarray) -> int:
+    return max(1, PICTURE_WIDTH // image.shape[1])
+
+
+def _enlarged(picture: np.ndarray, factor: int) -> Image.Image:
+    """Whole multiples of the pixels, so that single points of a small picture can be seen."""
+    return Image.fromarray(picture.repeat(factor, axis=0).repeat(factor, axis=1))
+
+
+def _tint(slot: int) -> tuple[int, int, int]:
+    """Well apart for neighbouring slots: steps of the golden angle around the colour wheel."""
+    red, green, blue = colorsys.hsv_to_rgb(slot * 0.381966 % 1, 0.8, 1)
+    return int(red * 255), int(green * 255), int(blue * 255)

@@ -1,0 +1,63 @@
+"""The pictures of an audit: some views of some scans of each split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+from lass3d_core.files.atomic import atomic_write
+from lass3d_core.files.images import read_image
+from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.records import PairedScan, View
+from preprocess.audit.calibration_check import VIEWS, seen_points, spread
+from preprocess.audit.outlines import depth_outline
+from preprocess.audit.overlays import entity_panel, outline_panel, point_colours, point_panel, stacked
+from preprocess.project import SPLITS, Project
+from preprocess.stages import entities, pairs
+
+_SCANS_PER_SPLIT = 2
+
+ReadScan = Callable[[str, bool], PairedScan]
+"""Scan id, whether to read its labels -> the scan."""
+
+
+def write_pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> list[Path]:
+    """Write `audit/<image id>.png` for two scans of each split, labelled ones first; remove older ones.
+
+    Points are coloured by label where the scan is one of `labelled`; other labels are not read.
+    """
+    written = list(_pictures(project, read, labelled))
+    for other in set((project.folder / "audit").glob("*.png")) - set(written):
+        other.unlink()
+    return written
+
+
+def _pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> Iterator[Path]:
+    for split in SPLITS:
+        scan_ids = sorted(project.dataset.scan_ids(split), key=lambda scan_id: scan_id not in labelled)
+        for scan_id in scan_ids[:_SCANS_PER_SPLIT]:
+            shard = project.folder / entities.NAME / f"{project.block_of(scan_id).name}.jsonl"
+            found = entities.entities_in(shard)
+            scan = read(scan_id, scan_id in labelled)
+            for view in spread(project.dataset.views(scan_id), VIEWS):
+                yield _picture(project, scan, view, found)
+
+
+def _picture(project: Project, scan: PairedScan, view: View, found: pairs.Entities) -> Path:
+    spec = project.manifest.pairs
+    kept = pairs.confident(found.get(view.image_id, ()), spec.min_score)
+    slot_of: Mapping[str, int] = {name: i for i, name in enumerate(sorted({one.phrase for one in kept}))}
+    owner = pairs.painted(kept, slot_of, view.camera.size_hw, spec.overlap, view.image_id)
+    measured = pairs.measured_by(view, spec)
+    seen = visible_pixels(view.camera, scan.points, pairs.visibility_of(spec), measured, owner)
+    outline = depth_outline(view.camera, seen_points(view, scan.points, spec))
+    image = read_image(view.image)
+    picture = stacked(
+        point_panel(image, seen, point_colours(scan.labels, seen, project.dataset.label_space)),
+        entity_panel(image, kept, owner),
+        outline_panel(image, view.camera, outline),
+    )
+    path = project.folder / "audit" / f"{view.image_id.replace('/', '-')}.png"
+    with atomic_write(path) as part:
+        picture.save(part, format="PNG")
+    return path

@@ -1,0 +1,133 @@
+"""`make preview` and `make captions LIMIT=n`: what the manifest's models say, before a day is spent on it.
+
+Nothing here touches a shard: a shard of some of its images would be a lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from lass3d_core.errors import ManifestError
+from lass3d_core.files.atomic import atomic_write
+from lass3d_core.files.images import read_image
+from lass3d_core.files.masks import decode
+from lass3d_core.manifest.schema import EntitiesSpec, LvmStage
+from lass3d_core.records import Entity, FilePart, ImageCaption
+from preprocess.audit.overlays import caption_panels
+from preprocess.lvm import load_captioner, load_detector, load_encoder
+from preprocess.project import Project
+from preprocess.stages import pairs
+from preprocess.stages.entities import detected
+from preprocess.stages.phrases import normalise_all
+from preprocess.status import plural
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the models say of one image (H,W,3) uint8 RGB. words: what the detector was asked for.
+
+    words, found: None where the detector was not asked.
+    """
+
+    name: str
+    image: np.ndarray
+    caption: ImageCaption
+    words: tuple[str, ...] | None = None
+    found: list[Entity] | None = None
+
+
+def preview(project: Project, path: Path) -> str:
+    """Caption, phrases and masks of the image at `path`, as text; writes them as a picture too.
+
+    Raises DataError for an unreadable image, and what the models raise.
+    """
+    (seen,) = _detected(project, _captioned(project, [path.name], [read_image(FilePart(path))]))
+    picture = project.folder / "preview" / f"{path.stem}.png"
+    kept = pairs.confident(seen.found or (), project.manifest.pairs.min_score)
+    slot_of = {phrase: slot for slot, phrase in enumerate(sorted({one.phrase for one in kept}))}
+    size_hw = (seen.image.shape[0], seen.image.shape[1])
+    owner = pairs.painted(kept, slot_of, size_hw, project.manifest.pairs.overlap)
+    with atomic_write(picture) as part:
+        caption_panels(seen.image, seen.caption, kept, owner).save(part, format="PNG")
+    return f"{_in_words(seen, project.manifest.pairs.min_score)}\npicture written to {picture}"
+
+
+def first_images(project: Project, count: int, only: LvmStage | None) -> str:
+    """What each stage, or `only` that one and what it reads, says of the data set's first `count` images.
+
+    Raises ManifestError for a count below 1, DataError for an unreadable image, and what the models raise.
+    """
+    if count < 1:
+        raise ManifestError(f"LIMIT must be at least 1, got {count}")
+    views = list(islice((view for block in project.blocks for view in project.views_of(block)), count))
+    seen = _captioned(project, [view.image_id for view in views], [read_image(view.image) for view in views])
+    if only != "image_captions":
+        seen = _detected(project, seen)
+    lines = [_in_words(one, project.manifest.pairs.min_score) for one in seen]
+    if only in (None, "text_embeddings"):
+        lines.append(_encoded(project, seen))
+    return "\n".join([*lines, f"looked at {plural(len(seen), 'image')}; nothing was written"])
+
+
+def _captioned(project: Project, names: Sequence[str], images: Sequence[np.ndarray]) -> list[Preview]:
+    captioner = load_captioner(project.manifest.image_captions)
+    return [Preview(*each) for each in zip(names, images, captioner.caption(images))]
+
+
+def _detected(project: Project, seen: Sequence[Preview]) -> list[Preview]:
+    """The same with the entities, asked for as the stage asks."""
+    spec = project.manifest.entities
+    detector = load_detector(spec)
+    words = [_vocabulary(spec, one.caption) for one in seen]
+    found = detected(detector, [one.image for one in seen], words)
+    return [
+        Preview(one.name, one.image, one.caption, asked, entities)
+        for one, asked, (_, entities) in zip(seen, words, found)
+    ]
+
+
+def _vocabulary(spec: EntitiesSpec, caption: ImageCaption) -> tuple[str, ...]:
+    grounded = () if spec.vocabulary == "fixed" else (one.phrase for one in caption.phrases)
+    return normalise_all([*grounded, *spec.fixed])
+
+
+def _encoded(project: Project, seen: Sequence[Preview]) -> str:
+    """How the encoder takes the captions and the phrases: rows, dimensions, cut texts."""
+    encoder = load_encoder(project.manifest.text_embeddings)
+    phrases = {entity.phrase for one in seen for entity in one.found or ()}
+    texts = sorted({one.caption.text for one in seen} | phrases)
+    encoded = encoder.encode(texts)
+    rows, dim = encoded.rows.shape
+    return f"{len(texts)} texts: {rows} rows of {dim} dimensions, {encoder.cut} cut to the encoder's window"
+
+
+def _in_words(seen: Preview, min_score: float) -> str:
+    height, width = seen.image.shape[:2]
+    lines = [
+        f"{seen.name}, {width} x {height} pixels",
+        f"  caption   {seen.caption.text}",
+        f"  phrases   {', '.join(normalise_all(one.phrase for one in seen.caption.phrases)) or 'none'}",
+    ]
+    if seen.words is not None and seen.found is not None:
+        lines += _table(seen.words, seen.found, min_score)
+    return "\n".join(lines)
+
+
+def _table(words: Sequence[str], found: Sequence[Entity], min_score: float) -> list[str]:
+    """A row per phrase: how many were found, how many reach min_score, the best score, the share covered."""
+    if not words:
+        return ["  entities  none: the detector was asked for nothing"]
+    wide = max(len("entities"), *map(len, words))
+    rows = [f"  {'entities':{wide}}  found  kept  best  of the image"]
+    for word in words:
+        named = [entity for entity in found if entity.phrase == word]
+        kept = pairs.confident(named, min_score)
+        best = max((f"{entity.score:.2f}" for entity in named), default="-")
+        share = np.any([decode(entity.mask) for entity in kept], axis=0).mean() if kept else 0.0
+        rows.append(f"  {word:{wide}}  {len(named):5}  {len(kept):4}  {best:>4}  {share:12.1%}")
+    return [*rows, f"  kept: with a score of at least pairs.min_score, {min_score:g}"]

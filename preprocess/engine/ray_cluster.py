@@ -1,0 +1,148 @@
+"""The shards of a stage on a Ray cluster: an actor per GPU (or core) that loads the stage's model once.
+
+Every host must see the data set and the artifacts under the same paths. A shard is written whole or not at
+all, so that a worker or host that is lost costs the time of its shard, which another one makes again.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lass3d_core.errors import BackendUnavailable, Lass3dError
+from lass3d_core.manifest.schema import Manifest
+from preprocess.lvm import run_params
+from preprocess.project import Failure, Job, Project, Tick
+from preprocess.stages.plan import STAGES
+
+TRIES = 3
+"""Workers that a shard may lose before the stage stops: then it is the shard that ends them."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one worker holds, and how many of them the cluster can."""
+
+    workers: int
+    cpus: float
+    gpus: float
+
+
+class ShardMaker:
+    """A worker: loads the model when it starts, then makes shards."""
+
+    def __init__(self, project: Project, stage: str) -> None:
+        self._make = STAGES[stage].opened(project)
+
+    def loaded(self) -> None:
+        """Answers as soon as the model is loaded."""
+
+    def make(self, job: Job) -> list[Failure]:
+        return self._make(job, lambda units: None)
+
+
+def run_on_ray(project: Project, stage: str, jobs: Sequence[Job], tick: Tick) -> Iterator[list[Failure]]:
+    """Make every shard; yields the failed images of each as it is written. Stop iterating to stop the work.
+
+    tick is told of a shard's units when the shard is there. Raises what a shard raises, and
+    BackendUnavailable: no Ray, no cluster, or a shard that `TRIES` workers did not survive.
+    """
+    ray = _connected(project.manifest)
+    resources = resources_for(run_params(stage, project.manifest), project.manifest, ray.cluster_resources())
+    bare = replace(project)  # without what this process has cached
+    actor = ray.remote(ShardMaker).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_restarts=0)
+    waiting, lost = deque(jobs), Counter[str]()
+    busy: dict[Any, tuple[Any, Job | None]] = {}  # what a worker was asked -> the worker, its shard
+
+    def start_worker() -> None:
+        worker = actor.remote(bare, stage)
+        busy[worker.loaded.remote()] = (worker, None)
+
+    try:
+        for _ in range(min(resources.workers, len(jobs))):
+            start_worker()
+        while waiting or any(job for _, job in busy.values()):
+            (answered,), _ = ray.wait([*busy], num_returns=1)
+            worker, job = busy.pop(answered)
+            try:
+                failures = _answer(ray, answered)
+            except ray.exceptions.RayActorError:
+                lost.update([str(job.path) if job else ""])
+                _refuse_after_tries(stage, lost)
+                if job is not None:
+                    waiting.append(job)
+                start_worker()
+                continue
+            if job is not None:
+                tick(STAGES[stage].units_of(project, job.block) or 0)
+                yield failures
+            if waiting:
+                job = waiting.popleft()
+                busy[worker.make.remote(job)] = (worker, job)
+    finally:
+        for worker, _ in busy.values():
+            ray.kill(worker)
+
+
+def resources_for(run: Any, manifest: Manifest, cluster: dict[str, float]) -> Resources:
+    """A model with weights (run: its RunParams) takes a GPU where the cluster has any; else a worker is a
+    core.
+
+    `workers` of the manifest is the most.
+    """
+    gpus, cpus = int(cluster.get("GPU", 0)), int(cluster.get("CPU", 0))
+    on_gpu = run is not None and run.device in ("auto", "cuda") and gpus > 0
+    there = gpus if on_gpu else cpus
+    if there < 1:
+        raise BackendUnavailable("the Ray cluster has no core; add a host: ray start --address=HEAD:6379")
+    return Resources(min(there, manifest.workers or there), 0.0 if on_gpu else 1.0, 1.0 if on_gpu else 0.0)
+
+
+def _connected(manifest: Manifest) -> Any:
+    """The package, connected to the manifest's cluster."""
+    try:
+        import ray
+    except ImportError:
+        raise BackendUnavailable(
+            "engine: ray needs the package ray; pip install 'lass3d[ray]', or set engine: local"
+        ) from None
+    if not ray.is_initialized():
+        address = manifest.ray_address
+        try:
+            _require_listener(address)
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise BackendUnavailable(
+                f"no Ray cluster at {address!r} ({reason}); start one: ray start --head"
+            ) from None
+    return ray
+
+
+def _require_listener(address: str) -> None:
+    """Raises OSError where nobody listens at "host:port": Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in address and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _answer(ray: Any, asked: Any) -> list[Failure]:
+    """What the worker answered. Raises its Lass3dError as it was, RayActorError where the worker is lost."""
+    try:
+        return list(ray.get(asked) or ())
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, Lass3dError):
+            raise error.cause from None
+        raise
+
+
+def _refuse_after_tries(stage: str, lost: Counter[str]) -> None:
+    (shard, times), *_ = lost.most_common(1)
+    if times >= TRIES:
+        what = f"while making {shard}" if shard else "while loading the model"
+        raise BackendUnavailable(
+            f"{stage}: {times} workers were lost {what} (out of memory?); what is done is kept, run again"
+        )

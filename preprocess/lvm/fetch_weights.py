@@ -1,0 +1,116 @@
+"""`make weights`: bring the weights that the manifest names here, from the hub or from a copied cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from lass3d_core.errors import BackendUnavailable
+from lass3d_core.files.atomic import storage_errors
+from lass3d_core.manifest.schema import LvmSpec, LvmStage, Manifest
+from preprocess.lvm import params_of
+from preprocess.lvm.weights import HubName, download, found_locally, hub_name, loading
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Weights that the manifest names, under `key` of it or by a model's default."""
+
+    key: str
+    model: str
+    weights: str
+    revision: str
+
+    @property
+    def hub(self) -> HubName | None:
+        """Their name on the hub, None for a path."""
+        return hub_name(self.weights, self.revision)
+
+    def found(self) -> Path | None:
+        """Where they lie on this machine, None where they do not."""
+        return found_locally(self.weights, self.revision)
+
+
+def models_of(manifest: Manifest) -> dict[LvmStage, LvmSpec]:
+    """Stage -> the model that serves it."""
+    return {stage: getattr(manifest, stage) for stage in get_args(LvmStage)}
+
+
+def wanted_weights(manifest: Manifest) -> list[Wanted]:
+    """Everything that the manifest's models load, in the order of the stages."""
+    return [
+        Wanted(key, spec.name, weights, revision)
+        for stage, spec in models_of(manifest).items()
+        for key, weights, revision in _weights_in(params_of(stage, spec), f"{stage}.params")
+    ]
+
+
+def fetch_weights(manifest: Manifest, mirror: Path | None, into: Path | None) -> str:
+    """Bring every wanted weight here; returns what was done, one line each.
+
+    mirror: a folder in the layout of the hub's cache to copy from instead of asking the hub. into: a folder
+    that then holds plain files below the hub's names, for a machine without a network.
+    Raises BackendUnavailable when something is not to be had, StorageError when the disk refuses.
+    """
+    wanted = wanted_weights(manifest)
+    lines = [f"{one.model}: {one.weights}: {_fetched(one, mirror, into)}" for one in wanted]
+    return "\n".join(lines or ["the manifest names no model that has weights"])
+
+
+def copy_of_cache(hub: HubName, mirror: Path) -> None:
+    """Copy one repository from a folder in the layout of the hub's cache into this machine's cache."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    name = repo_folder_name(repo_id=hub.repository, repo_type="model")
+    if not (mirror / name).is_dir():
+        raise BackendUnavailable(
+            f"{mirror} has no folder {name}; point MIRROR at a copy of a hub cache (~/.cache/huggingface/hub)"
+        )
+    target = Path(constants.HF_HUB_CACHE) / name
+    with storage_errors(target):
+        shutil.copytree(mirror / name, target, symlinks=True, dirs_exist_ok=True)
+
+
+def _fetched(one: Wanted, mirror: Path | None, into: Path | None) -> str:
+    found = one.found()
+    if found is None:
+        found = _brought(one, mirror)
+    if into is None or one.hub is None:
+        return str(found)
+    target = into / one.weights
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if found.is_dir():
+            shutil.copytree(found, target, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(found, target)
+    return f"copied to {target}, to be named in {one.key}.weights"
+
+
+def _brought(one: Wanted, mirror: Path | None) -> Path:
+    """Download or copy what is not here. Raises BackendUnavailable."""
+    if one.hub is None:
+        raise BackendUnavailable(f"{one.key}.weights: {one.weights} does not exist; mend it in the manifest")
+    with loading(one.model, one.weights):
+        if mirror is None:
+            return download(one.hub)
+        copy_of_cache(one.hub, mirror)
+    found = one.found()
+    if found is None:
+        raise BackendUnavailable(f"{mirror} holds {one.weights} in part only; complete it and try again")
+    return found
+
+
+def _weights_in(params: Any, key: str) -> Iterator[tuple[str, str, str]]:
+    """(key, weights, revision) of every dataclass at or below `params` that names weights."""
+    if hasattr(params, "weights"):
+        yield key, params.weights, params.revision
+    for field in dataclasses.fields(params):
+        value = getattr(params, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _weights_in(value, f"{key}.{field.name}")

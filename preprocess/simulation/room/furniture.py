@@ -1,0 +1,186 @@
+"""The furniture of a room, each piece as a few solids. See pieces.py for the frame."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preprocess.simulation.room.pieces import Piece, block, on_legs, paint
+from preprocess.simulation.shapes import Shape
+
+_SEAT_GAP_M = 0.58  # from the edge of a table to the back of a chair that is drawn up to it
+
+
+def bed(rng: np.random.Generator) -> Piece:
+    """A mattress on a frame, a headboard at the wall, a pillow or two."""
+    width, length, height = rng.uniform(0.9, 1.7), rng.uniform(1.9, 2.1), rng.uniform(0.42, 0.58)
+    half, cover, pillow = width / 2, paint(rng, "bed"), paint(rng, "pillow")
+    solids = [
+        block("bed", cover * 0.6, (-half, half), (0.0, length), (0.0, 0.6 * height)),
+        block("bed", cover, (-half + 0.03, half - 0.03), (0.05, length - 0.03), (0.6 * height, height)),
+        block("bed", cover * 0.6, (-half, half), (0.0, 0.05), (0.0, height + rng.uniform(0.3, 0.5))),
+    ]
+    for centre in (-width / 4, width / 4) if width > 1.3 else (0.0,):
+        x = (centre - 0.28, centre + 0.28)
+        solids.append(block("pillow", pillow, x, (0.1, 0.5), (height, height + 0.12)))
+    return Piece(tuple(solids), width, length, (0.0, height + 0.5))
+
+
+def chair(rng: np.random.Generator) -> Piece:
+    """Four legs or a column, a seat, a back."""
+    width, seat, colour = rng.uniform(0.42, 0.52), rng.uniform(0.42, 0.48), paint(rng, "chair")
+    half, top = width / 2, rng.uniform(0.8, 1.0)
+    if rng.random() < 0.5:
+        legs = [
+            block("chair", colour, (x - 0.025, x + 0.025), (y - 0.025, y + 0.025), (0.0, seat))
+            for x in (0.03 - half, half - 0.03)
+            for y in (0.03, width - 0.03)
+        ]
+    else:
+        legs = [
+            block("chair", colour, (-0.04, 0.04), (half - 0.04, half + 0.04), (0.0, seat), Shape.CYLINDER),
+            block("chair", colour, (-half, half), (0.0, width), (0.03, 0.09), Shape.CYLINDER),
+        ]
+    solids = [
+        *legs,
+        block("chair", colour, (-half, half), (0.0, width), (seat - 0.06, seat)),
+        block("chair", colour, (-half, half), (0.0, 0.06), (seat + 0.08, top)),
+    ]
+    return Piece(tuple(solids), width, width, (0.0, top))
+
+
+def sofa(rng: np.random.Generator) -> Piece:
+    """A seat between two arms and a back."""
+    width, depth, seat = rng.uniform(1.3, 2.2), rng.uniform(0.8, 0.95), rng.uniform(0.38, 0.46)
+    half, top, colour = width / 2, rng.uniform(0.72, 0.9), paint(rng, "sofa")
+    solids = [
+        block("sofa", colour, (0.18 - half, half - 0.18), (0.2, depth), (0.05, seat)),
+        block("sofa", colour, (-half, half), (0.0, 0.24), (0.05, top)),
+        block("sofa", colour, (-half, 0.18 - half), (0.0, depth), (0.05, seat + 0.18)),
+        block("sofa", colour, (half - 0.18, half), (0.0, depth), (0.05, seat + 0.18)),
+    ]
+    if rng.random() < 0.5:
+        x, pillow = rng.uniform(-0.3, 0.3) * width, paint(rng, "pillow")
+        solids.append(block("pillow", pillow, (x - 0.2, x + 0.2), (0.24, 0.38), (seat, seat + 0.36)))
+    return Piece(tuple(solids), width, depth, (0.0, top))
+
+
+def table_pieces(rng: np.random.Generator) -> Piece:
+    """A top on four legs, with places for two or four chairs."""
+    width, depth, height = rng.uniform(0.9, 1.7), rng.uniform(0.7, 0.95), rng.uniform(0.7, 0.78)
+    places = (-width / 4, width / 4) if width > 1.2 else (0.0,)
+    front = tuple((x, depth + _SEAT_GAP_M, np.pi) for x in places)
+    back = tuple((x, -_SEAT_GAP_M, 0.0) for x in places)
+    top_and_legs = on_legs("table", paint(rng, "table"), width, depth, height)
+    return Piece(top_and_legs, width, depth, (0.0, height), front + back)
+
+
+def coffee_table(rng: np.random.Generator) -> Piece:
+    """A low table."""
+    width, depth, height = rng.uniform(0.7, 1.2), rng.uniform(0.5, 0.7), rng.uniform(0.36, 0.48)
+    return Piece(on_legs("table", paint(rng, "table"), width, depth, height), width, depth, (0.0, height))
+
+
+def desk(rng: np.random.Generator) -> Piece:
+    """A top between two side boards, or on legs as a table is; often a screen; a place for a chair."""
+    width, depth, height = rng.uniform(1.0, 1.6), rng.uniform(0.6, 0.8), rng.uniform(0.7, 0.78)
+    half, colour = width / 2, paint(rng, "desk")
+    if rng.random() < 0.35:
+        solids = list(on_legs("desk", colour, width, depth, height))
+    else:
+        drawers = rng.choice([0.04, 0.4])
+        solids = [
+            block("desk", colour, (-half, half), (0.0, depth), (height - 0.04, height)),
+            block("desk", colour, (-half, 0.04 - half), (0.0, depth), (0.0, height)),
+            block("desk", colour, (half - drawers, half), (0.0, depth), (0.0, height)),
+        ]
+    if rng.random() < 0.7:
+        x, screen = rng.uniform(-0.2, 0.2) * width, paint(rng, "television")
+        solids.append(
+            block("television", screen, (x - 0.28, x + 0.28), (0.2, 0.25), (height + 0.1, height + 0.44))
+        )
+        solids.append(block("television", screen, (x - 0.1, x + 0.1), (0.14, 0.3), (height, height + 0.1)))
+    return Piece(tuple(solids), width, depth, (0.0, height + 0.45), ((0.0, depth + _SEAT_GAP_M, np.pi),))
+
+
+def cabinet(rng: np.random.Generator) -> Piece:
+    """A box with doors: a chest, or as high as a refrigerator or a bookshelf."""
+    height = float(rng.choice([rng.uniform(0.7, 1.1), rng.uniform(1.5, 2.0)]))
+    width, depth = rng.uniform(0.6, 1.3), rng.uniform(0.4, 0.6)
+    body = block("cabinet", paint(rng, "cabinet"), (-width / 2, width / 2), (0.0, depth), (0.0, height))
+    return Piece((body,), width, depth, (0.0, height))
+
+
+def hung_cabinet(rng: np.random.Generator) -> Piece:
+    """A cabinet on the wall, above the counters."""
+    width, depth, low = rng.uniform(0.8, 1.8), rng.uniform(0.3, 0.38), rng.uniform(1.4, 1.5)
+    z = (low, low + rng.uniform(0.55, 0.75))
+    body = block("cabinet", paint(rng, "cabinet"), (-width / 2, width / 2), (0.0, depth), z)
+    return Piece((body,), width, depth, z)
+
+
+def bookshelf(rng: np.random.Generator) -> Piece:
+    """Boards around rows of books, some of them half empty."""
+    width, depth, height = rng.uniform(0.7, 1.3), rng.uniform(0.26, 0.36), rng.uniform(1.1, 2.0)
+    half, colour, levels = width / 2, paint(rng, "bookshelf"), np.linspace(0.06, height, round(height / 0.35))
+    solids = [
+        block("bookshelf", colour, (-half, 0.03 - half), (0.0, depth), (0.0, height)),
+        block("bookshelf", colour, (half - 0.03, half), (0.0, depth), (0.0, height)),
+        block("bookshelf", colour, (-half, half), (0.0, 0.02), (0.0, height)),
+    ]
+    for level in levels:
+        solids.append(block("bookshelf", colour, (-half, half), (0.0, depth), (level - 0.03, level)))
+    for level in levels[:-1]:
+        end = rng.uniform(-0.2, 1.0) * (half - 0.03)
+        books = (0.02, depth - rng.uniform(0.03, 0.1))
+        solids.append(
+            block(
+                "books",
+                paint(rng, "books"),
+                (0.03 - half, end),
+                books,
+                (level, level + rng.uniform(0.18, 0.27)),
+            )
+        )
+    return Piece(tuple(solids), width, depth, (0.0, height))
+
+
+def television(rng: np.random.Generator) -> Piece:
+    """A screen on a low cabinet."""
+    width, height = rng.uniform(1.0, 1.6), rng.uniform(0.4, 0.6)
+    half, screen = width / 2, rng.uniform(0.4, 0.6)
+    solids = (
+        block("cabinet", paint(rng, "cabinet"), (-half, half), (0.0, 0.42), (0.0, height)),
+        block(
+            "television",
+            paint(rng, "television"),
+            (-screen, screen),
+            (0.12, 0.18),
+            (height + 0.04, height + 0.7),
+        ),
+    )
+    return Piece(solids, max(width, 2 * screen), 0.42, (0.0, height + 0.7))
+
+
+def other(rng: np.random.Generator) -> Piece:
+    """A stool, an ottoman or a small rack, which ScanNet's benchmark calls otherfurniture."""
+    width, colour = rng.uniform(0.36, 0.6), paint(rng, "otherfurniture")
+    half, kind = width / 2, rng.integers(3)
+    if kind < 2:
+        height, shape = rng.uniform(0.35, 0.6), (Shape.CYLINDER, Shape.BOX)[kind]
+        solids = [block("otherfurniture", colour, (-half, half), (0.0, width), (0.0, height), shape)]
+    else:
+        height = rng.uniform(0.8, 1.3)
+        solids = [
+            block("otherfurniture", colour, (-half, half), (0.0, 0.35), (z - 0.03, z))
+            for z in np.linspace(0.1, height, 4)
+        ]
+        for x in (-half, half - 0.04):
+            solids.append(block("otherfurniture", colour, (x, x + 0.04), (0.0, 0.35), (0.0, height)))
+    return Piece(tuple(solids), width, max(width, 0.35), (0.0, height))
+
+
+def rug(rng: np.random.Generator) -> Piece:
+    """A mat on the floor, over which everything else may stand."""
+    half, depth = rng.uniform(0.5, 0.9), rng.uniform(0.8, 1.4)
+    mat = block("floor mat", paint(rng, "floor mat"), (-half, half), (0.0, depth), (0.0, 0.012))
+    return Piece((mat,), 2 * half, depth, (0.0, 0.0))

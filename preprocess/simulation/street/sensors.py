@@ -1,0 +1,121 @@
+"""What a spinning LiDAR and a pinhole camera measure in a scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lass3d_core.records import Camera
+from preprocess.simulation.pinhole import cast_from, mottle, photograph, pixel_directions, turned
+from preprocess.simulation.shapes import NOTHING, Scene, local_points, normals
+from preprocess.simulation.street.materials import MATERIAL_ORDER
+
+UNLABELLED = 0
+"""SemanticKITTI's raw id of points without a class."""
+
+_SKY = np.array([0.62, 0.78, 0.93])
+_CAMERA_RANGE_M = 80.0
+_AMBIENT = 0.62
+_PIXEL_NOISE = (0.06, 0.025)  # multiplicative, additive
+_REMISSION_SPREAD = 0.09
+_MOTTLE = 0.05
+
+
+@dataclass(frozen=True)
+class LidarModel:
+    """A spinning LiDAR. Sized so that a scan holds about 5-7 thousand points."""
+
+    beams: int = 32
+    azimuths: int = 224
+    lowest_deg: float = -24.0
+    highest_deg: float = 6.0
+    range_m: float = 40.0
+    dust: float = 0.003  # share of returns from nothing, somewhere before the surface
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One turn of the LiDAR.
+
+    points (N,3) float32 metres, LiDAR frame. remission (N,) float32 in [0,1]. raw_labels (N,) uint32.
+    """
+
+    points: np.ndarray
+    remission: np.ndarray
+    raw_labels: np.ndarray
+
+
+def sweep(
+    scene: Scene, world_from_velodyne: np.ndarray, rng: np.random.Generator, model: LidarModel
+) -> Sweep:
+    """Scan `scene` from a pose (4,4); the points come in the frame of the LiDAR."""
+    directions = _beam_directions(rng, model)
+    distance, solid = cast_from(scene, world_from_velodyne, directions, model.range_m)
+    material = np.where(solid == NOTHING, 0, scene.material[solid])
+    kept = (solid != NOTHING) & (rng.random(len(solid)) >= _of_material("drop_out")[material])
+    directions, distance, material = directions[kept], distance[kept], material[kept]
+    distance = distance + rng.normal(0.0, _of_material("range_noise_m")[material])
+    remission = rng.normal(_of_material("remission")[material], _REMISSION_SPREAD)
+    labels = _of_material("raw_id")[material].astype(np.uint32)
+    dust = rng.random(len(distance)) < model.dust
+    distance = np.where(dust, distance * rng.uniform(0.2, 0.9, len(distance)), distance)
+    return Sweep(
+        points=(directions * distance[:, None]).astype(np.float32),
+        remission=np.clip(remission, 0.0, 0.99).astype(np.float32),
+        raw_labels=np.where(dust, UNLABELLED, labels).astype(np.uint32),
+    )
+
+
+def picture(
+    scene: Scene, world_from_velodyne: np.ndarray, camera: Camera, rng: np.random.Generator
+) -> np.ndarray:
+    """The image (H,W,3) uint8 RGB that `camera`, mounted on the car at a pose (4,4), takes of `scene`."""
+    world_from_camera = world_from_velodyne @ np.linalg.inv(camera.cam_from_points)
+    directions = pixel_directions(camera)
+    distance, solid = cast_from(scene, world_from_camera, directions, _CAMERA_RANGE_M)
+    colour = np.tile(_SKY, (len(solid), 1))
+    hit = solid != NOTHING
+    world = turned(world_from_camera, directions[hit]) * distance[hit, None] + world_from_camera[:3, 3]
+    colour[hit] = _shaded(scene, world, solid[hit])
+    return photograph(colour, camera.size_hw, _PIXEL_NOISE, rng)
+
+
+def _beam_directions(rng: np.random.Generator, model: LidarModel) -> np.ndarray:
+    """Unit directions (beams * azimuths, 3), LiDAR frame, with the jitter of a real spindle."""
+    elevation = np.deg2rad(np.linspace(model.lowest_deg, model.highest_deg, model.beams))
+    step = 2 * np.pi / model.azimuths
+    azimuth = step * (np.arange(model.azimuths) + rng.random())
+    elevation, azimuth = (grid.ravel() for grid in np.meshgrid(elevation, azimuth, indexing="ij"))
+    azimuth = azimuth + rng.normal(0.0, 0.1 * step, len(azimuth))
+    level = np.cos(elevation)
+    return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=1)
+
+
+def _shaded(scene: Scene, world: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """Colours (R,3) of surface points: Lambert's law under sun and sky, and the pattern of the material."""
+    local = local_points(scene, world, solid)
+    normal = normals(scene, local, solid)
+    sunlit = np.maximum(np.einsum("rj,j->r", normal, scene.to_sun), 0.0)
+    colour = scene.colour[solid] * (_AMBIENT + (1.0 - _AMBIENT) * sunlit)[:, None]
+    metric = local * scene.half[solid]
+    colour *= 1.0 + _MOTTLE * mottle(metric, solid)[:, None]
+    pattern = np.array([material.pattern for material in MATERIAL_ORDER])[scene.material[solid]]
+    colour[(pattern == "windows") & _on_window(metric, normal)] *= 0.6
+    colour[(pattern == "lane_marks") & _on_lane_mark(world)] = 0.85
+    return colour
+
+
+def _on_window(metric: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    along = np.where(np.abs(normal[:, 0]) > np.abs(normal[:, 1]), metric[:, 1], metric[:, 0])
+    upright = np.abs(normal[:, 2]) < 0.5
+    column, row = along % 2.8, metric[:, 2] % 2.9
+    return upright & (column > 0.8) & (column < 2.0) & (row > 1.0) & (row < 2.3)
+
+
+def _on_lane_mark(world: np.ndarray) -> np.ndarray:
+    return (np.abs(world[:, 1]) < 0.08) & (world[:, 0] % 6.0 < 3.0)
+
+
+def _of_material(field: str) -> np.ndarray:
+    return np.array([getattr(material, field) for material in MATERIAL_ORDER])

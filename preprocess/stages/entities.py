@@ -1,0 +1,155 @@
+"""Stage `entities` (C_e of the paper): the named, masked things in each image.
+
+Record of an image: {"image_id", "size_hw", "entities": [{"phrase", "score", "box_xyxy", "mask"}]}, or
+{"image_id", "error"}. mask: COCO's compressed run-length counts for size_hw. Every entity above the model's
+floor is kept, so that another score threshold redoes the pairs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lass3d_core.datasets import Block
+from lass3d_core.errors import CorruptArtifact, DataError
+from lass3d_core.files.fingerprint import Record
+from lass3d_core.manifest.schema import Manifest
+from lass3d_core.records import Entity, RunLengthMask, View
+from preprocess.lvm import EntityDetector, identity_of, load_detector, run_params
+from preprocess.project import Failure, Job, Make, Project, Tick
+from preprocess.stages import image_captions
+from preprocess.stages.image_batches import answers, images_at_once
+from preprocess.stages.jsonl_shards import content_digest, read_digest, read_jsonl, write_jsonl
+from preprocess.stages.phrases import normalise, normalise_all
+
+NAME = "entities"
+SCHEMA = 1
+
+Found = tuple[tuple[int, int], list[Entity]]
+"""An image's size_hw and its entities."""
+
+
+def needs(manifest: Manifest) -> tuple[str, ...]:
+    """The captions, when their phrases are what the detector is asked for."""
+    return () if manifest.entities.vocabulary == "fixed" else (image_captions.NAME,)
+
+
+def record(project: Project, block: Block) -> Record:
+    """What a shard is made from: detector, vocabulary and images; of the captions, their phrases alone."""
+    spec = project.manifest.entities
+    params = {
+        "detector": spec.name,
+        "detector params": identity_of(NAME, spec),
+        "vocabulary": spec.vocabulary,
+        "fixed": list(spec.fixed),
+    }
+    upstream = {}
+    if needs(project.manifest):
+        vocabulary = read_digest(_captions_of(project, block), "vocabulary")
+        upstream[f"{image_captions.NAME} {block.name}"] = vocabulary
+    inputs = project.identities(project.images_of(block))
+    return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream=upstream)
+
+
+def opened(project: Project) -> Make:
+    """Load the detector; the returned function makes one shard."""
+    detector = load_detector(project.manifest.entities)
+
+    def make(job: Job, tick: Tick) -> list[Failure]:
+        assert job.block is not None
+        words = vocabularies(project, job.block)
+
+        def ask(images: list[np.ndarray], views: list[View]) -> list[Found]:
+            return detected(detector, images, [words[view.image_id] for view in views])
+
+        views = project.views_of(job.block)
+        at_once = images_at_once(run_params(NAME, project.manifest))
+        images = [_as_json(view, answer) for view, answer in zip(views, answers(views, ask, tick, at_once))]
+        write_jsonl(job.path, job.record, images, digests(images))
+        return image_captions.failures(images)
+
+    return make
+
+
+def detected(
+    detector: EntityDetector, images: Sequence[np.ndarray], words: Sequence[Sequence[str]]
+) -> list[Found]:
+    """The entities of each image; the detector is not asked where there is no word to ask for."""
+    asked = [i for i in range(len(images)) if words[i]]
+    found = detector.detect([images[i] for i in asked], [words[i] for i in asked]) if asked else []
+    if len(found) != len(asked):
+        raise DataError(f"the detector gave {len(found)} answers for {len(asked)} images")
+    entities = dict(zip(asked, found))
+    return [(image.shape[:2], entities.get(i, [])) for i, image in enumerate(images)]
+
+
+def vocabularies(project: Project, block: Block) -> Mapping[str, tuple[str, ...]]:
+    """image_id -> the phrases that the detector is asked for in it, captions first."""
+    spec = project.manifest.entities
+    grounded: dict[str, list[str]] = {}
+    if needs(project.manifest):
+        _, images, _ = read_jsonl(_captions_of(project, block))
+        grounded = {image["image_id"]: image_captions.phrases_of(image) for image in images}
+    views = project.views_of(block)
+    return {view.image_id: normalise_all([*grounded.get(view.image_id, ()), *spec.fixed]) for view in views}
+
+
+def digests(images: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """content: everything (what `pairs` reads). phrases: the distinct phrases (what the table reads)."""
+    phrases = {entity["phrase"] for image in images for entity in image.get("entities", ())}
+    return {"content": content_digest(list(images)), "phrases": content_digest(sorted(phrases))}
+
+
+def entities_in(path: Path) -> dict[str, list[Entity]]:
+    """image_id -> entities of a shard; none where it failed. Raises MissingArtifact, CorruptArtifact."""
+    _, images, _ = read_jsonl(path)
+    try:
+        return {image["image_id"]: _from_json(image) for image in images}
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptArtifact(
+            f"{path}: an entity lacks its parts ({error}); delete the file and run `make captions`"
+        ) from None
+
+
+def _captions_of(project: Project, block: Block) -> Path:
+    return project.folder / image_captions.NAME / f"{block.name}.jsonl"
+
+
+def _as_json(view: View, answer: Found | str) -> dict[str, Any]:
+    if isinstance(answer, str):
+        return {"image_id": view.image_id, "error": answer}
+    size_hw, entities = answer
+    wrong = next((entity for entity in entities if tuple(entity.mask.size_hw) != tuple(size_hw)), None)
+    if wrong is not None:
+        error = f"the mask of {wrong.phrase!r} is {wrong.mask.size_hw}, the image {size_hw}"
+        return {"image_id": view.image_id, "error": error}
+    named = [(normalise(entity.phrase), entity) for entity in entities]
+    return {
+        "image_id": view.image_id,
+        "size_hw": list(size_hw),
+        "entities": [_entity_as_json(phrase, entity) for phrase, entity in named if phrase is not None],
+    }
+
+
+def _entity_as_json(phrase: str, entity: Entity) -> dict[str, Any]:
+    return {
+        "phrase": phrase,
+        "score": round(float(entity.score), 4),
+        "box_xyxy": [round(float(side), 2) for side in entity.box_xyxy],
+        "mask": entity.mask.counts,
+    }
+
+
+def _from_json(image: dict[str, Any]) -> list[Entity]:
+    return [
+        Entity(
+            phrase=entity["phrase"],
+            score=entity["score"],
+            box_xyxy=tuple(entity["box_xyxy"]),
+            mask=RunLengthMask(tuple(image["size_hw"]), entity["mask"]),
+        )
+        for entity in image.get("entities", ())
+    ]

@@ -1,0 +1,164 @@
+"""Shards of the caption stages: text files that a stranger can read, yet a cut or flipped byte is noticed.
+
+One JSON object a line. The first is the header (schema, stage, shard, fingerprint, the record of what it was
+made from), the last the footer (how many records, how many with an error, digests, crc32 of everything before
+it); between them stands one record per image: {"image_id": ..., ...} or {"image_id": ..., "error": ...}.
+
+A digest names one aspect of the contents, so that a later stage depends on what it reads and on nothing else:
+two shards with different masks but the same phrases have the same "phrases" digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lass3d_core.errors import CorruptArtifact, MissingArtifact
+from lass3d_core.files.atomic import atomic_write
+from lass3d_core.files.checked_json import parse_json
+from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
+
+SCHEMA = 1
+_FOOTER_BYTES = 1 << 14
+
+
+@dataclass(frozen=True)
+class Header:
+    """First line of a shard. record: what it was made from; fingerprint: the digest of that."""
+
+    schema: int
+    stage: str
+    shard: str
+    fingerprint: str
+    record: Record
+
+
+@dataclass(frozen=True)
+class Footer:
+    """Last line of a shard. count: records; failures: those with an error; digests: aspect -> hash."""
+
+    count: int
+    failures: int
+    digests: Mapping[str, str]
+    crc32: int = 0
+
+
+def content_digest(value: Any) -> str:
+    """32 hex digits for a JSON-able value; the order of keys does not matter."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]
+
+
+def write_jsonl(
+    path: Path, record: Record, images: Sequence[Mapping[str, Any]], digests: Mapping[str, str]
+) -> None:
+    """Write a shard, whole or not at all. Equal arguments give equal bytes. Raises StorageError."""
+    header = Header(SCHEMA, record["stage"], path.stem, digest(record), record)
+    footer = Footer(len(images), sum("error" in image for image in images), digests)
+    body = b"".join(map(_line, [asdict(header), *images]))
+    with atomic_write(path) as part:
+        part.write_bytes(body + _line({"end": True, **asdict(footer), "crc32": _checksum(body, footer)}))
+
+
+def read_jsonl(path: Path) -> tuple[Header, list[dict[str, Any]], Footer]:
+    """Everything in a shard, checked. Raises MissingArtifact, CorruptArtifact naming file and line."""
+    lines = _bytes(path).splitlines(keepends=True)
+    values = [_parsed(path, f"line {number}", line) for number, line in enumerate(lines, start=1)]
+    if not values:
+        raise _corrupt(path, "it is empty")
+    end = f"line {len(lines)}"
+    header, footer = _header(path, values[0]), _footer(path, end, values[-1])
+    for number, value in enumerate(values[1:-1], start=2):
+        if not isinstance(value, dict) or not isinstance(value.get("image_id"), str):
+            raise _corrupt(path, f"line {number} is no record of an image")
+    if len(values) - 2 != footer.count:
+        raise _corrupt(path, f"it holds {len(values) - 2} records where {end} promises {footer.count}")
+    if _checksum(b"".join(lines[:-1]), footer) != footer.crc32:
+        raise _corrupt(path, f"its bytes do not match the checksum in {end}")
+    return header, values[1:-1], footer
+
+
+def read_ends(path: Path) -> tuple[Header, Footer]:
+    """Header and footer alone, whatever the size of the shard. Raises MissingArtifact, CorruptArtifact."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+            file.seek(max(0, path.stat().st_size - _FOOTER_BYTES))
+            last = (file.read().splitlines(keepends=True) or [b""])[-1]
+    except FileNotFoundError:
+        raise _missing(path) from None
+    end = "its last line"
+    return _header(path, _parsed(path, "line 1", first)), _footer(path, end, _parsed(path, end, last))
+
+
+def read_digest(path: Path, aspect: str) -> str:
+    """The digest of one aspect of a shard's contents. Raises MissingArtifact, CorruptArtifact."""
+    _, footer = read_ends(path)
+    if aspect not in footer.digests:
+        raise _corrupt(path, f"its last line has no digest of the {aspect}")
+    return footer.digests[aspect]
+
+
+def _checksum(body: bytes, footer: Footer) -> int:
+    """Over the body and over the footer but for the checksum itself."""
+    return zlib.crc32(
+        canonical_json([footer.count, footer.failures, dict(footer.digests)]).encode(), zlib.crc32(body)
+    )
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _missing(path) from None
+
+
+def _parsed(path: Path, where: str, line: bytes) -> Any:
+    if not line.endswith(b"\n"):
+        raise _corrupt(path, f"{where} is cut off")
+    try:
+        return parse_json(line)
+    except ValueError:
+        raise _corrupt(path, f"{where} is not JSON") from None
+
+
+def _header(path: Path, value: Any) -> Header:
+    if not isinstance(value, dict) or value.keys() != Header.__dataclass_fields__.keys():
+        raise _corrupt(path, "line 1 is not a shard header")
+    if value["schema"] != SCHEMA:
+        raise _corrupt(path, f"line 1 says schema {value['schema']}, this version reads {SCHEMA}")
+    try:
+        header = Header(**{**value, "record": as_record(value["record"])})
+    except ValueError as error:
+        raise _corrupt(path, f"line 1: {error}") from None
+    if header.fingerprint != digest(header.record):
+        raise _corrupt(path, "the record in line 1 does not belong to its fingerprint")
+    return header
+
+
+def _footer(path: Path, where: str, value: Any) -> Footer:
+    if not isinstance(value, dict) or value.pop("end", None) is not True:
+        raise _corrupt(path, f"{where} is not the end of a shard; the rest is missing")
+    if value.keys() != Footer.__dataclass_fields__.keys():
+        raise _corrupt(path, f"{where} is not a shard footer")
+    footer = Footer(**value)
+    numbers = (footer.count, footer.failures, footer.crc32)
+    if not all(isinstance(number, int) for number in numbers) or not isinstance(footer.digests, dict):
+        raise _corrupt(path, f"{where} is not a shard footer")
+    return footer
+
+
+def _missing(path: Path) -> MissingArtifact:
+    return MissingArtifact(f"{path} is missing; run `make captions`")
+
+
+def _corrupt(path: Path, what: str) -> CorruptArtifact:
+    return CorruptArtifact(f"{path}: {what}; delete the file and run `make captions`")

@@ -1,0 +1,215 @@
+"""The manifest: the project's own one is right, and all that is wrong in another is said at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lass3d_core.errors import ManifestError
+from lass3d_core.manifest.reading import read_manifest
+from lass3d_core.manifest.schema import LvmSpec
+
+ROOT = Path(__file__).parents[3]
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "schema": 1,
+        "default": "kitti",
+        "datasets": {
+            "kitti": {"reader": "semantickitti", "root": "data", "splits": {"train": ["00"], "val": ["08"]}},
+            "street": {
+                "reader": "semantickitti",
+                "root": "data/street",
+                "simulate": {"train": 2},
+                "splits": {"train": ["00"], "val": ["01"]},
+            },
+        },
+        "image_captions": {"name": "palette"},
+        "entities": {"name": "palette"},
+        "text_embeddings": {"name": "hashing"},
+    }
+    return values | changes
+
+
+def written(folder: Path, values: Any) -> Path:
+    (folder / "data").mkdir(exist_ok=True)
+    path = folder / "data_manifest.yaml"
+    path.write_text(values if isinstance(values, str) else yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+def complaint(path: Path, **arguments: Any) -> str:
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(path, **arguments)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+def kitti(**changes: Any) -> dict[str, Any]:
+    values = manifest()
+    values["datasets"]["kitti"] |= changes
+    return values
+
+
+def test_the_manifest_of_the_project_is_right() -> None:
+    from preprocess.lvm import check_lvm
+
+    found, name = read_manifest(ROOT / "data_manifest.yaml", check_lvm=check_lvm)
+    assert name == found.default == "street"
+    assert found.datasets["street"].root == ROOT / "data" / "street"
+    assert found.artifacts_of("street") == ROOT / "artifacts" / "street"
+
+
+def test_paths_are_relative_to_the_file_and_the_default_is_chosen(tmp_path: Path) -> None:
+    (tmp_path / "1.txt").touch()
+    labelled = {"protocol": "lists", "lists": {1: "1.txt"}}
+    found, name = read_manifest(written(tmp_path, kitti(labelled=labelled) | {"runs": "/elsewhere"}))
+    spec = found.datasets["kitti"]
+    assert name == "kitti" and spec.root == tmp_path / "data" and found.runs == Path("/elsewhere")
+    assert dict(spec.labelled.lists) == {"1": tmp_path / "1.txt"}
+
+
+def test_another_data_set_can_be_chosen_and_alone_must_be_there(tmp_path: Path) -> None:
+    path = written(tmp_path, kitti(root="gone"))
+    assert read_manifest(path, "street")[1] == "street"
+    assert complaint(path) == "datasets.kitti.root: the folder gone does not exist; point it at the data set"
+
+
+def test_everything_that_is_wrong_is_reported_together(tmp_path: Path) -> None:
+    values = kitti(root="gone", colour=1, labelled={"protocol": "lists", "lists": {"1": "no.txt"}})
+    values |= {"workers": "many", "pairs": {"min_scor": 0.3}}
+    del values["entities"]
+    message = complaint(written(tmp_path, values))
+    assert message.startswith("6 problems: ")
+    for part in (
+        "entities: missing",
+        "datasets.kitti.colour: unknown key",
+        "datasets.kitti.root: the folder gone does not exist",
+        "datasets.kitti.labelled.lists.1: the file no.txt does not exist",
+        "workers: expected a whole number, got 'many'",
+        "pairs.min_scor: unknown key; did you mean 'min_score'?",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"schema": 2}, "schema is 2, this version reads 1"),
+        ({"default": "kitty"}, "there is no data set 'kitty' (known: kitti, street); did you mean 'kitti'?"),
+        ({"shard_scans": 0}, "shard_scans must be at least 1"),
+        ({"max_failures": 2}, "must lie in [0, 1]"),
+        ({"workers": -1}, "workers must not be negative"),
+        ({"caption_splits": ["val"]}, "caption_splits must name train, whose texts the training reads"),
+        ({"caption_splits": ["dev"]}, "caption_splits[0]: 'dev' is not one of train, val, test"),
+        ({"pairs": {"min_score": 2}}, "pairs: min_score must lie in [0, 1]"),
+        ({"pairs": {"max_views": 0}}, "pairs: max_views must be at least 1"),
+        ({"pairs": {"earlier_scans": -1}}, "pairs: earlier_scans must not be negative"),
+        ({"pairs": {"depth_slack_m": -1}}, "must not be negative"),
+        ({"pairs": {"grazing_deg": 0}}, "grazing_deg must lie in (0, 90], got 0"),
+        (
+            {"pairs": {"overlap": "largest"}},
+            "pairs.overlap: 'largest' is not one of smallest_area, highest_score",
+        ),
+        ({"entities": {"name": "p", "vocabulary": "fixed"}}, "entities: `fixed` lists words exactly when"),
+        ({"datasets": {}}, "datasets: there is no data set 'kitti' (known: none)"),
+        ({"datasets": 5}, "datasets: expected keys and values, got 5"),
+        ({"datasets": {"kitti": 5}}, "datasets.kitti: expected keys and values"),
+    ],
+)
+def test_values_out_of_range_are_named(tmp_path: Path, changes: dict[str, Any], part: str) -> None:
+    assert part in complaint(written(tmp_path, manifest(**changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"reader": "nuscene"}, "datasets.kitti.reader: 'nuscene' is not one of semantickitti"),
+        ({"splits": {"train": ["00"], "val": ["00"]}}, "00 stands more than once"),
+        ({"splits": {"train": [], "val": ["00"]}}, "train and val each need at least one sequence"),
+        ({"splits": {"train": [0], "val": ["08"]}}, "datasets.kitti.splits.train[0]: expected a text, got 0"),
+        ({"simulate": {"cameras": 2}}, "cameras must be 1 (front) or 4 (around), got 2"),
+        ({"simulate": {"train": 0}}, "must each be at least 1"),
+        ({"simulate": {"frames_per_drive": 0}}, "frames_per_room must be at least 1"),
+        ({"labelled": {"protocol": "lists"}}, "`lists` belongs to protocol"),
+    ],
+)
+def test_a_wrong_data_set_is_named(tmp_path: Path, changes: dict[str, Any], part: str) -> None:
+    assert part in complaint(written(tmp_path, kitti(**changes)))
+
+
+def test_the_models_are_checked_by_those_who_know_them(tmp_path: Path) -> None:
+    def check(stage: str, spec: LvmSpec, path: str, problems: list[str]) -> None:
+        problems.append(f"{path}: asked for {spec.name}")
+
+    path = written(tmp_path, manifest(image_captions={"nam": "x"}))
+    message = complaint(path, check_lvm=check)
+    assert "entities: asked for palette" in message and "text_embeddings: asked for hashing" in message
+    assert "image_captions.nam: unknown key; did you mean 'name'?" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a: [1", "is not valid YAML at line"),
+        ("", "expected keys and values, got None"),
+        ("- 1", "expected keys and values"),
+        ("a: b: c", "is not valid YAML at line 1"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_one_clear_line(tmp_path: Path, text: str, part: str) -> None:
+    assert part in complaint(written(tmp_path, text))
+
+
+def test_an_absent_or_binary_file_is_one_clear_line(tmp_path: Path) -> None:
+    assert "does not exist; give MANIFEST=path" in complaint(tmp_path / "none.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    assert "cannot be read" in complaint(tmp_path / "binary.yaml")
+    assert "cannot be read" in complaint(tmp_path)
+
+
+PATHS = st.sampled_from(
+    [
+        ("datasets",), ("datasets", "kitti"), ("datasets", "kitti", "root"), ("datasets", "kitti", "splits"),
+        ("datasets", "kitti", "labelled"), ("datasets", "kitti", "simulate"), ("pairs",), ("entities",),
+        ("image_captions",), ("default",), ("schema",), ("workers",), ("artifacts",), ("x",),
+    ]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "~x", "a\0b", "kitti", "é"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["train", "val", "name", "params", "lists", "protocol", "root", "min_score"]),
+            inner,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(path=PATHS, value=VALUES)
+def test_any_value_anywhere_is_accepted_or_reported(
+    tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], value: Any
+) -> None:
+    values = manifest()
+    place = values
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    file = written(tmp_path_factory.mktemp("fuzz"), values)
+    try:
+        read_manifest(file)
+    except ManifestError as error:
+        assert str(file) in str(error)

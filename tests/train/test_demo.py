@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lass3d_core.errors import Lass3dError
+from lass3d_core.files.splits import LabelledSplit
+from lass3d_core.manifest.reading import read_manifest
+from train.config import with_settings
+from train.demo import _verdict, comparison, demo_plans, train_all
+from train.runs.side_by_side import PlannedRun
+
+TINY = [
+    "schedule.steps=2", "net.stem=4", "net.encoder=[6, 6, 6]", "net.decoder=[6, 6, 6]",
+]  # fmt: skip
+
+
+def tiny_plans(tiny) -> list[PlannedRun]:
+    manifest, dataset = read_manifest(tiny.manifest)
+    plans = demo_plans(manifest, dataset, 20.0, 0)
+    return [replace(plan, config=with_settings(plan.config, TINY)) for plan in plans]
+
+
+def test_the_demo_compares_lass3d_with_two_controls(tiny) -> None:
+    supervised, no_text, lass3d = tiny_plans(tiny)
+    assert (supervised.config.method_name, no_text.config.method_name) == ("supervised", "lass3d")
+    assert no_text.config.method.captions == "none"
+    assert lass3d.config.method.captions == "both"
+    assert len({plan.folder for plan in (supervised, no_text, lass3d)}) == 3
+    assert supervised.config.schedule == no_text.config.schedule == lass3d.config.schedule
+
+
+def test_runs_side_by_side_share_their_labelled_scans_and_end_in_a_table(tiny) -> None:
+    plans = tiny_plans(tiny)[:2]
+    train_all(plans, at_most=2)
+    runs = {plan.title: plan.open() for plan in plans}
+    assert all(run.is_finished for run in runs.values())
+    assert len({LabelledSplit.load(run.folder.split).labelled for run in runs.values()}) == 1
+    words = comparison(runs)
+    assert "supervised only" in words.splitlines()[1]
+    assert "one seed" in words
+
+
+def test_a_failing_run_is_named_with_its_reason(tiny) -> None:
+    plan = tiny_plans(tiny)[0]
+    plan.folder.parent.mkdir(parents=True)
+    plan.folder.write_text("a file where a folder should be")
+    with pytest.raises(Lass3dError, match=r"supervised-demo-r20-s0 failed: .*a file, not a folder"):
+        train_all([plan], at_most=1)
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "said"),
+    [
+        (60.0, 50.0, "LASS3D is 10.0 better than supervised only"),
+        (50.0, 60.0, "LASS3D is 10.0 worse than supervised only"),
+        (50.0, 51.0, "LASS3D is 1.0 worse than supervised only, which is within the noise"),
+    ],
+)
+def test_the_verdict_is_plain_whichever_way_it_goes(mine: float, other: float, said: str) -> None:
+    assert _verdict("test", "LASS3D", mine, "supervised only", other).endswith(said)

@@ -1,0 +1,1 @@
+"""From shards to batches: paired scans, augmentation, voxels, text rows."""

@@ -1,0 +1,63 @@
+"""What the labelled scans of a run say of phrases: read once before training, from those scans alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from lass3d_core.labels import IGNORE, in_words
+from lass3d_core.records import NONE, PairedScan, labels_or_ignore
+from train.data.misnamed import misnamed
+from train.data.paired_scans import PairedScans
+from train.data.text_batches import TextRowsOf
+from train.methods.parts.label_prior import PhraseCounts
+
+MOST_FOLDS = 5
+
+
+def phrase_counts(
+    pairs: PairedScans, labelled: Sequence[str], wrong: float = 0.0, seed: int = 0
+) -> PhraseCounts:
+    """Points by phrase and class in the scans `labelled`; scan i is of fold i modulo the number of folds.
+
+    wrong, seed: of train/data/misnamed.py, the share of phrases that a stress test exchanges.
+    No other scan is opened, so no label can leak. Raises CorruptArtifact, StaleArtifact.
+    """
+    rows_of = TextRowsOf(pairs.text_table)
+    table = pairs.text_table
+    folds = min(MOST_FOLDS, len(labelled))
+    counts = np.zeros((folds, len(table.phrases) * pairs.num_classes), np.int64)
+    for number, scan_id in enumerate(labelled):
+        scan = misnamed(pairs.read(scan_id), wrong, table.phrases, seed)
+        cells = _cells(scan, rows_of, pairs.num_classes)
+        counts[number % folds] += np.bincount(cells, minlength=counts.shape[1])
+    shape = (folds, len(table.phrases), pairs.num_classes)
+    return PhraseCounts(
+        counts=torch.from_numpy(counts.reshape(shape).astype(np.float32)),
+        rows=torch.from_numpy(table.phrase_rows.astype(np.float32)),
+        named=torch.from_numpy(_named(table.phrases, pairs.header.class_names)),
+    )
+
+
+def _cells(scan: PairedScan, rows_of: TextRowsOf, num_classes: int) -> np.ndarray:
+    """Phrase row * C + class of every point that has both."""
+    labels = labels_or_ignore(scan.labels, len(scan.points))
+    counted = (labels != IGNORE) & (scan.pairs.entity != NONE)
+    rows = rows_of.phrase_rows(scan.pairs.phrases)[scan.pairs.entity[counted]]
+    return rows * num_classes + labels[counted]
+
+
+def _named(phrases: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
+    """(P,) int64: the class all words of whose name are in the phrase, NONE where there is none.
+
+    Of several (a "traffic sign pole") the one with most words, then the first.
+    """
+    words = {index: set(in_words(name).split()) for index, name in enumerate(class_names)}
+    found = np.full(len(phrases), NONE, np.int64)
+    for row, phrase in enumerate(phrases):
+        named = [index for index, name in words.items() if name <= set(phrase.split())]
+        if named:
+            found[row] = max(named, key=lambda index: len(words[index]))
+    return found

@@ -1,0 +1,1 @@
+"""Parts that several methods share, and the parts of lass3d_plus. A part imports no method."""

@@ -1,0 +1,54 @@
+"""How sure a network is of what it predicts, as histograms: thresholds by class, in a state of fixed size.
+
+CBST has one threshold per class, LiM3D one per class and distance from the sensor (a zone).
+Letters: N points, C classes, Z zones.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lass3d_core.compute import parallel
+
+
+class Confidences(nn.Module):
+    """How sure a network was of the class that it predicted, one histogram per zone and class.
+
+    Decision: the bins are equally wide in log-odds, log p - log(1 - p), 50 to the unit. The confidences of a
+    trained network crowd above 0.999, where a thousand bins of equal confidence would be a single one.
+    """
+
+    counts: Tensor
+    lowest, width, bins = -5.0, 0.02, 1000  # from 0.0067 to 1 - 3e-7
+
+    def __init__(self, num_classes: int, zones: int = 1) -> None:
+        super().__init__()
+        self.register_buffer("counts", torch.zeros(zones * num_classes, self.bins, dtype=torch.int64))
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self.counts.zero_()
+
+    def count(self, logits: Tensor, zone: Tensor | None = None) -> None:
+        """Add the points of logits (N,C) in `zone` (N,) int64, or in the only one; those of every process."""
+        logits = logits.double()
+        top = logits.max(dim=1)
+        of_top = torch.zeros_like(logits, dtype=torch.bool).scatter(1, top.indices.unsqueeze(1), True)
+        odds = top.values - logits.masked_fill(of_top, -torch.inf).logsumexp(dim=1)
+        place = ((odds - self.lowest) / self.width).floor().clamp(0, self.bins - 1).long()
+        group = top.indices if zone is None else zone * logits.shape[1] + top.indices
+        found = torch.bincount(group * self.bins + place, minlength=self.counts.numel())
+        self.counts += parallel.all_reduce_sum(found.view_as(self.counts))
+
+    def log_thresholds(self, portion: float) -> Tensor:
+        """log thr (Z*C,) float64, zone by zone: the lower edge of the bin that holds rank floor(portion n).
+
+        n is how many points a zone and class has; where the rank is 0, the threshold is 1.
+        """
+        from_above = self.counts.flip(1).cumsum(1)
+        rank = (portion * from_above[:, -1:].double()).floor()
+        below = (from_above < rank).sum(dim=1)  # bins, from above, that end before the rank is reached
+        edge = self.lowest + self.width * (self.bins - 1 - below).double()
+        return F.logsigmoid(edge).masked_fill(rank.squeeze(1) < 1, 0.0)

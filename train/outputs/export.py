@@ -1,0 +1,233 @@
+"""A run's predictions as a benchmark wants them handed in: written, read back, packed.
+
+FOLDER/ holds the benchmark's files and `export.json`, which says whose predictions they are; of the test
+split also `submission.zip`, what each of the three servers takes: those files, at their places, with their
+folders as entries of their own (semantic-kitti-api's validate_submission.py asks for them).
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from lass3d_core.datasets import Submission, submission_of
+from lass3d_core.errors import CorruptArtifact, DataError, Lass3dError, StaleArtifact
+from lass3d_core.files.atomic import atomic_write, remove_parts, write_text
+from lass3d_core.labels import IGNORE
+from lass3d_core.manifest.schema import DatasetSpec
+from lass3d_core.typed import build, to_json
+from train.data.batches import scan_loader
+from train.data.paired_scans import PairedScans
+from train.evaluate import predictions, with_progress
+from train.runs.run import Run
+
+T = TypeVar("T")
+
+RECORD = "export.json"
+ARCHIVE = "submission.zip"
+
+
+@dataclass(frozen=True)
+class ExportRecord:
+    """export.json: what the predictions of a folder are of."""
+
+    run_digest: str
+    reader: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What lies in `folder` after an export. predicted: of the scans, those that were not there before."""
+
+    folder: Path
+    scans: int
+    predicted: int
+    points: int
+    archive: Path | None
+
+    def __str__(self) -> str:
+        kept = f" ({self.scans - self.predicted} kept)" if self.predicted < self.scans else ""
+        packed = f", for the server {self.archive}" if self.archive else ""
+        return f"wrote {self.scans} scans{kept}, {self.points} points, checked: {self.folder}{packed}"
+
+
+def export(run: Run, spec: DatasetSpec, split: str, folder: Path) -> Exported:
+    """Predict every scan of `split`, labelled or not, and write the files of the data set's benchmark.
+
+    Decision: what an interrupted export of the same run has left is kept where it reads back whole; a folder
+    with anything else in it is refused and never written into.
+    Raises MissingArtifact (the run is not trained), DataError (an empty split, other classes than the
+    benchmark's), StaleArtifact, Lass3dError (the folder is not ours), CorruptArtifact, StorageError.
+    """
+    files = PredictionFiles(folder, submission_of(spec), split, run.pairs)
+    run.folder.require_trained(run.config.schedule.steps)
+    _require_classes(run.pairs, split, files.submission)
+    _claim(folder, ExportRecord(run.saved.digest, spec.reader, split))
+    files.remove_parts()
+    missing = [one for one in _bar(files.scan_ids, "looking for earlier files") if not files.is_whole(one)]
+    if missing:
+        scans = scan_loader(run.whole_scans_of(missing), run.config.data.workers)
+        ahead = with_progress(scans, len(missing), f"exporting {split}")
+        for scan, predicted in predictions(run.trained_method().predictor, ahead, run.device):
+            files.write(scan.scan_id, predicted)
+    further = files.submission.further_files(split)
+    for place, content in further.items():
+        with atomic_write(folder / place) as part:
+            part.write_bytes(content)
+    places = [*map(files.place, files.scan_ids), *further]
+    _require_no_others(folder, places)
+    points = sum(len(files.read(scan_id)) for scan_id in _bar(files.scan_ids, "checking"))
+    archive = _pack(folder, places) if split == "test" else None
+    return Exported(folder, len(files.scan_ids), len(missing), points, archive)
+
+
+@dataclass(frozen=True)
+class PredictionFiles:
+    """The prediction files of a split below `folder`, one per scan."""
+
+    folder: Path
+    submission: Submission
+    split: str
+    pairs: PairedScans
+
+    @property
+    def scan_ids(self) -> tuple[str, ...]:
+        """Every scan of the split."""
+        return self.pairs.splits[self.split]
+
+    def place(self, scan_id: str) -> PurePosixPath:
+        """Where the scan's file lies below the folder."""
+        return self.submission.file(self.split, scan_id)
+
+    def write(self, scan_id: str, predicted: np.ndarray) -> None:
+        """Write the train ids (N,) uint8; read back and compared before the file takes its name."""
+        path = self.folder / self.place(scan_id)
+        with atomic_write(path) as part:
+            part.write_bytes(self.submission.encode(predicted))
+            if not np.array_equal(self.submission.decode(part.read_bytes(), str(path)), predicted):
+                raise CorruptArtifact(f"{path} reads back differently; check the disk")
+
+    def read(self, scan_id: str) -> np.ndarray:
+        """The train ids (N,) uint8 of one scan, as the official tool reads them.
+
+        Raises DataError: no file, not one class of the benchmark for every point.
+        """
+        path, count = self.folder / self.place(scan_id), self.pairs.point_count(scan_id)
+        try:
+            found = self.submission.decode(path.read_bytes(), str(path))
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}; export again") from None
+        if len(found) != count:
+            raise DataError(
+                f"{path} has {len(found)} predictions, its scan {count} points; delete it and export again"
+            )
+        if (found == IGNORE).any():
+            raise DataError(f"{path} has points without a class; delete it and export again")
+        return found
+
+    def is_whole(self, scan_id: str) -> bool:
+        """Whether the scan's file is there and can be handed in."""
+        try:
+            self.read(scan_id)
+        except DataError:
+            return False
+        return True
+
+    def remove_parts(self) -> None:
+        """Delete what killed exports have left half-written."""
+        for folder in {
+            self.folder,
+            *((self.folder / self.place(scan_id)).parent for scan_id in self.scan_ids),
+        }:
+            remove_parts(folder)
+
+
+def _require_classes(pairs: PairedScans, split: str, submission: Submission) -> None:
+    """Raises DataError where nothing could be handed in: no scan, or classes that the benchmark has not."""
+    if not pairs.splits[split]:
+        raise DataError(
+            f"{pairs.folder / 'pairs'} holds no scan of the split {split}; "
+            'name some in `splits` of the manifest and run "make captions pairs"'
+        )
+    if pairs.header.class_names != submission.label_space.names:
+        raise DataError(
+            f"{pairs.folder / 'pairs'} has the classes {', '.join(pairs.header.class_names[:3])}, ..., the "
+            f"benchmark {', '.join(submission.label_space.names[:3])}, ...; mend `reader`"
+        )
+
+
+def _claim(folder: Path, record: ExportRecord) -> None:
+    """Say in `folder` whose predictions it is for. Raises as `export` does where it is for others."""
+    path = folder / RECORD
+    if path.exists():
+        if _read_record(path) != record:
+            raise StaleArtifact(
+                f"{folder} holds the predictions of another run or split; delete it, or give another folder "
+                "with --into FOLDER (make: INTO=FOLDER)"
+            )
+    elif folder.is_file() or (folder.is_dir() and not _is_as_new(folder)):
+        raise Lass3dError(
+            f"{folder} is no export of ours ({RECORD} is missing); give an empty folder with --into FOLDER "
+            "(make: INTO=FOLDER)"
+        )
+    else:
+        write_text(path, json.dumps(to_json(record), indent=1) + "\n")
+
+
+def _is_as_new(folder: Path) -> bool:
+    """Whether nothing lies there, or only what a killed export had begun to write first."""
+    return all(path.match(f"{RECORD}.*.part") for path in folder.iterdir())
+
+
+def _read_record(path: Path) -> ExportRecord:
+    problems: list[str] = []
+    try:
+        record = build(ExportRecord, json.loads(path.read_text(encoding="utf-8")), "", problems)
+    except (OSError, ValueError) as error:
+        raise CorruptArtifact(
+            f"{path} cannot be read ({error}); delete its folder and export again"
+        ) from None
+    if record is None:
+        raise CorruptArtifact(f"{path}: {' | '.join(problems)}; delete its folder and export again")
+    return record
+
+
+def _require_no_others(folder: Path, places: Sequence[PurePosixPath]) -> None:
+    """Raises Lass3dError where a file lies there that official tools would count."""
+    ours = {folder / place for place in places} | {folder / RECORD, folder / ARCHIVE}
+    others = sorted(path for path in folder.rglob("*") if path.is_file() and path not in ours)
+    if others:
+        raise Lass3dError(
+            f"{others[0]} is no part of the export ({len(others)} such files) and might be counted as one; "
+            "move it away"
+        )
+
+
+def _pack(folder: Path, places: Sequence[PurePosixPath]) -> Path:
+    """Write the archive that is uploaded. Equal files give equal bytes. Raises StorageError."""
+    archive = folder / ARCHIVE
+    with atomic_write(archive) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
+        for parent in sorted({parent for place in places for parent in place.parents if parent.name}):
+            packed.writestr(_entry(f"{parent}/", 0o40755), b"")
+        for place in _bar(places, "packing"):
+            packed.writestr(_entry(str(place), 0o100644), (folder / place).read_bytes(), zipfile.ZIP_DEFLATED)
+    return archive
+
+
+def _entry(name: str, mode: int) -> zipfile.ZipInfo:
+    """An entry dated 1980, which is zip's for no date."""
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = mode << 16
+    return entry
+
+
+def _bar(items: Sequence[T], what: str) -> Iterable[T]:
+    return tqdm(items, desc=what, unit="file", leave=False, delay=1, dynamic_ncols=True)

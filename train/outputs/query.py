@@ -1,0 +1,101 @@
+"""Which points of a scan are like a text? The trained network sees points alone, and so does the answer.
+
+Letters: N points of a scan, T texts, D text dimension.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lass3d_core.errors import MissingArtifact, UnknownName
+from lass3d_core.files.query_texts import rows_of
+from lass3d_core.nets.segmenter import Segmenter
+from lass3d_core.records import PairedScan
+from lass3d_core.typed import nearest
+from train.data.batches import EvaluationScan
+from train.methods.parts.query import QueryHead
+from train.runs.run import Run
+
+UNLIKE, LIKE = (184, 190, 197), (200, 50, 20)
+"""Colours of the median similarity of a scan, and of its highest."""
+
+
+@dataclass(frozen=True)
+class QueryNetwork:
+    """The part of a trained run that answers queries: its text-free network and the head on its features."""
+
+    segmenter: Segmenter
+    head: QueryHead
+    device: torch.device
+
+    @classmethod
+    def of(cls, run: Run) -> QueryNetwork:
+        """That of a trained run. Raises MissingArtifact where it has no head, or is not trained."""
+        method = run.trained_method()
+        head, segmenter = getattr(method, "query_head", None), method.predictor
+        if not isinstance(head, QueryHead) or not isinstance(segmenter, Segmenter):
+            raise MissingArtifact(
+                f"{run.folder.path} was trained without a head for queries; train METHOD=lass3d_plus with "
+                "SET=method.query.weight=1"
+            )
+        return cls(segmenter.eval(), head.eval(), run.device)
+
+    @torch.inference_mode()
+    def answer(self, scan: EvaluationScan, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The cosine similarity (N,T) float32 of every point of `scan`, in raw order, to text rows (T,D); and
+        the train ids (N,) uint8 that the same features give."""
+        features = self.segmenter.embed(scan.features.to(self.device), scan.pyramid.to(self.device))
+        texts = F.normalize(torch.from_numpy(rows).to(self.device), dim=1)
+        similarity = (self.head(features) @ texts.T).cpu()[scan.inverse]
+        label = self.segmenter.classifier(features).argmax(dim=1).cpu()[scan.inverse]
+        return similarity.numpy(), label.numpy().astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A query's answer in one scan: similarity (N,) float32 in [-1,1], prediction (N,) uint8 train ids."""
+
+    text: str
+    scan: PairedScan
+    similarity: np.ndarray
+    prediction: np.ndarray
+
+    @property
+    def median(self) -> float:
+        """The similarity of the point in the middle."""
+        return float(np.median(self.similarity))
+
+    @property
+    def highest(self) -> float:
+        """The similarity of the best point."""
+        return float(self.similarity.max())
+
+    @property
+    def likeness(self) -> np.ndarray:
+        """(N,) uint8: 0 up to the median of the scan, 255 at its highest.
+
+        Decision: relative to the scan. How high a cosine is depends on text and encoder, and no threshold
+        says "this is one"; most of a scan is not what is asked for, so half of it shows nothing.
+        """
+        span = max(self.highest - self.median, 1e-6)
+        return np.rint(255 * ((self.similarity - self.median) / span).clip(0, 1)).astype(np.uint8)
+
+
+def answered(run: Run, text: str, scan_id: str) -> Answer:
+    """Hold `text` against the scan. Raises UnknownName for a scan that there is not, MissingArtifact."""
+    known = [known_id for scan_ids in run.pairs.splits.values() for known_id in scan_ids]
+    if scan_id not in known:
+        raise UnknownName(f"--scan: there is no scan {scan_id!r}{nearest(scan_id, known)}")
+    network, rows = QueryNetwork.of(run), rows_of(run.pairs.folder, [text])
+    similarity, prediction = network.answer(run.whole_scan(scan_id), rows)
+    return Answer(text, run.pairs.read(scan_id), similarity[:, 0], prediction)
+
+
+def colours(likeness: np.ndarray) -> np.ndarray:
+    """(N,3) uint8 from UNLIKE at 0 to LIKE at 255, of likeness (N,) uint8."""
+    share = likeness[:, None] / 255
+    return np.rint((1 - share) * np.array(UNLIKE) + share * np.array(LIKE)).astype(np.uint8)

@@ -1,0 +1,62 @@
+"""`python -m train query`: what is asked, of which scan, and where the answer goes."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import numpy as np
+
+from lass3d_core.clouds.ply import write_ply
+from lass3d_core.errors import ManifestError
+from train.outputs.query import LIKE, UNLIKE, Answer, answered, colours
+from train.outputs.retrieval import scored
+from train.report.query import page
+from train.runs.run import Run
+
+
+def add_flags(command: ArgumentParser) -> None:
+    """What is asked."""
+    command.add_argument("--text", metavar="TEXT", help='what to look for, such as "a parked car"')
+    command.add_argument("--scan", metavar="SCAN", help="where, such as 08/000010")
+    command.add_argument(
+        "--score", action="store_true", help="instead: how well class names find their points"
+    )
+    command.add_argument(
+        "--split", default="val", metavar="SPLIT", help="of --score: train, val or test (val)"
+    )
+    command.add_argument("--into", type=Path, metavar="FOLDER", help="(queries in the run's folder)")
+
+
+def asked(run: Run, options: Namespace) -> str:
+    """The answer to the flags by a trained run, as text. Raises ManifestError where they ask nothing."""
+    if options.score:
+        return scored(run, options.split)
+    if not options.text or not options.scan:
+        raise ManifestError('query: give --text "a parked car" and --scan SCAN, or --score')
+    answer = answered(run, options.text, options.scan)
+    return written(answer, run, options.into or run.folder.queries)
+
+
+def written(answer: Answer, run: Run, folder: Path) -> str:
+    """Write SCAN-TEXT.ply and .html into `folder`; the line that says so. Raises StorageError."""
+    scan = answer.scan
+    name = f"{scan.scan_id.replace('/', '_')}-{file_name(answer.text)}"
+    comments = (
+        f"scan {scan.scan_id}: similarity to {answer.text!r}",
+        f"{'{} {} {}'.format(*UNLIKE)} up to the scan's median, {answer.median:.3f}",
+        f"{'{} {} {}'.format(*LIKE)} its highest, {answer.highest:.3f}",
+    )
+    scalars = {"similarity": answer.similarity.astype(np.float32), "prediction": answer.prediction}
+    write_ply(folder / f"{name}.ply", scan.points, colours(answer.likeness), scalars, comments)
+    page(folder / f"{name}.html", answer, run)
+    return (
+        f"wrote {folder / name}.ply and .html: {answer.text!r} in {scan.scan_id}, "
+        f"top similarity {answer.highest:.2f}, median {answer.median:.2f}"
+    )
+
+
+def file_name(text: str) -> str:
+    """`text` as a part of a file's name: its letters and digits, at most forty, joined by hyphens."""
+    return re.sub(r"[\W_]+", "-", text.lower())[:40].strip("-") or "text"

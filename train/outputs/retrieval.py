@@ -1,0 +1,155 @@
+"""How well a query finds: every class's name is asked for, and the points of the class should come first.
+
+Letters: N points, C classes, T texts, L levels of similarity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, UnknownName
+from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.query_texts import rows_of
+from lass3d_core.labels import IGNORE, in_words
+from lass3d_core.typed import build, nearest, to_json
+from train.data.batches import EvaluationScan, scan_loader
+from train.evaluate import percent, with_progress
+from train.outputs.query import QueryNetwork
+from train.runs.run import Run
+
+LEVELS = 1 << 16
+"""Steps between the similarities -1 and 1: points are counted in them, so that a split of any size fits."""
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """retrieval-<split>.json: average precision of each class's name as a query, over all points of a split.
+
+    queries: the text asked for, per class. average_precision: in [0,1], None where the class does not occur.
+    share: of the points that count, which is what a random order would reach. mean and chance: of both, over
+    the classes that occur.
+    """
+
+    run_digest: str
+    split: str
+    class_names: tuple[str, ...]
+    queries: tuple[str, ...]
+    average_precision: tuple[float | None, ...]
+    share: tuple[float, ...]
+    mean: float
+    chance: float
+    scans: int
+    points: int
+
+    def save(self, path: Path) -> None:
+        """Write the JSON, whole or not at all. Raises StorageError."""
+        write_json(path, to_json(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Retrieval:
+        """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
+        problems: list[str] = []
+        again = "`make query SCORE=1` writes it"
+        try:
+            found = build(cls, read_json(path), "", problems)
+        except FileNotFoundError:
+            raise MissingArtifact(f"{path} is missing; {again}") from None
+        except (OSError, ValueError) as error:
+            raise CorruptArtifact(f"{path} holds no retrieval score ({error}); delete it, {again}") from None
+        if found is None:
+            raise CorruptArtifact(f"{path} holds no retrieval score ({' | '.join(problems)}); {again}")
+        return found
+
+
+def average_precision(found: np.ndarray, seen: np.ndarray) -> float:
+    """AP = sum_k precision_k * (recall_k - recall_(k-1)) over levels k of similarity, the highest first.
+
+    found, seen (L,) int64: points of the class, and all points, at each level, the lowest first. Precision
+    is that of all points down to level k, so points of one level, such as those of one voxel, have no order.
+    NaN where no point is of the class.
+    """
+    found, seen = found[::-1], seen[::-1]
+    so_far = np.cumsum(found)
+    precision = so_far / np.maximum(np.cumsum(seen), 1)
+    return float((precision * found).sum() / so_far[-1]) if so_far[-1] else float("nan")
+
+
+def levels(similarity: np.ndarray) -> np.ndarray:
+    """Similarities (N,C) in [-1,1] as levels 0 ... LEVELS - 1, int64."""
+    return np.rint((similarity.clip(-1, 1).astype(np.float64) + 1) / 2 * (LEVELS - 1)).astype(np.int64)
+
+
+def count(
+    network: QueryNetwork, scans: Iterable[EvaluationScan], rows: np.ndarray, classes: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """found, seen (T,L) int64 of the points of `scans` that count.
+
+    rows (T,D): of the texts asked for. classes: the train id whose points each of them should find.
+    """
+    found, seen = (np.zeros((len(rows), LEVELS), np.int64) for _ in range(2))
+    for scan in scans:
+        counts = scan.labels != IGNORE
+        level, label = levels(network.answer(scan, rows)[0][counts]), scan.labels[counts]
+        for index, train_id in enumerate(classes):
+            seen[index] += np.bincount(level[:, index], minlength=LEVELS)
+            found[index] += np.bincount(level[label == train_id, index], minlength=LEVELS)
+    return found, seen
+
+
+def scored(run: Run, split: str) -> str:
+    """Ask for every class of the run's data on `split`, write the score, and say it.
+
+    Raises UnknownName, DataError where no scan of the split has labels, MissingArtifact where a name has no
+    text row.
+    """
+    if split not in run.pairs.splits:
+        raise UnknownName(f"--split: there is no split {split!r}{nearest(split, run.pairs.splits)}")
+    scan_ids = run.pairs.labelled_scans(split)
+    if not scan_ids:
+        raise DataError(f"no scan of the split {split} has labels; its queries cannot be scored")
+    names = run.pairs.header.class_names
+    queries = tuple(map(in_words, names))
+    network, rows = QueryNetwork.of(run), rows_of(run.pairs.folder, queries)
+    scans = scan_loader(run.whole_scans_of(scan_ids), run.config.data.workers)
+    ahead = with_progress(scans, len(scan_ids), f"asking {split}")
+    found, seen = count(network, ahead, rows, range(len(names)))
+    points = int(seen[0].sum())
+    precisions = [average_precision(*counts) for counts in zip(found, seen)]
+    shares = found.sum(axis=1) / max(points, 1)
+    occurs = shares > 0
+    if not occurs.any():
+        raise DataError(f"no point of the split {split} has a class; its queries cannot be scored")
+    score = Retrieval(
+        run_digest=run.saved.digest,
+        split=split,
+        class_names=names,
+        queries=queries,
+        average_precision=tuple(None if np.isnan(value) else value for value in precisions),
+        share=tuple(shares.tolist()),
+        mean=float(np.mean(np.array(precisions)[occurs])),
+        chance=float(shares[occurs].mean()),
+        scans=len(scan_ids),
+        points=points,
+    )
+    path = run.folder.retrieval(split)
+    score.save(path)
+    return f"{retrieval_table(score)}\nwrote {path}"
+
+
+def retrieval_table(score: Retrieval) -> str:
+    """The score for the terminal, in per cent."""
+    wide = max(map(len, score.queries))
+    rows = [
+        f"  {query:<{wide}}  {percent(precision)}  chance {percent(share)}"
+        for query, precision, share in zip(score.queries, score.average_precision, score.share)
+    ]
+    last = (
+        f"{score.split}: mAP {percent(score.mean)} % of points ranked by similarity to the class's name, "
+        f"chance {percent(score.chance)} %; {score.points} points of {score.scans} scans, no image, no text "
+        "in the network"
+    )
+    return "\n".join([*rows, last])

@@ -1,0 +1,128 @@
+"""Checkpoints: whole files that know whether they are intact, and from which a run goes on bit for bit.
+
+A file is 64 hexadecimal digits, a newline, and what `torch.save` writes; the digits are the SHA-256 of the
+rest, because `torch.load` does not notice a flipped byte. It holds no random state: every draw of step t
+derives from (seed, t).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
+from lass3d_core.files.atomic import atomic_write
+
+KEPT = 2
+"""How many of the latest checkpoints stay: should the last be damaged, the one before it is there."""
+
+_SUFFIX = ".checkpoint"
+_DIGITS = 64
+_UNREADABLE = (
+    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
+    *(OSError, EOFError, MemoryError, pickle.UnpicklingError),
+)
+"""torch.load raises whatever suits it on bytes that it did not write, with a good checksum or not."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """steps_done: outer steps taken. run_digest: of settings and data. method, optimiser: states."""
+
+    steps_done: int
+    run_digest: str
+    method: dict[str, Any]
+    optimiser: dict[str, Any]
+
+
+def save(
+    folder: Path, steps_done: int, run_digest: str, method: nn.Module, optimiser: torch.optim.Optimizer
+) -> Path:
+    """Write `folder/step-NNNNNN.checkpoint` and drop all but the latest KEPT. Raises StorageError."""
+    values = {
+        "steps_done": steps_done,
+        "run_digest": run_digest,
+        "method": method.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    buffer = io.BytesIO()
+    torch.save(values, buffer)
+    path = folder / f"step-{steps_done:06d}{_SUFFIX}"
+    with atomic_write(path) as part, part.open("wb") as file:
+        file.write(_digest(buffer.getbuffer()) + b"\n")
+        file.write(buffer.getbuffer())
+    drop_old(folder)
+    return path
+
+
+def drop_old(folder: Path) -> None:
+    """Delete all but the latest KEPT checkpoints; a killed run may have left one more."""
+    for old in checkpoints(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in `folder`, oldest first."""
+    return sorted(folder.glob(f"step-*{_SUFFIX}"), key=steps_of)
+
+
+def steps_of(path: Path) -> int:
+    """The steps that had been done when the checkpoint at `path` was written."""
+    return int(path.stem.removeprefix("step-"))
+
+
+def load_latest(folder: Path, run_digest: str) -> Checkpoint:
+    """The latest checkpoint of `folder`. Raises MissingArtifact, CorruptArtifact, StaleArtifact.
+
+    Decision: a damaged checkpoint is named, not skipped; going back some steps is for the user to choose.
+    """
+    found = checkpoints(folder)
+    if not found:
+        raise MissingArtifact(f'{folder} holds no checkpoint; run "make train"')
+    return load(found[-1], run_digest)
+
+
+def load(path: Path, run_digest: str) -> Checkpoint:
+    """The checkpoint at `path`, tensors on the CPU. Raises CorruptArtifact, StaleArtifact."""
+    values = _read(path)
+    if values["run_digest"] != run_digest:
+        raise StaleArtifact(
+            f"{path} belongs to a run with other settings or data; delete its folder or give --tag NAME"
+        )
+    return Checkpoint(**values)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = memoryview(path.read_bytes())
+    written, payload = bytes(content[:_DIGITS]), content[_DIGITS + 1 :]
+    if (
+        len(content) <= _DIGITS
+        or bytes(content[_DIGITS : _DIGITS + 1]) != b"\n"
+        or _digest(payload) != written
+    ):
+        raise CorruptArtifact(f"{path} is damaged (its checksum differs); delete it{_what_then(path)}")
+    try:
+        values = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CorruptArtifact(f"{path} cannot be read: {first}; delete it{_what_then(path)}") from error
+    if not isinstance(values, dict) or values.keys() != Checkpoint.__dataclass_fields__.keys():
+        raise CorruptArtifact(f"{path} holds something else than a checkpoint; delete it{_what_then(path)}")
+    return values
+
+
+def _what_then(path: Path) -> str:
+    """What a resumed run does once `path` is deleted."""
+    earlier = [other for other in checkpoints(path.parent) if steps_of(other) < steps_of(path)]
+    return f", and RESUME=1 goes on from {earlier[-1].name}" if earlier else " and train again"
+
+
+def _digest(payload: memoryview) -> bytes:
+    return hashlib.sha256(payload).hexdigest().encode("ascii")

@@ -1,0 +1,73 @@
+"""Where a run ran: versions, processor, GPU, threads and revision, kept beside its results."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lass3d_core.files.atomic import write_text
+
+_PACKAGES = ("lass3d", "torch", "numpy", "h5py")
+
+
+def write_environment(path: Path, device: torch.device) -> None:
+    """Write `environment` as JSON. Raises StorageError."""
+    write_text(path, json.dumps(environment(device), indent=1) + "\n")
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a reader needs to judge times and to repeat the run."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "revision": _revision(),
+    }
+
+
+def peak_memory_gib(device: torch.device) -> float:
+    """The most memory so far: on a GPU that of its tensors, else what was resident of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts KiB
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+
+
+def _revision() -> str | None:
+    """The git revision of this code, "-dirty" with local changes; None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        answer = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

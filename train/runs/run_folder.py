@@ -1,0 +1,135 @@
+"""A run's folder: what lies where, whether it is finished, and that one process at a time works in it.
+
+runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
+  config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-{val,test}.json  lock
+  export-SPLIT/  clouds-SPLIT/  queries/  retrieval-SPLIT.json
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lass3d_core.errors import CorruptArtifact, Lass3dError, ManifestError, MissingArtifact, StaleArtifact
+from lass3d_core.files.atomic import remove_parts, storage_errors
+from lass3d_core.files.fingerprint import reasons
+from train.config import RunConfig, SavedRun
+from train.evaluate import Metrics
+from train.runs.checkpoint import checkpoints, drop_old, steps_of
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, runs: Path, config: RunConfig, tag: str | None) -> RunFolder:
+        """The folder of `config` below `runs`. Raises ManifestError for a tag that no folder can have."""
+        if tag is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag):
+            raise ManifestError(
+                f"--tag {tag!r}: letters and digits, and after the first also '.', '_' and '-'"
+            )
+        return cls(runs / config.dataset / (f"{config.name}-{tag}" if tag else config.name))
+
+    @property
+    def config(self) -> Path:
+        """Settings, and the digests of what the run was made of."""
+        return self.path / "config.json"
+
+    @property
+    def split(self) -> Path:
+        """The scans that kept their labels, and those that lost them."""
+        return self.path / "split.json"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, the command."""
+        return self.path / "environment.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """A folder; the latest whole one is read."""
+        return self.path / "checkpoints"
+
+    def metrics(self, split: str) -> Path:
+        """What `make eval` found on a split."""
+        return self.path / f"metrics-{split}.json"
+
+    def export(self, split: str) -> Path:
+        """Where `make export` writes unless told otherwise."""
+        return self.path / f"export-{split}"
+
+    def clouds(self, split: str) -> Path:
+        """Where `make clouds` writes unless told otherwise."""
+        return self.path / f"clouds-{split}"
+
+    @property
+    def queries(self) -> Path:
+        """Where `make query` writes unless told otherwise."""
+        return self.path / "queries"
+
+    def retrieval(self, split: str) -> Path:
+        """What `make query SCORE=1` found on a split."""
+        return self.path / f"retrieval-{split}.json"
+
+    def is_finished(self, saved: SavedRun, splits: Sequence[str]) -> bool:
+        """Whether the run that `saved` describes has its figures for all of `splits`."""
+        try:
+            return all(Metrics.load(self.metrics(split)).run_digest == saved.digest for split in splits)
+        except (MissingArtifact, CorruptArtifact):
+            return False
+
+    def require_same(self, wanted: SavedRun) -> None:
+        """Raises StaleArtifact where another run than `wanted` lies here, saying in what it differs."""
+        found = SavedRun.load(self.config)
+        if found.digest != wanted.digest:
+            why = "; ".join(reasons(found.record, wanted.record))
+            raise StaleArtifact(
+                f"{self.path} holds another run ({why}); delete the folder, or name another --tag NAME "
+                "(make: TAG=NAME)"
+            )
+
+    def require_leave_to_go_on(self, steps: int, resume: bool) -> None:
+        """Raises Lass3dError where an unfinished run lies here and `resume` was not asked for."""
+        if checkpoints(self.checkpoints) and not resume:
+            raise Lass3dError(f"{self.path} is unfinished; {self._how_to_go_on(steps)}")
+
+    def require_trained(self, steps: int) -> None:
+        """Raises MissingArtifact where the run has not taken all of its `steps`."""
+        if self._steps_done < steps:
+            raise MissingArtifact(f"{self.path} is not trained to its end; {self._how_to_go_on(steps)}")
+
+    @property
+    def _steps_done(self) -> int:
+        found = checkpoints(self.checkpoints)
+        return steps_of(found[-1]) if found else 0
+
+    def _how_to_go_on(self, steps: int) -> str:
+        return (
+            f"{self._steps_done} of {steps} steps are done: `make train` with RESUME=1 (--resume) goes on, "
+            "deleting the folder starts anew"
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else trains here meanwhile. Raises Lass3dError where somebody does, StorageError."""
+        with storage_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / "lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Lass3dError(
+                    f"{self.path} is being trained by another process; wait for it, or give --tag NAME"
+                ) from None
+            for folder in (self.path, self.checkpoints):
+                remove_parts(folder)
+            drop_old(self.checkpoints)
+            yield
