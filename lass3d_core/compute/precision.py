@@ -3,7 +3,7 @@
 Under `autocast` convolutions and linear maps compute in bfloat16 and hand bfloat16 on, but for the backbone's
 first convolution: it sees coordinates, which bfloat16 would round to a quarter of a metre 60 m away. Features
 that are `normalised` (Eq. 3), logits, and attention scores before their softmax pass through `to_float32`.
-So every norm, softmax, loss, confidence and threshold is float32. Parameters, gradients, the optimiser's state,
+So every norm, softmax, loss, confidence and threshold is float32. Parameters, gradients, optimiser state,
 running statistics and the teacher (Eq. 1) are always float32: a checkpoint is the same for every precision.
 It is for a GPU. On a CPU oneDNN compiles a kernel for every new number of rows, which takes far longer than
 the product: a training step, whose batches all differ in size, is several times slower than in float32.
