@@ -1,16 +1,14 @@
 """How fast points meet pixels, against the projections that the public tool boxes run.
 
-    python benchmarks/pairing.py [--points 120000] [--rounds 21] [--without-numba]
+    python benchmarks/pairing.py [--points 120000] [--rounds 21]
 
 One scan and six cameras of 1600 x 900, as on nuScenes. What is timed, per scan:
 
 pairing:   all that stage `pairs` does per point and camera, `visible_pixels` and the lookup of the owner:
            project, keep what is in front and inside the image, drop what the z-buffer of the scan hides
            (the manifest's defaults, within the masks), read the entity that owns the pixel. Making the cloud
-           ready, once per scan, is counted. Where numba is installed (the extra `fast`) these are compiled
-           loops, otherwise array operations of numpy. Beside it stand `painting`, which makes the masks of a
-           view into an image of owners just before, as `make pairs` does, and `all of pair`, which ranks the
-           views of each point too;
+           ready, once per scan, is counted. `painting` turns the masks of a view into an image of owners,
+           which comes before. `all of pair` is both, and ranks the views of each point;
 mmdet3d:   `points_cam2img` of its numpy years, box_np_ops: append a column of ones, multiply by the 4 x 4
            lidar2img, divide by the depth. Nothing else: no bounds, no occlusion, no lookup. Since v1.0 the
            same lines run in torch, on float32: `mmdet3d torch`;
@@ -33,7 +31,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,9 +50,8 @@ from six_cameras.twins import (
 )
 from tqdm import tqdm
 
-from lass3d_core.geometry.point_runs import PointRuns
 from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import at_pixels, loops, visible_pixels
+from lass3d_core.geometry.visible_pixels import PreparedPoints, at_pixels, visible_pixels
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE
 from preprocess.stages.pairs import painted, pair, visibility_of
@@ -69,12 +65,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=120_000, help="per scan (default: 120000)")
     parser.add_argument("--rounds", type=int, default=21, help="measurements of each side (default: 21)")
-    parser.add_argument("--without-numba", action="store_true", help="measure the operations of numpy")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if arguments.without_numba:
-        sys.modules["numba"] = None  # type: ignore[assignment]  # what `import` takes for not installed
-    print("pairing by", "compiled loops" if loops() else "array operations")
     frames = {"simulated street": simulated(arguments.points)}
     if (SAMPLES / "nuscenes").is_dir():
         frames["nuScenes sweep, repeated"] = real(SAMPLES / "nuscenes", arguments.points)
@@ -138,14 +130,14 @@ def seconds(work: Callable[[], object]) -> float:
 def painted_and_paired(frame: Frame, rule: Visibility) -> tuple[float, float]:
     """Processor seconds to paint the owner of each pixel of each view, and to find the phrase slots of the
     points that the view sees. See the head of this file."""
-    runs = PointRuns(frame.scan.points)
+    points = PreparedPoints(frame.scan.points)
     painting = pairing = 0.0
     for view in frame.scan.views:
         start = time.process_time()
         found, size_hw = frame.found[view.image_id], view.camera.size_hw
         owner = painted(found, frame.slot_of, size_hw, PairsSpec().overlap)
         between = time.process_time()
-        seen = visible_pixels(view.camera, runs, rule, regions=owner)
+        seen = visible_pixels(view.camera, points, rule, regions=owner)
         at_pixels(owner, seen.v, seen.u)
         painting, pairing = painting + between - start, pairing + time.process_time() - between
     return painting, pairing

@@ -16,7 +16,6 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 
 from lass3d_core.errors import DataError, Lass3dError
-from lass3d_core.geometry.visible_pixels import loops
 from preprocess.lvm import params_of
 from preprocess.lvm.fetch_weights import Wanted, models_of, wanted_weights
 from preprocess.project import Project
@@ -74,7 +73,6 @@ def doctor(project: Project) -> tuple[str, bool]:
         _disk(project),
         *_gpu(project),
         *_backends(),
-        _projection(),
         *_cluster(project),
     ]
     width = max(len(finding.what) for finding in findings)
@@ -200,13 +198,6 @@ def _backends() -> Iterator[Finding]:
             yield Finding("ok", name, "installed: net.backend may name it")
         else:
             yield Finding("note", name, f"not installed, and not needed; for net.backend={name}: {remedy}")
-
-
-def _projection() -> Finding:
-    what = "projection"
-    if loops():
-        return Finding("ok", what, "compiled loops")
-    return Finding("note", what, "array operations; compiled loops are faster: pip install -e '.[fast]'")
 
 
 def _cluster(project: Project) -> Iterator[Finding]:

@@ -20,9 +20,14 @@ from lass3d_core.files.masks import run_edges
 from lass3d_core.files.pair_index import IndexedShard, LabelledLists, PairIndex
 from lass3d_core.files.shards import ShardHeader, write_shard
 from lass3d_core.files.splits import read_list
-from lass3d_core.geometry.point_runs import PointRuns
 from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import MeasuredDepth, VisiblePixels, at_pixels, visible_pixels
+from lass3d_core.geometry.visible_pixels import (
+    MeasuredDepth,
+    PreparedPoints,
+    VisiblePixels,
+    at_pixels,
+    visible_pixels,
+)
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE, Camera, Entity, PairedScan, PointTextPairs, Scan, View
 from lass3d_core.typed import to_json
@@ -110,10 +115,10 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec, earlier: Sequence[Earlier
     phrases = tuple(sorted({one.phrase for of_image in kept.values() for one in of_image}))
     slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
     best = BestViews(len(scan.points), spec.max_views)
-    runs = PointRuns(scan.points)
+    points = PreparedPoints(scan.points)
     for slot, (view, scans_back) in enumerate((one.view, one.scans_back) for one in views):
         owner = painted(kept[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
-        seen = visible_pixels(view.camera, runs, visibility_of(spec), measured_by(view, spec), owner)
+        seen = visible_pixels(view.camera, points, visibility_of(spec), measured_by(view, spec), owner)
         entity = at_pixels(owner, seen.v, seen.u)
         best.add(slot, seen.point, distance_from_centre(seen, view.camera) + np.float32(scans_back), entity)
     image_ids = tuple(one.view.image_id for one in views)
