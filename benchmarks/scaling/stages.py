@@ -71,7 +71,7 @@ def warm_up(manifest: Path) -> None:
     """Import here what the stages import when they run: their processes are forked from this one."""
     project = _project(manifest)
     for name in ("image_captions", "entities", "text_embeddings"):
-        MAKERS[name].opened(project)
+        MAKERS[name].load(project)
     torch.ones(2).sum()
 
 

@@ -1,14 +1,15 @@
 """Stage `pairs`: which image and which entity each point of a scan is paired with (Sec. 3.2, Eq. 2).
 
-Points are projected into the views; a point's image is the view that sees it best centred, its entity the one
-that owns its pixel. What is stored is *which* texts, never their embeddings, so another text encoder changes
-no pair.
+Points are projected into the views. A point's image is the view that sees it nearest to the centre, and its
+entity is the one that owns its pixel there. A pair names its texts and never stores their embeddings, so a
+change of the text encoder changes no pair.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from lass3d_core.files.fingerprint import Record, digest
 from lass3d_core.files.images import read_depth
 from lass3d_core.files.masks import run_edges
 from lass3d_core.files.pair_index import IndexedShard, LabelledLists, PairIndex
-from lass3d_core.files.shards import ShardHeader, write_shard
+from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
 from lass3d_core.files.splits import read_list
 from lass3d_core.geometry.visibility import Visibility
 from lass3d_core.geometry.visible_pixels import (
@@ -28,15 +29,17 @@ from lass3d_core.geometry.visible_pixels import (
     at_pixels,
     visible_pixels,
 )
-from lass3d_core.manifest.schema import PairsSpec
+from lass3d_core.manifest.schema import Manifest, PairsSpec
+from lass3d_core.pool import OnProgress
 from lass3d_core.records import NONE, Camera, Entity, PairedScan, PointTextPairs, Scan, View
 from lass3d_core.typed import to_json
-from preprocess.project import Failure, Job, Make, Project, Tick
+from preprocess.project import Project
 from preprocess.stages import entities
 from preprocess.stages.earlier_views import EarlierView, earlier_views, lenders
 from preprocess.stages.jsonl_shards import read_digest
+from preprocess.stages.stage import Failure, Job, MakeShard, Stage, StoredRecord
 
-NAME = "pairs"
+NAME: Final = "pairs"
 SCHEMA = 1
 PRODUCER = "lass3d 0.1.0"
 
@@ -44,11 +47,15 @@ Entities = Mapping[str, Sequence[Entity]]
 """image_id -> the entities of that image."""
 
 
-def record(project: Project, block: Block) -> Record:
-    """What a shard is made from: the thresholds, points, labels and cameras, and the block's entities.
+def needs(manifest: Manifest) -> tuple[str, ...]:
+    """The entities. Neither captions nor the text table are read."""
+    return (entities.NAME,)
 
-    The entities' content holds the size of each image. Neither captions nor the text table are read. Left out
-    is an extension that is off.
+
+def fingerprint_record(project: Project, block: Block) -> Record:
+    """What a shard is made from: thresholds, points, labels, cameras and entities.
+
+    The entities tell the sizes of the images. An extension that is off is left out.
     """
     params = to_json(project.manifest.pairs)
     if not params["earlier_scans"]:
@@ -65,35 +72,45 @@ def record(project: Project, block: Block) -> Record:
     )
 
 
-def opened(project: Project) -> Make:
-    """Nothing is loaded; the returned function makes one shard."""
+def read_record(path: Path) -> StoredRecord:
+    """What a shard on disk was made from."""
+    reader = ShardReader(path)
+    try:
+        return StoredRecord(reader.header.record)
+    finally:
+        reader.close()
+
+
+def load(project: Project) -> MakeShard:
+    """Return the function that makes one shard; there is no model to load."""
     spec = project.manifest.pairs
 
-    def make(job: Job, tick: Tick) -> list[Failure]:
-        assert job.block is not None
+    def make_shard(job: Job, on_progress: OnProgress) -> list[Failure]:
+        block = job.block
+        assert block is not None
         found: dict[str, Sequence[Entity]] = {}
-        for lender in lenders(project, job.block):
+        for lender in lenders(project, block):
             found |= entities.entities_in(_entities_of(project, lender))
-        back = project.earlier_scans_of(job.block)
+        back = project.earlier_scans_of(block)
 
         def scans() -> Iterator[PairedScan]:
-            for scan_id in job.block.scan_ids:
+            for scan_id in block.scan_ids:
                 earlier = earlier_views(project.dataset, scan_id, back)
                 yield pair(project.dataset.read_scan(scan_id), found, spec, earlier)
-                tick(1)
+                on_progress(1)
 
-        write_shard(job.path, _header(project, job.block, job.record), scans(), project.manifest.compact)
+        write_shard(job.path, _header(project, block, job.record), scans(), project.manifest.compact)
         return []
 
-    return make
+    return make_shard
 
 
 def pair_index(project: Project, records: Mapping[Block, Record]) -> PairIndex:
-    """What tells the trainer that the pairs are complete. Raises DataError for a wrong labelled list."""
+    """The index, which tells the trainer that the pairs are complete. Raises DataError for a wrong list."""
     spec = project.spec.labelled
     train = project.dataset.scan_ids("train")
     shards = tuple(
-        IndexedShard(f"{block.name}.h5", block.split, len(block.scan_ids), digest(record))
+        IndexedShard(f"{block.name}.h5", cast(Any, block.split), len(block.scan_ids), digest(record))
         for block, record in records.items()
     )
     lists = {ratio: read_list(path, train) for ratio, path in spec.lists.items()}
@@ -102,22 +119,24 @@ def pair_index(project: Project, records: Mapping[Block, Record]) -> PairIndex:
 
 
 def pair(scan: Scan, found: Entities, spec: PairsSpec, earlier: Sequence[EarlierView] = ()) -> PairedScan:
-    """A scan with the image slots and the entity slot of every point.
+    """Give every point of a scan its image slots and its entity slot.
 
-    image: up to max_views views that see the point, best centred first. entity: that of the best-centred view
-    whose pixel has one, kept in image or not. Decision: the paper does not say which of several views counts;
-    near the border an object is cut and the lens is worst, so the centre is trusted. A view of an `earlier`
-    scan counts only where no later one sees the point: what moves and how poses drift adds up. Raises
-    DataError where masks and image differ in size or a depth image is missing or unreadable.
+    image: up to max_views views that see the point, nearest to the centre first.
+    entity: from the nearest view whose pixel has one, even if that view is not among the max_views.
+    Decision: the paper does not say which of several views counts. Near the border an object is cut off and
+    the lens is worst, so the centre is trusted.
+    Decision: a view of an `earlier` scan counts only if no later view sees the point, because moving things
+    and drifting poses add up.
+    Raises DataError if masks and image differ in size, or if a depth image is missing or unreadable.
     """
     views = [EarlierView(view, 0) for view in scan.views] + list(earlier)
-    kept = {one.view.image_id: confident(found.get(one.view.image_id, ()), spec.min_score) for one in views}
-    phrases = tuple(sorted({one.phrase for of_image in kept.values() for one in of_image}))
+    named = {one.view.image_id: confident(found.get(one.view.image_id, ()), spec.min_score) for one in views}
+    phrases = tuple(sorted({one.phrase for of_image in named.values() for one in of_image}))
     slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
     best = BestViews(len(scan.points), spec.max_views)
     points = PreparedPoints(scan.points)
     for slot, (view, scans_back) in enumerate((one.view, one.scans_back) for one in views):
-        owner = painted(kept[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
+        owner = painted(named[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
         seen = visible_pixels(view.camera, points, visibility_of(spec), measured_by(view, spec), owner)
         entity = at_pixels(owner, seen.v, seen.u)
         best.add(slot, seen.point, distance_from_centre(seen, view.camera) + np.float32(scans_back), entity)
@@ -127,13 +146,16 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec, earlier: Sequence[Earlier
 
 
 class BestViews:
-    """Of each of N points the max_views views nearest to it, while the views come one after another.
+    """The max_views views nearest to each of N points, updated view by view.
 
-    A scene has hundreds of views, so none is kept that is no longer among the best. Near is the distance of
-    the point's pixel from the middle of the image; of equally near views the one that came first is nearer.
-    image (N,max_views) int16: slots of those views, nearest first, NONE where fewer see the point. entity
-    (N,) int16: that of the nearest view that has one, whether or not that view is among the kept, else NONE.
+    The distance is from the point's pixel to the centre of the image. Of equally near views the first one
+    added counts as nearer.
+    image (N,max_views) int16: slots of the views, nearest first; NONE if fewer see the point.
+    entity (N,) int16: slot from the nearest view that has one, even if it is not among the max_views; NONE
+    if no view has one.
     """
+
+    # A scene has hundreds of views: the ranking of all of them would not fit into memory.
 
     def __init__(self, count: int, max_views: int) -> None:
         self.image = np.full((count, max_views), NONE, np.int16)
@@ -142,8 +164,11 @@ class BestViews:
         self._entity_distance = np.full(count, np.inf, np.float32)
 
     def add(self, slot: int, point: np.ndarray, distance: np.ndarray, entity: np.ndarray) -> None:
-        """The view `slot` sees the points (n,) int64, each once, at `distance` (n,) float32, in the pixels of
-        `entity` (n,) int16."""
+        """Add a view.
+
+        slot: of the view. point (n,) int64: the points that it sees, each once.
+        distance (n,) float32: from the centre. entity (n,) int16: slot of the entity that owns the pixel.
+        """
         nearer = np.flatnonzero((distance < self._entity_distance[point]) & (entity != NONE))
         self._entity_distance[point[nearer]] = distance[nearer]
         self.entity[point[nearer]] = entity[nearer]
@@ -151,7 +176,7 @@ class BestViews:
         self._insert(slot, point[nearer], distance[nearer, None])
 
     def _insert(self, slot: int, point: np.ndarray, distance: np.ndarray) -> None:
-        """Put the view into each point's row, behind all that are as near; the last of the row falls out."""
+        """Insert the view into the row of each point, behind views as near; the last view drops out."""
         distances, images = self._distance[point], self.image[point]
         place = (distances <= distance).sum(axis=1, keepdims=True)
         column = np.arange(distances.shape[1])
@@ -171,11 +196,13 @@ def painted(
     overlap: str,
     image_id: str = "",
 ) -> np.ndarray:
-    """Which phrase owns each pixel: (H,W) int8 of slots, int16 above 127 phrases; NONE where no mask lies.
+    """Which phrase owns each pixel.
 
-    One entity owns a pixel: the smallest (ties: the higher score), or the highest score (ties: the smaller);
-    then the one found first. Decision: the paper does not say; a small mask is the thing, a large one what it
-    stands on. Masks are painted run by run, never pixel by pixel.
+    Returns slots (H,W) int8, or int16 for more than 127 phrases; NONE if no mask covers the pixel.
+    overlap `smallest_area`: the smallest mask owns the pixel, of equal ones the one with the higher score.
+    `highest_score`: the highest score owns it, of equal ones the smaller mask. Then the one found first.
+    Decision: the paper does not say which. A small mask is the thing, a large one is what it stands on.
+    Raises DataError if a mask differs in size from the image.
     """
     wrong = next((entity for entity in found if tuple(entity.mask.size_hw) != tuple(size_hw)), None)
     if wrong is not None:
@@ -183,13 +210,14 @@ def painted(
             f"image {image_id}: the mask of {wrong.phrase!r} is {wrong.mask.size_hw}, the image {size_hw}; "
             "delete its entities shard and run `make captions`"
         )
+    # Run by run instead of pixel by pixel: the edges of all masks cut the image into pieces.
     of_mask = [run_edges(entity.mask) for entity in found]
     area = [(edges[2::2] - edges[1:-1:2]).sum() for edges in of_mask]
     score = [-entity.score for entity in found]
     keys = {"smallest_area": (area, score), "highest_score": (score, area)}[overlap]
     edges = np.unique(np.concatenate([[0, size_hw[0] * size_hw[1]], *of_mask]))
-    dtype = np.int8 if len(slot_of) <= 127 else np.int16  # points look it up in the processor's cache
-    owner = np.full(len(edges) - 1, NONE, dtype)  # of the pixels between two edges, which no mask divides
+    dtype = np.int8 if len(slot_of) <= 127 else np.int16  # small, to stay in the processor's cache
+    owner = np.full(len(edges) - 1, NONE, dtype)  # one per piece
     for i in np.lexsort(keys[::-1])[::-1]:  # the best is painted last
         pieces = np.diff(np.searchsorted(edges, of_mask[i]))  # of each run
         np.copyto(owner, slot_of[found[i].phrase], where=np.repeat(np.arange(len(pieces)) % 2 == 1, pieces))
@@ -197,7 +225,7 @@ def painted(
 
 
 def distance_from_centre(seen: VisiblePixels, camera: Camera) -> np.ndarray:
-    """How far from the middle of the image each seen pixel lies: (n,) float32 in [0,1], 1 at the border."""
+    """Distance of each seen pixel from the centre of the image: (n,) float32 in [0,1], 1 at the border."""
     height, width = camera.size_hw
     across = np.abs((seen.u + 0.5) / (width / 2) - 1)
     down = np.abs((seen.v + 0.5) / (height / 2) - 1)
@@ -205,7 +233,7 @@ def distance_from_centre(seen: VisiblePixels, camera: Camera) -> np.ndarray:
 
 
 def visibility_of(spec: PairsSpec) -> Visibility:
-    """The part of the manifest's `pairs` that the geometry asks for."""
+    """The visibility rule in the manifest's `pairs`."""
     return Visibility(
         spec.visibility,
         spec.splat_radius_px,
@@ -217,7 +245,7 @@ def visibility_of(spec: PairsSpec) -> Visibility:
 
 
 def measured_by(view: View, spec: PairsSpec) -> MeasuredDepth | None:
-    """What the view's depth camera measured, if `visibility` asks for it and the view has one."""
+    """The view's depth image, if `visibility` uses it and the view has one."""
     if spec.visibility != "depth_map" or view.depth is None:
         return None
     return MeasuredDepth(read_depth(view.depth), view.depth.camera)
@@ -226,7 +254,7 @@ def measured_by(view: View, spec: PairsSpec) -> MeasuredDepth | None:
 def _inserted(
     rows: np.ndarray, value: np.ndarray | np.int16, column: np.ndarray, place: np.ndarray
 ) -> np.ndarray:
-    """rows (n,C) with `value` at column place (n,1); what stood there and behind it moves to the right."""
+    """Insert `value` into rows (n,C) at column place (n,1); what is to the right moves on by one."""
     moved = np.roll(rows, 1, axis=1)
     return np.where(column < place, rows, np.where(column == place, value, moved))
 
@@ -248,3 +276,16 @@ def _header(project: Project, block: Block, record: Record) -> ShardHeader:
         record=record,
         producer=PRODUCER,
     )
+
+
+STAGE = Stage(
+    name=NAME,
+    unit="scans",
+    command="pairs",
+    per_block=True,
+    suffix=".h5",
+    needs=needs,
+    fingerprint_record=fingerprint_record,
+    read_record=read_record,
+    load=load,
+)
