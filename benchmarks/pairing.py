@@ -2,29 +2,29 @@
 
     python benchmarks/pairing.py [--points 120000] [--rounds 21]
 
-One scan and six cameras of 1600 x 900, as on nuScenes. What is timed, per scan:
+One scan and six cameras of 1600 x 900, as on nuScenes. These are timed, per scan:
 
-pairing:   all that stage `pairs` does per point and camera, `visible_pixels` and the lookup of the owner:
-           project, keep what is in front and inside the image, drop what the z-buffer of the scan hides
-           (the manifest's defaults, within the masks), read the entity that owns the pixel. Making the cloud
-           ready, once per scan, is counted. `painting` turns the masks of a view into an image of owners,
-           which comes before. `all of pair` is both, and ranks the views of each point;
+pairing:   what stage `pairs` does per point and camera, `visible_pixels` and the lookup of the owner:
+           project, keep what is in front and inside the image, drop what other points hide (the manifest's
+           z-buffer, within the masks), read the entity that owns the pixel. Includes cutting the cloud into
+           blocks, once per scan. `painting` comes before it: it turns the masks of a view into an image of
+           owners. `all of pair` is both, and ranks the views of each point;
 mmdet3d:   `points_cam2img` of its numpy years, box_np_ops: append a column of ones, multiply by the 4 x 4
-           lidar2img, divide by the depth. Nothing else: no bounds, no occlusion, no lookup. Since v1.0 the
-           same lines run in torch, on float32: `mmdet3d torch`;
-devkit:    `map_pointcloud_to_image` of nuscenes-devkit from the loaded cloud on: copy it, rotate and
-           translate lidar -> ego -> global -> ego -> camera by matrices made of quaternions, `view_points`,
-           mask by depth and border. No occlusion, no lookup;
+           lidar2img, divide by the depth. No bounds, no occlusion, no lookup. Since v1.0 the same lines run
+           in torch, on float32: `mmdet3d torch`;
+devkit:    `map_pointcloud_to_image` of nuscenes-devkit without the reading: copy the cloud, rotate and
+           translate it lidar -> ego -> global -> ego -> camera by matrices made of quaternions,
+           `view_points`, mask by depth and border. No occlusion, no lookup;
 memory:    copy the coordinates once per camera.
 
-The twins are written anew after those formulas, and their pixels are compared with ours first. Single
-thread, processor time, the median of the rounds; only the ratios mean anything. In every round the sides
-take turns, and each does all views of the scan one after another, as its users do: taking turns in every
-view would make each side find the caches full of the others' arrays.
+The twins are rewritten from those formulas, and their pixels are compared with ours first. Times are
+processor time of one thread, the median of the rounds; only the ratios mean anything. In every round the sides
+take turns, and each does all views of the scan. If they took turns in every view, each side would find the
+caches full of the others' arrays.
 
-The simulated street needs no files; a real sweep (nuScenes, repeated with a jitter of 2 cm up to the same
-number of points) is added where the folder LASS3D_SAMPLES, by default shared/samples beside the checkout,
-holds it.
+The simulated street needs no files. A real sweep (nuScenes, repeated with a jitter of 2 cm up to the same
+number of points) is added if it is in the folder LASS3D_SAMPLES, by default shared/samples beside the
+checkout.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def table(seconds: Mapping[str, float], frame: Frame) -> str:
-    """One line per side: its time, its speed and how many times longer than pairing it takes."""
+    """One line per side: its time, its speed, and its time relative to pairing."""
     work = len(frame.scan.points) * len(frame.scan.views)
     lines = [f"  {'':<14} {'ms/scan':>8} {'M point-cameras/s':>18} {'time / pairing':>15}"]
     for name, taken in seconds.items():
@@ -98,7 +98,7 @@ def measure(frame: Frame, rounds: int) -> dict[str, float]:
 
 
 def measure_once(frame: Frame, chains: list[Chain]) -> dict[str, float]:
-    """Side -> processor seconds, the sides after one another, each of them all views."""
+    """Side -> processor seconds for all views."""
     points, rows = frame.scan.points, as_loaded(frame.scan.points)
     copy, tensor = np.empty_like(points), torch.from_numpy(points)
     cameras = [view.camera for view in frame.scan.views]
@@ -128,8 +128,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def painted_and_paired(frame: Frame, rule: Visibility) -> tuple[float, float]:
-    """Processor seconds to paint the owner of each pixel of each view, and to find the phrase slots of the
-    points that the view sees. See the head of this file."""
+    """Processor seconds of `painting` and of `pairing`; see the head of this file."""
     points = PreparedPoints(frame.scan.points)
     painting = pairing = 0.0
     for view in frame.scan.views:
@@ -144,13 +143,13 @@ def painted_and_paired(frame: Frame, rule: Visibility) -> tuple[float, float]:
 
 
 def each(work: Callable[[Any, Any], object], points: object, views: Sequence[object]) -> None:
-    """`work` on the points and one view after another."""
+    """Call `work` with the points and each view in turn."""
     for view in views:
         work(points, view)
 
 
 def check_twins(frame: Frame) -> None:
-    """All sides name the same pixels, save where rounding moves a point across a border."""
+    """Assert that all sides give the same pixels, unless rounding moves a point across a border."""
     points = frame.scan.points
     columns = as_loaded(points)
     for view in frame.scan.views:

@@ -36,7 +36,7 @@ class Frame:
 def simulated(count: int, seed: int = 0) -> Frame:
     """A street of the demo's world, seen by a LiDAR of 64 beams and by six cameras of nuScenes' size.
 
-    Labels are the true classes, so are the entities, cast for every fourth pixel of a row and of a column.
+    Labels and entities are the true classes. Entities are cast for every fourth row and column of pixels.
     """
     rng = np.random.default_rng(seed)
     layout = lay_out(rng, frames=1)
@@ -57,7 +57,7 @@ def simulated(count: int, seed: int = 0) -> Frame:
 
 
 def real(folder: Path, count: int) -> Frame:
-    """nuScenes' points and cameras; each image is cut into blobs of the size of things, for want of masks."""
+    """nuScenes' points and cameras. There are no masks, so each image gets blobs of the size of things."""
     rng = np.random.default_rng(0)
     rows = np.fromfile(folder / "LIDAR_TOP.bin", np.float32).reshape(-1, 5)
     entries = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))["cameras"]
@@ -77,9 +77,9 @@ def frame_of(
     found: Entities,
     count: int,
 ) -> Frame:
-    """A frame of `count` points: those given, in their order, thinned out or repeated with a jitter of 2 cm.
+    """A frame of `count` points: the given ones in order, thinned out or repeated with a jitter of 2 cm.
 
-    Phrases take their slots in the order of the alphabet, as in `pair`.
+    Phrases get their slots in alphabetical order, as in `pair`.
     """
     taken = np.arange(count) * len(points) // count
     repeats = np.diff(taken, prepend=-1) == 0
