@@ -18,9 +18,9 @@ devkit:    `map_pointcloud_to_image` of nuscenes-devkit without the reading: cop
 memory:    copy the coordinates once per camera.
 
 The twins are rewritten from those formulas, and their pixels are compared with ours first. Times are
-processor time of one thread, the median of the rounds; only the ratios mean anything. In every round the sides
-take turns, and each does all views of the scan. If they took turns in every view, each side would find the
-caches full of the others' arrays.
+processor time of one thread, the median of the rounds. Only the ratios mean anything. In every round the
+sides take turns, and each does all views of the scan. If they took turns in every view, each side would find
+the caches full of the others' arrays.
 
 The simulated street needs no files. A real sweep (nuScenes, repeated with a jitter of 2 cm up to the same
 number of points) is added if it is in the folder LASS3D_SAMPLES, by default shared/samples beside the

@@ -116,7 +116,7 @@ def run_tasks(
 
 
 class _Worker(Generic[Task, Result]):
-    """The parent's side of one process. connection: where its answers arrive."""
+    """The parent's side of one process. connection: carries tasks there, and progress and answers back."""
 
     def __init__(self, load: Callable[[Any], Work[Task, Result]], slot: Any) -> None:
         spawn = multiprocessing.get_context("spawn")  # a forked process cannot use a GPU

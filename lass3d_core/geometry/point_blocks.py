@@ -44,8 +44,8 @@ def point_blocks(points: np.ndarray) -> PointBlocks:
 def outside(boxes, planes, margins, found):  # type: ignore[no-untyped-def]
     """Write into found (B,) uint8: 1 if no point of the block can lie inside every plane, else 0.
 
-    planes (P,4) float32: inside is where the product with (x, y, z, 1) may be >= 0, in whatever order single
-    precision computes it.
+    planes (P,4) float32: a point is inside if its product with (x, y, z, 1) may be >= 0, in whatever order
+    single precision computes it.
     margins (P,4) float32: for each coefficient, at least the sum of the magnitudes of its terms.
     """
     # The inner loop is over blocks and has no branch, so the compiler vectorises it.

@@ -25,7 +25,7 @@ REACH_M = 50.0
 class EarlierView:
     """A view whose camera is moved to this scan's points.
 
-    scans_back: 0 for the scan's own views, 1 for those of the scan before.
+    scans_back: 0 for the scan's own views, 1 for views of the scan before.
     """
 
     view: View

@@ -91,7 +91,7 @@ def detected(
 
 
 def vocabularies(project: Project, block: Block) -> Mapping[str, tuple[str, ...]]:
-    """Map each image_id to the phrases that the detector is asked for, those of the caption first."""
+    """Map each image_id to the phrases that the detector is asked for, the caption's first."""
     spec = project.manifest.entities
     grounded: dict[str, list[str]] = {}
     if needs(project.manifest):

@@ -51,7 +51,7 @@ def fingerprint_record(project: Project, block: None = None) -> Record:
 
 
 def encoder_params(project: Project) -> dict[str, Any]:
-    """The manifest's encoder, and those of its parameters that change the rows."""
+    """The manifest's encoder, and its parameters that change the rows."""
     spec = project.manifest.text_embeddings
     return {"encoder": spec.name, "encoder params": identity_of(NAME, spec)}
 

@@ -1,4 +1,4 @@
-"""Killed runs and several processes: the artifacts are those of an uninterrupted run, byte for byte."""
+"""Killed runs and several processes give the artifacts of an uninterrupted run, byte for byte."""
 
 from __future__ import annotations
 
