@@ -40,7 +40,7 @@ from preprocess.simulation.street import rig
 from preprocess.simulation.street.materials import MATERIAL_ORDER
 from preprocess.simulation.street.sensors import LidarModel, picture, sweep
 from preprocess.simulation.street.world import build_scene, drive, lay_out
-from preprocess.stages.pairs import Entities, pair
+from preprocess.stages.pairing import Entities, pair
 
 FOREGROUND = ("fence", "trunk", "pole", "traffic sign", "car", "truck", "person", "bicyclist")
 RANGE_M = 80.0

@@ -54,7 +54,7 @@ from lass3d_core.geometry.visibility import Visibility
 from lass3d_core.geometry.visible_pixels import PreparedPoints, at_pixels, visible_pixels
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE
-from preprocess.stages.pairs import painted, pair, visibility_of
+from preprocess.stages.pairing import painted, pair, visibility_of
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
 RULE = visibility_of(PairsSpec())

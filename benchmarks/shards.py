@@ -39,7 +39,7 @@ from lass3d_core.files.text_rows import CaptionRows, TextNames, TextRowsFile, wr
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import PairedScan
 from preprocess.simulation.street.materials import MATERIAL_ORDER
-from preprocess.stages.pairs import pair
+from preprocess.stages.pairing import pair
 
 DENSE_DIM, TEXT_DIM, CAPTION_ROWS = 768, 512, 24
 SHARDS = ("plain", "compact")

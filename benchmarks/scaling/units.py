@@ -18,7 +18,7 @@ from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import PairedScan, Scan
-from preprocess.stages.pairs import pair
+from preprocess.stages.pairing import pair
 from train.config import DataConfig
 from train.data.augment import AugmentConfig, augmented
 from train.data.batches import evaluation_scan

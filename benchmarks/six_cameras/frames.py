@@ -17,7 +17,7 @@ from preprocess.simulation.shapes import NOTHING
 from preprocess.simulation.street.materials import MATERIAL_ORDER
 from preprocess.simulation.street.sensors import LidarModel, sweep
 from preprocess.simulation.street.world import build_scene, drive, lay_out
-from preprocess.stages.pairs import Entities
+from preprocess.stages.pairing import Entities
 
 SIZE_HW = (900, 1600)
 YAW_AND_FOCAL = ((0, 1266), (-55, 1260), (55, 1272), (180, 809), (110, 1257), (-110, 1260))

@@ -18,7 +18,7 @@ from lass3d_core.records import View
 from preprocess.audit.calibration import NUDGES, Alignment, Nudge, Observation, compare, observe
 from preprocess.audit.outlines import depth_outline
 from preprocess.project import SPLITS, Project
-from preprocess.stages.pairs import measured_by
+from preprocess.stages.pairing import measured_by
 
 SEQUENCES = 4
 """Sequences or scenes of each split that are looked at, evenly spread..."""

@@ -21,8 +21,8 @@ from lass3d_core.records import Entity, FilePart, ImageCaption
 from preprocess.audit.overlays import caption_panels
 from preprocess.lvm import load_captioner, load_detector, load_encoder
 from preprocess.project import Project
-from preprocess.stages import pairs
 from preprocess.stages.entities import detected
+from preprocess.stages.pairing import confident, painted
 from preprocess.stages.phrases import normalise_all
 from preprocess.status import plural
 
@@ -48,10 +48,10 @@ def preview(project: Project, path: Path) -> str:
     """
     (seen,) = _detected(project, _captioned(project, [path.name], [read_image(FilePart(path))]))
     picture = project.folder / "preview" / f"{path.stem}.png"
-    kept = pairs.confident(seen.found or (), project.manifest.pairs.min_score)
+    kept = confident(seen.found or (), project.manifest.pairs.min_score)
     slot_of = {phrase: slot for slot, phrase in enumerate(sorted({one.phrase for one in kept}))}
     size_hw = (seen.image.shape[0], seen.image.shape[1])
-    owner = pairs.painted(kept, slot_of, size_hw, project.manifest.pairs.overlap)
+    owner = painted(kept, slot_of, size_hw, project.manifest.pairs.overlap)
     with atomic_write(picture) as part:
         caption_panels(seen.image, seen.caption, kept, owner).save(part, format="PNG")
     return f"{_in_words(seen, project.manifest.pairs.min_score)}\npicture written to {picture}"
@@ -126,7 +126,7 @@ def _table(words: Sequence[str], found: Sequence[Entity], min_score: float) -> l
     rows = [f"  {'entities':{wide}}  found  kept  best  of the image"]
     for word in words:
         named = [entity for entity in found if entity.phrase == word]
-        kept = pairs.confident(named, min_score)
+        kept = confident(named, min_score)
         best = max((f"{entity.score:.2f}" for entity in named), default="-")
         share = np.any([decode(entity.mask) for entity in kept], axis=0).mean() if kept else 0.0
         rows.append(f"  {word:{wide}}  {len(named):5}  {len(kept):4}  {best:>4}  {share:12.1%}")

@@ -19,7 +19,7 @@ from lass3d_core.records import NONE, Camera, Entity, FilePart, Scan, View
 from preprocess.simulation.street.writer import StreetSequence
 from preprocess.stages.earlier_views import REACH_M, EarlierView, earlier_views, lenders
 from preprocess.stages.entities import entities_in
-from preprocess.stages.pairs import pair
+from preprocess.stages.pairing import pair
 from preprocess.stages.plan import STAGES, plan
 from preprocess.status import state_of
 
