@@ -51,7 +51,7 @@ def fingerprint_record(project: Project, block: Block) -> Record:
     }
     upstream = {}
     if needs(project.manifest):
-        vocabulary = read_digest(_captions_of(project, block), "vocabulary")
+        vocabulary = read_digest(image_captions.STAGE.path_of(project, block), "vocabulary")
         upstream[f"{image_captions.NAME} {block.name}"] = vocabulary
     inputs = project.identities(project.images_of(block))
     return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream=upstream)
@@ -95,7 +95,7 @@ def vocabularies(project: Project, block: Block) -> Mapping[str, tuple[str, ...]
     spec = project.manifest.entities
     grounded: dict[str, list[str]] = {}
     if needs(project.manifest):
-        _, images, _ = read_jsonl(_captions_of(project, block))
+        _, images, _ = read_jsonl(image_captions.STAGE.path_of(project, block))
         grounded = {image["image_id"]: image_captions.phrases_of(image) for image in images}
     views = project.views_of(block)
     return {view.image_id: normalise_all([*grounded.get(view.image_id, ()), *spec.fixed]) for view in views}
@@ -119,10 +119,6 @@ def entities_in(path: Path) -> dict[str, list[Entity]]:
         raise CorruptArtifact(
             f"{path}: an entity lacks its parts ({error}); delete the file and run `make captions`"
         ) from None
-
-
-def _captions_of(project: Project, block: Block) -> Path:
-    return project.folder / image_captions.NAME / f"{block.name}.jsonl"
 
 
 def _as_json(view: View, answer: Found | str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def fingerprint_record(project: Project, block: Block) -> Record:
         params={"pairs": params, "compact": project.manifest.compact},
         inputs=project.identities(project.points_of(block)),
         upstream={
-            f"{entities.NAME} {lender.name}": read_digest(_entities_of(project, lender), "content")
+            f"{entities.NAME} {lender.name}": read_digest(entities.STAGE.path_of(project, lender), "content")
             for lender in lenders(project, block)
         },
     )
@@ -73,7 +73,7 @@ def load(project: Project) -> MakeShard:
         assert block is not None
         found: dict[str, Sequence[Entity]] = {}
         for lender in lenders(project, block):
-            found |= entities.entities_in(_entities_of(project, lender))
+            found |= entities.entities_in(entities.STAGE.path_of(project, lender))
         back = project.earlier_scans_of(block)
 
         def scans() -> Iterator[PairedScan]:
@@ -99,10 +99,6 @@ def pair_index(project: Project, records: Mapping[Block, Record]) -> PairIndex:
     lists = {ratio: read_list(path, train) for ratio, path in spec.lists.items()}
     names = project.dataset.label_space.names
     return PairIndex(project.name, names, LabelledLists(spec.protocol, lists), shards)
-
-
-def _entities_of(project: Project, block: Block) -> Path:
-    return project.folder / entities.NAME / f"{block.name}.jsonl"
 
 
 def _header(project: Project, block: Block, record: Record) -> ShardHeader:

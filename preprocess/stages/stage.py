@@ -7,7 +7,7 @@ know it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,12 +74,15 @@ class Stage:
     read_record: Callable[[Path], StoredRecord]
     load: Callable[[Project], MakeShard]
 
+    def path_of(self, project: Project, block: Block | None) -> Path:
+        """The file of a shard."""
+        name = self.name if block is None else f"{self.name}/{block.name}"
+        return project.folder / f"{name}{self.suffix}"
+
     def places(self, project: Project) -> list[tuple[Block | None, Path]]:
         """The block and the file of every shard."""
-        if not self.per_block:
-            return [(None, project.folder / f"{self.name}{self.suffix}")]
-        folder = project.folder / self.name
-        return [(block, folder / f"{block.name}{self.suffix}") for block in project.blocks]
+        blocks: Sequence[Block | None] = project.blocks if self.per_block else (None,)
+        return [(block, self.path_of(project, block)) for block in blocks]
 
     def units_of(self, project: Project, block: Block | None) -> int | None:
         """How many units a shard holds; None if that is not known before it is made."""

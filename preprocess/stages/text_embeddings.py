@@ -43,10 +43,10 @@ def needs(manifest: Manifest) -> tuple[str, ...]:
 def fingerprint_record(project: Project, block: None = None) -> Record:
     """What the table is made from: the encoder, the sentences of captions and the phrases of entities."""
     upstream = {}
-    for stage, aspect in ((image_captions.NAME, "texts"), (entities.NAME, "phrases")):
+    for stage, aspect in ((image_captions.STAGE, "texts"), (entities.STAGE, "phrases")):
         for each in project.blocks:
-            shard = project.folder / stage / f"{each.name}.jsonl"
-            upstream[f"{stage} {each.name}"] = read_digest(shard, aspect)
+            digest = read_digest(stage.path_of(project, each), aspect)
+            upstream[f"{stage.name} {each.name}"] = digest
     return Record(stage=NAME, schema=SCHEMA, params=encoder_params(project), inputs={}, upstream=upstream)
 
 
@@ -80,8 +80,8 @@ def texts_of(project: Project) -> tuple[dict[str, str | None], tuple[str, ...]]:
     captions: dict[str, str | None] = {}
     phrases: set[str] = set()
     for block in project.blocks:
-        captions |= image_captions.captions_in(project.folder / image_captions.NAME / f"{block.name}.jsonl")
-        found = entities.entities_in(project.folder / entities.NAME / f"{block.name}.jsonl")
+        captions |= image_captions.captions_in(image_captions.STAGE.path_of(project, block))
+        found = entities.entities_in(entities.STAGE.path_of(project, block))
         phrases |= {entity.phrase for of_image in found.values() for entity in of_image}
     return captions, tuple(sorted(phrases))
 
