@@ -19,7 +19,7 @@ from lass3d_core.pool import OnProgress
 from preprocess.lvm import run_params
 from preprocess.project import Project
 from preprocess.stages.plan import STAGES
-from preprocess.stages.stage import Failure, Job
+from preprocess.stages.stage import Failure, Job, MakeShard
 
 TRIES = 3
 """A shard that loses so many workers stops the stage: the shard itself must be what ends them."""
@@ -35,15 +35,14 @@ class Resources:
 
 
 class ShardMaker:
-    """A worker: loads the model when it starts, then makes shards."""
+    """A worker: loads the model at its first shard, so that an error of loading is an error of that shard."""
 
     def __init__(self, project: Project, stage: str) -> None:
-        self._make_shard = STAGES[stage].load(project)
-
-    def loaded(self) -> None:
-        """Answer as soon as the model is loaded."""
+        self._project, self._stage = project, stage
+        self._make_shard: MakeShard | None = None
 
     def make(self, job: Job) -> list[Failure]:
+        self._make_shard = self._make_shard or STAGES[self._stage].load(self._project)
         return self._make_shard(job, lambda units: None)
 
 
@@ -59,33 +58,36 @@ def run_on_ray(
     bare = replace(project)  # a copy without what this process has cached
     actor = ray.remote(ShardMaker).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_restarts=0)
     waiting, lost = deque(jobs), Counter[str]()
-    busy: dict[Any, tuple[Any, Job | None]] = {}  # pending call -> its worker and shard
+    busy: dict[Any, tuple[Any, Job]] = {}  # pending call -> its worker and shard
 
-    def start_worker() -> None:
-        worker = actor.remote(bare, stage)
-        busy[worker.loaded.remote()] = (worker, None)
+    def give(worker: Any) -> None:
+        job = waiting.popleft()
+        busy[worker.make.remote(job)] = (worker, job)
 
     try:
         for _ in range(min(resources.workers, len(jobs))):
-            start_worker()
-        while waiting or any(job for _, job in busy.values()):
+            give(actor.remote(bare, stage))
+        while busy:
             (answered,), _ = ray.wait([*busy], num_returns=1)
             worker, job = busy.pop(answered)
             try:
                 failures = _answer(ray, answered)
             except ray.exceptions.RayActorError:
-                lost.update([str(job.path) if job else ""])
-                _refuse_after_tries(stage, lost)
-                if job is not None:
-                    waiting.append(job)
-                start_worker()
+                lost[job.path.name] += 1
+                if lost[job.path.name] >= TRIES:
+                    raise BackendUnavailable(
+                        f"{stage}: {TRIES} workers were lost while they made {job.path} (out of memory?); "
+                        "what is done is kept, run again"
+                    ) from None
+                waiting.append(job)
+                give(actor.remote(bare, stage))
                 continue
-            if job is not None:
-                on_progress(STAGES[stage].units_of(project, job.block) or 0)
-                yield failures
+            on_progress(STAGES[stage].units_of(project, job.block) or 0)
+            yield failures
             if waiting:
-                job = waiting.popleft()
-                busy[worker.make.remote(job)] = (worker, job)
+                give(worker)
+            else:
+                ray.kill(worker)  # another worker may wait for its core, if a host was lost
     finally:
         for worker, _ in busy.values():
             ray.kill(worker)
@@ -140,12 +142,3 @@ def _answer(ray: Any, asked: Any) -> list[Failure]:
         if isinstance(error.cause, Lass3dError):
             raise error.cause from None
         raise
-
-
-def _refuse_after_tries(stage: str, lost: Counter[str]) -> None:
-    (shard, times), *_ = lost.most_common(1)
-    if times >= TRIES:
-        what = f"while making {shard}" if shard else "while loading the model"
-        raise BackendUnavailable(
-            f"{stage}: {times} workers were lost {what} (out of memory?); what is done is kept, run again"
-        )
