@@ -1,31 +1,71 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from train.report.results import verdict
-from train.report.tables import RunResult
+from lass3d_core.labels import LabelSpace
+from train.report.results import (
+    Line,
+    RunResult,
+    class_lines,
+    confusion_map,
+    mean_lines,
+    mistakes,
+    shares_of_truth,
+)
 
-
-def _result(name: str, right: int) -> RunResult:
-    """One of two classes is predicted right `right` times of 100, the other always."""
-    return RunResult(name, np.array([[right, 100 - right], [0, 100]]))
-
-
-def test_the_verdict_says_worse_where_it_is_worse_and_better_where_it_is_better() -> None:
-    words = verdict(
-        [_result("LASS3D", 60), _result("supervised only", 90), _result("Mean Teacher", 20)], "test"
-    )
-    assert "points worse than supervised only" in words
-    assert "points better than Mean Teacher" in words
-    assert "within the noise" not in words
-
-
-def test_a_small_difference_is_called_noise() -> None:
-    words = verdict([_result("LASS3D", 60), _result("supervised only", 61)], "val")
-    assert "within the noise" in words
-    assert "validation scans" in words
+_SPACE = LabelSpace(
+    ("ground", "wall", "lamp", "moon"),
+    {1: 0, 2: 1, 3: 2, 4: 3},
+    (1, 2, 3, 4),
+    tuple((i, i, i) for i in range(4)),
+)
+_MATRIX = np.array([[6, 2, 0, 0], [0, 4, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
 
 
-def test_the_figures_are_those_of_the_matrices() -> None:
-    words = verdict([_result("a", 50), _result("b", 100)], "test")
-    assert "a (58.3) is 41.7 points worse than b (100.0)" in words
+def test_iou_and_both_means_by_hand() -> None:
+    own = [RunResult("own", _MATRIX)]
+    lines = class_lines(own, _SPACE)
+    assert [(line.name, line.points) for line in lines] == [
+        ("ground", "57.1 %"),
+        ("wall", "28.6 %"),
+        ("lamp", "14.3 %"),
+    ]
+    assert [line.values for line in lines] == [(6 / 9,), (4 / 7,), (0.0,)]
+    dropped, zero, right = (line.values[0] for line in mean_lines(own))
+    assert dropped == pytest.approx((6 / 9 + 4 / 7) / 3)
+    assert zero == pytest.approx((6 / 9 + 4 / 7) / 4)
+    assert right == 10 / 14
+
+
+def test_a_class_that_only_another_run_predicts_has_a_line() -> None:
+    other = _MATRIX.copy()
+    other[0, 3] = 1
+    moon = class_lines([RunResult("own", _MATRIX), RunResult("b", other)], _SPACE)[3]
+    assert moon.name == "moon" and np.isnan(moon.values[0]) and moon.values[1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("values", "best"), [((0.5, 0.7), 1), ((0.7, 0.7), None), ((float("nan"), 0.1), 1), ((0.5,), None)]
+)
+def test_the_best_run_is_the_one_that_is_better_than_all_others(
+    values: tuple[float, ...], best: int | None
+) -> None:
+    assert Line("wall", values).best == best
+
+
+def test_rows_of_the_confusion_are_shares_of_the_truth() -> None:
+    shares = shares_of_truth(_MATRIX)
+    np.testing.assert_allclose(shares[0], [0.75, 0.25, 0, 0])
+    np.testing.assert_allclose(shares[3], 0)
+
+
+def test_the_confusion_map_leaves_absent_classes_out() -> None:
+    drawn = confusion_map(_MATRIX, _SPACE)
+    assert drawn.names == ("ground", "wall", "lamp")
+    assert drawn.shares == [[0.75, 0.25, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]
+
+
+def test_the_largest_mistakes_come_first() -> None:
+    found = [(one.truth, one.taken_for, one.share) for one in mistakes(_MATRIX, _SPACE)]
+    assert found == [("lamp", "ground", 0.5), ("lamp", "wall", 0.5), ("ground", "wall", 0.25)]
