@@ -110,7 +110,7 @@ def count(
     return found, seen
 
 
-def scored(run: Run, split: str) -> str:
+def score_queries(run: Run, split: str) -> str:
     """Ask for every class on `split`, write the score into the run's folder, and return it in words.
 
     Raises UnknownName (no such split), DataError (no labelled point in it), MissingArtifact (the name of a

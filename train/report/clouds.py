@@ -32,10 +32,10 @@ class Panel:
 
 
 PREDICTION = Panel("prediction", "Prediction", "what the network says, from the points alone")
-TRUTH = Panel("truth", "Truth", "the labels; points that do not count are left out")
+TRUTH = Panel("truth", "Truth", "the labels; points without one are left out")
 ERROR = Panel("error", "Error", "wrong points stand out, right ones recede")
 TEXT = Panel("text", "Text", "points whose pixel has an entity, only an image, or neither")
-LIKENESS = Panel("likeness", "Likeness", "the more like the text, the redder")
+LIKENESS = Panel("likeness", "Likeness", "red: most similar to the text")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from train.report.render import render
 from train.runs.run import Run
 
 
-def page(path: Path, answer: Answer, run: Run) -> None:
+def write_query_page(path: Path, answer: Answer, run: Run) -> None:
     """Write the page of one answer. Raises StorageError."""
     pictured = PicturedScan(answer.scan, answer.prediction, answer.likeness)
     panels = (LIKENESS, PREDICTION if answer.scan.labels is None else TRUTH)

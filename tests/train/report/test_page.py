@@ -207,6 +207,14 @@ def test_the_point_clouds_are_predicted_by_the_runs_own_checkpoint(project: Tiny
     assert right / counted == pytest.approx(run.metrics["test"].accuracy)
 
 
+def test_the_text_is_compared_with_the_labels_of_labelled_scans_alone(project: TinyProject) -> None:
+    """All ten training scans have labels, and the run used those of two."""
+    words = Page(_page(project)).words
+    assert "Counted over 10 training scans. Labels were read in the 2 labelled scans alone." in words
+    # In the tiny scans every phrase lies on one class.
+    assert "text fits the label100.0" in words
+
+
 def test_what_departs_from_the_paper_stands_out(project: TinyProject) -> None:
     assert "method.alpha0.95 paper: 0.999" in Page(_page(project)).words
     found = {entry.key: entry for entry in settings(read_run(project.run("lass3d-demo-r20-s0")).config)}

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from lass3d_core.labels import LabelSpace
+from train.evaluate import Metrics, figures_of
+from train.report.render import render
 from train.report.results import (
     Line,
+    Results,
     RunResult,
     class_lines,
     confusion_map,
@@ -21,6 +24,67 @@ _SPACE = LabelSpace(
     tuple((i, i, i) for i in range(4)),
 )
 _MATRIX = np.array([[6, 2, 0, 0], [0, 4, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
+
+
+def _words(*found: RunResult, split: str = "test") -> str:
+    """What the page says of these runs, the first its own."""
+    matrix = found[0].matrix
+    metrics = Metrics(
+        run_digest="run",
+        split=split,
+        class_names=("ground", "<i>wall</i>"),
+        scans=2,
+        protocol="nested",
+        ratio=20.0,
+        seed=0,
+        labelled_scans=2,
+        training_scans=10,
+        steps=300,
+        **figures_of(matrix),
+    )
+    space = LabelSpace(metrics.class_names, {1: 0, 2: 1}, (1, 2), ((0, 0, 0), (1, 1, 1)))
+    results = Results(
+        split=split,
+        metrics=metrics,
+        validation=None,
+        found=found,
+        classes=class_lines(found, space),
+        means=mean_lines(found),
+        absent=(),
+        mistakes=tuple(mistakes(matrix, space)),
+        confusion=confusion_map(matrix, space),
+    )
+    return " ".join(render("results.html", results=results).split())
+
+
+def _result(name: str, right: int) -> RunResult:
+    """One of two classes is predicted right `right` times of 100, the other always."""
+    return RunResult(name, np.array([[right, 100 - right], [0, 100]]))
+
+
+def test_the_page_says_worse_if_it_is_worse_and_better_if_it_is_better() -> None:
+    words = _words(_result("LASS3D", 50), _result("supervised only", 100), _result("Mean Teacher", 20))
+    assert "LASS3D (58.3) is 41.7 points worse than supervised only (100.0);" in words
+    assert "points better than Mean Teacher" in words
+    assert "within the noise" not in words
+
+
+def test_a_small_difference_is_called_noise() -> None:
+    words = _words(_result("LASS3D", 60), _result("supervised only", 61), split="val")
+    assert "within the noise" in words and "On the validation scans" in words
+
+
+def test_a_run_alone_is_compared_with_none_and_says_its_protocol() -> None:
+    words = _words(_result("LASS3D", 60))
+    assert "points better" not in words and "points worse" not in words
+    assert "all 200 labelled points of 2 scans; point level, last checkpoint after 300 steps" in words
+    assert "2 of 10 training scans had labels (nested choice, 20 %, seed 0)" in words
+
+
+def test_names_of_classes_and_runs_are_escaped() -> None:
+    words = _words(_result("<b>LASS3D</b>", 60), _result("<b>other</b>", 10))
+    assert "<i>" not in words and "<b>LASS3D" not in words and "<b>other" not in words
+    assert "&lt;i&gt;wall&lt;/i&gt;" in words
 
 
 def test_iou_and_both_means_by_hand() -> None:
