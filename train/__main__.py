@@ -89,7 +89,7 @@ def _add_clouds(command: argparse.ArgumentParser) -> None:
 
 
 def _add_query(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(command=lambda options: print(query_command.asked(_existing(options), options)))
+    command.set_defaults(command=lambda options: print(query_command.run_query(_existing(options), options)))
     _add_choice(command)
     query_command.add_flags(command)
 

@@ -22,6 +22,7 @@ from lass3d_core.labels import AbsentClasses
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
 from lass3d_core.typed import build, to_json
 from train.data.batches import EvaluationScan
+from train.report.words import percent
 
 
 @torch.inference_mode()
@@ -125,11 +126,14 @@ def figures_of(matrix: np.ndarray, absent: AbsentClasses = "zero") -> dict[str, 
 def metrics_table(metrics: Metrics) -> str:
     """The figures for the terminal: IoU per class in percent, both means, and what they were taken under."""
     width = max(map(len, metrics.class_names))
-    lines = [f"  {name:<{width}}  {percent(value)}" for name, value in zip(metrics.class_names, metrics.iou)]
+    lines = [
+        f"  {name:<{width}}  {percent(value, '-'):>4}"
+        for name, value in zip(metrics.class_names, metrics.iou)
+    ]
     lines += [
-        f"mIoU {percent(mean_iou(metrics.matrix, 'zero'))} % {_rule(metrics, 'zero')}, "
-        f"{percent(metrics.miou_absent_dropped)} % {_rule(metrics, 'dropped')}, "
-        f"accuracy {percent(metrics.accuracy)} %",
+        f"mIoU {percent(mean_iou(metrics.matrix, 'zero'), '-')} % {_rule(metrics, 'zero')}, "
+        f"{percent(metrics.miou_absent_dropped, '-')} % {_rule(metrics, 'dropped')}, "
+        f"accuracy {percent(metrics.accuracy, '-')} %",
         f"{metrics.split}: {metrics.points} points of {metrics.scans} scans, point level, "
         f"{metrics.checkpoint} checkpoint, no test-time augmentation; "
         f"{metrics.labelled_scans} of {metrics.training_scans} training scans labelled "
@@ -141,11 +145,6 @@ def metrics_table(metrics: Metrics) -> str:
 def _rule(metrics: Metrics, absent: AbsentClasses) -> str:
     words = {"zero": "absent classes count 0", "dropped": "absent classes dropped"}[absent]
     return f"({words}: the official rule)" if absent == metrics.absent else f"({words})"
-
-
-def percent(share: float | None) -> str:
-    """A share in [0,1] as percent with one decimal, a dash for None."""
-    return "   -" if share is None else f"{100 * share:4.1f}"
 
 
 def with_progress(
