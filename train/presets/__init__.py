@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from lass3d_core.errors import UnknownName
 from lass3d_core.manifest.schema import DatasetSpec
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train.config import RunConfig
 from train.presets.demo import demo, demo_room
 from train.presets.nuscenes import nuscenes

@@ -12,7 +12,7 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact
 from lass3d_core.files.splits import LabelledSplit
-from lass3d_core.typed import to_json
+from lass3d_core.settings import to_json
 from train.config import RunConfig, SavedRun
 from train.evaluate import Metrics
 from train.presets import published_beside

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lass3d_core.labels import LabelSpace
-from lass3d_core.typed import to_json
+from lass3d_core.settings import to_json
 from train.presets import PRESETS
 from train.report.curves import Curve, chart, legend
 from train.report.markup import Markup, element, join
