@@ -11,7 +11,7 @@ import yaml
 def load_yaml(text: str) -> Any:
     """Plain values from `text`. Raises ValueError: one line that says what is wrong, and in which line."""
     try:
-        return yaml.load(text, _Loader)
+        return _Loader(text).get_single_data()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
