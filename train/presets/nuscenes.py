@@ -56,7 +56,7 @@ _NOTE = (
     "Method: the paper's values (Sec. 4.2). The paper does not try them on nuScenes. Batch, number of steps "
     "and augmentation: LaserMix's published configuration of Cylinder3D for nuScenes. Network and optimiser: "
     "LaserMix's published configuration of MinkUNet18-w32 for SemanticKITTI. The voxel of 0.1 m, and that "
-    "these two halves fit, are guesses. Differences: one GPU takes the four parts of a step one after another; mixed "
-    "precision in bfloat16 instead of float16; no Lovász term; the classifier has a hidden layer, as the "
-    "paper says."
+    "these two halves fit, are guesses. Differences: one GPU takes the four parts of a step one after "
+    "another; mixed precision in bfloat16 instead of float16; no Lovász term; the classifier has a hidden "
+    "layer, as the paper says."
 )
