@@ -243,7 +243,7 @@ CASES: dict[str, tuple[Callable[[Place], None], str, tuple[str, ...]]] = {
     ),
     "unknown key": (setting("pairs.min_skore", 0.5), PAIRS, ("pairs.min_skore", "did you mean 'min_score'")),
     "two problems": (two_things, PAIRS, ("2 problems", "pairs.min_skore", "shard_scans", "whole number")),
-    "value out of range": (setting("pairs.min_score", 7), PAIRS, ("pairs", "min_score", "[0, 1]")),
+    "value out of range": (setting("pairs.min_score", 7), PAIRS, ("pairs", "min_score", "must be at most 1")),
     "unknown model": (
         setting("entities.name", "palete"),
         CAPTIONS,
@@ -288,7 +288,7 @@ CASES: dict[str, tuple[Callable[[Place], None], str, tuple[str, ...]]] = {
         TRAIN + " --set method.tau_r=high",
         ("method.tau_r", "number"),
     ),
-    "setting out of range": (lambda p: None, TRAIN + " --set method.tau_r=3", ("tau_r", "[0, 1]")),
+    "setting out of range": (lambda p: None, TRAIN + " --set method.tau_r=3", ("tau_r", "got 3")),
     "list with an unknown scan": (list_of("00/000000", "00/999999"), PAIRS, ("list.txt", "00/999999")),
     "list with a scan twice": (list_of("00/000000", "00/000000"), PAIRS, ("list.txt", "repeated")),
     "eval before training": (lambda p: None, "train eval --ratio 50 --preset demo", ("make train",)),

@@ -14,7 +14,7 @@ from lass3d_core.datasets import open_dataset
 from lass3d_core.errors import ManifestError, UnknownName, exit_status
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import Manifest
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train import demo as compare
 from train.config import RunConfig, SavedRun, with_settings
 from train.data.paired_scans import PairedScans

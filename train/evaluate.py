@@ -20,7 +20,7 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
-from lass3d_core.typed import build, to_json
+from lass3d_core.settings import read, to_json
 from train.data.batches import EvaluationScan
 from train.report.words import percent
 
@@ -89,20 +89,14 @@ class Metrics:
     @classmethod
     def load(cls, path: Path) -> Metrics:
         """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
-        problems: list[str] = []
         try:
-            metrics = build(cls, read_json(path), "", problems)
+            return read(cls, read_json(path))
         except FileNotFoundError:
             raise MissingArtifact(f'{path} is missing; run "make eval"') from None
         except (OSError, ValueError) as error:
             raise CorruptArtifact(
                 f'{path} holds no metrics ({error}); delete it and run "make eval"'
             ) from None
-        if metrics is None:
-            raise CorruptArtifact(
-                f'{path} holds no metrics ({" | ".join(problems)}); delete it and run "make eval"'
-            )
-        return metrics
 
     @property
     def matrix(self) -> np.ndarray:

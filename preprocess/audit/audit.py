@@ -14,7 +14,7 @@ from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.files.shards import ShardReader, ShardsByScan
 from lass3d_core.files.splits import LabelledSplit, labelled_split
 from lass3d_core.records import PairedScan
-from lass3d_core.typed import to_json
+from lass3d_core.settings import to_json
 from preprocess.audit.agreement import ClassRow, class_rows
 from preprocess.audit.calibration_check import Checked, check_calibration
 from preprocess.audit.pictures import write_pictures

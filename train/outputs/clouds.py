@@ -19,7 +19,7 @@ from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.files.shards import ShardHeader
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train.data.batches import scan_loader
 from train.evaluate import predictions, with_progress
 from train.outputs.colours import Colour, distinct_colours

@@ -21,7 +21,7 @@ from lass3d_core.errors import CorruptArtifact, DataError, Lass3dError, StaleArt
 from lass3d_core.files.atomic import atomic_write, remove_parts, write_text
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec
-from lass3d_core.typed import build, to_json
+from lass3d_core.settings import read, to_json
 from train.data.batches import scan_loader
 from train.data.paired_scans import PairedScans
 from train.evaluate import predictions, with_progress
@@ -191,16 +191,12 @@ def _is_as_new(folder: Path) -> bool:
 
 
 def _read_record(path: Path) -> ExportRecord:
-    problems: list[str] = []
     try:
-        record = build(ExportRecord, json.loads(path.read_text(encoding="utf-8")), "", problems)
+        return read(ExportRecord, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise CorruptArtifact(
             f"{path} cannot be read ({error}); delete its folder and export again"
         ) from None
-    if record is None:
-        raise CorruptArtifact(f"{path}: {' | '.join(problems)}; delete its folder and export again")
-    return record
 
 
 def _require_no_others(folder: Path, places: Sequence[PurePosixPath]) -> None:

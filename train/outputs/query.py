@@ -15,7 +15,7 @@ from lass3d_core.errors import MissingArtifact, UnknownName
 from lass3d_core.files.query_texts import rows_of
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.records import PairedScan
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train.data.batches import EvaluationScan
 from train.methods.parts.query import QueryHead
 from train.runs.run import Run

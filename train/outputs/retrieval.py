@@ -15,7 +15,7 @@ from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, Unkn
 from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.files.query_texts import rows_of
 from lass3d_core.labels import IGNORE, in_words
-from lass3d_core.typed import build, nearest, to_json
+from lass3d_core.settings import nearest, read, to_json
 from train.data.batches import EvaluationScan, scan_loader
 from train.evaluate import with_progress
 from train.outputs.query import QueryNetwork
@@ -54,17 +54,13 @@ class Retrieval:
     @classmethod
     def load(cls, path: Path) -> Retrieval:
         """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
-        problems: list[str] = []
         again = "`make query SCORE=1` writes it"
         try:
-            found = build(cls, read_json(path), "", problems)
+            return read(cls, read_json(path))
         except FileNotFoundError:
             raise MissingArtifact(f"{path} is missing; {again}") from None
         except (OSError, ValueError) as error:
             raise CorruptArtifact(f"{path} holds no retrieval score ({error}); delete it, {again}") from None
-        if found is None:
-            raise CorruptArtifact(f"{path} holds no retrieval score ({' | '.join(problems)}); {again}")
-        return found
 
     def best_found(self) -> list[tuple[str, float | None, float]]:
         """(query, average precision, share) of the classes that occur, the best found first."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lass3d_core.typed import to_json
+from lass3d_core.settings import to_json
 from train.config import RunConfig
 from train.presets import PRESETS, published_beside
 from train.report.runs import RunRecord
