@@ -1,6 +1,6 @@
 """`data_manifest.yaml` as frozen dataclasses: which data, which language-vision models, which thresholds.
 
-They are the file's schema; `manifest_file.py` reads it, and `docs/formats.md` describes it for people.
+They are the file's schema; `reading.py` reads it, and `docs/formats.md` describes it for people.
 """
 
 from __future__ import annotations
