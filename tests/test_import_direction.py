@@ -1,4 +1,4 @@
-"""The direction of imports is the architecture; this test is its fence. Each rule is about folders."""
+"""The direction of imports, as docs/architecture.md describes it. Each rule is about folders."""
 
 from __future__ import annotations
 

@@ -54,14 +54,20 @@ def heading_ids(document: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS + SOURCES + OTHERS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_path_and_module_that_a_file_names_exists(path: Path) -> None:
+def missing_names(path: Path) -> list[str]:
+    """The paths and modules that a file names and that do not exist."""
     text = prose(path)
     missing = [name for name in PATH.findall(text) if not exists(name)]
     missing += [name for name in MODULE.findall(text) if not name.endswith(".py") and not is_module(name)]
     if path.relative_to(ROOT).parts[0] != "tests":
         missing += [name for name in FILE.findall(text) if name not in BASENAMES | OFFICIAL]
-    assert missing == []
+    return missing
+
+
+def test_every_path_and_module_that_a_file_names_exists() -> None:
+    files = [*DOCUMENTS, *SOURCES, *OTHERS]
+    found = {str(path.relative_to(ROOT)): missing_names(path) for path in files}
+    assert {path: names for path, names in found.items() if names} == {}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

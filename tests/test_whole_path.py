@@ -1,4 +1,4 @@
-"""Each official layout from its files to what is handed in: every command of the README, on tiny data."""
+"""Every command of the README, on a tiny data set in each official layout."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def nuscenes(root: Path) -> dict[str, Any]:
     return {"reader": "nuscenes", "splits": splits, "pairs": {"visibility": "none"}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "handed_in"),
     [
