@@ -22,7 +22,7 @@ def pytest_configure(config: object) -> None:
 
 @pytest.fixture(scope="session")
 def samples() -> Path:
-    """The folder of real frames: LASS3D_SAMPLES, or shared/samples beside the checkout. Skips if it is absent."""
+    """The folder of real frames: LASS3D_SAMPLES, or shared/samples beside the checkout."""
     beside = Path(__file__).parents[2] / "shared" / "samples"
     folder = Path(os.environ.get("LASS3D_SAMPLES", beside))
     if not folder.is_dir():

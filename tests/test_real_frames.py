@@ -1,6 +1,6 @@
 """The whole path on real LiDAR and photographs: one frame for training, one of another street for evaluation.
 
-The frames are PandaSet's in SemanticKITTI's layout. `palette` cannot name photographs, so no test reads its words.
+PandaSet's frames in SemanticKITTI's layout. `palette` cannot name photographs, so no test reads its words.
 """
 
 from __future__ import annotations
