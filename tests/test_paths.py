@@ -70,6 +70,12 @@ def test_every_path_and_module_that_a_file_names_exists() -> None:
     assert {path: names for path, names in found.items() if names} == {}
 
 
+def test_every_room_is_described_in_the_architecture() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = [path.parent for package in ROOMS[:3] for path in (ROOT / package).glob("*/__init__.py")]
+    assert [str(room.name) for room in rooms if f"| `{room.relative_to(ROOT)}/` |" not in text] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
     broken = []
