@@ -17,7 +17,7 @@ import pytest
 from train.runs.logs import read_log
 
 ROOT = Path(__file__).parents[3]
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 COMPARED = {"loss", "ce_l", "ce_u", "ce_mix", "pe", "kl", "consistency", "gradient_norm", "updates"}
 
 
