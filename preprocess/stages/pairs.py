@@ -17,7 +17,7 @@ from lass3d_core.files.splits import read_list
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.pool import OnProgress
 from lass3d_core.records import Entity, PairedScan
-from lass3d_core.typed import to_json
+from lass3d_core.settings import to_json
 from preprocess.project import Project
 from preprocess.stages import entities
 from preprocess.stages.earlier_views import earlier_views, lenders
