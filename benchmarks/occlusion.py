@@ -37,8 +37,8 @@ from preprocess.lvm.palette import (
 from preprocess.simulation.pinhole import cast_from, pixel_directions
 from preprocess.simulation.shapes import NOTHING, Scene
 from preprocess.simulation.street import rig
-from preprocess.simulation.street.materials import MATERIAL_ORDER
-from preprocess.simulation.street.sensors import LidarModel, picture, sweep
+from preprocess.simulation.street.materials import MATERIALS
+from preprocess.simulation.street.sensors import LidarModel, camera_image, sweep
 from preprocess.simulation.street.world import build_scene, drive, lay_out
 from preprocess.stages.pairs import Entities, pair
 
@@ -56,7 +56,7 @@ PHRASE_OF_CLASS = {
 
 @dataclass(frozen=True)
 class Street:
-    """One scan of a street, as measured. classes (N,): index into MATERIAL_ORDER, NONE for dust."""
+    """One scan of a street, as measured. classes (N,): index into MATERIALS, NONE for dust."""
 
     scan: Scan
     classes: np.ndarray
@@ -135,8 +135,8 @@ def street(seed: int, number: int, cameras: int) -> Street:
     scene, pose = build_scene(rng, layout), drive(rng, layout)[0]
     measured = sweep(scene, pose, rng, LidarModel())
     rigged = rig.cameras(cameras)
-    class_of = {material.raw_id: index for index, material in enumerate(MATERIAL_ORDER)}
-    images = [picture(scene, pose, camera, rng) for camera in rigged.values()]
+    class_of = {material.raw_id: index for index, material in enumerate(MATERIALS)}
+    images = [camera_image(scene, pose, camera, rng) for camera in rigged.values()]
     views = tuple(View(name, FilePart(Path(name)), camera) for name, camera in rigged.items())
     return Street(
         scan=Scan(f"{number:06d}", measured.points, measured.remission[:, None], None, views),
@@ -166,15 +166,15 @@ def palette_entities(images: Sequence[np.ndarray]) -> list[list[Entity]]:
 
 
 def _class(name: str) -> int:
-    return [material.name for material in MATERIAL_ORDER].index(name)
+    return [material.name for material in MATERIALS].index(name)
 
 
 def _phrase(index: int) -> str:
-    name = MATERIAL_ORDER[index].name
+    name = MATERIALS[index].name
     return PHRASE_OF_CLASS.get(name, name)
 
 
-_CLASS_OF_CONCEPT = {OUTDOOR.concept_of(_phrase(index)): index for index in range(len(MATERIAL_ORDER))}
+_CLASS_OF_CONCEPT = {OUTDOOR.concept_of(_phrase(index)): index for index in range(len(MATERIALS))}
 """The palette's concept -> the class of the street; the sky is no class."""
 
 

@@ -17,12 +17,12 @@ from preprocess.lvm.palette import (
     PaletteDetector,
     PaletteEntityParams,
 )
-from preprocess.simulation.street.materials import MATERIAL_ORDER
+from preprocess.simulation.street.materials import MATERIALS
 from preprocess.simulation.street.rig import cameras
-from preprocess.simulation.street.sensors import LidarModel, Sweep, picture, sweep
+from preprocess.simulation.street.sensors import LidarModel, Sweep, camera_image, sweep
 from preprocess.simulation.street.world import build_scene, drive, lay_out
 
-NAMES = [material.name for material in MATERIAL_ORDER]
+NAMES = [material.name for material in MATERIALS]
 WORD_OF_CLASS = {"parking": "parking lot", "terrain": "grass", "vegetation": "trees", "bicyclist": "cyclist"}
 CONCEPTS, concept_of = OUTDOOR.concepts, OUTDOOR.concept_of
 CONCEPT_OF_CLASS = [concept_of(WORD_OF_CLASS.get(name, name)) for name in NAMES]
@@ -51,7 +51,7 @@ def frames() -> list[tuple[Sweep, np.ndarray]]:
         layout = lay_out(rng, 1)
         scene, pose = build_scene(rng, layout), drive(rng, layout)[0]
         found.append(
-            (sweep(scene, pose, rng, LidarModel()), picture(scene, pose, cameras(1)["image_2"], rng))
+            (sweep(scene, pose, rng, LidarModel()), camera_image(scene, pose, cameras(1)["image_2"], rng))
         )
     return found
 
@@ -70,7 +70,7 @@ def confusion(
 ) -> np.ndarray:
     """Points by (class, concept of the entity that they fall on); the last column: on none."""
     counts = np.zeros((len(NAMES), len(CONCEPTS) + 1), np.int64)
-    class_of_raw = {material.raw_id: index for index, material in enumerate(MATERIAL_ORDER)}
+    class_of_raw = {material.raw_id: index for index, material in enumerate(MATERIALS)}
     for (turn, image), (_, entities) in zip(frames, read):
         concept = np.full(image.shape[:2], len(CONCEPTS))
         for entity in entities:

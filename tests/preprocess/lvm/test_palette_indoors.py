@@ -14,12 +14,12 @@ from preprocess.lvm.palette import (
     PaletteDetector,
     PaletteEntityParams,
 )
-from preprocess.simulation.room.materials import MATERIAL_ORDER
-from preprocess.simulation.room.sensors import COLOUR_HW, COLOUR_K, picture, seen_from
+from preprocess.simulation.room.materials import MATERIALS
+from preprocess.simulation.room.sensors import COLOUR_HW, COLOUR_K, camera_image, seen_from
 from preprocess.simulation.room.walk import walk
 from preprocess.simulation.room.world import build_room
 
-NAMES = [material.name for material in MATERIAL_ORDER]
+NAMES = [material.name for material in MATERIALS]
 WORD_OF = {
     "tiles": "floor",
     "books": "bookshelf",
@@ -44,7 +44,7 @@ def seen() -> tuple[np.ndarray, list[ImageCaption]]:
         room = build_room(rng)
         for pose in walk(rng, room.plan, room.world_from_room, 2):
             surface = seen_from(room, pose, COLOUR_K, COLOUR_HW)
-            image = picture(surface, rng)
+            image = camera_image(surface, rng)
             (caption,) = captioner.caption([image])
             (entities,) = detector.detect([image], [[grounded.phrase for grounded in caption.phrases]])
             owner = np.full(COLOUR_HW, len(INDOOR.concepts))

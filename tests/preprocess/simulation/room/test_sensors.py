@@ -7,7 +7,7 @@ from lass3d_core.geometry.projection import project
 from lass3d_core.geometry.visibility import Visibility
 from lass3d_core.geometry.visible_pixels import MeasuredDepth, visible_pixels
 from lass3d_core.records import Camera
-from preprocess.simulation.room.materials import MATERIAL_ORDER
+from preprocess.simulation.room.materials import MATERIALS
 from preprocess.simulation.room.patterns import textured
 from preprocess.simulation.room.pieces import block
 from preprocess.simulation.room.sensors import (
@@ -17,9 +17,9 @@ from preprocess.simulation.room.sensors import (
     DEPTH_K,
     Surface,
     Vertices,
+    camera_image,
     depth_image,
     fused,
-    picture,
     seen_from,
 )
 from preprocess.simulation.room.walk import walk
@@ -88,11 +88,11 @@ def test_most_vertices_are_seen_by_several_frames_under_the_depth_maps(
 
 def test_some_vertices_are_not_annotated(vertices: Vertices) -> None:
     assert 0 < np.mean(vertices.labels == 0) < 0.08
-    assert {1, 2} < set(vertices.labels.tolist()) <= {0, *(material.nyu40 for material in MATERIAL_ORDER)}
+    assert {1, 2} < set(vertices.labels.tolist()) <= {0, *(material.raw_id for material in MATERIALS)}
 
 
 def test_images_of_one_place_agree_but_for_noise_and_exposure(visit: tuple) -> None:
-    first, second = (picture(visit[2][0], np.random.default_rng(seed)).astype(float) for seed in (0, 1))
+    first, second = (camera_image(visit[2][0], np.random.default_rng(seed)).astype(float) for seed in (0, 1))
     assert first.shape == (*COLOUR_HW, 3)
     assert not np.array_equal(first, second)
     ratio = first.mean() / second.mean()
