@@ -24,7 +24,7 @@ ReadScan = Callable[[str, bool], PairedScan]
 def write_pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> list[Path]:
     """Write `audit/<image id>.png` for two scans of each split, and remove older pictures.
 
-    Scans in `labelled` come first.     The points of scans in `labelled` are coloured by label. The labels of other scans are not read.
+    Scans in `labelled` come first, with points coloured by label. Labels of other scans are not read.
     """
     written = list(_pictures(project, read, labelled))
     for other in set((project.folder / "audit").glob("*.png")) - set(written):

@@ -40,19 +40,19 @@ def spec(grounded_sam_params: dict[str, Any]) -> Callable[..., EntitiesSpec]:
 def finder(spec: Callable[..., EntitiesSpec]) -> Any:
     import torch
 
-    from preprocess.lvm.grounded_sam import BoxFinder, load_dino
+    from preprocess.lvm.grounded_sam import GroundingDino, load_dino
 
     params = params_of("entities", spec())
-    return BoxFinder(load_dino(params), params.dino, torch.float32)
+    return GroundingDino(load_dino(params), params.dino, torch.float32)
 
 
 @pytest.fixture
 def masker(spec: Callable[..., EntitiesSpec]) -> Any:
     import torch
 
-    from preprocess.lvm.grounded_sam import Masker, load_sam
+    from preprocess.lvm.grounded_sam import SegmentAnything, load_sam
 
-    return Masker(load_sam(params_of("entities", spec()).sam), torch.float32)
+    return SegmentAnything(load_sam(params_of("entities", spec()).sam), torch.float32)
 
 
 def asked(finder: Any, images: list[np.ndarray], prompts: list[str]) -> list[Any]:
@@ -131,7 +131,7 @@ def test_images_reach_the_model_at_the_size_of_its_training(
 ) -> None:
     import torch
 
-    from preprocess.lvm.grounded_sam import BoxFinder
+    from preprocess.lvm.grounded_sam import GroundingDino
     from preprocess.lvm.params import GroundingDinoParams
 
     class Seen(Exception):
@@ -141,7 +141,7 @@ def test_images_reach_the_model_at_the_size_of_its_training(
         raise Seen(tuple(inputs[0].shape), float(inputs[0].mean()))
 
     finder.model.register_forward_pre_hook(stop)
-    full_size = BoxFinder(finder.model, GroundingDinoParams(), torch.float32)
+    full_size = GroundingDino(finder.model, GroundingDinoParams(), torch.float32)
     with pytest.raises(Seen) as seen:
         full_size.ask([np.zeros((*size_hw, 3), np.uint8)], ["car ."])
     shape, mean = seen.value.args

@@ -36,17 +36,17 @@ def spec(hf_grounded_sam_params: dict[str, Any]) -> Callable[..., EntitiesSpec]:
 def masker(request: pytest.FixtureRequest) -> Any:
     import torch
 
-    from preprocess.lvm.hf_grounded_sam import Masker
+    from preprocess.lvm.hf_grounded_sam import HfSegmentAnything
 
-    return Masker(request.getfixturevalue(request.param), torch.device("cpu"), torch.float32)
+    return HfSegmentAnything(request.getfixturevalue(request.param), torch.device("cpu"), torch.float32)
 
 
 def test_a_batch_of_different_prompts_is_answered_as_each_alone(tiny_hf_dino: Path) -> None:
     import torch
 
-    from preprocess.lvm.hf_grounded_sam import BoxFinder
+    from preprocess.lvm.hf_grounded_sam import HfGroundingDino
 
-    finder = BoxFinder(tiny_hf_dino, torch.device("cpu"), torch.float32)
+    finder = HfGroundingDino(tiny_hf_dino, torch.device("cpu"), torch.float32)
     prompts = ["car . traffic sign .", "a tree . house . person . road ."]
     with torch.inference_mode():
         together = finder.ask(IMAGES, prompts)
@@ -79,7 +79,7 @@ def test_masks_equal_those_of_the_models_own_call(tiny_hf_sam: Path) -> None:
     from PIL import Image
     from transformers import SamModel, SamProcessor
 
-    from preprocess.lvm.hf_grounded_sam import Masker
+    from preprocess.lvm.hf_grounded_sam import HfSegmentAnything
 
     boxes = np.array([[10, 5, 60, 40], [30, 20, 140, 55]], np.float32)
     model, processor = SamModel.from_pretrained(tiny_hf_sam).eval(), SamProcessor.from_pretrained(tiny_hf_sam)
@@ -90,7 +90,7 @@ def test_masks_equal_those_of_the_models_own_call(tiny_hf_sam: Path) -> None:
     (wanted,) = processor.post_process_masks(
         answer.pred_masks, inputs["original_sizes"], inputs["reshaped_input_sizes"]
     )
-    found = Masker(tiny_hf_sam, torch.device("cpu"), torch.float32).masks(IMAGES[0], boxes)
+    found = HfSegmentAnything(tiny_hf_sam, torch.device("cpu"), torch.float32).masks(IMAGES[0], boxes)
     assert (np.stack(found) != wanted[:, 0].numpy()).mean() < 0.01
 
 
@@ -108,12 +108,12 @@ def test_sam_2_serves_as_well(spec: Callable[..., EntitiesSpec], tiny_hf_sam2: P
 def test_sam_2_by_the_name_of_its_published_weights(tiny_hf_sam2: Path, tmp_path: Path) -> None:
     import torch
 
-    from preprocess.lvm.hf_grounded_sam import Masker
+    from preprocess.lvm.hf_grounded_sam import HfSegmentAnything
 
     shutil.copytree(tiny_hf_sam2, tmp_path / "video")
     config = tmp_path / "video" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "sam2_video"}))
-    masker = Masker(tmp_path / "video", torch.device("cpu"), torch.float32)
+    masker = HfSegmentAnything(tmp_path / "video", torch.device("cpu"), torch.float32)
     assert len(masker.masks(IMAGES[0], np.array([[10, 5, 60, 40]], np.float32))) == 1
 
 

@@ -12,11 +12,11 @@ from lass3d_core.errors import DataError
 from preprocess.lvm.phrase_scores import (
     NamedBoxes,
     Prompt,
-    join_tokens,
+    concatenate,
     named_boxes,
     phrase_scores,
     prompts_of,
-    suppressed,
+    suppress,
 )
 
 CAR_AND_SIGN = Prompt("car . traffic sign .", ("car", "traffic sign"), ((1, 2), (3, 5)))
@@ -179,20 +179,20 @@ def suppressed_slowly(boxes: NamedBoxes, max_iou: float) -> list[int]:
 
 def test_the_worse_of_two_boxes_of_one_thing_goes_whatever_its_name() -> None:
     boxes = boxes_of((0, 0, 10, 10, 0.6), (0, 0, 10, 9, 0.8), (20, 0, 30, 10, 0.5), phrases="abc")
-    found = suppressed(boxes, 0.8)
+    found = suppress(boxes, 0.8)
     assert found.phrases == ("b", "c")
     np.testing.assert_allclose(found.scores, [0.8, 0.5])
 
 
 def test_overlap_up_to_the_limit_is_allowed() -> None:
     boxes = boxes_of((0, 0, 10, 10, 0.6), (0, 0, 10, 5, 0.8))
-    assert len(suppressed(boxes, 0.5)) == 2
-    assert len(suppressed(boxes, 0.49)) == 1
+    assert len(suppress(boxes, 0.5)) == 2
+    assert len(suppress(boxes, 0.49)) == 1
 
 
 def test_a_dropped_box_drops_no_other() -> None:
     boxes = boxes_of((0, 0, 10, 10, 0.9), (4, 0, 14, 10, 0.8), (8, 0, 18, 10, 0.7), phrases="abc")
-    assert suppressed(boxes, 0.3).phrases == ("a", "c")
+    assert suppress(boxes, 0.3).phrases == ("a", "c")
 
 
 @settings(max_examples=50, deadline=None)
@@ -204,17 +204,17 @@ def test_suppression_equals_its_definition(seed: int, count: int, max_iou: float
     scores = rng.integers(0, 5, count).astype(np.float32) / 8
     boxes = NamedBoxes(table, scores, tuple(f"phrase {i}" for i in range(count)))
     kept = suppressed_slowly(boxes, max_iou)
-    found = suppressed(boxes, max_iou)
+    found = suppress(boxes, max_iou)
     assert found.phrases == tuple(f"phrase {i}" for i in kept)
     np.testing.assert_array_equal(found.xyxy, table[kept])
     np.testing.assert_array_equal(found.scores, scores[kept])
 
 
 def test_no_boxes_stay_no_boxes() -> None:
-    none = suppressed(join_tokens([]), 0.8)
+    none = suppress(concatenate([]), 0.8)
     assert len(none) == 0 and none.xyxy.shape == (0, 4) and none.scores.dtype == np.float32
 
 
 def test_passes_compete_with_each_other() -> None:
     first, second = boxes_of((0, 0, 10, 10, 0.6)), boxes_of((0, 0, 10, 10, 0.7), phrases="b")
-    assert suppressed(join_tokens([first, second]), 0.8).phrases == ("b",)
+    assert suppress(concatenate([first, second]), 0.8).phrases == ("b",)

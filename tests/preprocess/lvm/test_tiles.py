@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lass3d_core.records import GroundedPhrase, ImageCaption
 from preprocess.lvm.params import TileParams
-from preprocess.lvm.tiles import captioned, merge_tiles, tiles_of
+from preprocess.lvm.tiles import captioned, merge_captions, tiles_of
 
 sides = st.integers(8, 2000)
 params = st.builds(TileParams, max_aspect=st.floats(1.0, 4.0), overlap=st.floats(0.0, 0.5))
@@ -111,12 +111,14 @@ def test_captions_of_tiles_are_joined_in_order_without_repeating_a_sentence() ->
         ImageCaption("A car.", (car,), "<3>"),
         ImageCaption(" ", (), "<4>"),
     ]
-    assert merge_tiles(parts) == ImageCaption("A car. A tree.", (car, tree, car, car), "<1>\n<2>\n<3>\n<4>")
+    assert merge_captions(parts) == ImageCaption(
+        "A car. A tree.", (car, tree, car, car), "<1>\n<2>\n<3>\n<4>"
+    )
 
 
 def test_the_caption_of_a_whole_image_is_left_as_it_is() -> None:
     alone = ImageCaption("a car", (), "<1>")
-    assert merge_tiles([alone]) == alone
+    assert merge_captions([alone]) == alone
 
 
 @pytest.mark.parametrize("wrong", [{"max_aspect": 0.9}, {"overlap": -0.1}, {"overlap": 0.6}])
