@@ -137,9 +137,10 @@ def _load(stage: LvmStage, spec: LvmSpec) -> Any:
         raise UnknownName(
             f"{stage}: there is no model {spec.name!r} (known: {', '.join(known)}){nearest(spec.name, known)}"
         )
+    params = params_of(stage, spec)
     module, adapter = known[spec.name][1].split(":")
     try:
-        return getattr(import_module(f"preprocess.lvm.{module}"), adapter)(params_of(stage, spec))
+        return getattr(import_module(f"preprocess.lvm.{module}"), adapter)(params)
     except ImportError as error:
         raise BackendUnavailable(
             f"{error}; run `make setup-lvm`, which installs the models' packages"

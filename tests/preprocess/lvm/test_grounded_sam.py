@@ -80,13 +80,6 @@ def test_the_package_alone_would_mix_up_the_prompts_of_a_batch(finder: Any) -> N
     assert worst_difference(asked(finder, IMAGES, PROMPTS), alone) > 0.05, "else the repair can go"
 
 
-def test_the_repair_leaves_a_single_prompt_alone(finder: Any) -> None:
-    repaired = asked(finder, IMAGES[:1], PROMPTS[:1])
-    for layer in finder.model.transformer.encoder.text_layers:
-        layer._forward_pre_hooks.clear()
-    assert worst_difference(repaired, asked(finder, IMAGES[:1], PROMPTS[:1])) == 0
-
-
 @settings(max_examples=50, deadline=None)
 @given(vocabulary=st.lists(st.text(alphabet="abcdxyz019 -',.?éß中", max_size=12), max_size=8))
 def test_the_spans_of_a_prompt_hold_the_tokens_of_its_phrases(tiny_bert: Path, vocabulary: list[str]) -> None:
@@ -163,12 +156,6 @@ def test_an_image_is_encoded_once_for_any_number_of_boxes(masker: Any) -> None:
         assert (alone != masks[chosen]).mean() < 0.01
 
 
-def test_no_box_needs_no_image(masker: Any) -> None:
-    encoded: list[int] = []
-    masker._predictor.model.image_encoder.register_forward_hook(lambda *_: encoded.append(1))
-    assert masker.masks(IMAGES[0], np.zeros((0, 4), np.float32)) == [] and encoded == []
-
-
 def refused(spec: EntitiesSpec, kind: type[Lass3dError]) -> str:
     with pytest.raises(kind) as error:
         load_detector(spec)
@@ -224,16 +211,6 @@ def test_a_parameter_that_the_checkpoint_lacks_is_named(
     assert "lacks 1 parameters, such as feat_map.weight" in line
 
 
-def test_a_checkpoint_for_another_size_is_refused(
-    spec: Callable[..., EntitiesSpec], grounded_sam_params: Any, tmp_path: Path
-) -> None:
-    config = tmp_path / "wider.py"
-    text = Path(grounded_sam_params["dino"]["config"]).read_text()
-    config.write_text(text.replace("dim_feedforward = 64", "dim_feedforward = 128"))
-    line = refused(spec(dino={**grounded_sam_params["dino"], "config": str(config)}), DataError)
-    assert "size mismatch" in line and grounded_sam_params["dino"]["weights"] in line
-
-
 def test_what_old_checkpoints_hold_beyond_the_model_is_no_fault(
     spec: Callable[..., EntitiesSpec], grounded_sam_params: Any, tmp_path: Path
 ) -> None:
@@ -244,10 +221,3 @@ def test_what_old_checkpoints_hold_beyond_the_model_is_no_fault(
     state["model"]["module.bert.embeddings.position_ids"] = torch.arange(512)[None]
     torch.save(state, tmp_path / "old.pth")
     load_detector(spec(dino={**grounded_sam_params["dino"], "weights": str(tmp_path / "old.pth")}))
-
-
-def test_loading_prints_nothing(
-    spec: Callable[..., EntitiesSpec], capsys: pytest.CaptureFixture[str]
-) -> None:
-    load_detector(spec())
-    assert capsys.readouterr().out == ""
