@@ -5,13 +5,13 @@
 Simulated streets with a LiDAR and one or four cameras. Points are paired as `make pairs` does, once with
 `visibility: none` and once with the manifest's defaults. Each point is judged by its class:
 
-wrong: background points (road, building, vegetation, ...) whose entity is a foreground thing (car, pole, ...),
-       as a share of all background points in an image;
+wrong: background points (road, building, vegetation, ...) whose entity is a foreground thing (car, pole,
+       ...), as a share of all background points in an image;
 right: points whose entity names their class;
 lost:  right points that the z-buffer leaves without an entity, or with an entity of another class.
 
-Two kinds of entities are tried. `true`: per pixel, the class that the ray caster meets there. Then occlusion and
-the size of a pixel are the only causes of error. `palette`: what the stand-in finds.
+Two kinds of entities are tried. `true`: per pixel, the class that the ray caster meets there. Then occlusion
+and the size of a pixel are the only causes of error. `palette`: what the stand-in finds.
 """
 
 from __future__ import annotations

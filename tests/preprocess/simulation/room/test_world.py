@@ -12,7 +12,7 @@ from preprocess.simulation.room.materials import MATERIALS
 from preprocess.simulation.room.pieces import Maker, Piece, block
 from preprocess.simulation.room.plan import FloorPlan, pose_at
 from preprocess.simulation.room.walk import walk
-from preprocess.simulation.room.world import TYPES, Room, build_room
+from preprocess.simulation.room.world import Room, build_room
 from preprocess.simulation.shapes import NOTHING, cast
 
 GREY = np.full(3, 0.5)
@@ -36,10 +36,6 @@ def test_every_class_of_scannet_has_a_material() -> None:
     raw = np.array([material.raw_id for material in MATERIALS])
     train_ids = LABEL_SPACE.train_ids(raw, "materials")
     assert set(train_ids[train_ids != IGNORE]) == set(range(20))
-
-
-def test_shares_of_the_room_types_sum_to_one() -> None:
-    assert sum(one.share for one in TYPES) == pytest.approx(1.0)
 
 
 def test_equal_seeds_build_equal_rooms_and_others_do_not() -> None:
