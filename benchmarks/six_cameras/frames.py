@@ -14,7 +14,7 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, Camera, Entity, FilePart, Scan, View
 from preprocess.simulation.pinhole import cast_from, pixel_directions
 from preprocess.simulation.shapes import NOTHING
-from preprocess.simulation.street.materials import MATERIAL_ORDER
+from preprocess.simulation.street.materials import MATERIALS
 from preprocess.simulation.street.sensors import LidarModel, sweep
 from preprocess.simulation.street.world import build_scene, drive, lay_out
 from preprocess.stages.pairing import Entities
@@ -51,7 +51,7 @@ def simulated(count: int, seed: int = 0) -> Frame:
         classes = np.where(solid == NOTHING, NONE, scene.material[solid]).reshape(small.size_hw)
         views.append(View(str(slot), FilePart(Path(str(slot))), camera))
         found[str(slot)] = entities_of(classes.repeat(4, axis=0).repeat(4, axis=1))
-    class_of = {material.raw_id: index for index, material in enumerate(MATERIAL_ORDER)}
+    class_of = {material.raw_id: index for index, material in enumerate(MATERIALS)}
     labels = np.array([class_of.get(raw, IGNORE) for raw in measured.raw_labels.tolist()], np.uint8)
     return frame_of(measured.points, measured.remission, labels, views, found, count)
 
@@ -99,7 +99,7 @@ def entities_of(classes: np.ndarray) -> list[Entity]:
     """One entity per class (H,W) that is not NONE."""
     height, width = classes.shape
     return [
-        Entity(MATERIAL_ORDER[index].name, 1.0, (0.0, 0.0, width, height), encode(classes == index))
+        Entity(MATERIALS[index].name, 1.0, (0.0, 0.0, width, height), encode(classes == index))
         for index in np.unique(classes[classes != NONE])
     ]
 

@@ -18,13 +18,13 @@ from preprocess.stages import entities, pairing
 _SCANS_PER_SPLIT = 2
 
 ReadScan = Callable[[str, bool], PairedScan]
-"""Scan id, whether to read its labels -> the scan."""
+"""Scan id and whether to read its labels -> the scan."""
 
 
 def write_pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> list[Path]:
-    """Write `audit/<image id>.png` for two scans of each split, labelled ones first; remove older ones.
+    """Write `audit/<image id>.png` for two scans of each split, and remove older pictures.
 
-    Points are coloured by label where the scan is one of `labelled`; other labels are not read.
+    Scans in `labelled` come first, with points coloured by label. Labels of other scans are not read.
     """
     written = list(_pictures(project, read, labelled))
     for other in set((project.folder / "audit").glob("*.png")) - set(written):
