@@ -94,8 +94,8 @@ def in_words(found: Findings) -> Iterator[str]:
 def _agreement_lines(agreement: Agreement, labelled: LabelledSplit) -> Iterator[str]:
     yield (
         f"entities and labels on {plural(len(labelled.labelled), 'labelled scan')} ({labelled.ratio:g} %, "
-        f"{labelled.protocol}, seed {labelled.seed}): {agreement.share or 0.0:.1%} of the points with an entity "
-        "have the main class of its phrase"
+        f"{labelled.protocol}, seed {labelled.seed}): {agreement.share or 0.0:.1%} of the points with "
+        "an entity have the main class of its phrase"
     )
     rows = list(class_rows(agreement))
     width = max(len(row.name) for row in rows) if rows else 0
