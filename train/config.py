@@ -14,7 +14,6 @@ from lass3d_core.files.fingerprint import Record, digest
 from lass3d_core.nets import UNetConfig
 from lass3d_core.typed import build, parse_setting, replace_at, to_json
 from train.data.augment import AugmentConfig
-from train.data.misnamed import StressConfig
 from train.methods import MethodConfig, config_type, name_of
 from train.methods.parts.band_mix import BandMixConfig
 from train.methods.parts.text_branch import TextBranchConfig
@@ -34,7 +33,6 @@ class DataConfig:
     labelled_scans: int = 2  # per micro-batch
     unlabelled_scans: int = 2  # per micro-batch
     panorama: bool = False  # extension: what cameras saw of several scans, see train/data/panorama.py
-    stress: StressConfig = field(default_factory=StressConfig)  # phrases that are wrong on purpose
     accumulate: int = 1  # micro-batches per step, whose gradients are averaged; see train/loop.py
     voxel_m: float = 0.05  # edge of a voxel, metres
     from_corner: bool = False  # coordinates count from each scan's least x, y and z, not from its own origin
@@ -117,9 +115,8 @@ class SavedRun:
         params = {"method_name": config.method_name, **to_json(config)}
         if config.net.view == "voxel":
             del params["net"]["view"], params["net"]["image"]
-        for name, usual in (("panorama", False), ("stress", StressConfig())):
-            if getattr(config.data, name) == usual:
-                del params["data"][name]
+        if not config.data.panorama:
+            del params["data"]["panorama"]
         for name, off in (("text", TextBranchConfig()), ("mix", BandMixConfig())):
             if getattr(config.method, name, None) == off:
                 del params["method"][name]

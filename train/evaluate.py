@@ -21,7 +21,7 @@ from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
 from lass3d_core.typed import build, to_json
-from train.data.batches import EvaluationScan
+from train.data.evaluation_scans import EvaluationScan
 
 
 @torch.inference_mode()

@@ -19,7 +19,7 @@ from lass3d_core.files.shards import ShardHeader
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
 from lass3d_core.typed import nearest
-from train.data.batches import scan_loader
+from train.data.evaluation_scans import scan_loader
 from train.evaluate import predictions, with_progress
 from train.report.artifacts import spread
 from train.runs.run import Run

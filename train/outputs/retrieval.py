@@ -16,7 +16,7 @@ from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.files.query_texts import rows_of
 from lass3d_core.labels import IGNORE, in_words
 from lass3d_core.typed import build, nearest, to_json
-from train.data.batches import EvaluationScan, scan_loader
+from train.data.evaluation_scans import EvaluationScan, scan_loader
 from train.evaluate import percent, with_progress
 from train.outputs.query import QueryNetwork
 from train.runs.run import Run

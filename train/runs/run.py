@@ -23,15 +23,8 @@ from lass3d_core.paper.metrics import mean_iou
 from lass3d_core.typed import to_json
 from train import methods
 from train.config import RunConfig, SavedRun
-from train.data.batches import (
-    EvaluationScan,
-    EvaluationScans,
-    RankShare,
-    StepBatches,
-    batch_loader,
-    evaluation_scan,
-    scan_loader,
-)
+from train.data.batches import RankShare, StepBatches, batch_loader
+from train.data.evaluation_scans import EvaluationScan, EvaluationScans, evaluation_scan, scan_loader
 from train.data.paired_scans import PairedScans, class_weights
 from train.data.phrase_counts import phrase_counts
 from train.evaluate import Metrics, confusion, figures_of, with_progress
@@ -110,13 +103,7 @@ class Run:
             num_classes=self.pairs.num_classes,
             text_dim=self.pairs.text_table.dim,
             class_weights=weights,
-            phrase_counts=partial(
-                phrase_counts,
-                self.pairs,
-                self.split.labelled,
-                self.config.data.stress.of_labelled(),
-                self.config.seed,
-            ),
+            phrase_counts=partial(phrase_counts, self.pairs, self.split.labelled),
         )
         return methods.make_method(self.config.method, ingredients).to(self.device)
 
