@@ -7,12 +7,13 @@ Letters: M voxels of a level, P pairs of a map, K kernel offsets.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lass3d_core.compute.packing import pack, unpack
 from lass3d_core.errors import DataError
 from lass3d_core.sparse.voxels import lattice_keys, lattice_steps, run_starts
 
@@ -75,16 +76,18 @@ class KernelPyramid:
         """The same pyramid on `device`, moved in one copy."""
         if self.coords[0].device == torch.device(device):
             return self
-        skeleton, packed = _pack(self)
-        return _unpack(skeleton, packed.to(device, non_blocking=non_blocking))
+        skeleton, packed = pack(self)
+        moved: KernelPyramid = unpack(skeleton, packed.to(device, non_blocking=non_blocking))
+        return moved
 
     def pin_memory(self) -> KernelPyramid:
         """The same pyramid in memory that a GPU reads by itself."""
-        skeleton, packed = _pack(self)
-        return _unpack(skeleton, packed.pin_memory())
+        skeleton, packed = pack(self)
+        pinned: KernelPyramid = unpack(skeleton, packed.pin_memory())
+        return pinned
 
-    def __reduce__(self) -> tuple[Callable[..., KernelPyramid], tuple[Any, Tensor]]:
-        return _unpack, _pack(self)
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, Tensor]]:
+        return unpack, pack(self)
 
 
 def build_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
@@ -181,55 +184,3 @@ def _bags(row: Tensor, rows: int) -> CsrPairs:
     offsets = row.new_zeros(rows + 1)
     offsets[1:] = torch.bincount(row, minlength=rows).cumsum(0)
     return CsrPairs(row.sort(stable=True).indices.int(), offsets)
-
-
-def _pack(pyramid: KernelPyramid) -> tuple[Any, Tensor]:
-    """The fields of the pyramid with shapes for tensors, and all the tensors in one (numel,) int32."""
-    tensors: list[Tensor] = []
-
-    def take(tensor: Tensor) -> torch.Size:
-        tensors.append(tensor.reshape(-1))
-        return tensor.shape
-
-    skeleton = _with_replaced((pyramid.coords, pyramid.submanifold, pyramid.stride), Tensor, take)
-    return skeleton, _joined(tensors)
-
-
-def _joined(tensors: list[Tensor]) -> Tensor:
-    """The tensors end to end in one; no copy where they lie so already, as `_unpack` leaves them."""
-    first = tensors[0]
-    start, place = first.storage_offset(), first.storage_offset()
-    for tensor in tensors:
-        is_next = tensor.storage_offset() == place and tensor.is_contiguous()
-        if not is_next or tensor.untyped_storage().data_ptr() != first.untyped_storage().data_ptr():
-            return torch.cat(tensors)
-        place += tensor.numel()
-    return first.as_strided((place - start,), (1,))
-
-
-def _unpack(skeleton: Any, packed: Tensor) -> KernelPyramid:
-    """The inverse of `_pack`; the tensors are views of the one."""
-    start = 0
-
-    def give(shape: torch.Size) -> Tensor:
-        nonlocal start
-        start += shape.numel()
-        return packed[start - shape.numel() : start].view(shape)
-
-    return KernelPyramid(*_with_replaced(skeleton, torch.Size, give))
-
-
-def _with_replaced(value: Any, kind: type, replace: Callable[[Any], Any]) -> Any:
-    """`value`, a tree of dataclasses and tuples, with every leaf of type `kind` replaced, in order."""
-    if isinstance(value, kind):
-        return replace(value)
-    if isinstance(value, tuple):
-        return tuple(_with_replaced(item, kind, replace) for item in value)
-    if isinstance(value, (KernelMap, CsrPairs)):
-        return type(value)(
-            **{
-                field.name: _with_replaced(getattr(value, field.name), kind, replace)
-                for field in fields(value)
-            }
-        )
-    return value
