@@ -50,7 +50,7 @@ def pack(value: Any) -> tuple[Any, Tensor]:
     first = tensors[0]
     if _are_packed(tensors, starts, size):
         packed = torch.empty(0, dtype=torch.uint8, device=first.device)
-        return skeleton, packed.set_(first.untyped_storage(), _first_byte(first), (size,))
+        return skeleton, packed.set_(first.untyped_storage(), _first_byte(first), (size,), (1,))
     packed = torch.empty(size, dtype=torch.uint8, device=first.device)
     for place, start, tensor in zip(places, starts, tensors):
         place.view(packed, start).copy_(tensor)
@@ -103,4 +103,4 @@ def _are_packed(tensors: list[Tensor], starts: list[int], size: int) -> bool:
 
 def _first_byte(tensor: Tensor) -> int:
     """Where in its memory the tensor begins."""
-    return tensor.storage_offset() * tensor.itemsize
+    return int(tensor.storage_offset()) * tensor.itemsize
