@@ -20,6 +20,7 @@ from lass3d_core.errors import Lass3dError
 from lass3d_core.manifest.schema import DatasetSpec
 from train.config import RunConfig
 from train.data.paired_scans import PairedScans
+from train.runs.progress import draw_in_row
 from train.runs.run import Run, train_run
 from train.runs.run_folder import RunFolder
 
@@ -122,7 +123,8 @@ def _train_one(plan: PlannedRun, device: str, line: int, lock: RLock, telling: C
     torch.set_num_threads(1)
     tqdm.set_lock(lock)
     try:
-        train_run(plan.open(device), resume=True, line=line)
+        draw_in_row(line)
+        train_run(plan.open(device), resume=True)
     except Lass3dError as error:
         telling.send(str(error))
     except Exception as error:
