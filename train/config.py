@@ -19,7 +19,6 @@ from lass3d_core.nets import UNetConfig
 from lass3d_core.settings import SETTINGS, WrongSettings, read, to_json
 from lass3d_core.settings import with_settings as changed
 from train.data.augment import AugmentConfig
-from train.data.misnamed import StressConfig
 from train.methods import MethodConfig, config_type, name_of
 from train.optimiser import OptimConfig, ScheduleConfig
 
@@ -39,7 +38,6 @@ class DataConfig:
     labelled_scans: int = Field(default=2, ge=1)  # per micro-batch
     unlabelled_scans: int = Field(default=2, ge=0)  # per micro-batch
     panorama: bool = False  # extension: what cameras saw of several scans, see train/data/panorama.py
-    stress: StressConfig = field(default_factory=StressConfig)  # phrases that are wrong on purpose
     accumulate: int = Field(default=1, ge=1)  # micro-batches per step; their gradients are averaged
     voxel_m: float = Field(default=0.05, gt=0, lt=100)  # edge of a voxel, metres
     from_corner: bool = False  # coordinates start at each scan's least x, y and z instead of its own origin

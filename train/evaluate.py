@@ -1,6 +1,7 @@
-"""The official metric: point-level mIoU, one confusion matrix over all points of all scans of a split.
+"""Evaluation by the official metric: mIoU from one confusion matrix over all points of all scans of a split.
 
-A point is predicted as its voxel is. Points alone go in: no image, no text, no test-time augmentation.
+A point gets the prediction of its voxel. The network sees points alone: no image, no text, no test-time
+augmentation.
 Letters: N points of a scan, C classes.
 """
 
@@ -14,20 +15,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
 from lass3d_core.settings import read, to_json
-from train.data.batches import EvaluationScan
+from train.data.evaluation_scans import EvaluationScan
 from train.report.words import percent
+from train.runs.progress import progress_bar
 
 
 @torch.inference_mode()
 def predict(predictor: nn.Module, scan: EvaluationScan, device: torch.device) -> np.ndarray:
-    """The train id of every point of `scan` in raw order, (N,) uint8. The mode of `predictor` stays."""
+    """The train id of every point of `scan` in raw order, (N,) uint8. Keeps the mode of `predictor`."""
     logits = predictor(scan.features.to(device), scan.pyramid.to(device))
     return logits.argmax(dim=1).cpu()[scan.inverse].numpy().astype(np.uint8)
 
@@ -53,12 +54,14 @@ def confusion(
 
 @dataclass(frozen=True)
 class Metrics:
-    """metrics-<split>.json: the figures, and beside them the protocol that they were taken under.
+    """metrics-<split>.json: the figures of a run on a split, and the protocol under which they were measured.
 
-    confusion (C,C): points, rows the truth. iou: per class in [0,1], None where it is neither true nor
-    predicted. absent: what such a class counts in miou_official, as in the data set's official evaluator;
-    in miou_absent_dropped it counts nothing.
-    protocol: how the labelled scans were chosen. labelled_scans: how many of training_scans had labels.
+    iou: per class in [0,1]; None if no point has the class in truth or prediction.
+    confusion (C,C): numbers of points. Rows are the truth.
+    absent: how the official evaluator of the data set counts a class whose iou is None, in miou_official.
+    miou_absent_dropped leaves such classes out.
+    protocol: how the labelled scans were chosen.
+    labelled_scans: how many of training_scans had labels.
     """
 
     run_digest: str
@@ -83,12 +86,12 @@ class Metrics:
     test_time_augmentation: bool = False
 
     def save(self, path: Path) -> None:
-        """Write the JSON, whole or not at all. Raises StorageError."""
+        """Write the JSON file. Raises StorageError."""
         write_json(path, to_json(self))
 
     @classmethod
     def load(cls, path: Path) -> Metrics:
-        """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
+        """Read what `save` wrote. Raises MissingArtifact, CorruptArtifact."""
         try:
             return read(cls, read_json(path))
         except FileNotFoundError:
@@ -105,7 +108,7 @@ class Metrics:
 
 
 def figures_of(matrix: np.ndarray, absent: AbsentClasses = "zero") -> dict[str, Any]:
-    """The fields of Metrics that follow from a confusion matrix (C,C); absent: the official rule."""
+    """The fields of Metrics that follow from a confusion matrix (C,C). absent: the official rule."""
     return {
         "absent": absent,
         "miou_official": _or_none(mean_iou(matrix, absent)),
@@ -118,7 +121,7 @@ def figures_of(matrix: np.ndarray, absent: AbsentClasses = "zero") -> dict[str, 
 
 
 def metrics_table(metrics: Metrics) -> str:
-    """The figures for the terminal: IoU per class in percent, both means, and what they were taken under."""
+    """The figures for the terminal: IoU per class in percent, both means, and the protocol."""
     width = max(map(len, metrics.class_names))
     lines = [
         f"  {name:<{width}}  {percent(value, '-'):>4}"
@@ -141,15 +144,11 @@ def _rule(metrics: Metrics, absent: AbsentClasses) -> str:
     return f"({words}: the official rule)" if absent == metrics.absent else f"({words})"
 
 
-def with_progress(
-    scans: Iterable[EvaluationScan], total: int, what: str, line: int = 0
-) -> Iterable[EvaluationScan]:
-    """`scans` behind a progress bar that vanishes at the end."""
-    return tqdm(
-        scans, total=total, desc=what, unit="scan", leave=False, position=line, delay=1, dynamic_ncols=True
-    )
+def with_progress(scans: Iterable[EvaluationScan], total: int, what: str) -> Iterable[EvaluationScan]:
+    """`scans` with a progress bar that vanishes at the end. what: the title of the bar."""
+    return progress_bar(scans, total=total, desc=what, unit="scan", leave=False, delay=1)
 
 
 def _or_none(value: float) -> float | None:
-    """JSON has no NaN."""
+    """None for NaN, which JSON lacks."""
     return None if np.isnan(value) else value

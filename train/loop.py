@@ -1,11 +1,7 @@
-"""The training loop.
+"""The training loop: steps of the optimiser, validation, checkpoints.
 
-Every draw of step t derives from (seed, t), so a run that is stopped and resumed is the run that was not.
-
-A step of `data.accumulate` micro-batches moves the optimiser, the learning rate and the teacher (Eq. 1) once,
-along the mean of their gradients. Batch norm alone tells them from one large batch: each micro-batch is
-normalised by itself and moves the running statistics, as on several GPUs that do not synchronise theirs.
-Only the forward passes run in the configured precision; see lass3d_core/compute/precision.py.
+Every random draw of step t derives from (seed, t). So a resumed run gives the same result as an uninterrupted
+one; on a CPU to the bit.
 """
 
 from __future__ import annotations
@@ -17,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import Precision, autocast
@@ -27,6 +22,7 @@ from train.forward_passes import count_backbone_passes
 from train.methods.contract import Method, SemiBatch, to_floats
 from train.optimiser import learning_rate, set_rate
 from train.runs.environment import peak_memory_gib
+from train.runs.progress import progress_bar
 
 Figures = dict[str, float]
 Terms = dict[str, Tensor]
@@ -34,17 +30,18 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What the loop calls, so that it needs to know nothing of folders, files and metrics.
+    """What the loop calls, so that it knows nothing of folders, files and metrics.
 
-    title: of the progress bar. log: takes the step and its figures. validate: figures of the network as it
-    is. save: takes the number of steps done. line: the row of the terminal that the progress bar is drawn in.
+    title: of the progress bar.
+    log: gets the step and its figures.
+    validate: returns figures of the network as it is now.
+    save: gets the number of steps done.
     """
 
     title: str
     log: Callable[[int, Mapping[str, float]], None]
     validate: Callable[[], Figures]
     save: Callable[[int], object]
-    line: int = 0
 
 
 def train(
@@ -54,24 +51,22 @@ def train(
     batches: Iterable[SemiBatch],
     device: torch.device,
     steps_done: int,
-    around: Callbacks,
+    callbacks: Callbacks,
 ) -> None:
-    """Take the steps steps_done, ..., steps - 1, whose micro-batches `batches` yields in this order.
+    """Take the steps steps_done, ..., steps - 1. `batches` yields their micro-batches in this order.
 
-    Raises Lass3dError, naming step and term, when a loss or a gradient is not finite.
+    Raises Lass3dError, which names step and term, if a loss or a gradient is not finite.
     """
     schedule = config.schedule
-    bar = tqdm(
+    bar = progress_bar(
         total=schedule.steps,
         initial=steps_done,
-        desc=around.title,
+        desc=callbacks.title,
         unit="step",
-        position=around.line,
-        dynamic_ncols=True,
         mininterval=0.5,
         disable=parallel.rank() > 0,
     )
-    groups = zip(*[iter(batches)] * config.data.accumulate)  # the micro-batches of a step, together
+    groups = zip(*[iter(batches)] * config.data.accumulate)  # the micro-batches of each step
     shown: dict[str, str] = {}
     method.train()
     with bar:
@@ -87,11 +82,11 @@ def train(
             figures |= {"peak_memory_gib": peak_memory_gib(device)}
             done = step + 1
             if done % schedule.validate_every == 0 or done == schedule.steps:
-                figures |= around.validate()
+                figures |= callbacks.validate()
                 method.train()
-            around.log(step, figures)
+            callbacks.log(step, figures)
             if done % schedule.checkpoint_every == 0 or done == schedule.steps:
-                around.save(done)
+                callbacks.save(done)
             shown |= {name: f"{figures[name]:.3g}" for name in ("loss", "val_miou") if name in figures}
             bar.set_postfix(shown, refresh=False)
             bar.update()
@@ -107,13 +102,14 @@ def take_step(
     device: torch.device,
     precision: Precision = "float32",
 ) -> Figures:
-    """One outer step on its micro-batches: the objective, Eq. (9), then those of inner rounds, an update
-    after each. Figures are means over the micro-batches; `passes` counts those of a micro-batch through any
-    backbone, student's and teacher's alike.
+    """Take one step: the objective, Eq. (9), then those of the inner rounds, with an update after each.
 
-    Decision: an inner round is one of the whole step. All micro-batches take it before the optimiser moves,
-    as one large batch would; a micro-batch whose rounds have ended adds nothing to those that the others
-    still take.
+    The gradients of the micro-batches `batches` are averaged. The only difference from one large batch is
+    batch norm: it normalises each micro-batch by itself, as on several GPUs that do not synchronise it.
+    Only the forward passes run in `precision`.
+
+    Returns means over the micro-batches. `updates`: of the optimiser. `passes`: through any backbone, of
+    student or teacher, per micro-batch.
     """
     inner_rounds: list[Iterator[Terms]] = []
     measured: list[Figures] = []
@@ -127,11 +123,11 @@ def take_step(
             inner_rounds.append(method.further_losses(on_device, step))
             measured.append(dict(method.measures))
 
-    def next_of_each() -> Iterator[Terms]:
-        """The next terms of every inner round that has any left, made one after another."""
-        for ahead in inner_rounds:
+    def next_round() -> Iterator[Terms]:
+        """The terms of one inner round. Micro-batches with no rounds left are skipped."""
+        for rounds in inner_rounds:
             with autocast(precision, device):
-                terms = next(ahead, None)
+                terms = next(rounds, None)
             if terms is not None:
                 yield terms
 
@@ -139,7 +135,8 @@ def take_step(
     with count_backbone_passes(method) as passes:
         figures = optimiser_step(optimiser, objectives(), share, step, max_grad_norm)
         updates = 1
-        while optimiser_step(optimiser, next_of_each(), share, step, max_grad_norm):
+        # All micro-batches take a round before the optimiser moves, as one large batch would.
+        while optimiser_step(optimiser, next_round(), share, step, max_grad_norm):
             updates += 1
     method.after_step(step)
     cost = {"updates": float(updates), "passes": share * passes.count}
@@ -153,40 +150,43 @@ def optimiser_step(
     step: int,
     max_grad_norm: float,
 ) -> Figures:
-    """One update of the optimiser along `share` times the sum of `objectives`; none where there are none.
+    """Update the parameters once, along `share` times the sum of `objectives`. Do nothing if there are none.
 
-    An objective's graph is gone before the next one is made, so that memory holds one micro-batch. Gives each
-    term and their sum, times `share`, over all processes that train together, and the gradient's norm.
+    Returns each term and their sum, times `share`, over all processes that train together, and the norm of
+    the gradient.
     """
     optimiser.zero_grad(set_to_none=True)
+    # `objectives` is lazy: the graph of one is freed before the next is made, so that memory holds one.
     parts = [backward(terms, share, step) for terms in objectives]
     if not parts:
         return {}
-    parallel.all_reduce_gradients(trained(optimiser))
-    norm = float(nn.utils.clip_grad_norm_(trained(optimiser), max_grad_norm or math.inf))
+    parallel.all_reduce_gradients(trained_parameters(optimiser))
+    norm = float(nn.utils.clip_grad_norm_(trained_parameters(optimiser), max_grad_norm or math.inf))
     require_finite(norm, "the norm of the gradient", step)
     optimiser.step()
-    return reduce_figures(sum_figures(parts, share), device_of(optimiser)) | {"gradient_norm": norm}
+    device = trained_parameters(optimiser)[0].device
+    return reduce_figures(sum_figures(parts, share), device) | {"gradient_norm": norm}
 
 
 def backward(terms: Terms, share: float, step: int) -> Figures:
-    """Add `share` times the gradient of the sum of `terms` to the parameters'; the terms and their sum."""
+    """Add the gradient of `share` times the sum of `terms`. Returns the terms and their sum, `loss`."""
     total = torch.stack(list(terms.values())).sum()
+    (share * total).backward()
+    # Read after `backward`: reading waits for the GPU, which then has the backward pass queued already.
     figures = to_floats({**terms, "loss": total})
     for name, value in figures.items():
         require_finite(value, f"the loss {name}", step)
-    (share * total).backward()
     return {"loss": figures["loss"]} | figures
 
 
 def reduce_figures(figures: Figures, device: torch.device) -> Figures:
-    """Each figure summed over the processes that train together: a term is a process's share, see losses."""
+    """Sum each figure over the processes that train together: each has its share of a term, see losses.py."""
     values = torch.tensor(list(figures.values()), dtype=torch.float64, device=device)
     return dict(zip(figures, parallel.all_reduce_sum(values).tolist()))
 
 
 def sum_figures(parts: Iterable[Figures], share: float) -> Figures:
-    """`share` times the sum of each figure over `parts`; a part that lacks a figure counts as 0."""
+    """`share` times the sum of each figure over `parts`. A figure that a part lacks counts as 0."""
     total: Figures = {}
     for part in parts:
         for name, value in part.items():
@@ -203,14 +203,9 @@ def require_finite(value: float, what: str, step: int) -> None:
         )
 
 
-def trained(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+def trained_parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
     """The parameters that `optimiser` updates."""
     return [parameter for group in optimiser.param_groups for parameter in group["params"]]
-
-
-def device_of(optimiser: torch.optim.Optimizer) -> torch.device:
-    """Where the parameters are."""
-    return trained(optimiser)[0].device
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -26,7 +26,7 @@ from lass3d_core.files.query_texts import phrase_rows, rows_of
 from lass3d_core.labels import in_words
 from lass3d_core.manifest.reading import read_manifest
 from train.config import SavedRun
-from train.data.batches import scan_loader
+from train.data.evaluation_scans import scan_loader
 from train.data.paired_scans import PairedScans
 from train.outputs.query import QueryNetwork
 from train.outputs.retrieval import average_precision, count

@@ -37,12 +37,13 @@ from lass3d_core.manifest.schema import Manifest
 from lass3d_core.paper.metrics import confusion_matrix, mean_iou
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.records import NONE
-from lass3d_core.sparse.voxels import first_valid, voxelise
+from lass3d_core.sparse.voxels import first_valid
 from train.config import with_settings
-from train.data.batches import EvaluationScan, StepBatches, batch_loader, to_corner
+from train.data.batches import StepBatches, batch_loader
+from train.data.evaluation_scans import EvaluationScan
 from train.data.paired_scans import PairedScans
-from train.data.sectors import Sector, one_cloud
 from train.data.text_batches import TextRowsOf
+from train.data.voxel_inputs import voxel_inputs
 from train.loop import Callbacks, train
 from train.methods.contract import Method
 from train.methods.lass3d import Lass3d
@@ -146,15 +147,15 @@ def followed(run: Run, every: int) -> Course:
 def read_scan(run: Run, scan_id: str) -> ReadScan:
     """A scan, whole, with the rows of its texts."""
     scan = run.pairs.read(scan_id)
-    texts, image_slots, phrase_slots = TextRowsOf(run.pairs.text_table).batch([scan.pairs])
-    cloud = one_cloud([Sector.whole(scan)], zip(image_slots, phrase_slots))
-    voxels = voxelise(torch.from_numpy(to_corner(cloud.points, run.config.data)), run.config.data.voxel_m)
+    found = TextRowsOf(run.pairs.text_table).batch([scan.pairs])
+    (image,), (entity,) = found.image, found.entity
+    voxels, _ = voxel_inputs(scan.points, scan.features, run.config.data)
     return ReadScan(
         run.whole_scan(scan_id),
-        first_valid(torch.from_numpy(cloud.image), voxels),
-        first_valid(torch.from_numpy(cloud.entity), voxels),
-        texts,
-        (cloud.image != NONE) | (cloud.entity != NONE),
+        first_valid(torch.from_numpy(image), voxels),
+        first_valid(torch.from_numpy(entity), voxels),
+        found.texts,
+        (image != NONE) | (entity != NONE),
     )
 
 

@@ -28,7 +28,8 @@ from preprocess.stages.plan import STAGES as MAKERS
 from preprocess.stages.run import run_stage
 from preprocess.status import status
 from train.config import DataConfig
-from train.data.batches import EvaluationScans, StepBatches, batch_loader, scan_loader
+from train.data.batches import StepBatches, batch_loader
+from train.data.evaluation_scans import EvaluationScans, scan_loader
 from train.data.paired_scans import PairedScans
 from train.evaluate import confusion
 from train.outputs.spread import spread

@@ -21,7 +21,7 @@ from lass3d_core.records import PairedScan, Scan
 from preprocess.stages.pairing import pair
 from train.config import DataConfig
 from train.data.augment import AugmentConfig, augmented
-from train.data.batches import evaluation_scan
+from train.data.evaluation_scans import evaluation_scan
 
 POINTS = 120_000
 _LEVELS = 5

@@ -1,1 +1,1 @@
-"""How tensors are computed: in which precision, and by how many processes."""
+"""Precision, several processes, and the transport of many tensors as one."""

@@ -1,42 +1,106 @@
-"""Many tensors as one. A loader's worker hands over every tensor by itself, half a millisecond for each."""
+"""Many tensors as one. A loader's worker hands over each tensor by itself, half a millisecond for each."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-_ALIGNMENT = 8  # bytes: of the widest number
-
-Layout = tuple[tuple[torch.dtype, tuple[int, ...]], ...]
-"""Type and shape of each tensor."""
+_ALIGNMENT = 8  # bytes: the widest number
 
 
-def pack(tensors: Sequence[Tensor]) -> tuple[Tensor, Layout]:
-    """The bytes of all `tensors` end to end, (B,) uint8, and what they were."""
-    layout = tuple((tensor.dtype, tuple(tensor.shape)) for tensor in tensors)
-    one = torch.zeros(sum(_room(_bytes(*kind)) for kind in layout), dtype=torch.uint8)
-    for place, tensor in zip(unpack(one, layout), tensors):
-        place.copy_(tensor)
-    return one, layout
+class _Place(NamedTuple):
+    """A tensor's place among the packed bytes: behind the place before it."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """In bytes, with the gap that aligns the next one."""
+        size = math.prod(self.shape) * self.dtype.itemsize
+        return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+    def view(self, packed: Tensor, start: int) -> Tensor:
+        """The tensor that begins at byte `start` of packed (B,) uint8."""
+        end = start + math.prod(self.shape) * self.dtype.itemsize
+        return packed[start:end].view(self.dtype).view(self.shape)
 
 
-def unpack(one: Tensor, layout: Layout) -> list[Tensor]:
-    """The inverse of `pack`; the tensors share the memory of the one."""
-    tensors, start = [], 0
-    for dtype, shape in layout:
-        count = _bytes(dtype, shape)
-        tensors.append(one[start : start + count].view(dtype).view(shape))
-        start += _room(count)
-    return tensors
+class _Node(NamedTuple):
+    """A tuple or an instance of a dataclass."""
+
+    kind: type
+    children: tuple[Any, ...]
 
 
-def _bytes(dtype: torch.dtype, shape: Sequence[int]) -> int:
-    return math.prod(shape) * dtype.itemsize
+def pack(value: Any) -> tuple[Any, Tensor]:
+    """Put all tensors of `value` into one. `value`: a tree of dataclasses and tuples with tensors in it.
+
+    Returns the skeleton, which `unpack` needs, and the bytes (B,) uint8 of the tensors.
+    """
+    tensors: list[Tensor] = []
+    skeleton = _skeleton(value, tensors)
+    places = [_Place(tensor.dtype, tuple(tensor.shape)) for tensor in tensors]
+    *starts, size = accumulate((place.size for place in places), initial=0)
+    first = tensors[0]
+    if _are_packed(tensors, starts, size):
+        packed = torch.empty(0, dtype=torch.uint8, device=first.device)
+        return skeleton, packed.set_(first.untyped_storage(), _first_byte(first), (size,), (1,))
+    packed = torch.empty(size, dtype=torch.uint8, device=first.device)
+    for place, start, tensor in zip(places, starts, tensors):
+        place.view(packed, start).copy_(tensor)
+    return skeleton, packed
 
 
-def _room(count: int) -> int:
-    """`count` bytes and the gap behind them."""
-    return -(-count // _ALIGNMENT) * _ALIGNMENT
+def unpack(skeleton: Any, packed: Tensor) -> Any:
+    """The inverse of `pack`. The tensors share the memory of `packed`."""
+    start = 0
+
+    def rebuilt(part: Any) -> Any:
+        nonlocal start
+        if isinstance(part, _Place):
+            tensor = part.view(packed, start)
+            start += part.size
+            return tensor
+        if isinstance(part, _Node):
+            children = map(rebuilt, part.children)
+            return tuple(children) if part.kind is tuple else part.kind(*children)
+        return part
+
+    return rebuilt(skeleton)
+
+
+def _skeleton(value: Any, tensors: list[Tensor]) -> Any:
+    """`value` with a _Place for each tensor. The tensors are appended to `tensors`."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        return _Place(value.dtype, tuple(value.shape))
+    if isinstance(value, tuple):
+        return _Node(tuple, tuple(_skeleton(item, tensors) for item in value))
+    if is_dataclass(value) and not isinstance(value, type):
+        items = [getattr(value, field.name) for field in fields(value)]
+        return _Node(type(value), tuple(_skeleton(item, tensors) for item in items))
+    return value
+
+
+def _are_packed(tensors: list[Tensor], starts: list[int], size: int) -> bool:
+    """Whether the tensors lie in memory as `unpack` leaves them, so that nothing has to be copied."""
+    origin, memory = _first_byte(tensors[0]), tensors[0].untyped_storage()
+    if origin % _ALIGNMENT or origin + size > memory.nbytes():
+        return False
+    return all(
+        tensor.is_contiguous()
+        and _first_byte(tensor) == origin + start
+        and tensor.untyped_storage().data_ptr() == memory.data_ptr()
+        for tensor, start in zip(tensors, starts)
+    )
+
+
+def _first_byte(tensor: Tensor) -> int:
+    """Where in its memory the tensor begins."""
+    return int(tensor.storage_offset()) * tensor.itemsize

@@ -1,7 +1,7 @@
-"""Several processes that train one network as one (torchrun). A single process finds everything unchanged.
+"""Data-parallel helpers for torchrun. All of them are no-ops in a single process.
 
-Every process sees its own scans of a step. Its losses are its *share* of a mean over the points of all
-processes, so shares and gradients are added up, never averaged, and a process with few points weighs little.
+Every process sees its own scans of a step. A loss in one process is its share of the mean over the points of
+all processes. So losses and gradients are summed over the processes, never averaged.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from torch import Tensor, nn
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this one is, 0, 1, ...; number 0 writes the files."""
+    """The number of this process: 0, 1, ... Number 0 writes the files."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """The sum of `values` over all processes, the same everywhere; no gradient flows through it."""
+    """The sum of `values` over all processes, the same in each. No gradient flows through it."""
     if world_size() == 1:
         return values
     summed = values.detach().clone()
@@ -34,13 +34,13 @@ def all_reduce_sum(values: Tensor) -> Tensor:
 
 
 def all_reduce_sum_with_grad(values: Tensor) -> Tensor:
-    """The same, with the gradient: what any process derives from the sum reaches the values of each."""
+    """all_reduce_sum through which gradients flow, to the values of every process."""
     summed: Tensor = values if world_size() == 1 else _Sum.apply(values)
     return summed
 
 
 def rows_of_all(rows: Tensor) -> Tensor:
-    """The rows (N,...) of every process, one process after another, the same everywhere; without gradient."""
+    """The rows (N,...) of all processes, in their order, the same in each. No gradient flows through it."""
     if world_size() == 1:
         return rows.detach()
     mine = torch.zeros(world_size(), dtype=torch.int64, device=rows.device)
@@ -54,22 +54,19 @@ def rows_of_all(rows: Tensor) -> Tensor:
 
 
 def distinct_rows_of_all(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The distinct rows (K,D) of every process, and which of them each of rows (N,D) here is, (N,) int64."""
+    """The distinct rows (K,D) of all processes, and the index (N,) int64 of each of rows (N,D) among them."""
     of_all = rows_of_all(rows)
     distinct, number = torch.cat([of_all, rows.detach()]).unique(dim=0, return_inverse=True)
     return distinct, number[len(of_all) :]
 
 
 def any_of(value: bool, device: torch.device) -> bool:
-    """Whether it holds in some process."""
+    """Whether `value` is true in some process."""
     return bool(all_reduce_sum(torch.tensor(float(value), device=device)) > 0)
 
 
 def all_reduce_gradients(parameters: Sequence[Tensor]) -> None:
-    """Every process's gradients become the sum over all; one that no process has stays None.
-
-    They travel in one flat buffer per dtype.
-    """
+    """Replace every gradient by its sum over all processes. A gradient that no process has stays None."""
     if world_size() == 1:
         return
     has = torch.tensor([float(one.grad is not None) for one in parameters], device=parameters[0].device)
@@ -77,7 +74,7 @@ def all_reduce_gradients(parameters: Sequence[Tensor]) -> None:
     for one in used:
         if one.grad is None:
             one.grad = torch.zeros_like(one)
-    for dtype in dict.fromkeys(one.dtype for one in used):
+    for dtype in dict.fromkeys(one.dtype for one in used):  # one flat buffer per dtype is one message
         gradients = [one.grad for one in used if one.dtype == dtype and one.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
@@ -86,14 +83,14 @@ def all_reduce_gradients(parameters: Sequence[Tensor]) -> None:
 
 
 def broadcast_module(module: nn.Module) -> None:
-    """Give every process the parameters and buffers of process 0."""
+    """Copy the parameters and buffers of process 0 to all processes."""
     if world_size() > 1:
         for tensor in (*module.parameters(), *module.buffers()):
             dist.broadcast(tensor.detach(), src=0)
 
 
 def wait_for_all() -> None:
-    """Until every process has come here."""
+    """Return when every process has called this."""
     if world_size() > 1:
         dist.barrier()
 

@@ -1,4 +1,7 @@
-"""Backbones: `forward(features (M,F), pyramid) -> (M, out_channels)`, with `out_channels` and `levels`."""
+"""Backbones: `forward(features (M,F), pyramid) -> (M,out_channels)`.
+
+Attributes: `out_channels`, and `levels`, the number of levels of the pyramid that `forward` needs.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from lass3d_core.sparse import load_backend
 
 
 def make_backbone(config: UNetConfig, in_channels: int) -> nn.Module:
-    """A freshly initialised backbone for `in_channels` input features per voxel.
+    """A freshly initialised backbone with `in_channels` input features per voxel.
 
-    Raises UnknownName and BackendUnavailable for its sparse-convolution backend.
+    Raises UnknownName and BackendUnavailable for the sparse backend.
     """
     if config.view == "range":
         return RangeUNet(config, in_channels)

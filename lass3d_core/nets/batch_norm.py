@@ -1,4 +1,4 @@
-"""Batch norm over the voxels of a step, wherever they are: one process or several that train together."""
+"""Batch norm over the voxels of a batch, in one process or in several that train together."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from lass3d_core.compute.precision import to_float32
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch norm over voxels. A single voxel has no variance: it is normalised by the running statistics.
+    """Batch norm over voxels. With several processes the statistics are taken over the voxels of all.
 
-    With several processes the statistics are those of all their voxels. (PyTorch's own SyncBatchNorm runs on
-    a GPU alone.)
+    A single voxel has no variance, so the running statistics normalise it.
+    PyTorch's SyncBatchNorm is not used because it runs on GPUs only.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (M,C) -> (M,C) of its dtype; statistics are float32 at least."""
+        """x (M,C) -> (M,C) of the same dtype. The statistics are float32 or wider."""
         if not self.training or parallel.world_size() == 1:
             return self._by_running_statistics(x) if self.training and len(x) < 2 else super().forward(x)
         return self._over_all(to_float32(x)).to(x.dtype)
 
     def _over_all(self, x: Tensor) -> Tensor:
-        """Normalised by the statistics of all processes' x (M,C)."""
+        """x (M,C) normalised by the statistics over the x of all processes."""
         count = parallel.all_reduce_sum(torch.tensor(float(len(x)), device=x.device))
         if count < 2:
             return self._by_running_statistics(x)
@@ -35,7 +35,7 @@ class BatchNorm(nn.BatchNorm1d):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """As BatchNorm1d does: the running variance is the unbiased one."""
+        """Update the running statistics as BatchNorm1d does: the running variance is unbiased."""
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
         self.num_batches_tracked += 1

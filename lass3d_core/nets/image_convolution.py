@@ -1,7 +1,7 @@
-"""The operations of `lass3d_core.sparse` on images, so that MinkUNet runs on pixels as it does on voxels.
+"""The operations of a sparse backend on images, so that MinkUNet runs on pixels as on voxels.
 
-Rows stand for pixels, x (P,C), counted row by row, image after image. An image closes to a ring: the last
-column is the neighbour of the first. Above and below it there is nothing.
+Features x (P,C) have one row per pixel, row by row, image after image. An image is a ring: the last column
+is next to the first. Beyond its top and bottom there are zeros.
 Letters: S images, H rows, W columns, P = S * H * W pixels, C channels.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class Images(NamedTuple):
-    """How many images there are, one per scan, and their pixels; as a kernel map to a sparse convolution."""
+    """The number of images, one per scan, and their size. It takes the place of a KernelMap."""
 
     scans: int
     height: int
@@ -25,14 +25,14 @@ class Images(NamedTuple):
 
 @dataclass(frozen=True)
 class ImagePyramid:
-    """What a U-Net asks of a KernelPyramid: per level the map to itself and that to the next coarser one."""
+    """The part of a KernelPyramid that a U-Net reads: the maps of every level."""
 
     submanifold: tuple[Images, ...]
     stride: tuple[Images, ...]
 
     @classmethod
     def of(cls, images: Images, levels: int) -> ImagePyramid:
-        """`levels` levels, each with half the rows and columns of the last, which must be even there."""
+        """`levels` levels, each with half the rows and columns of the last. They must halve evenly."""
         sizes = tuple(
             Images(images.scans, images.height >> level, images.width >> level) for level in range(levels)
         )
@@ -76,20 +76,20 @@ class TransposedConv(nn.Module):
         _initialise(self.conv.weight, cin)
 
     def forward(self, x: Tensor, images: Images) -> Tensor:
-        """x (P/4,cin) of the level below `images` -> (P,cout) of `images`."""
+        """x (P/4,cin) of the coarser level -> (P,cout) of `images`."""
         return _rows(self.conv(_images(x, Images(images.scans, images.height // 2, images.width // 2))))
 
 
 def _initialise(weight: Tensor, fan_in: int) -> None:
-    """As the sparse convolutions: Kaiming normal for ReLU; fan_in: the inputs of an output."""
+    """Kaiming normal for ReLU, as in the sparse convolutions. fan_in: number of inputs of an output."""
     nn.init.normal_(weight, std=math.sqrt(2 / fan_in))
 
 
 def _images(x: Tensor, images: Images) -> Tensor:
-    """Rows (P,C) as (S,C,H,W): the same memory, channels last."""
+    """x (P,C) as (S,C,H,W): the same memory, channels last."""
     return x.view(*images, x.shape[1]).permute(0, 3, 1, 2)
 
 
 def _rows(x: Tensor) -> Tensor:
-    """(S,C,H,W) as rows (P,C)."""
+    """x (S,C,H,W) as (P,C)."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])

@@ -1,4 +1,4 @@
-"""The U-Net on range images: what it sees of a voxel is the pixel that the voxel lies in.
+"""A U-Net on range images. A voxel gets the features of the pixel in which it lies.
 
 Letters: M voxels of the batch, F input features, C channels, P pixels of all images.
 """
@@ -19,23 +19,22 @@ from lass3d_core.sparse.maps import KernelPyramid
 
 
 class RangeUNet(nn.Module):
-    """The voxels of each scan into its range image, a U-Net over the images, and back to every voxel.
+    """Voxels to the range image of their scan, a U-Net over the images, and back to every voxel.
 
-    A pixel shows the inputs of its nearest voxel, with the voxel's distance and a mark that there is one; an
-    empty pixel shows zeros.
-    out_channels: width of the result. levels: how many levels of kernel maps `forward` needs; it reads their
-    coordinates alone.
+    A pixel shows the inputs of its nearest voxel, the distance of that voxel, and a 1. An empty pixel shows
+    zeros.
+    out_channels: width of the result.
+    levels: of the kernel pyramid that `forward` needs; it reads only the coordinates.
 
-    Decision: the U-Net is that of the voxels, stage by stage and width by width, with kernels of 3x3 in the
-    place of 3x3x3: the two views then differ in nothing else. It has a third of the weights, 7.6 M for
-    MinkUNet18-w32; FIDNet, which LaserMix has here, has 6.05 M.
-    Decision: a voxel behind the one that its pixel shows must not become a copy of it. A layer adds what a
-    voxel is by itself, its inputs and how far behind it lies, to what its pixel has gathered. (FIDNet lets
-    the neighbours in space vote on the predicted labels, which no loss sees.) With 64 x 2048 pixels, in the
-    one KITTI scan that was looked at, a fifth of the voxels of 5 cm lay behind another, a third of these by
-    more than a metre.
+    Decision: the U-Net has the stages and widths of the voxel U-Net, with 3x3 kernels instead of 3x3x3. So
+    the two views differ in nothing else. It has a third of the weights: 7.6 M for MinkUNet18-w32. FIDNet,
+    which LaserMix uses here, has 6.05 M.
+    Decision: a voxel behind the one that its pixel shows must not get the same features. A layer adds the
+    voxel's own inputs, and how far behind it lies, to the features of its pixel. (FIDNet lets neighbours in
+    space vote on the predicted labels, which no loss sees.) In one KITTI scan with 64 x 2048 pixels, a fifth
+    of the voxels of 5 cm lay behind another voxel, a third of these by more than a metre.
     Decision: inputs are always standardised, by batch norm over voxels, so that the zeros of an empty pixel
-    are nothing out of the ordinary. FIDNet standardises too, by constants of SemanticKITTI.
+    are ordinary values. FIDNet standardises too, by constants of SemanticKITTI.
     """
 
     def __init__(self, config: UNetConfig, in_channels: int) -> None:
@@ -51,8 +50,9 @@ class RangeUNet(nn.Module):
         self.norm = BatchNorm(self.out_channels)
 
     def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
-        """features (M,in_channels) of the voxels pyramid.coords[0], the first three of which are a voxel's
-        x, y, z in metres from the sensor -> (M,out_channels).
+        """features (M,in_channels) of the voxels pyramid.coords[0] -> (M,out_channels).
+
+        The first three features are x, y, z in metres from the sensor.
         """
         with torch.autocast(features.device.type, enabled=False):  # coordinates: see precision.py
             view = range_view(features[:, :3], pyramid.coords[0][:, 0], self.image)
@@ -64,6 +64,6 @@ class RangeUNet(nn.Module):
 
 
 def shown(inputs: Tensor, view: RangeView) -> Tensor:
-    """What the pixels show (P,F+1) of inputs (M,F): those of their nearest voxel and a 1, or only 0."""
+    """The pixels (P,F+1): the inputs (M,F) of the nearest voxel and a 1; zeros for an empty pixel."""
     marked = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1)
     return torch.cat([marked, marked.new_zeros(1, marked.shape[1])])[view.nearest]

@@ -1,7 +1,7 @@
-"""The range view: what a spinning LiDAR sees about itself, as an image of its beams and of its turn.
+"""The range view: a scan of a spinning LiDAR as an image.
 
-Rows are inclinations, the highest on top; columns are azimuths, straight ahead (+x) in the middle and left
-(+y) to its left, so that the image's two edges are one line, behind the sensor.
+Rows are inclinations, the highest at the top. Columns are azimuths: straight ahead (+x) is in the middle,
+left (+y) is to its left, and both edges of the image show the direction behind the sensor.
 Letters: M points (or voxels) of the batch, S scans, H rows, W columns, P = S * H * W pixels.
 """
 
@@ -36,11 +36,13 @@ class RangeImageConfig:
 
 @dataclass(frozen=True)
 class RangeView:
-    """Which point is in which pixel. scans: S, how many images there are.
+    """Which point is in which pixel.
 
-    pixel (M,) int64: the pixel of each point, counted row by row, image after image. nearest (P,) int64: the
-    point that each pixel shows, the nearest in it; M where there is none. distance (M,): of each point from
-    the sensor, metres. behind (M,): how much farther that is than what its pixel shows, 0 for what it shows.
+    scans: S, the number of images.
+    pixel (M,) int64: the pixel of each point, counted row by row, image after image.
+    nearest (P,) int64: the nearest point in each pixel; M for an empty pixel.
+    distance (M,): from the sensor to each point, metres.
+    behind (M,): distance of each point behind the nearest point of its pixel, metres.
     """
 
     scans: int
@@ -51,10 +53,10 @@ class RangeView:
 
 
 def range_view(points: Tensor, scan: Tensor, config: RangeImageConfig) -> RangeView:
-    """The images of the scans that have points, in ascending order.
+    """The images of the scans that have points, in ascending order of their numbers.
 
-    points (M,3) in metres from their sensor, scan (M,) the number of each one's scan.
-    Of points that are equally near the first is shown, so that every device shows the same.
+    points (M,3): metres, the sensor is the origin.
+    scan (M,): the number of each point's scan.
     """
     numbers, image = scan.unique(return_inverse=True)
     pixel = (image * config.height + rows_of(points, config)) * config.width + columns_of(points, config)
@@ -63,13 +65,14 @@ def range_view(points: Tensor, scan: Tensor, config: RangeImageConfig) -> RangeV
     least = distance.new_full((pixels,), math.inf).scatter_reduce_(0, pixel, distance, "amin")
     behind = distance - least[pixel]
     count = len(points)
+    # Of equally near points the first is shown, so that every device shows the same one.
     shown = torch.arange(count, device=points.device).masked_fill(behind > 0, count)
     nearest = shown.new_full((pixels,), count).scatter_reduce_(0, pixel, shown, "amin")
     return RangeView(len(numbers), pixel, nearest, distance, behind)
 
 
 def rows_of(points: Tensor, config: RangeImageConfig) -> Tensor:
-    """The row (M,) int64 of points (M,3) from their sensor; what lies beyond the image is in its last row."""
+    """The row (M,) int64 of points (M,3). Points above or below the image are in its first or last row."""
     x, y, z = points.double().unbind(dim=1)
     low, high = config.pitch_deg
     from_top = (high - torch.rad2deg(torch.atan2(z, torch.hypot(x, y)))) / (high - low)
@@ -77,7 +80,7 @@ def rows_of(points: Tensor, config: RangeImageConfig) -> Tensor:
 
 
 def columns_of(points: Tensor, config: RangeImageConfig) -> Tensor:
-    """The column (M,) int64 of points (M,3) from their sensor."""
+    """The column (M,) int64 of points (M,3)."""
     x, y, _ = points.double().unbind(dim=1)
     turn = 0.5 - torch.atan2(y, x) / (2 * math.pi)
     return (turn * config.width).floor().long() % config.width

@@ -1,4 +1,4 @@
-"""A branch as it predicts from points alone: backbone, adapter, classifier."""
+"""The network that predicts from points alone: backbone, adapter, classifier."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lass3d_core.sparse.maps import KernelPyramid
 
 
 class Segmenter(nn.Module):
-    """logits = classifier(adapter(backbone(points))). There is no place for text, so none can be needed."""
+    """logits = classifier(adapter(backbone(points))). It takes no text."""
 
     def __init__(self, backbone: nn.Module, adapter: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
@@ -23,13 +23,13 @@ class Segmenter(nn.Module):
         return logits
 
     def embed(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
-        """What the classifier sees: features of points alone, (M, channels)."""
+        """The features that the classifier gets, (M,channels)."""
         embedded: Tensor = self.adapter(self.backbone(features, pyramid))
         return embedded
 
 
 def make_classifier(channels: int, num_classes: int) -> nn.Module:
-    """The classifier of every method, features (M,channels) -> logits (M,num_classes) float32.
+    """The classifier of every method: features (M,channels) -> logits (M,num_classes) float32.
 
     Decision: the paper says "multi-layer perceptron" (Sec. 4.2); one hidden layer as wide as the features.
     """
@@ -37,7 +37,7 @@ def make_classifier(channels: int, num_classes: int) -> nn.Module:
 
 
 class _Classifier(nn.Sequential):
-    """Layers whose result is float32 in any case."""
+    """Layers whose result is always float32."""
 
     def forward(self, features: Tensor) -> Tensor:
         return to_float32(super().forward(features))

@@ -57,10 +57,11 @@ class UNetConfig:
 
 
 class MinkUNet(nn.Module):
-    """Stem, encoder, decoder with skip concatenations; features of every voxel of level 0.
+    """Stem, encoder, and decoder with skip connections. It returns features of every voxel of level 0.
 
-    out_channels: width of the result. levels: how many levels of kernel maps `forward` needs.
-    ops: a backend of lass3d_core.sparse, or image_convolution.py, where pixels stand for voxels.
+    out_channels: width of the result.
+    levels: of the kernel pyramid that `forward` needs.
+    ops: a backend of lass3d_core.sparse, or image_convolution.py for pixels instead of voxels.
     """
 
     def __init__(self, config: UNetConfig, in_channels: int, ops: ModuleType) -> None:
@@ -116,7 +117,7 @@ class _Encode(nn.Module):
 
 
 class _Decode(nn.Module):
-    """Double the resolution, put the encoder's features of that level beside, then residual blocks."""
+    """Double the resolution, append the encoder's features of that level, then residual blocks."""
 
     def __init__(self, cin: int, skip: int, cout: int, blocks: int, ops: ModuleType) -> None:
         super().__init__()
@@ -124,7 +125,7 @@ class _Decode(nn.Module):
         self.blocks = _residual_blocks(cout + skip, cout, blocks, ops)
 
     def forward(self, x: Tensor, skip: Tensor, stride: KernelMap, submanifold: KernelMap) -> Tensor:
-        """x (M',cin) of a level and skip (M,skip) of the next finer one -> (M,cout) of the finer."""
+        """x (M',cin) of a level, skip (M,skip) of the next finer level -> (M,cout) of the finer level."""
         x = torch.cat([self.up(x, stride), skip], dim=1)
         for block in self.blocks:
             x = block(x, submanifold)
@@ -136,7 +137,7 @@ def _residual_blocks(cin: int, cout: int, count: int, ops: ModuleType) -> nn.Mod
 
 
 class _ResidualBlock(nn.Module):
-    """Two 3x3x3 convolutions beside a shortcut, which is a linear map where the width changes."""
+    """Two 3x3x3 convolutions and a shortcut, which is a linear layer if the width changes."""
 
     def __init__(self, cin: int, cout: int, ops: ModuleType) -> None:
         super().__init__()

@@ -1,18 +1,20 @@
-"""Kernel maps: which voxel meets which under every kernel offset, for all levels of a U-Net, built once.
+"""Kernel maps: which input voxel meets which output voxel under each offset, for all levels of a U-Net.
 
-Pure integer work for loader workers; the network then waits for nothing, as the counts are Python ints.
+The loader's workers build them, once per batch. The counts are Python ints, so that the network never waits
+for a GPU to know a size.
 Letters: M voxels of a level, P pairs of a map, K kernel offsets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lass3d_core.compute.packing import pack, unpack
 from lass3d_core.errors import DataError
 from lass3d_core.sparse.voxels import lattice_keys, lattice_steps, run_starts
 
@@ -22,9 +24,10 @@ CENTRE = 13
 
 @dataclass(frozen=True)
 class CsrPairs:
-    """The pairs of each row, in compressed rows: row r has the pairs positions[offsets[r]:offsets[r + 1]].
+    """The pairs grouped by row, in compressed rows (CSR): row r has positions[offsets[r]:offsets[r + 1]].
 
-    positions (P,) int32. offsets (rows + 1,) int32.
+    positions (P,) int32: indices of pairs.
+    offsets (rows + 1,) int32.
     """
 
     positions: Tensor
@@ -35,10 +38,12 @@ class CsrPairs:
 class KernelMap:
     """The pairs of one convolution: under kernel offset k, row `source` of the input adds to row `target`.
 
-    source, target (P,) int32, grouped by offset, ascending. counts: pairs of each offset, K ints.
+    source, target (P,) int32: grouped by offset, ascending.
+    counts: number of pairs of each offset, K ints.
     by_target, by_source: the same pairs grouped by row, for sums instead of scattered additions.
-    centre: the offset under which every row meets itself, which is not in the list; None where there is none.
-    Offsets count like a (3,3,3) or (2,2,2) array of (x, y, z), z fastest.
+    centre: the offset under which every row meets itself. Its pairs are not listed. None for an even kernel.
+
+    Offsets are numbered as in an array (3,3,3) or (2,2,2) over (x, y, z), z fastest.
     """
 
     source: Tensor
@@ -49,17 +54,19 @@ class KernelMap:
     centre: int | None = None
 
     def transposed(self) -> KernelMap:
-        """The same pairs with source and target exchanged."""
+        """The map of the transposed convolution: source and target exchanged."""
         return KernelMap(self.target, self.source, self.counts, self.by_source, self.by_target, self.centre)
 
 
 @dataclass(frozen=True)
 class KernelPyramid:
-    """Coordinates and kernel maps of every level; level 0 has the rows that were given, in their order.
+    """Coordinates and kernel maps of every level. Level 0 has the given voxels, in their order.
 
-    coords: per level (M_l,4) int32 of (batch, x, y, z) in voxels of that level, twice as large as the last's.
-    submanifold: per level the 3x3x3 map from it to itself. stride: the 2x2x2 map from level l to level l + 1,
-    one fewer. All tensors travel as one: between processes, to a device and into a file.
+    coords: per level (M_l,4) int32 of (batch, x, y, z), in voxels of that level. An edge doubles per level.
+    submanifold: per level l the 3x3x3 map from l to l.
+    stride: per level l but the last the 2x2x2 map from l to l + 1.
+
+    All tensors are moved as one: between processes, to a device, and into a file.
     """
 
     coords: tuple[Tensor, ...]
@@ -68,30 +75,32 @@ class KernelPyramid:
 
     @property
     def levels(self) -> int:
-        """How many levels there are."""
+        """The number of levels."""
         return len(self.coords)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> KernelPyramid:
-        """The same pyramid on `device`, moved in one copy."""
+        """The same pyramid on `device`, moved by one copy."""
         if self.coords[0].device == torch.device(device):
             return self
-        skeleton, packed = _pack(self)
-        return _unpack(skeleton, packed.to(device, non_blocking=non_blocking))
+        skeleton, packed = pack(self)
+        moved: KernelPyramid = unpack(skeleton, packed.to(device, non_blocking=non_blocking))
+        return moved
 
     def pin_memory(self) -> KernelPyramid:
-        """The same pyramid in memory that a GPU reads by itself."""
-        skeleton, packed = _pack(self)
-        return _unpack(skeleton, packed.pin_memory())
+        """The same pyramid in page-locked memory, from which a GPU copies without waiting."""
+        skeleton, packed = pack(self)
+        pinned: KernelPyramid = unpack(skeleton, packed.pin_memory())
+        return pinned
 
-    def __reduce__(self) -> tuple[Callable[..., KernelPyramid], tuple[Any, Tensor]]:
-        return _unpack, _pack(self)
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, Tensor]]:
+        return unpack, pack(self)
 
 
 def build_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
-    """Kernel maps of `levels` levels over coords (M,4) int32 of (batch, x, y, z), in any order.
+    """Build `levels` levels over coords (M,4) int32 of (batch, x, y, z), in any order.
 
-    Parent of a voxel is floor(coordinate / 2), for negative ones too; rows of coarser levels are sorted.
-    Raises DataError when two rows are equal or the occupied box is too large.
+    The parent of a voxel is floor(coordinate / 2), also for negative coordinates. The rows of coarser levels
+    are sorted. Raises DataError if two rows are equal or the occupied box is too large.
     """
     all_coords, submanifold, stride = [coords], [_submanifold_map(coords)], []
     for _ in range(levels - 1):
@@ -103,8 +112,8 @@ def build_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
 
 
 def _submanifold_map(coords: Tensor) -> KernelMap:
-    """The 3x3x3 map of coords (M,4) onto themselves: one half is searched for, the other mirrors it."""
-    target, source, counts = _half_pairs(coords)
+    """The 3x3x3 map of coords (M,4) onto themselves."""
+    target, source, counts = _half_pairs(coords)  # the other half is its mirror image
     half = len(target)
     mirrored = torch.cat(torch.arange(half, device=coords.device).split(counts)[::-1])
     both_source = torch.cat([target[mirrored], source])
@@ -112,19 +121,20 @@ def _submanifold_map(coords: Tensor) -> KernelMap:
     mirror = torch.empty(2 * half, dtype=torch.int32, device=coords.device)
     mirror[:half] = (mirrored + half).int()
     mirror[mirrored + half] = torch.arange(half, dtype=torch.int32, device=coords.device)
-    by_target = _bags(both_target, len(coords))
-    # The mirror of pair (k, source, target) is (26 - k, target, source): no second sort is needed.
+    by_target = _group_by_row(both_target, len(coords))
+    # The mirror of the pair (k, source, target) is (26 - k, target, source), so no second sort is needed.
     by_source = CsrPairs(mirror[by_target.positions], by_target.offsets)
     all_counts = (*counts[::-1], 0, *counts)
     return KernelMap(both_source, both_target, all_counts, by_target, by_source, CENTRE)
 
 
 def _half_pairs(coords: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-    """Pairs of the 13 offsets after the centre: target (P/2,) and source (P/2,) int32, count of each offset.
+    """The pairs of the 13 offsets after the centre.
 
-    Those offsets are the next z and four columns of three. In the sorted keys a column is at most three
-    consecutive places, so one search per column finds it and two steps walk it.
+    Returns target (P/2,) int32, source (P/2,) int32, and the count of each offset.
     """
+    # The 13 offsets are the next z, and four columns of three. The sorted keys hold a column in at most three
+    # consecutive places: one search finds its start, two steps walk it.
     count = len(coords)
     keys, order = _sorted_keys(coords)
     _, step_x, step_y, _ = lattice_steps(coords, margin=1)
@@ -148,7 +158,7 @@ def _half_pairs(coords: Tensor) -> tuple[Tensor, Tensor, list[int]]:
 
 
 def _sorted_keys(coords: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The sorted keys (M,) int64 of coords and the row of each, or None when the rows are sorted already."""
+    """The sorted keys of coords (M,) int64, and the row of each; None if the rows are sorted already."""
     keys = lattice_keys(coords, margin=1)
     if bool((keys[1:] > keys[:-1]).all()):
         return keys, None
@@ -159,7 +169,10 @@ def _sorted_keys(coords: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def _stride_map(coords: Tensor) -> tuple[Tensor, KernelMap]:
-    """The next level of coords (M,4) and the 2x2x2 map to it; every voxel has one parent and one octant."""
+    """The next coarser level of coords (M,4), and the 2x2x2 map to it.
+
+    Every voxel has one parent and is one of its octants.
+    """
     halves = coords.clone()
     halves[:, 1:] >>= 1  # an arithmetic shift: floor, for negative coordinates too
     keys, order = lattice_keys(halves).sort(stable=True)
@@ -172,64 +185,12 @@ def _stride_map(coords: Tensor) -> tuple[Tensor, KernelMap]:
     source = octant.sort(stable=True).indices.int()
     target = parent.int()[source]
     counts = tuple(torch.bincount(octant, minlength=8).tolist())
-    by_target, by_source = _bags(target, len(coarse)), _bags(source, len(coords))
+    by_target, by_source = _group_by_row(target, len(coarse)), _group_by_row(source, len(coords))
     return coarse, KernelMap(source, target, counts, by_target, by_source)
 
 
-def _bags(row: Tensor, rows: int) -> CsrPairs:
-    """Group the pairs of row (P,) int32 by row, keeping their order within each."""
+def _group_by_row(row: Tensor, rows: int) -> CsrPairs:
+    """Group the P pairs by their row (P,) int32. Pairs of one row keep their order."""
     offsets = row.new_zeros(rows + 1)
     offsets[1:] = torch.bincount(row, minlength=rows).cumsum(0)
     return CsrPairs(row.sort(stable=True).indices.int(), offsets)
-
-
-def _pack(pyramid: KernelPyramid) -> tuple[Any, Tensor]:
-    """The fields of the pyramid with shapes for tensors, and all the tensors in one (numel,) int32."""
-    tensors: list[Tensor] = []
-
-    def take(tensor: Tensor) -> torch.Size:
-        tensors.append(tensor.reshape(-1))
-        return tensor.shape
-
-    skeleton = _with_replaced((pyramid.coords, pyramid.submanifold, pyramid.stride), Tensor, take)
-    return skeleton, _joined(tensors)
-
-
-def _joined(tensors: list[Tensor]) -> Tensor:
-    """The tensors end to end in one; no copy where they lie so already, as `_unpack` leaves them."""
-    first = tensors[0]
-    start, place = first.storage_offset(), first.storage_offset()
-    for tensor in tensors:
-        is_next = tensor.storage_offset() == place and tensor.is_contiguous()
-        if not is_next or tensor.untyped_storage().data_ptr() != first.untyped_storage().data_ptr():
-            return torch.cat(tensors)
-        place += tensor.numel()
-    return first.as_strided((place - start,), (1,))
-
-
-def _unpack(skeleton: Any, packed: Tensor) -> KernelPyramid:
-    """The inverse of `_pack`; the tensors are views of the one."""
-    start = 0
-
-    def give(shape: torch.Size) -> Tensor:
-        nonlocal start
-        start += shape.numel()
-        return packed[start - shape.numel() : start].view(shape)
-
-    return KernelPyramid(*_with_replaced(skeleton, torch.Size, give))
-
-
-def _with_replaced(value: Any, kind: type, replace: Callable[[Any], Any]) -> Any:
-    """`value`, a tree of dataclasses and tuples, with every leaf of type `kind` replaced, in order."""
-    if isinstance(value, kind):
-        return replace(value)
-    if isinstance(value, tuple):
-        return tuple(_with_replaced(item, kind, replace) for item in value)
-    if isinstance(value, (KernelMap, CsrPairs)):
-        return type(value)(
-            **{
-                field.name: _with_replaced(getattr(value, field.name), kind, replace)
-                for field in fields(value)
-            }
-        )
-    return value

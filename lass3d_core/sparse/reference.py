@@ -1,10 +1,7 @@
 """Sparse convolution in plain PyTorch: every device, every float type, deterministic.
 
-Per kernel offset: gather the source rows (few enough to stay in the cache) and multiply them by the offset's
-matrix. Then sum per target row, by an `embedding_bag` over the pairs grouped by row: an order of magnitude
-faster than `index_add_`, and always in the same order. The centre gathers nothing: it is one plain product.
-Backward, the rows of the upstream gradient are gathered once, for the gradients of the input and the weight.
-`benchmarks/convolution.py` measures it.
+For each kernel offset, gather the source rows and multiply them by the offset's matrix. Then sum the products
+per target row. benchmarks/convolution.py measures the speed.
 """
 
 from __future__ import annotations
@@ -19,12 +16,12 @@ from torch.autograd.function import once_differentiable
 
 from lass3d_core.sparse.maps import KernelMap
 
-_SUM = 0  # embedding_bag's code for it
-_CACHED_BYTES = 1 << 19  # gathered rows of a run: a fraction of a core's second-level cache
+_SUM = 0  # embedding_bag's code for a sum
+_CACHED_BYTES = 1 << 19  # size of a run's gathered rows: a fraction of a core's second-level cache
 
 
 class SparseProduct(torch.autograd.Function):
-    """Per target row the sum over its pairs of x[source] @ weight[offset]; and the two gradients of that."""
+    """y[target] = sum over the pairs of x[source] @ weight[offset], with the gradients of x and weight."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
@@ -46,10 +43,11 @@ class SparseProduct(torch.autograd.Function):
 
 
 class _Convolution(nn.Module):
-    """What the three have in common: the weight (K, cin, cout) and the mixed-precision cast.
+    """Base of the three convolutions: the weight (K,cin,cout) and the cast of mixed precision.
 
-    product: its `apply(x, weight, pairs)` computes; other backends are the same three with another product.
-    Decision: Kaiming normal for ReLU; fan-in = cin times the pairs of an output in a full neighbourhood.
+    product: `product.apply(x, weight, pairs)` computes the result. A backend may replace it.
+    Decision: the weight starts as Kaiming normal for ReLU. The fan-in is cin times the pairs that an output
+    has in a full neighbourhood.
     """
 
     product: ClassVar[Any] = SparseProduct
@@ -59,7 +57,7 @@ class _Convolution(nn.Module):
         self.weight = nn.Parameter(torch.randn(offsets, cin, cout) * math.sqrt(2 / (pairs * cin)))
 
     def extra_repr(self) -> str:
-        """Shown between the parentheses of the module's print."""
+        """The text between the parentheses when the module is printed."""
         return "offsets={}, cin={}, cout={}".format(*self.weight.shape)
 
     def _convolve(self, x: Tensor, pairs: KernelMap) -> Tensor:
@@ -72,7 +70,7 @@ class _Convolution(nn.Module):
 
 
 class SubmanifoldConv(_Convolution):
-    """3x3x3 convolution, stride 1, on the input's own voxels; there it equals a zero-padded dense one."""
+    """3x3x3 convolution, stride 1, on the input's voxels. There it equals a zero-padded dense convolution."""
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__(cin, cout, offsets=27, pairs=27)
@@ -105,7 +103,10 @@ class TransposedConv(_Convolution):
 
 
 def gathered_matmul(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
-    """x (sources,A) times weight (K,A,B) over the pairs, summed per target: (targets,B)."""
+    """The sum over the pairs of x[source] @ weight[offset] per target, (targets,B).
+
+    x (sources,A). weight (K,A,B).
+    """
     products = x.new_empty(len(pairs.source), weight.shape[2])
     matrices = weight.unbind(0)
     offsets, sizes = _steps(pairs, x)
@@ -115,7 +116,7 @@ def gathered_matmul(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
 
 
 def _gradients(x: Tensor, weight: Tensor, grad: Tensor, pairs: KernelMap) -> tuple[Tensor, Tensor]:
-    """The gradients of x and of weight; both need the rows of grad, which are gathered once."""
+    """The gradients of x and of weight. Both need the same rows of grad, which are gathered once."""
     products = grad.new_empty(len(pairs.source), x.shape[1])
     grad_weight = torch.zeros_like(weight)
     matrices, grad_matrices = weight.transpose(1, 2).unbind(0), grad_weight.unbind(0)
@@ -134,7 +135,7 @@ def _gradients(x: Tensor, weight: Tensor, grad: Tensor, pairs: KernelMap) -> tup
 
 
 def _weight_gradient(x: Tensor, weight: Tensor, grad: Tensor, pairs: KernelMap) -> Tensor:
-    """Per offset the sum over its pairs of the outer products x[source] grad[target], (K,cin,cout)."""
+    """Per offset the sum over its pairs of the outer product of x[source] and grad[target], (K,cin,cout)."""
     grad_weight = torch.zeros_like(weight)
     grad_matrices = grad_weight.unbind(0)
     offsets, sizes = _steps(pairs, x, grad)
@@ -148,11 +149,9 @@ def _weight_gradient(x: Tensor, weight: Tensor, grad: Tensor, pairs: KernelMap) 
 
 
 def _steps(pairs: KernelMap, *gathered: Tensor) -> tuple[list[int], list[int]]:
-    """The pairs cut into runs of one offset: the offset of each run and its length.
-
-    On a CPU an offset with many pairs is cut, so that a run's rows stay in the cache until they are
-    multiplied; elsewhere every offset is one run, for there each run costs a launch.
-    """
+    """The runs in which the pairs are multiplied, each of one offset: offset and length of each run."""
+    # On a CPU an offset with many pairs is cut, so that the rows of a run stay in the cache until they are
+    # multiplied. On a GPU every offset is one run, because each run costs a kernel launch.
     widest = max(x.shape[1] * x.element_size() for x in gathered)
     longest = max(_CACHED_BYTES // widest, 256) if gathered[0].device.type == "cpu" else max(*pairs.counts, 1)
     offsets, sizes = [], []
@@ -164,16 +163,17 @@ def _steps(pairs: KernelMap, *gathered: Tensor) -> tuple[list[int], list[int]]:
 
 
 def _gathered(x: Tensor, rows: Tensor, sizes: list[int]) -> Iterator[Tensor]:
-    """The chosen rows of x, run by run, in one buffer that the next run overwrites."""
+    """The chosen rows of x, run by run. The next run overwrites the buffer of the last."""
     buffer = x.new_empty(max(sizes, default=0), x.shape[1])
     for chosen in rows.split(sizes):
         yield torch.index_select(x, 0, chosen, out=buffer[: len(chosen)])
 
 
 def _summed(products: Tensor, x: Tensor, matrices: tuple[Tensor, ...], pairs: KernelMap) -> Tensor:
-    """products (P,B) of the pairs summed per target, and the centre's product, which is not among them."""
-    bags = pairs.by_target
+    """products (P,B) summed per target row, plus the centre's product, whose pairs are not listed."""
+    rows = pairs.by_target
+    # embedding_bag is ten times as fast as index_add_, and always sums in the same order.
     summed: Tensor = torch.embedding_bag(
-        products, bags.positions, bags.offsets, mode=_SUM, include_last_offset=True
+        products, rows.positions, rows.offsets, mode=_SUM, include_last_offset=True
     )[0]
     return summed if pairs.centre is None else summed.addmm_(x, matrices[pairs.centre])

@@ -1,9 +1,9 @@
-"""The reference's three operations computed by spconv 2.3 (`pip install 'lass3d[spconv]'`).
+"""The backend spconv 2.3 (`pip install 'lass3d[spconv]'`).
 
-It takes the pairs of our kernel maps, hence spconv's algorithm `Native` (gather, multiply, scatter), which
-needs no coordinates; its fused algorithms would build maps of their own.
-On a CPU spconv has no backward pass: there the gradients are the reference's. Its sums are wrong on a CPU
-with several threads: that is refused. It does not know bfloat16, and is given float32 instead.
+It gets the pairs of our kernel maps and uses spconv's algorithm `Native` (gather, multiply, scatter), which
+needs no coordinates. The fused algorithms of spconv would have to build their maps again.
+On a CPU spconv has no backward pass; the gradients there are computed by the reference. With several threads
+on a CPU its sums are wrong; that is refused. It has no bfloat16; it gets float32 instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lass3d_core.sparse.maps import KernelMap
 
 
 class _NativeProduct(reference.SparseProduct):
-    """`SparseProduct` by spconv; without a single pair there is nothing for it to do."""
+    """`SparseProduct` computed by spconv, or by the reference if there are no pairs."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
@@ -72,19 +72,19 @@ class _NativeProduct(reference.SparseProduct):
 
 
 class SubmanifoldConv(reference.SubmanifoldConv):
-    """3x3x3, as the reference's."""
+    """See the reference."""
 
     product = _NativeProduct
 
 
 class StridedConv(reference.StridedConv):
-    """2x2x2 onto the next coarser level, as the reference's."""
+    """See the reference."""
 
     product = _NativeProduct
 
 
 class TransposedConv(reference.TransposedConv):
-    """2x2x2 onto the next finer level, as the reference's."""
+    """See the reference."""
 
     product = _NativeProduct
 
@@ -100,7 +100,7 @@ def filters_of(weight: Tensor) -> Tensor:
 
 
 def indices_of(pairs: KernelMap) -> tuple[Tensor, Tensor]:
-    """spconv's pairs (2,K,longest) int32, of which it reads as many per offset as counts (K,) int32 says."""
+    """The pairs as spconv wants them: rows (2,K,longest) int32, padded, and counts (K,) int32."""
     device = pairs.source.device
     starts = torch.tensor([0, *itertools.accumulate(pairs.counts[:-1])], device=device)
     places = starts[:, None] + torch.arange(max(pairs.counts), device=device)

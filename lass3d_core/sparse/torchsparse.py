@@ -1,8 +1,8 @@
-"""The reference's three operations computed by torchsparse 2.1, on a GPU alone.
+"""The backend torchsparse 2.1. It runs on a GPU only.
 
 Written from the public source of torchsparse 2.1.0 (github.com/mit-han-lab/torchsparse, commit 385f5ce).
-It takes the pairs of our kernel maps, hence the dataflow `GatherScatter`, which needs no coordinates; its
-other dataflows would build maps of their own. It knows float32 and float16; anything else is given float32.
+It gets the pairs of our kernel maps and uses the dataflow `GatherScatter`, which needs no coordinates. The
+other dataflows would have to build their maps again. It has float32 and float16; other types become float32.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CONFIG = {"epsilon": 0.0, "mm_thresh": 0}  # no grouping of offsets
 
 
 class _GatherScatterProduct:
-    """`SparseProduct` by torchsparse, which brings its own gradients."""
+    """`SparseProduct` computed by torchsparse, gradients included."""
 
     @staticmethod
     def apply(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
@@ -34,28 +34,26 @@ class _GatherScatterProduct:
 
 
 class SubmanifoldConv(reference.SubmanifoldConv):
-    """3x3x3, as the reference's."""
+    """See the reference."""
 
     product = _GatherScatterProduct
 
 
 class StridedConv(reference.StridedConv):
-    """2x2x2 onto the next coarser level, as the reference's."""
+    """See the reference."""
 
     product = _GatherScatterProduct
 
 
 class TransposedConv(reference.TransposedConv):
-    """2x2x2 onto the next finer level, as the reference's."""
+    """See the reference."""
 
     product = _GatherScatterProduct
 
 
 def _kernel_map(pairs: KernelMap) -> dict[str, object]:
-    """torchsparse's map: (P,2) int32 of (source, target) by offset, the centre's pairs among them.
-
-    Its forward pass multiplies the centre without its pairs, but its backward pass reads them.
-    """
+    """The map of torchsparse: (P,2) int32 of (source, target) by offset, the centre's pairs included."""
+    # The forward pass multiplies the centre without its pairs, but the backward pass reads them.
     rows, counts = torch.stack([pairs.source, pairs.target], dim=1), list(pairs.counts)
     sources, targets = len(pairs.by_source.offsets) - 1, len(pairs.by_target.offsets) - 1
     if pairs.centre is not None:

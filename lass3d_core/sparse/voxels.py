@@ -1,6 +1,6 @@
 """Points to voxels and back: quantisation, pooling of features and labels, batch collation.
 
-Everything is pure integer work in a fixed order, made for loader workers on a CPU; any device works.
+Meant for loader workers on a CPU; every device works. The order of all operations is fixed.
 Letters: N points, M voxels, F features, C classes.
 """
 
@@ -24,8 +24,9 @@ _INT64_MAX = torch.iinfo(torch.int64).max
 class Voxels:
     """The occupied voxels of one scan, sorted by (x, y, z).
 
-    coords (M,3) int32: voxel v covers [v, v + 1) * size metres. inverse (N,) int64: point -> voxel.
-    first (M,) int64: voxel -> its first point, in point order.
+    coords (M,3) int32: voxel v covers [v, v + 1) * size metres.
+    inverse (N,) int64: the voxel of each point.
+    first (M,) int64: the first point of each voxel.
     """
 
     coords: Tensor
@@ -34,19 +35,19 @@ class Voxels:
 
 
 def voxelise(points: Tensor, size: float) -> Voxels:
-    """Group points by the cube of edge `size` that holds them.
+    """Group points by the cube that holds them.
 
-    points (N,3) float32 metres, any frame; size in metres, > 0. The quotient is taken in float64, so that
-    the answer is the same on every device.
+    points (N,3) float32 metres, any frame.
+    size: edge of a cube, metres.
+
     Raises DataError for points that are not finite or do not fit into int32 voxel coordinates, and for a
     size that is not positive.
     """
     if not (size > 0 and math.isfinite(size)):
         raise DataError(f"voxel size {size} m is not a positive number; set one")
-    quotient = torch.floor(points.double() / size)
-    bad = ~((quotient >= _INT32.min) & (quotient <= _INT32.max)).all(
-        dim=1
-    )  # NaN compares false, hence is bad
+    quotient = torch.floor(points.double() / size)  # float64: the same result on every device
+    fits = (quotient >= _INT32.min) & (quotient <= _INT32.max)  # false for NaN
+    bad = ~fits.all(dim=1)
     if bad.any():
         row = int(bad.nonzero()[0])
         shown = ", ".join(f"{value:g}" for value in points[row].tolist())
@@ -70,9 +71,9 @@ def mean_by_voxel(features: Tensor, voxels: Voxels) -> Tensor:
 
 
 def majority_label(labels: Tensor, voxels: Voxels, num_classes: int, ignore: int = IGNORE) -> Tensor:
-    """The commonest label of each voxel's points, (M,) int64; the smallest id wins a tie.
+    """The commonest label of each voxel's points, (M,) int64. The smallest id wins a tie.
 
-    labels (N,) int64: train ids in [0, num_classes) or `ignore`. Ignored points do not vote; a voxel without
+    labels (N,) int64: train ids in [0, num_classes) or `ignore`. Ignored points do not vote. A voxel without
     a vote is `ignore`. Raises DataError for any other label.
     """
     votes = labels != ignore
@@ -88,11 +89,10 @@ def majority_label(labels: Tensor, voxels: Voxels, num_classes: int, ignore: int
 
 
 def first_valid(indices: Tensor, voxels: Voxels) -> Tensor:
-    """The index of each voxel's first point that has one (>= 0), (M,) of the same dtype; -1 where none has.
+    """The first valid index among each voxel's points, (M,) of the same dtype; -1 if there is none.
 
-    indices (N,) integer, -1 none: a text's slot or row.
-    Decision: the first, not the majority. A voxel then holds the text of a real point, it costs one pass, and
-    voxels whose points disagree about their text are few.
+    indices (N,) integer: the slot or row of each point's text, -1 for none.
+    Decision: the first, not the majority. It costs one pass, and few voxels have points with different texts.
     """
     count = len(indices)
     point = torch.arange(count, device=indices.device)
@@ -112,11 +112,11 @@ def collate(coords: Sequence[Tensor]) -> Tensor:
 
 
 def lattice_keys(coords: Tensor, margin: int = 0) -> Tensor:
-    """One int64 per row of coords (M,D) int32, ordered as the rows are ordered lexicographically.
+    """One int64 key per row of coords (M,D) int32. Keys sort as the rows sort lexicographically.
 
-    With `margin` m, moving along the last three axes by up to m adds a constant to the key that
-    `lattice_steps` gives, and never reaches another occupied row by wrapping around.
-    Raises DataError when the occupied box is too large for int64.
+    A move along one of the last three axes by at most `margin` adds a constant to the key, see
+    `lattice_steps`. The sum is never the key of another occupied row by wrapping around.
+    Raises DataError if the occupied box is too large for int64.
     """
     keys = torch.zeros(len(coords), dtype=torch.int64, device=coords.device)
     if not len(coords):
@@ -128,7 +128,7 @@ def lattice_keys(coords: Tensor, margin: int = 0) -> Tensor:
 
 
 def lattice_steps(coords: Tensor, margin: int = 0) -> list[int]:
-    """What one step along each axis adds to a row's key in `lattice_keys`, D whole numbers."""
+    """The number that one step along each axis adds to a key of `lattice_keys`, D ints."""
     if not len(coords):
         return [0] * coords.shape[1]
     spans = (coords.amax(dim=0).to(torch.int64) - coords.amin(dim=0).to(torch.int64) + 1 + margin).tolist()
@@ -140,7 +140,7 @@ def lattice_steps(coords: Tensor, margin: int = 0) -> list[int]:
 
 
 def run_starts(keys: Tensor) -> Tensor:
-    """keys (M,) sorted -> (M,) bool: this key differs from the one before it."""
+    """Whether each of the sorted keys (M,) differs from the one before it, (M,) bool."""
     starts = torch.ones(len(keys), dtype=torch.bool, device=keys.device)
     torch.ne(keys[1:], keys[:-1], out=starts[1:])
     return starts

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.sparse.maps import KernelPyramid
 from train.config import DataConfig
-from train.data.batches import EvaluationScans, scan_loader
+from train.data.evaluation_scans import EvaluationScans, scan_loader
 from train.data.paired_scans import PairedScans
 from train.evaluate import Metrics, confusion, figures_of, metrics_table, predict
 

@@ -1,4 +1,4 @@
-"""The next item, fetched while the last one is at work."""
+"""Prefetching by one item."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Item = TypeVar("Item")
 
 
 def prefetch(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items in the same order; a thread has the next one ready. What it raises is raised here.
+    """Yield `items` unchanged, while a thread fetches the next one. An error of `items` is raised here.
 
-    To take a batch from a loader's worker, the two processes exchange messages over a socket while the worker
-    builds the next one: milliseconds in which nobody trains, unless the batch was asked for in time.
+    A batch travels from a loader's worker by several messages over a socket, while the worker builds the
+    next batch. That takes milliseconds, in which training would stand still unless it asks early.
     """
-    with ThreadPoolExecutor(1, "one ahead") as thread:
+    with ThreadPoolExecutor(1, "prefetch") as thread:
         end = object()
         coming = thread.submit(next, items, end)
         while (item := coming.result()) is not end:

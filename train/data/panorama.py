@@ -1,56 +1,107 @@
-"""A scan in which every direction has been seen by a camera, made of the seen parts of several scans.
+"""Panorama: a scan whose every direction a camera has seen, assembled from the seen parts of several scans.
 
-Where the cameras look forward alone, four fifths of a step's unlabelled points have no text. Here a slot of
-the batch holds the directions that a camera saw of one scan, and beside them those of others, turned about
-the sensor until the turn is full: as many points as in a whole scan, nearly all of them with text. With
-cameras all around it is the scan as it is. Letters: N points of a scan, B directions.
+With a front camera alone, four fifths of a step's unlabelled points have no text. A panorama keeps the
+directions that the cameras of one scan saw, and fills the others with seen parts of further scans, turned
+about the sensor. It has about as many points as a whole scan, and nearly all of them have text.
+If cameras look all around, it is the scan itself.
+
+Letters: N points of a scan, B directions, K points of a sector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from lass3d_core.records import NONE, PairedScan
-from train.data.sectors import Sector
+from lass3d_core.records import NONE, PairedScan, PointTextPairs
 
-DIRECTIONS = 120
-"""Three degrees each: wider than the gap between two neighbours of a coarse LiDAR."""
-
-_LEAST_GAIN = 4
-"""Directions (12 degrees) that a further scan must add."""
-
-_MOST = 8
-"""Scans in a panorama."""
+DIRECTIONS = 120  # of 3 degrees each: wider than the gap between two neighbours of a coarse LiDAR
+MIN_GAIN = 4  # directions (12 degrees) that a further scan must add
+MAX_SCANS = 8  # in one panorama
 
 
-def panorama(first: PairedScan, others: Iterator[PairedScan]) -> list[Sector]:
-    """Sectors that lie side by side: the seen one of `first`, unturned, then of as many others as fit.
+@dataclass(frozen=True)
+class Sector:
+    """The points of a scan that a panorama takes.
 
-    Each further scan is turned to where it fills most of what is empty. Decision: seams are left as they are;
-    an object that is cut there is cut as it would be by an occlusion. A scan that no camera saw stays whole.
+    rows (K,) int64: indices of the points, ascending.
+    turn: radians about +z, counter-clockwise.
     """
-    seen = _seen(first)
-    if not seen.any():
-        return [Sector.whole(first)]
-    sectors, filled = [_cut(first, seen, 0)], seen
-    while len(sectors) < _MOST and DIRECTIONS - filled.sum() >= _LEAST_GAIN:
+
+    scan: PairedScan
+    rows: np.ndarray
+    turn: float
+
+    @property
+    def points(self) -> np.ndarray:
+        """The turned points, (K,3) float32 metres."""
+        points = self.scan.points[self.rows]
+        if not self.turn:
+            return points
+        c, s = np.cos(self.turn), np.sin(self.turn)
+        turned: np.ndarray = points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
+        return turned
+
+
+def panorama(first: PairedScan, others: Iterator[PairedScan]) -> PairedScan:
+    """The seen sector of `first`, unturned, and beside it sectors of as many of `others` as fit.
+
+    The result has no labels and the scan id of `first`. A scan that no camera saw stays as it is.
+    """
+    return merge(sectors_of(first, others)) if _seen(first).any() else first
+
+
+def sectors_of(first: PairedScan, others: Iterator[PairedScan]) -> list[Sector]:
+    """Sectors side by side, of at most MAX_SCANS scans.
+
+    Each further scan is turned to where it fills most of the empty directions.
+    Decision: nothing is done about seams. An object that is cut there looks like one that is partly occluded.
+    """
+    filled = _seen(first)
+    sectors = [_cut(first, filled, 0)]
+    while len(sectors) < MAX_SCANS and DIRECTIONS - filled.sum() >= MIN_GAIN:
         scan = next(others, None)
         if scan is None:
             break
         seen = _seen(scan)
         steps = _best_turn(seen, ~filled)
         new = np.roll(seen, steps) & ~filled
-        if new.sum() < _LEAST_GAIN:
+        if new.sum() < MIN_GAIN:
             break
         sectors.append(_cut(scan, np.roll(new, -steps), steps))
         filled = filled | new
     return sectors
 
 
+def merge(sectors: Sequence[Sector]) -> PairedScan:
+    """The points of all sectors as one scan without labels. Only the best view of each point is kept."""
+    image_ids: list[str] = []
+    phrases: list[str] = []
+    image, entity = [], []
+    for sector in sectors:
+        pairs, rows = sector.scan.pairs, sector.rows
+        image.append(_shifted(pairs.image[rows, :1], len(image_ids)))
+        entity.append(_shifted(pairs.entity[rows], len(phrases)))
+        image_ids += pairs.image_ids
+        phrases += pairs.phrases
+    return PairedScan(
+        sectors[0].scan.scan_id,
+        np.concatenate([sector.points for sector in sectors]),
+        np.concatenate([sector.scan.features[sector.rows] for sector in sectors]),
+        None,
+        PointTextPairs(np.concatenate(image), np.concatenate(entity), tuple(image_ids), tuple(phrases)),
+    )
+
+
+def _shifted(slots: np.ndarray, offset: int) -> np.ndarray:
+    """`slots` int16 plus `offset`; NONE stays NONE."""
+    return np.where(slots == NONE, NONE, slots + offset).astype(np.int16)
+
+
 def _direction(points: np.ndarray) -> np.ndarray:
-    """(N,3) -> (N,) int64: the direction about the sensor, counter-clockwise from behind."""
+    """The direction about the sensor of points (N,3), (N,) int64, counter-clockwise from behind."""
     share = (np.arctan2(points[:, 1], points[:, 0]) + np.pi) / (2 * np.pi)
     return np.minimum((share * DIRECTIONS).astype(np.int64), DIRECTIONS - 1)
 
@@ -62,8 +113,8 @@ def _seen(scan: PairedScan) -> np.ndarray:
 
 
 def _best_turn(seen: np.ndarray, empty: np.ndarray) -> int:
-    """By how many directions `seen` (B,) is turned to meet most of `empty` (B,): a circular correlation."""
-    met = np.fft.irfft(np.fft.rfft(empty) * np.fft.rfft(seen).conj(), DIRECTIONS)
+    """The number of directions by which to turn `seen` (B,) so that it meets most of `empty` (B,)."""
+    met = np.fft.irfft(np.fft.rfft(empty) * np.fft.rfft(seen).conj(), DIRECTIONS)  # circular correlation
     return int(np.rint(met).argmax())
 
 

@@ -9,7 +9,6 @@ import torch
 
 from lass3d_core.labels import IGNORE, in_words
 from lass3d_core.records import NONE, PairedScan, labels_or_ignore
-from train.data.misnamed import misnamed
 from train.data.paired_scans import PairedScans
 from train.data.text_batches import TextRowsOf
 from train.methods.parts.label_prior import PhraseCounts
@@ -17,12 +16,9 @@ from train.methods.parts.label_prior import PhraseCounts
 MOST_FOLDS = 5
 
 
-def phrase_counts(
-    pairs: PairedScans, labelled: Sequence[str], wrong: float = 0.0, seed: int = 0
-) -> PhraseCounts:
+def phrase_counts(pairs: PairedScans, labelled: Sequence[str]) -> PhraseCounts:
     """Points by phrase and class in the scans `labelled`; scan i is of fold i modulo the number of folds.
 
-    wrong, seed: of train/data/misnamed.py, the share of phrases that a stress test exchanges.
     No other scan is opened, so no label can leak. Raises CorruptArtifact, StaleArtifact.
     """
     rows_of = TextRowsOf(pairs.text_table)
@@ -30,7 +26,7 @@ def phrase_counts(
     folds = min(MOST_FOLDS, len(labelled))
     counts = np.zeros((folds, len(table.phrases) * pairs.num_classes), np.int64)
     for number, scan_id in enumerate(labelled):
-        scan = misnamed(pairs.read(scan_id), wrong, table.phrases, seed)
+        scan = pairs.read(scan_id)
         cells = _cells(scan, rows_of, pairs.num_classes)
         counts[number % folds] += np.bincount(cells, minlength=counts.shape[1])
     shape = (folds, len(table.phrases), pairs.num_classes)

@@ -1,11 +1,12 @@
-"""From the names that the shards hold to text rows: only those of one batch.
+"""The text rows of one batch, looked up by the names of images and phrases that the shards hold.
 
-Letters: I images and P phrases of the batch, D text dimension.
+Letters: I images and P phrases of the batch, N points of a scan, D text dimension.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,43 +17,49 @@ from lass3d_core.paper.safm import TextBatch
 from lass3d_core.records import NONE, PointTextPairs
 
 
+@dataclass(frozen=True)
+class BatchTexts:
+    """The text rows of a batch, and the points that they belong to.
+
+    table_rows (P,) int64: the row of each phrase in the whole text table.
+    image: per scan (N,) int64, the slot of each point's caption in `texts`, NONE without one.
+    entity: per scan (N,) int64, the row of each point's phrase in texts.entity_rows, NONE without one.
+    """
+
+    texts: TextBatch
+    table_rows: np.ndarray
+    image: list[np.ndarray]
+    entity: list[np.ndarray]
+
+
 class TextRowsOf:
-    """Looks up the rows of images and phrases by their names."""
+    """A look-up of text rows by the names of images and phrases."""
 
     def __init__(self, table: TextRowsFile) -> None:
         self._table = table
         self._caption_of = dict(zip(table.image_ids, table.image_caption.tolist()))
         self._row_of = {phrase: row for row, phrase in enumerate(table.phrases)}
 
-    @property
-    def dim(self) -> int:
-        """D."""
-        return self._table.dim
+    def batch(self, pairs: Sequence[PointTextPairs]) -> BatchTexts:
+        """The rows that the scans of `pairs` name, each once. An image without a caption has no slot.
 
-    def batch(self, pairs: Sequence[PointTextPairs]) -> tuple[TextBatch, list[np.ndarray], list[np.ndarray]]:
-        """The rows that the scans of `pairs` name, and per scan what its slots are in the batch.
-
-        Per scan: its image slot -> that of the batch, and its phrase slot -> row of entity_rows, both int64
-        with one entry more at the end, so that slot NONE (-1) stays NONE. An image without caption has none.
         Raises StaleArtifact for a name that the table lacks.
         """
         captioned = [i for i in _unique(p.image_ids for p in pairs) if self._caption(i) != NONE]
         phrases = _unique(p.phrases for p in pairs)
-        rows = self.phrase_rows(phrases)
+        table_rows = self.phrase_rows(phrases)
         slot_of_image = {image_id: slot for slot, image_id in enumerate(captioned)}
         slot_of_phrase = {phrase: slot for slot, phrase in enumerate(phrases)}
-        return (
-            self._text_batch([self._caption(image_id) for image_id in captioned], rows),
-            [_slots(p.image_ids, slot_of_image) for p in pairs],
-            [_slots(p.phrases, slot_of_phrase) for p in pairs],
+        return BatchTexts(
+            self._text_batch([self._caption(image_id) for image_id in captioned], table_rows),
+            table_rows,
+            # Column 0 is a point's best view: there it is nearest to the centre of the image.
+            [_slots(p.image_ids, slot_of_image)[p.image[:, 0]] for p in pairs],
+            [_slots(p.phrases, slot_of_phrase)[p.entity] for p in pairs],
         )
 
-    def phrases(self, pairs: Sequence[PointTextPairs]) -> np.ndarray:
-        """The row in the table (P,) int64 of each row of `batch(pairs)`'s entity_rows. Raises as it does."""
-        return self.phrase_rows(_unique(p.phrases for p in pairs))
-
     def phrase_rows(self, phrases: Sequence[str]) -> np.ndarray:
-        """The row in the table of each phrase, (P,) int64. Raises StaleArtifact for one that it lacks."""
+        """The row of each phrase in the table, (P,) int64. Raises StaleArtifact for a phrase it lacks."""
         return np.array([self._row(phrase) for phrase in phrases], np.int64)
 
     def _text_batch(self, captions: Sequence[int], phrase_rows: np.ndarray) -> TextBatch:
@@ -76,15 +83,16 @@ class TextRowsOf:
 
 
 def _unique(names: Iterable[Sequence[str]]) -> list[str]:
-    """Every name once, in the order of its first appearance."""
+    """Every name once, in the order of first appearance."""
     return list(dict.fromkeys(name for some in names for name in some))
 
 
 def _slots(names: Sequence[str], slot_of: dict[str, int]) -> np.ndarray:
+    """The slot of each name, int64, and NONE at the end: so that index NONE (-1) gives NONE."""
     return np.array([*(slot_of.get(name, NONE) for name in names), NONE], np.int64)
 
 
 def _not_in_table(what: str) -> StaleArtifact:
     return StaleArtifact(
-        f'{what} has no row in text_embeddings.h5: it is older than the pairs; run "make captions"'
+        f'{what} has no row in text_embeddings.h5: the file is older than the pairs; run "make captions"'
     )

@@ -5,14 +5,14 @@ Letters: M voxels of the batch, C classes, F input features, D text dimension.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from lass3d_core.compute.packing import Layout, pack, unpack
+from lass3d_core.compute.packing import pack, unpack
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid
@@ -52,34 +52,14 @@ class SemiBatch:
         """The same batch in memory that a GPU reads by itself; a loader's `pin_memory` calls this."""
         return SemiBatch(**{field.name: getattr(self, field.name).pin_memory() for field in fields(self)})
 
-    def __reduce__(self) -> tuple[Callable[..., SemiBatch], tuple[Any, ...]]:
-        """On its way from a loader's worker: all in one tensor."""
-        rebuild, (skeleton, maps) = self.pyramid.__reduce__()
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        texts = {field.name: getattr(tensors["texts"], field.name) for field in fields(TextBatch)}
-        del tensors["pyramid"], tensors["texts"]
-        one, layout = pack([*tensors.values(), *texts.values(), maps])
-        return _rebuilt, (one, layout, tuple(tensors), tuple(texts), rebuild, skeleton)
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, Tensor]]:
+        """Pack all tensors into one, for the way from a loader's worker to the trainer."""
+        return unpack, pack(self)
 
     @property
     def unlabelled(self) -> slice:
         """The voxels of unlabelled scans: all after those of labelled ones."""
         return slice(int(self.is_labelled.sum()), None)
-
-
-def _rebuilt(
-    one: Tensor,
-    layout: Layout,
-    names: Sequence[str],
-    of_texts: Sequence[str],
-    rebuild: Callable[..., KernelPyramid],
-    skeleton: Any,
-) -> SemiBatch:
-    """The inverse of `SemiBatch.__reduce__`."""
-    tensors = unpack(one, layout)
-    texts = TextBatch(**dict(zip(of_texts, tensors[len(names) :])))
-    pyramid = rebuild(skeleton, tensors[-1])
-    return SemiBatch(**dict(zip(names, tensors)), texts=texts, pyramid=pyramid)
 
 
 def to_floats(values: Mapping[str, Tensor]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from lass3d_core.files.shards import ShardHeader
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
 from lass3d_core.settings import nearest
-from train.data.batches import scan_loader
+from train.data.evaluation_scans import scan_loader
 from train.evaluate import predictions, with_progress
 from train.outputs.colours import Colour, distinct_colours
 from train.outputs.spread import spread

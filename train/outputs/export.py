@@ -22,7 +22,7 @@ from lass3d_core.files.atomic import atomic_write, remove_parts, write_text
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.settings import read, to_json
-from train.data.batches import scan_loader
+from train.data.evaluation_scans import scan_loader
 from train.data.paired_scans import PairedScans
 from train.evaluate import predictions, with_progress
 from train.runs.run import Run

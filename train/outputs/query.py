@@ -16,7 +16,7 @@ from lass3d_core.files.query_texts import rows_of
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.records import PairedScan
 from lass3d_core.settings import nearest
-from train.data.batches import EvaluationScan
+from train.data.evaluation_scans import EvaluationScan
 from train.methods.parts.query import QueryHead
 from train.runs.run import Run
 

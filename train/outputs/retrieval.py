@@ -16,7 +16,7 @@ from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.files.query_texts import rows_of
 from lass3d_core.labels import IGNORE, in_words
 from lass3d_core.settings import nearest, read, to_json
-from train.data.batches import EvaluationScan, scan_loader
+from train.data.evaluation_scans import EvaluationScan, scan_loader
 from train.evaluate import with_progress
 from train.outputs.query import QueryNetwork
 from train.report.words import percent

@@ -23,15 +23,8 @@ from lass3d_core.paper.metrics import mean_iou
 from lass3d_core.settings import to_json
 from train import methods
 from train.config import RunConfig, SavedRun
-from train.data.batches import (
-    EvaluationScan,
-    EvaluationScans,
-    RankShare,
-    StepBatches,
-    batch_loader,
-    evaluation_scan,
-    scan_loader,
-)
+from train.data.batches import RankShare, StepBatches, batch_loader
+from train.data.evaluation_scans import EvaluationScan, EvaluationScans, evaluation_scan, scan_loader
 from train.data.paired_scans import PairedScans, class_weights
 from train.data.phrase_counts import phrase_counts
 from train.evaluate import Metrics, confusion, figures_of, with_progress
@@ -110,13 +103,7 @@ class Run:
             num_classes=self.pairs.num_classes,
             text_dim=self.pairs.text_table.dim,
             class_weights=weights,
-            phrase_counts=partial(
-                phrase_counts,
-                self.pairs,
-                self.split.labelled,
-                self.config.data.stress.of_labelled(),
-                self.config.seed,
-            ),
+            phrase_counts=partial(phrase_counts, self.pairs, self.split.labelled),
         )
         return methods.make_method(self.config.method, ingredients).to(self.device)
 
@@ -149,12 +136,12 @@ class Run:
         """The figures on `split` as they were saved. Raises MissingArtifact, CorruptArtifact."""
         return Metrics.load(self.folder.metrics(split))
 
-    def metrics(self, method: Method, split: str, line: int = 0) -> Metrics:
-        """Evaluate the method's predictor on `split`. Raises DataError where no scan of it has labels."""
+    def metrics(self, method: Method, split: str) -> Metrics:
+        """Evaluate the method's predictor on `split`. Raises DataError if no scan of it has labels."""
         scans = self.whole_scans(split)
         if not len(scans):
             raise DataError(f"no scan of the split {split} has labels; it cannot be evaluated")
-        matrix = self.confusion(method, split, line)
+        matrix = self.confusion(method, split, title=f"evaluating {split}")
         return Metrics(
             run_digest=self.saved.digest,
             split=split,
@@ -169,24 +156,25 @@ class Run:
             **figures_of(matrix, self.absent),
         )
 
-    def confusion(self, method: Method, split: str, line: int | None = None) -> np.ndarray:
-        """The confusion (C,C) over all points of the labelled scans of `split`; processes share the scans.
+    def confusion(self, method: Method, split: str, title: str | None = None) -> np.ndarray:
+        """The confusion matrix (C,C) over all points of the scans of `split` that have labels.
 
-        line: where a progress bar is drawn, if any.
+        Processes that train together share the scans. title: of a progress bar; None for no bar.
         """
         scan_ids = self.pairs.labelled_scans(split)[parallel.rank() :: parallel.world_size()]
         ahead: Iterable[EvaluationScan] = scan_loader(self.whole_scans_of(scan_ids), self.config.data.workers)
-        if line is not None and parallel.rank() == 0:
-            ahead = with_progress(ahead, len(scan_ids), f"evaluating {split}", line)
+        if title is not None and parallel.rank() == 0:
+            ahead = with_progress(ahead, len(scan_ids), title)
         matrix = confusion(method.predictor, ahead, self.pairs.num_classes, self.device)
         return parallel.all_reduce_sum(torch.from_numpy(matrix).to(self.device)).cpu().numpy()
 
 
-def train_run(run: Run, resume: bool, line: int = 0) -> bool:
-    """Train, evaluate and write everything into the run's folder; False where that had been done before.
+def train_run(run: Run, resume: bool) -> bool:
+    """Train, evaluate, and write everything into the run's folder. False if that was done before.
 
-    resume: go on from the last checkpoint of an unfinished run. line: of the terminal, for the progress bars.
-    Raises StaleArtifact where the folder holds another run, Lass3dError where it holds an unfinished one.
+    resume: continue an unfinished run from its last checkpoint.
+    Raises StaleArtifact if the folder holds another run, Lass3dError if it holds an unfinished one and
+    `resume` is false.
     """
     leads = parallel.rank() == 0  # of the processes that train together, this one writes
     with run.folder.locked() if leads else nullcontext():
@@ -199,16 +187,16 @@ def train_run(run: Run, resume: bool, line: int = 0) -> bool:
             run.split.save(run.folder.split)
             write_environment(run.folder.environment, run.device)
         parallel.wait_for_all()
-        method = _train(run, line)
+        method = _train(run)
         for split in run.splits:
-            metrics = run.metrics(method, split, line)
+            metrics = run.metrics(method, split)
             if leads:
                 metrics.save(run.folder.metrics(split))
     return True
 
 
-def _train(run: Run, line: int) -> Method:
-    """Take the steps that are left."""
+def _train(run: Run) -> Method:
+    """Take the steps that are left; the trained method."""
     config, saved = run.config, run.saved
     method = run.make_method()
     optimiser = make_optimiser(config.optim, method.parameters())
@@ -235,8 +223,8 @@ def _train(run: Run, line: int) -> Method:
         on_gpu = run.device.type == "cuda"
         ahead = batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu)
         write = log.write if log is not None else _nothing
-        around = Callbacks(run.folder.path.name, write, validate, save, line)
-        train(config, method, optimiser, ahead, run.device, steps_done, around)
+        callbacks = Callbacks(run.folder.path.name, write, validate, save)
+        train(config, method, optimiser, ahead, run.device, steps_done, callbacks)
     return method
 
 

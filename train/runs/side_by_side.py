@@ -18,6 +18,7 @@ from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.pool import OnProgress, Work, run_tasks
 from train.config import RunConfig
 from train.data.paired_scans import PairedScans
+from train.runs.progress import draw_in_row
 from train.runs.run import Run, train_run
 from train.runs.run_folder import RunFolder
 
@@ -86,8 +87,9 @@ def _load(terminal: RLock, slot: _Slot) -> Work[PlannedRun, None]:
         # Pinned memory and the sparse backends use the current device, which would be the first GPU.
         torch.cuda.set_device(slot.device)
     tqdm.set_lock(terminal)
+    draw_in_row(slot.line)
 
     def train(plan: PlannedRun, on_progress: OnProgress) -> None:
-        train_run(plan.open(slot.device), resume=True, line=slot.line)
+        train_run(plan.open(slot.device), resume=True)
 
     return train

@@ -52,25 +52,5 @@ TABLE_PARTS = Table(
     claims=(),
 )
 
-TABLE_STRESS = Table(
-    "plus-stress",
-    "phrases that are wrong",
-    (
-        SUPERVISED,
-        PLUS_WITHOUT_TEXT,
-        Row("30 % of the phrases random", "lass3d_plus", ("data.stress.misnamed=0.3",), "misnamed-30"),
-        Row(
-            "all phrases of unlabelled scans random",
-            "lass3d_plus",
-            ("data.stress.misnamed=1", "data.stress.on=unlabelled"),
-            "misnamed",
-        ),
-        PLUS,
-    ),
-    reference=PLUS_WITHOUT_TEXT.title,
-    claims=(),
-    note="Wrong phrases must not leave LASS3D+ below the same recipe without text.",
-)
-
-TABLES = {table.name: table for table in (TABLE_PLUS, TABLE_PARTS, TABLE_STRESS)}
+TABLES = {table.name: table for table in (TABLE_PLUS, TABLE_PARTS)}
 """Ours, by name."""

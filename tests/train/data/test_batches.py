@@ -17,7 +17,8 @@ from lass3d_core.manifest.schema import LabelledSpec
 from lass3d_core.records import NONE, PairedScan
 from train.config import DataConfig
 from train.data.augment import AugmentConfig
-from train.data.batches import EvaluationScans, StepBatches, batch_loader, evaluation_scan, scan_loader
+from train.data.batches import StepBatches, batch_loader
+from train.data.evaluation_scans import evaluation_scan
 from train.data.paired_scans import PairedScans, class_weights
 from train.data.text_batches import TextRowsOf
 from train.methods.contract import SemiBatch
@@ -216,13 +217,13 @@ def test_an_image_whose_captioning_failed_gives_its_points_no_slot(tiny) -> None
     write_text_table(path, replace(table, image_caption=failed), record)
     pairs = PairedScans.open(tiny.artifacts)
     scans = [pairs.read(name) for name in pairs.splits["train"][:2]]
-    texts, image_slots, _ = TextRowsOf(pairs.text_table).batch([scan.pairs for scan in scans])
-    assert [slots.tolist() for slots in image_slots] == [[NONE, NONE], [0, NONE]]
-    assert len(texts.image_offsets) == 2
+    found = TextRowsOf(pairs.text_table).batch([scan.pairs for scan in scans])
+    assert [set(image.tolist()) for image in found.image] == [{NONE}, {0, NONE}]
+    assert len(found.texts.image_offsets) == 2
 
 
 def test_scans_without_images_make_a_batch_without_text(tiny) -> None:
-    texts, _, _ = TextRowsOf(PairedScans.open(tiny.artifacts).text_table).batch([])
+    texts = TextRowsOf(PairedScans.open(tiny.artifacts).text_table).batch([]).texts
     assert (texts.image_rows.shape, texts.entity_rows.shape) == ((0, 8), (0, 8))
     assert texts.image_offsets.tolist() == [0]
 
@@ -233,22 +234,6 @@ def test_a_table_that_lacks_a_phrase_is_stale(tiny) -> None:
     renamed = replace(scan.pairs, phrases=("the ground", "a wall", "a lantern"))
     with pytest.raises(StaleArtifact, match="'a lantern' has no row"):
         TextRowsOf(pairs.text_table).batch([renamed])
-
-
-def test_a_whole_scan_has_every_point(tiny) -> None:
-    pairs = PairedScans.open(tiny.artifacts)
-    scan = pairs.read(pairs.splits["val"][0])
-    whole = evaluation_scan(scan, CONFIG, 3)
-    assert len(whole.inverse) == len(whole.labels) == len(scan.points)
-    cells = np.floor(scan.points.astype(np.float64) / 0.3).astype(int)
-    assert (whole.pyramid.coords[0][whole.inverse][:, 1:].numpy() == cells).all()
-
-
-def test_whole_scans_come_in_order_whatever_the_workers(tiny) -> None:
-    pairs = PairedScans.open(tiny.artifacts)
-    scans = EvaluationScans(pairs, pairs.splits["train"], CONFIG, 3)
-    alone, together = ([scan.scan_id for scan in scan_loader(scans, workers)] for workers in (0, 2))
-    assert alone == together == list(pairs.splits["train"])
 
 
 def test_class_weights_are_the_inverse_root_of_frequency_with_mean_one() -> None:

@@ -1,0 +1,157 @@
+"""Stress test: train LASS3D+ on phrases that are wrong on purpose, and compare it with its controls.
+
+    python benchmarks/experiments/wrong_phrases.py --seeds 0 1 2 3 4 5 6 7 --processes 2
+
+Each seed trains five runs of the demo preset and prints their mIoU on the test split:
+
+- supervised only, LASS3D+ without text, and LASS3D+: the ordinary runs, shared with `make table TABLE=plus`;
+- LASS3D+ with 30 % of the phrases of every training scan replaced by random phrases of the data set;
+- LASS3D+ with all phrases of the unlabelled scans replaced. The labelled scans, on which the method counts
+  what a phrase means, keep theirs.
+
+Wrong phrases must not leave LASS3D+ below the same recipe without text. Finished runs are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from lass3d_core.errors import exit_status
+from lass3d_core.manifest.reading import read_manifest
+from lass3d_core.manifest.schema import Manifest
+from lass3d_core.records import PairedScan
+from train.config import with_settings
+from train.data.paired_scans import PairedScans
+from train.demo import train_all
+from train.presets.demo import demo
+from train.runs.run import Run
+from train.runs.run_folder import RunFolder
+from train.runs.side_by_side import PlannedRun
+from train.tables.markdown import interval_words
+from train.tables.statistics import differences, interval, verdict
+
+CONTROL = "LASS3D+ without text"
+
+
+@dataclass(frozen=True)
+class WrongPhrases(PairedScans):
+    """Pair shards whose phrases are exchanged as they are read.
+
+    share: probability with which a phrase becomes a random one of the data set.
+    right: scans that keep their phrases.
+    seed: of the draws. A scan is exchanged in the same way at every read.
+    """
+
+    share: float
+    right: frozenset[str]
+    seed: int
+
+    @classmethod
+    def of(cls, pairs: PairedScans, share: float, right: Sequence[str], seed: int) -> WrongPhrases:
+        """The same shards, with wrong phrases."""
+        same = {field.name: getattr(pairs, field.name) for field in fields(PairedScans)}
+        return cls(**same, share=share, right=frozenset(right), seed=seed)
+
+    def read(self, scan_id: str) -> PairedScan:
+        """One scan. All points of a phrase are exchanged alike."""
+        scan = super().read(scan_id)
+        if scan_id in self.right:
+            return scan
+        known = self.text_table.phrases
+        rng = np.random.default_rng((self.seed, zlib.crc32(scan_id.encode())))
+        phrases = tuple(
+            known[rng.integers(len(known))] if rng.random() < self.share else phrase
+            for phrase in scan.pairs.phrases
+        )
+        return replace(scan, pairs=replace(scan.pairs, phrases=phrases))
+
+    @cached_property
+    def digest(self) -> str:
+        """Differs from the digest of the right pairs, so that no ordinary command reads a stressed run."""
+        content = (super().digest, self.share, sorted(self.right), self.seed)
+        return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class StressedRun(PlannedRun):
+    """A run on wrong phrases. spare_labelled: leave the phrases of the labelled scans as they are."""
+
+    share: float
+    spare_labelled: bool
+
+    def open(self, device: str = "cpu", pairs: PairedScans | None = None) -> Run:
+        """The run, which sees its data through WrongPhrases."""
+        run = super().open(device, pairs)
+        right = run.split.labelled if self.spare_labelled else ()
+        return replace(run, pairs=WrongPhrases.of(run.pairs, self.share, right, self.config.seed))
+
+
+def main() -> None:
+    """Train what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
+    parser.add_argument("--dataset", help="a data set of the manifest (its default)")
+    parser.add_argument("--ratio", type=float, default=2.0, help="percent of the scans with labels (2)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", nargs="*", default=[], help="key=value settings of every run")
+    parser.add_argument("--processes", type=int, default=1, help="runs at a time (1)")
+    options = parser.parse_args()
+    manifest, dataset = read_manifest(options.manifest, options.dataset)
+    plans = {seed: plans_of(manifest, dataset, options.ratio, seed, options.set) for seed in options.seeds}
+    runs = {(plan.title, seed): plan.open() for seed, of_seed in plans.items() for plan in of_seed}
+    for run in runs.values():
+        run.require_own_folder()
+    every = [(plan, seed) for seed, of_seed in plans.items() for plan in of_seed]
+    train_all([plan for plan, seed in every if not runs[plan.title, seed].is_finished], options.processes)
+    print(table({key: run.evaluated("test").miou_absent_dropped or 0.0 for key, run in runs.items()}))
+
+
+def plans_of(
+    manifest: Manifest, dataset: str, ratio: float, seed: int, settings: Sequence[str]
+) -> list[PlannedRun]:
+    """The five runs of a seed, in the order of the table."""
+
+    def planned(title: str, method: str, tag: str | None, *own: str) -> PlannedRun:
+        config = with_settings(demo(dataset, method, ratio, seed), [*settings, *own])
+        folder = RunFolder.of(manifest.runs, config, tag).path
+        return PlannedRun(title, config, manifest.artifacts_of(dataset), manifest.datasets[dataset], folder)
+
+    def stressed(title: str, tag: str, share: float, spare_labelled: bool) -> PlannedRun:
+        plan = planned(title, "lass3d_plus", tag)
+        return StressedRun(**vars(plan), share=share, spare_labelled=spare_labelled)
+
+    return [
+        planned("supervised only", "supervised", None),
+        planned(CONTROL, "lass3d_plus", "no-text", "method.strength=0"),
+        stressed("30 % of the phrases random", "wrong-30", 0.3, spare_labelled=False),
+        stressed("all phrases of unlabelled scans random", "wrong", 1.0, spare_labelled=True),
+        planned("LASS3D+", "lass3d_plus", None),
+    ]
+
+
+def table(miou: Mapping[tuple[str, int], float]) -> str:
+    """(title, seed) -> mIoU in [0, 1] as a table in percent, with paired differences to the control."""
+    values: dict[str, dict[int, float]] = {}
+    for (title, seed), share in miou.items():
+        values.setdefault(title, {})[seed] = 100 * share
+    width = max(map(len, values))
+    lines = [f"{'test mIoU in %':<{width}}   mean  minus {CONTROL}, mean and 95 %"]
+    for title, by_seed in values.items():
+        mean, _ = interval_words(interval(list(by_seed.values())))
+        gap = interval(list(differences(by_seed, values[CONTROL]).values()))
+        against = "" if title == CONTROL else " ".join((*interval_words(gap, "+"), f"({verdict(gap)})"))
+        lines.append(f"{title:<{width}} {mean:>6}  {against}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main, "run the same command again"))

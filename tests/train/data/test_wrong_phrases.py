@@ -1,0 +1,41 @@
+"""The stress test of benchmarks/experiments/wrong_phrases.py."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.experiments.wrong_phrases import CONTROL, WrongPhrases, plans_of, table
+from lass3d_core.manifest.reading import read_manifest
+from train.data.paired_scans import PairedScans
+from train.demo import train_all
+from train.evaluate import Metrics
+
+TINY = ("schedule.steps=2", "net.stem=4", "net.encoder=[6, 6, 6]", "net.decoder=[6, 6, 6]")
+
+
+def test_phrases_are_exchanged_in_the_same_way_at_every_read_and_some_scans_are_spared(tiny) -> None:
+    pairs = PairedScans.open(tiny.artifacts)
+    train = pairs.splits["train"]
+    wrong = WrongPhrases.of(pairs, 0.5, train[:1], seed=0)
+    exchanged, again, right = ([one.read(scan).pairs for scan in train] for one in (wrong, wrong, pairs))
+    assert exchanged[0].phrases == right[0].phrases
+    share = np.mean([a != b for w, r in zip(exchanged[1:], right[1:]) for a, b in zip(w.phrases, r.phrases)])
+    assert 0.1 < share < 0.6  # a random phrase of three is the right one in a third of the draws
+    assert [pairs.phrases for pairs in exchanged] == [pairs.phrases for pairs in again]
+    assert all(np.array_equal(w.entity, r.entity) for w, r in zip(exchanged, right))
+
+
+def test_a_stressed_run_trains_and_is_told_from_the_ordinary_one(tiny) -> None:
+    manifest, dataset = read_manifest(tiny.manifest)
+    _, _, _, stressed, ordinary = plans_of(manifest, dataset, 20.0, 0, TINY)
+    run = stressed.open()
+    assert run.config == ordinary.config
+    assert run.saved.digest != ordinary.open().saved.digest
+    train_all([stressed], at_most=1)
+    assert stressed.open().is_finished
+    assert Metrics.load(run.folder.metrics("test")).steps == 2
+
+
+def test_the_table_pairs_each_row_with_the_control_by_seed() -> None:
+    miou = {(CONTROL, 0): 0.5, (CONTROL, 1): 0.6, ("wrong", 0): 0.4, ("wrong", 1): 0.5}
+    assert table(miou).splitlines()[-1].split()[:3] == ["wrong", "45.0", "-10.0"]
