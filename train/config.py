@@ -17,7 +17,6 @@ from train.data.augment import AugmentConfig
 from train.data.misnamed import StressConfig
 from train.methods import MethodConfig, config_type, name_of
 from train.methods.parts.band_mix import BandMixConfig
-from train.methods.parts.text_branch import TextBranchConfig
 from train.optimiser import OptimConfig, ScheduleConfig
 
 SCHEMA = 3
@@ -120,12 +119,8 @@ class SavedRun:
         for name, usual in (("panorama", False), ("stress", StressConfig())):
             if getattr(config.data, name) == usual:
                 del params["data"][name]
-        for name, off in (("text", TextBranchConfig()), ("mix", BandMixConfig())):
-            if getattr(config.method, name, None) == off:
-                del params["method"][name]
-        text = params["method"].get("text", {})
-        if text.get("dropout") == 0:  # younger than the extension that it is a part of
-            del text["dropout"]
+        if getattr(config.method, "mix", None) == BandMixConfig():
+            del params["method"]["mix"]
         if revision := getattr(config.method, "revision", 0):
             params["method"]["revision"] = revision
         return {

@@ -64,7 +64,7 @@ def test_settings_are_typed() -> None:
         ("metod.tau_r=0.8", "did you mean 'method'"),
         ("method.tau_r=high", "expected a .*number"),
         ("method.captions=images", "did you mean 'image'"),
-        ("method.tau_r=2", "tau_r must lie in"),
+        ("method.tau_r=2", r"tau_r(.|\n)*(at most|less than or equal to) 1"),
         ("net.encoder=[8, 8]", "as many widths"),
         ("net.view=birds_eye", "not one of voxel, range"),
         ("net.image.pitch_deg=[3, -25]", "pitch_deg must rise"),
@@ -115,10 +115,6 @@ def test_an_extension_that_is_off_leaves_no_trace_in_the_digest() -> None:
         config = with_settings(demo("street", "lass3d_plus", 2.0, 0), settings)
         return SavedRun(config, "p", "s").record["params"]["method"]
 
-    assert "text" not in of_method()
-    assert of_method("method.text.weight=1")["text"]["weight"] == 1
-    assert "dropout" not in of_method("method.text.weight=1")["text"]
-    assert of_method("method.text.weight=1", "method.text.dropout=0.5")["text"]["dropout"] == 0.5
     assert "mix" not in of_method()
     assert of_method("method.mix.weight=1")["mix"]["weight"] == 1
 

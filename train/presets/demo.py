@@ -99,8 +99,8 @@ _NOTE = (
     "voxels of {voxel}, its inputs standardised; three quarters of the points; 300 steps of AdamW with "
     "one cycle up to 1e-2; cross-entropy weighted by the inverse root of class frequency (rare classes "
     "are not learnt otherwise in so few steps); a teacher with alpha 0.95 instead of 0.999, whose "
-    "horizon of 1000 steps does not fit; and progressive negative learning in the form single_pass, "
-    "because reforward takes four times the time of a step and more optimiser steps than the controls. "
+    "horizon of 1000 steps does not fit; and progressive negative learning in the form single_pass, because "
+    "the paper's form takes four times the time of a step and more optimiser steps than the controls. "
     "CBST's rounds have 40 steps and SSS-Net's 60, GPC contrasts from step 30 on and LiM3D distils from "
     "step 220 on."
 )
