@@ -1,4 +1,4 @@
-"""What LASS3D+ is worth and what it is made of, as tables beside the paper's."""
+"""Tables of LASS3D+, our extension: its result beside its controls, and its parts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ TABLE_PLUS = Table(
     (SUPERVISED, LONGER, MEAN_TEACHER, PLUS_WITHOUT_TEXT, PLUS),
     reference=PLUS.title,
     claims=(),
-    note="A step of LASS3D+ costs two to three times one of supervised-only: hence its row of three times "
-    "the steps. LASS3D+ without text is the same recipe with the prior's strength 0.",
+    note="A step of LASS3D+ costs two to three times a step of supervised-only: hence the row with three "
+    "times the steps. LASS3D+ without text is the same recipe with strength 0 of the prior.",
 )
 
 TABLE_PARTS = Table(
@@ -52,4 +52,4 @@ TABLE_STRESS = Table(
 )
 
 TABLES = {table.name: table for table in (TABLE_PLUS, TABLE_PARTS, TABLE_STRESS)}
-"""Ours, by name."""
+"""Our tables, by name."""
