@@ -42,7 +42,7 @@ VARIANTS = (
     ("supervised", ()),
     ("mean_teacher", ()),
     ("lass3d", ("method.pe_form=single_pass",)),
-    ("lass3d", ("method.pe_form=reforward",)),
+    ("lass3d", ("method.pe_form=paper",)),
 )
 
 

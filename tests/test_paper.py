@@ -187,12 +187,7 @@ def test_defaults_are_the_last_rows_of_the_ablations() -> None:
     assert config.safm.fusion == "cross_attention"  # Tab. 4
     assert config.separation == "dual"  # Tab. 5
     assert config.transfer == "safm"  # Tab. 6
-    assert config.pe_form == "reforward"  # Sec. 3.3
-
-
-def test_extensions_are_off_by_default() -> None:
-    config = Lass3dConfig()
-    assert (config.text_dropout, config.kl_into_student, config.text_free_loss) == (0, False, 0)
+    assert config.pe_form == "paper"  # Sec. 3.3
 
 
 def test_methods_that_are_compared_average_over_one_horizon() -> None:

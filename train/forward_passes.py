@@ -1,4 +1,4 @@
-"""How many forward passes a step takes, so that methods are not compared as if a step cost each the same."""
+"""The number of forward passes of a step: the cost of a step differs between methods."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import nn
 
 
 class ForwardPasses:
-    """A count of the passes through any backbone of a method."""
+    """The number of passes through any backbone of a method."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def add_one(self, module: nn.Module, inputs: object, output: object) -> None:
-        """Called by a backbone after each of its passes."""
+        """Hook: a backbone calls this after each pass."""
         self.count += 1
 
 
 @contextmanager
 def count_backbone_passes(method: nn.Module) -> Iterator[ForwardPasses]:
-    """Count while the block runs. A backbone has `out_channels` and `levels`, see lass3d_core.nets."""
+    """Count the passes while the block runs. A backbone is a module with `out_channels` and `levels`."""
     passes = ForwardPasses()
     handles = [
         module.register_forward_hook(passes.add_one)

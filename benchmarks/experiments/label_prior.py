@@ -1,12 +1,14 @@
-"""What phrases are worth, without training anything: teacher, and teacher times phrase, on validation scans.
+"""What the phrases add to a trained teacher, without training: teacher against teacher times phrase.
 
     python benchmarks/experiments/label_prior.py --manifest data_manifest.yaml --seed 0
 
-It needs the run supervised-demo-r2-s<seed> of that manifest and captions of the split val (`caption_splits`).
-For each form of the prior, and for phrases made wrong on purpose, it prints what the method's two checks see
-(the share of phrases that is right, on held-out labelled scans and where the teacher is sure) beside what the
-truth says: mIoU over the points that have a phrase of the teacher, of the product that believes every phrase
-and of the one that believes them as far as the second check says. The checks see no label of these scans.
+Needs the finished run supervised-demo-r2-s<seed> of the manifest, and captions of the split val
+(`caption_splits`). For each form of the prior, and for phrases made wrong on purpose, it prints:
+
+- the two checks of the method: the estimated share of right phrases, on held-out labelled scans and where the
+  teacher is sure. They use no label of the validation scans;
+- the truth: mIoU over the points with a phrase, of the teacher, of the product that trusts every phrase, and
+  of the product that trusts phrases as far as the second check says.
 """
 
 from __future__ import annotations
@@ -48,7 +50,10 @@ WRONG = {f"{share:.0%} of the phrases random": share for share in (0.3, 0.5, 0.6
 
 @dataclass(frozen=True)
 class Seen:
-    """A scan as the teacher sees it. belief (N,C), phrase (N,) int64 row of the table, labels (N,) uint8."""
+    """A scan as the teacher sees it.
+
+    belief (N,C). phrase (N,) int64: row of the text table, -1 for none. labels (N,) uint8.
+    """
 
     belief: Tensor
     phrase: Tensor
@@ -56,7 +61,7 @@ class Seen:
 
 
 def main() -> None:
-    """Print the two tables."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
     parser.add_argument("--seed", type=int, default=0)
@@ -88,7 +93,7 @@ def teacher_run(manifest_path: Path, seed: int) -> Run:
 
 
 def seen_by_teacher(run: Run) -> list[Seen]:
-    """The validation scans, whole."""
+    """The teacher's belief on the whole validation scans."""
     predictor = run.trained_method().predictor.eval()
     rows_of = TextRowsOf(run.pairs.text_table)
     scans = []
@@ -102,7 +107,7 @@ def seen_by_teacher(run: Run) -> list[Seen]:
 
 
 def counted_here(told: PhraseCounts, scans: list[Seen]) -> PhraseCounts:
-    """What nobody knows: the counts that these scans' own labels give. The bound of any prior by phrase."""
+    """Counts from the labels of these very scans: the upper bound of any prior by phrase."""
     counts = torch.zeros_like(told.counts[:1])
     for scan in scans:
         known = (scan.phrase != NONE) & torch.from_numpy(scan.labels != IGNORE)
@@ -112,7 +117,7 @@ def counted_here(told: PhraseCounts, scans: list[Seen]) -> PhraseCounts:
 
 
 def misnamed(phrase: Tensor, share: float, phrases: int, rng: np.random.Generator) -> Tensor:
-    """Each phrase of the scan is, with probability `share`, another one on all its points."""
+    """Replace each phrase of a scan, on all its points, by a random one with probability `share`."""
     instead = np.where(rng.random(phrases) < share, rng.integers(phrases, size=phrases), np.arange(phrases))
     return torch.from_numpy(np.append(instead, NONE))[phrase]
 
@@ -120,7 +125,7 @@ def misnamed(phrase: Tensor, share: float, phrases: int, rng: np.random.Generato
 def report(
     name: str, told: PhraseCounts, scans: list[Seen], form: LabelPriorConfig, temperature: float
 ) -> None:
-    """One line."""
+    """Print one line of the table."""
     evidence = log_ratio(told.counts.sum(dim=0), told, form)
     unlabelled = UnlabelledTrust(evidence.shape[1], horizon=1e9)
     for scan in scans:
@@ -138,7 +143,7 @@ def report(
 
 
 def confusion(scan: Seen, evidence: Tensor, strength: float, temperature: float) -> np.ndarray:
-    """(C,C) over the points that have a phrase."""
+    """The confusion matrix (C,C) over the points with a phrase."""
     paired = scan.phrase != NONE
     told = posterior(scan.belief[paired], evidence, scan.phrase[paired], strength, temperature)
     return confusion_matrix(scan.labels[paired.numpy()], told.argmax(dim=1).numpy(), evidence.shape[1])

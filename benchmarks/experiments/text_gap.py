@@ -1,19 +1,19 @@
-"""The gap of the strict method over training: what text does for the student, and what the teacher has of it.
+"""What text does for the student of LASS3D, and how much of it reaches the teacher, over training.
 
     python benchmarks/experiments/text_gap.py --seeds 0 1 2 --into docs
 
-Trains METHOD=lass3d of the preset demo and, as it goes, evaluates on the validation scans, of which the
-language-vision models saw the images (`caption_splits`):
+Trains METHOD=lass3d with the preset demo. On the way it evaluates four networks on the validation scans,
+whose images need captions (`caption_splits`):
 
-- the student as it is trained, its features fused with the scan's own texts;
-- the same student with every text hidden, on the way that points without a text take;
-- the same student behind the teacher's adapter: what the teacher would be if it were not averaged;
-- the teacher, which is the method's result.
+- the student as it is trained: its features are fused with the texts of the scan;
+- the same student with every text hidden: its features take the path of points without a text;
+- the same student with the teacher's adapter: the teacher without averaging;
+- the teacher, which is the result of the method.
 
-mIoU (absent classes dropped) over all points, and over those that have a text. Supervised-only is trained
-beside them, for the level. Writes text_gap.csv and text_gap.svg, and prints how each seed ends. No run folder
-is filled. Validation draws nothing at random, so a run ends with the weights that `make train` gives it: the
-digests are those of its runs.
+Gives mIoU (absent classes dropped) over all points and over the points with a text. Supervised-only is
+trained for comparison. Writes text_gap.csv and text_gap.svg, and prints the last figures of each seed. It
+writes no run folder. Evaluation draws no random numbers, so the weights are the same as from `make train`,
+and so are the printed digests.
 """
 
 from __future__ import annotations
@@ -68,7 +68,10 @@ Course = dict[int, Figures]
 
 @dataclass(frozen=True)
 class ReadScan:
-    """A validation scan with its texts. image, entity (M,) int64: of the voxels. paired (N,) bool: points."""
+    """A validation scan with its texts.
+
+    image, entity (M,) int64: of its voxels, -1 for none. paired (N,) bool: the point has a text.
+    """
 
     whole: EvaluationScan
     image: Tensor
@@ -78,10 +81,10 @@ class ReadScan:
 
 
 def main() -> None:
-    """Train, write the two files, print how each seed ends."""
+    """Train, write the two files, print the last figures of each seed."""
     options = arguments()
     torch.set_num_threads(1)
-    options.into.mkdir(parents=True, exist_ok=True)  # now, and not after all the training
+    options.into.mkdir(parents=True, exist_ok=True)  # fails now instead of after all the training
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     courses: dict[int, Course] = {}
     for seed in options.seeds:
@@ -102,7 +105,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
-    parser.add_argument("--dataset", help="default: that of the manifest")
+    parser.add_argument("--dataset", help="default: the default of the manifest")
     parser.add_argument("--ratio", type=float, default=2.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", nargs="*", default=[], help="key=value of the runs, as for make train")
@@ -114,7 +117,7 @@ def arguments() -> argparse.Namespace:
 def planned(
     manifest: Manifest, dataset: str, method: str, ratio: float, seed: int, settings: Sequence[str]
 ) -> Run:
-    """The run of `make train`; its folder is never written."""
+    """The same run as from `make train`; its folder is not written."""
     shared = [setting for setting in settings if method == "lass3d" or not setting.startswith("method.")]
     config = with_settings(demo(dataset, method, ratio, seed), shared)
     pairs = PairedScans.open(manifest.artifacts_of(dataset))
@@ -123,7 +126,7 @@ def planned(
 
 
 def followed(run: Run, every: int) -> Course:
-    """Train `run`, and evaluate its branches every so many steps and at the end."""
+    """Train `run`; evaluate its branches every `every` steps and at the end."""
     config = run.config
     method = run.make_method()
     optimiser = make_optimiser(config.optim, method.parameters())
@@ -160,7 +163,7 @@ def read_scan(run: Run, scan_id: str) -> ReadScan:
 
 
 def figures_of(method: Method, scans: Sequence[ReadScan], num_classes: int) -> Figures:
-    """mIoU of every branch of the method as it is."""
+    """mIoU of every branch of the method at this step."""
     matrices: dict[tuple[str, str], np.ndarray] = {}
     for scan in scans:
         for branch, logits in branches(method, scan).items():
@@ -173,7 +176,7 @@ def figures_of(method: Method, scans: Sequence[ReadScan], num_classes: int) -> F
 
 @torch.no_grad()
 def branches(method: Method, scan: ReadScan) -> dict[str, Tensor]:
-    """The logits (M,C) of every branch; of any other method than LASS3D the one that is evaluated."""
+    """The logits (M,C) of every branch of LASS3D, or of the predictor of another method."""
     points = scan.whole.features, scan.whole.pyramid
     if not isinstance(method, Lass3d):
         return {SUPERVISED: method.predictor(*points)}
@@ -188,7 +191,7 @@ def branches(method: Method, scan: ReadScan) -> dict[str, Tensor]:
 
 
 def print_last(seed: int, course: Course) -> None:
-    """How a seed ends."""
+    """Print the last figures of a seed."""
     done, figures = max(course.items())
     for counted in COUNTED:
         row = ", ".join(f"{branch} {figures[branch, counted]:.1f}" for branch in BRANCHES)
@@ -261,7 +264,7 @@ class Panel:
 
 
 def as_svg(courses: Mapping[int, Course], where: str) -> str:
-    """A panel for each choice of points; a thin line per seed, a thick one for their mean."""
+    """Draw a panel for each choice of points: a thin line per seed, a thick line for their mean."""
     high = max(max(figures.values()) for course in courses.values() for figures in course.values()) + 2
     return (
         environment()

@@ -1,4 +1,4 @@
-"""The fusion adapter of the teacher (Sec. 3.1): features without text -> features like those with text."""
+"""The fusion adapter of the teacher (Sec. 3.1). It maps features without text to features as with text."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class AdapterConfig:
 
 
 class FusionAdapter(nn.Module):
-    """f_ada = norm(f + MLP(f)), of features (M,F), in the teacher branch; Eq. (3) trains it.
+    """f_ada = norm(f + MLP(f)). Eq. (3) trains it.
 
-    Decision: residual, its last layer starts at zero, and the output is `normalised`: the adapter begins as
-    the identity and has only to learn what text adds.
+    Decision: the adapter is residual, its last layer starts at zero, and its output goes through
+    `normalised`. So it starts as the identity and only has to learn what text adds.
     """
 
     def __init__(self, config: AdapterConfig, channels: int) -> None:
@@ -33,14 +33,18 @@ class FusionAdapter(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, f_3d: Tensor) -> Tensor:
-        """f_3d (M,F) -> f_ada (M,F) float32, zero mean and unit variance per point."""
+        """Adapt the features of points alone.
+
+        f_3d (M,F). Returns f_ada (M,F) float32, zero mean and unit variance per point.
+        """
         return normalised(f_3d + self.leave(F.relu_(self.enter(f_3d))))
 
 
 def normalised(features: Tensor) -> Tensor:
     """Features (M,F) with zero mean and unit variance per point: a LayerNorm without parameters, in float32.
 
-    Decision: Eq. (3) compares softmaxes, which are blind to a constant that the classifier does see; the norm
-    on both sides of the comparison takes that freedom away and fixes the scale.
+    Decision: Eq. (3) compares softmaxes over channels. They do not change if a constant is added to all
+    channels, but the classifier's result does. Normalising both sides of the comparison removes this freedom
+    and fixes the scale.
     """
     return F.layer_norm(to_float32(features), features.shape[-1:])

@@ -1,6 +1,7 @@
-"""Alignment instead of fusion (Tab. 6): CLIP2Scene's semantic consistency regularisation.
+"""Alignment instead of fusion (Tab. 6): the semantic consistency regularisation of CLIP2Scene.
 
-Chen et al., CVPR 2023. Letters: M voxels, F channels, D text dimension, T texts.
+Chen et al., CVPR 2023.
+Letters: M voxels, F channels, D text dimension, T texts.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from lass3d_core.paper.safm import TextBatch
 
 
 class SemanticConsistency(nn.Module):
-    """Pulls 3D features, projected into the text space, to their own text and away from the others.
+    """Pull projected 3D features towards their text and away from the other texts.
 
-    Decision: the form is that of CLIP2Scene's published code: the inner products of the projected feature
-    with the unit-length text embeddings are logits, and the text that is paired with the point is their
-    target in a cross-entropy. There the texts are class names; here they are the phrases of the batch (entity
-    level) and the captions of the batch (image level), and the two levels are added as the fusion adds them.
-    Texts with equal rows are one; several processes that share a batch have their texts in common.
+    Decision: the form follows CLIP2Scene's published code. The inner products of the projected feature with
+    the unit-length text embeddings are the logits of a cross-entropy; the text paired with the point is the
+    target. There the texts are class names. Here they are the phrases of the batch (entity level) and its
+    captions (image level), and the two losses are added, as the fusion adds the two levels.
+    Texts with equal rows count as one. Processes that share a batch have their texts in common.
     """
 
     def __init__(self, channels: int, text_dim: int) -> None:
@@ -28,7 +29,10 @@ class SemanticConsistency(nn.Module):
         self.project = nn.Linear(channels, text_dim)
 
     def forward(self, f_3d: Tensor, image: Tensor, entity: Tensor, texts: TextBatch) -> Tensor:
-        """f_3d (M,F), image and entity (M,) int64 with -1 for none -> scalar, 0 where no voxel has a text."""
+        """The loss of both levels, a scalar; 0 if no voxel has a text.
+
+        f_3d (M,F). image, entity (M,) int64, -1 for none.
+        """
         projected = self.project(f_3d)
         return _matching(projected, entity, texts.entity_rows) + _matching(
             projected, image, texts.image_pooled
@@ -36,7 +40,10 @@ class SemanticConsistency(nn.Module):
 
 
 def _matching(projected: Tensor, text: Tensor, rows: Tensor) -> Tensor:
-    """Cross-entropy of finding each projected (M,D) its own among rows (T,D), the mean over the paired."""
+    """Cross-entropy of finding the text of each voxel among all rows; the mean over voxels with a text.
+
+    projected (M,D). text (M,) int64: index into rows (T,D), -1 for none.
+    """
     distinct, number = parallel.distinct_rows_of_all(rows)
     paired = text >= 0
     logits = to_float32(projected[paired] @ F.normalize(distinct, dim=1).T)

@@ -1,9 +1,10 @@
 """The loss terms: Eq. (3), (7), (8), the mean teacher's consistency and the Lovász-softmax loss.
 
-Every term is a mean over the points that it concerns, and exactly 0, with a graph, where it concerns none:
-a batch without a reliable point must not stop a run. Where several processes train together, a term is this
-process's share of the mean over the points of all: the shares add up to it. (Lovász-softmax is no mean over
-points: there the share is the process's own loss over the number of processes.)
+Every term is a mean over the points that it concerns. If it concerns none, it is exactly 0 and has a
+gradient: a batch without a reliable point must not stop a run.
+If several processes train together, a term is this process's share of the mean over the points of all
+processes: the shares add up to the mean. Lovász-softmax is no mean over points; its share is the process's
+loss divided by the number of processes.
 Letters: N points (or voxels), C classes, F channels.
 """
 
@@ -18,10 +19,11 @@ from lass3d_core.labels import IGNORE
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy of logits (N,C) against train ids (N,) int64, 255 ignored. Eq. (7) and Eq. (8).
+    """Cross-entropy. Eq. (7) with labels, Eq. (8) with pseudo-labels.
 
-    class_weights (C,): the mean is weighted by the weight of each point's class, so that equal weights of any
-    size give the plain mean. Returns a scalar.
+    logits (N,C). labels (N,) int64: train ids, 255 is ignored.
+    class_weights (C,): the mean over points is weighted by the weight of each point's class. Equal weights of
+    any size give the plain mean. Returns a scalar.
     """
     total = F.cross_entropy(logits, labels, class_weights, ignore_index=IGNORE, reduction="sum")
     counted = labels[labels != IGNORE]
@@ -31,10 +33,11 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
 
 
 def feature_kl(f_text: Tensor, f_ada: Tensor) -> Tensor:
-    """KL(f_text || f_ada) of features (N,F), the mean over points. Eq. (3).
+    """KL(f_text || f_ada), the mean over points. Eq. (3).
 
-    Decision: the paper does not say what makes features a distribution: a softmax over the channels of the
-    normalised features at temperature 1, summed over channels. The target f_text is detached, as in Fig. 3.
+    f_text, f_ada (N,F): normalised features. The target f_text is detached, as in Fig. 3. Returns a scalar.
+    Decision: the paper does not say how features become a distribution. Here it is a softmax over the
+    channels at temperature 1.
     """
     target = F.log_softmax(f_text.detach(), dim=1)
     total = F.kl_div(F.log_softmax(f_ada, dim=1), target, reduction="sum", log_target=True)
@@ -42,9 +45,10 @@ def feature_kl(f_text: Tensor, f_ada: Tensor) -> Tensor:
 
 
 def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Mean squared difference of the two branches' probabilities (N,C), the teacher detached.
+    """Mean squared difference of the probabilities of student and teacher. The teacher is detached.
 
-    Decision: the mean runs over points and classes, which is what the usual weights (100-250) assume.
+    student_logits, teacher_logits (N,C). Returns a scalar.
+    Decision: the mean is over points and classes; the usual weights (100 to 250) assume this.
     """
     difference = student_logits.softmax(dim=1) - teacher_logits.detach().softmax(dim=1)
     total = difference.square().sum()
@@ -52,9 +56,9 @@ def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 
 def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
-    """Lovász-softmax loss (Berman et al., CVPR 2018) of logits (N,C), train ids (N,), 255 ignored.
+    """Lovász-softmax loss (Berman et al., CVPR 2018): a convex surrogate of 1 - IoU.
 
-    The convex surrogate of 1 - IoU, the mean over the classes that occur in `labels`.
+    logits (N,C). labels (N,) int64: train ids, 255 is ignored. Returns the mean over the classes that occur.
     """
     counted = labels != IGNORE
     probabilities, labels = logits.softmax(dim=1)[counted], labels[counted]
@@ -64,12 +68,12 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _at_least_one(count: int, like: Tensor) -> Tensor:
-    """The count over all processes, and 1 where that is 0."""
+    """The sum of `count` over all processes, but at least 1."""
     return parallel.all_reduce_sum(like.new_tensor(float(count))).clamp(min=1)
 
 
 def _lovasz_of_class(probability: Tensor, is_class: Tensor) -> Tensor:
-    """Errors from the largest down, each weighted by what it adds to the Jaccard loss."""
+    """The sum of the errors, in descending order, each weighted by what it adds to the Jaccard loss."""
     truth = is_class.to(probability.dtype)
     errors, order = (truth - probability).abs().sort(descending=True)
     truth = truth[order]

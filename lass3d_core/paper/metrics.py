@@ -3,12 +3,14 @@
 Rows are the truth, columns the prediction. Matrices of parts add up to the matrix of the whole.
 Letters: N points, C classes.
 
-The official evaluators agree on all of this but for a class that is neither true nor predicted, and that
-only small sets have: semantic-kitti-api's evaluate_semantics.py counts it 0 ("zero"); nuScenes' lidarseg
-evaluation takes NumPy's nanmean and so counts it nothing ("dropped"). ScanNet's evaluate_semantic_label.py
-prints IoU per class alone and ends with an error where one is undefined. Decision: "dropped" there too, the
-mean over every IoU that is defined. A prediction outside the classes misses its point and hits no other
-class with SemanticKITTI and ScanNet, and is refused by nuScenes and by us: a network predicts none.
+The official evaluators differ in two points only.
+A class that is neither true nor predicted, which only small sets have: semantic-kitti-api's
+evaluate_semantics.py counts it as 0 ("zero"). nuScenes' lidarseg evaluation takes NumPy's nanmean and leaves
+it out ("dropped"). ScanNet's evaluate_semantic_label.py prints IoU per class alone and fails if one is
+undefined.
+Decision: "dropped" for ScanNet, too.
+A prediction outside the classes: for SemanticKITTI and ScanNet it is a miss of its point and counts against
+no other class. nuScenes refuses it. Decision: refused here, too; no network predicts one.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from lass3d_core.labels import IGNORE, AbsentClasses
 
 
 def confusion_matrix(truth: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts (C,C) int64 of train ids truth (N,) and prediction (N,); points whose truth is 255 do not count.
+    """Count the pairs of true and predicted class, (C,C) int64. Points whose truth is 255 do not count.
 
-    Raises ValueError where a prediction, or a truth that counts, is no class.
+    truth, prediction (N,): train ids.
+    Raises ValueError if a prediction, or a truth that counts, is no class.
     """
     counted = truth != IGNORE
     rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
@@ -40,7 +43,7 @@ def iou(matrix: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(matrix: np.ndarray, absent: AbsentClasses = "zero") -> float:
-    """Mean of `iou` over the classes, in [0,1]; NaN where every class is absent and dropped."""
+    """Mean of `iou` over the classes, in [0,1]; NaN if every class is absent and dropped."""
     per_class = iou(matrix)
     if absent == "zero":
         return float(np.nan_to_num(per_class).mean())
@@ -49,6 +52,6 @@ def mean_iou(matrix: np.ndarray, absent: AbsentClasses = "zero") -> float:
 
 
 def accuracy(matrix: np.ndarray) -> float:
-    """Share of the counted points that are right, in [0,1]; NaN without any."""
+    """Share of the counted points that are right, in [0,1]; NaN if there are none."""
     total = int(matrix.sum())
     return float(np.trace(matrix) / total) if total else float("nan")

@@ -1,4 +1,4 @@
-"""The semantic-aware adaptive fusion module (Sec. 3.2): 3D features + caption embeddings -> f_text.
+"""SAFM, the semantic-aware adaptive fusion module (Sec. 3.2): 3D features + caption embeddings -> f_text.
 
 Letters: M voxels, F channels, H hidden width, D text dimension, I images of the batch, R text rows of all
 images, P phrases.
@@ -28,8 +28,9 @@ class TextBatch:
     """The frozen text embeddings that the voxels of one batch refer to.
 
     image_rows (R,D) float32: the rows of every image's caption (CLIP's token-level rows, or sentences).
-    image_offsets (I+1,) int64: image i owns image_rows[image_offsets[i]:image_offsets[i+1]], at least one;
-    always on the host, where the slicing is done. image_pooled (I,D) float32: one row per caption.
+    image_offsets (I+1,) int64: image i has image_rows[image_offsets[i]:image_offsets[i+1]], at least one row.
+    Always on the host, because the slicing needs the numbers there.
+    image_pooled (I,D) float32: one row per caption.
     entity_rows (P,D) float32: one row per phrase.
     """
 
@@ -43,7 +44,7 @@ class TextBatch:
         return self._moved(lambda rows: rows.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> TextBatch:
-        """The same texts in memory that a GPU reads by itself."""
+        """The same texts in pinned memory."""
         return self._moved(Tensor.pin_memory)
 
     def _moved(self, move: Callable[[Tensor], Tensor]) -> TextBatch:
@@ -65,17 +66,18 @@ class SafmConfig:
 class Safm(nn.Module):
     """f_text = norm(f + MLP_down(x + E_e)), x = g + attention(g, E_i), g = MLP_up(f). Fig. 4.
 
-    A voxel without an image or without an entity takes the same path with that term 0.
+    f: 3D features of a voxel. E_i: text rows of its image. E_e: text row of its entity.
+    A voxel without an image or without an entity takes the same path; the missing term is 0.
 
-    Decisions, where Fig. 4 is silent. The attention and the whole are residual, and the last layer starts at
-    zero, so that training starts from the 3D features themselves. The output is `normalised`. Text rows are
-    normalised too: the scale of a text encoder is then no hyper-parameter. The maps into, within and out of
-    the text space carry no bias; on the keys it would cancel in the softmax.
+    Decision, on what Fig. 4 leaves open: the attention and the whole module are residual, and the last layer
+    starts at zero. So training starts from the 3D features. The output goes through `normalised`. Text rows
+    do, too, so the scale of a text encoder is no hyper-parameter. The maps into, within and out of the text
+    space have no bias; on the keys it would cancel in the softmax.
 
-    Between the hidden layer of MLP_up and that of MLP_down everything but the softmax is linear and the text
-    is frozen, so only the R + P text rows ever enter the D-dimensional space, never the M voxels: the maps on
-    either side are multiplied into the rows, which become small keys and values of width H. This is the same
-    function, exactly; the plain one, voxel by voxel in D dimensions, is its twin in the tests.
+    Implementation: between the hidden layers of MLP_up and MLP_down all is linear except the softmax, and the
+    text is frozen. So the maps on either side are multiplied into the R + P text rows, which become keys and
+    values of width H. The M voxels never enter the D-dimensional space. The result is exactly the same; the
+    plain form, voxel by voxel in D dimensions, is in the tests.
     """
 
     def __init__(self, config: SafmConfig, channels: int, text_dim: int) -> None:
@@ -100,10 +102,11 @@ class Safm(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, f_3d: Tensor, image: Tensor, entity: Tensor, texts: TextBatch) -> Tensor:
-        """f_3d (M,F), image and entity (M,) int64 with -1 for none -> f_text (M,F) float32.
+        """Fuse the 3D features with the texts.
 
-        Warns where the fusion is cross-attention and every image has one row: a softmax over one key is 1,
-        and the attention is then an addition.
+        f_3d (M,F). image, entity (M,) int64, -1 for none. Returns f_text (M,F) float32.
+        Warns if the fusion is cross-attention and every image has one row: a softmax over one key is 1, so
+        the attention is an addition.
         """
         hidden = F.relu_(self.enter(f_3d))
         fused = F.linear(hidden, self.reduce.weight @ self.expand.weight, self.reduce.bias)
@@ -113,14 +116,14 @@ class Safm(nn.Module):
         return normalised(f_3d + self.leave(F.relu_(fused)))
 
     def _of_images(self, hidden: Tensor, image: Tensor, texts: TextBatch) -> tuple[Tensor, Tensor]:
-        """The V voxels with an image (V,), and what its caption adds to their last hidden layer (V,H)."""
+        """The V voxels with an image, (V,), and what the caption adds to their last hidden layer, (V,H)."""
         if self.config.fusion == "cross_attention":
             return self._attend(hidden, image, texts)
         reduce = self.reduce_image if self.config.fusion == "concat" else self.reduce
         return _looked_up(F.linear(normalised(texts.image_pooled), reduce.weight), image)
 
     def _attend(self, hidden: Tensor, image: Tensor, texts: TextBatch) -> tuple[Tensor, Tensor]:
-        """Cross-attention of the voxels to the rows of their own image, grouped by image; as `_of_images`."""
+        """As `_of_images`, by cross-attention of the voxels to the rows of their image, grouped by image."""
         if _single_rows(texts.image_offsets) and bool((image >= 0).any()):
             warnings.warn(
                 "every image has a single text row: cross-attention over one key is an addition; "
@@ -142,7 +145,7 @@ class Safm(nn.Module):
         return voxels, torch.cat(attended)
 
     def _folded_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (heads, R, H) of text rows (R,D), seen from the two hidden layers."""
+        """Keys and values (heads,R,H) of text rows (R,D), multiplied with the maps of both hidden layers."""
         heads = self.config.heads
         query = (self.query.weight @ self.expand.weight).unflatten(0, (heads, -1))
         output = (self.reduce.weight @ self.output.weight).unflatten(1, (heads, -1))
@@ -155,7 +158,7 @@ class Safm(nn.Module):
 
 
 def _looked_up(rows: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """The V voxels whose index (M,) is not -1, as (V,), and the rows (P,H) that they look up, as (V,H)."""
+    """The V voxels whose index (M,) is not -1, (V,), and the row of (P,H) that each looks up, (V,H)."""
     voxels = (index >= 0).nonzero().squeeze(1)
     return voxels, F.embedding(index[voxels], rows)
 

@@ -247,7 +247,7 @@ def test_the_gradient_of_a_step_is_the_mean_of_those_of_its_micro_batches(tiny, 
 
 def test_negative_learning_keeps_apart_what_it_has_mined_in_each_micro_batch(tiny) -> None:
     """The same batch twice is that batch once, through all the rounds of the form that predicts again."""
-    run = tiny_run(tiny, "lass3d", "mined", "method.pe_form=reforward", "method.lambda_pe=1.0")
+    run = tiny_run(tiny, "lass3d", "mined", "method.pe_form=paper", "method.lambda_pe=1.0")
     network = run.make_method()
     batch, other = first_batches(run, 2)
     once, twice = weights_after(network, [batch]), weights_after(network, [batch, batch])
@@ -261,7 +261,7 @@ def test_a_run_that_accumulates_goes_on_bit_for_bit_where_it_was_stopped(tiny) -
         "data.accumulate=2",
         "schedule.steps=4",
         "schedule.checkpoint_every=2",
-        "method.pe_form=reforward",
+        "method.pe_form=paper",
     )
     whole = tiny_run(tiny, "lass3d", "whole", *more)
     assert train_run(whole, resume=False)

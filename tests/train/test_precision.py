@@ -58,7 +58,7 @@ def test_bfloat16_trains_to_about_the_same_losses_and_saves_float32(tiny, method
 
 
 def test_inner_rounds_run_in_bfloat16_too(tiny) -> None:
-    run = run_of(tiny, "rounds", "lass3d", "precision=bfloat16", "method.pe_form=reforward")
+    run = run_of(tiny, "rounds", "lass3d", "precision=bfloat16", "method.pe_form=paper")
     method = run.make_method()
     seen: list[torch.dtype] = []
     method.safm.leave.register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))

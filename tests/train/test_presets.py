@@ -50,7 +50,7 @@ def test_a_published_recipe_holds_the_values_of_section_4_2(preset) -> None:
     method = preset("any", "lass3d", 1.0, 0).method
     assert method == Lass3dConfig()
     assert method.alpha == 0.999
-    assert (method.pe_iterations, method.pe_form) == (5, "reforward")
+    assert (method.pe_iterations, method.pe_form) == (5, "paper")
     assert (method.tau_r, method.tau_v, method.tau_n) == (0.9, 0.05, 0.2)
     assert (method.lambda_u, method.lambda_pe, method.lambda_kl) == (0.1, 0.1, 0.1)
 

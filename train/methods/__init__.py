@@ -1,14 +1,27 @@
-"""The training methods, one paper each. To add one: its file, and its line in METHODS."""
+"""The training methods, one paper per file.
+
+To add one, write its file and add its line to METHODS:
+
+    @dataclass(frozen=True, config=SETTINGS)
+    class MyConfig(MethodConfig):
+        weight: NonNegativeFloat = 1.0          # `--set method.weight=0.5`
+
+    class MyMethod(StudentAndTeacher):          # or AveragedNetwork, SelfTraining, Method
+        def losses(self, batch, step):          # the named, weighted terms of the objective
+            ...
+
+    METHODS = {..., "my_method": (MyConfig, MyMethod)}
+
+METHODS is the only list of methods. tests/train/methods/test_every_method.py checks every entry: its settings
+survive being written and read, it trains, saves, loads and evaluates.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 from lass3d_core.errors import UnknownName
 from lass3d_core.settings import nearest
 from train.methods.cbst import Cbst, CbstConfig
-from train.methods.contract import Ingredients, Method
+from train.methods.contract import Ingredients, Method, MethodConfig
 from train.methods.cps import Cps, CpsConfig
 from train.methods.gpc import Gpc, GpcConfig
 from train.methods.ignet import Ignet, IgnetConfig
@@ -20,21 +33,7 @@ from train.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from train.methods.sss_net import SssNet, SssNetConfig
 from train.methods.supervised import Supervised, SupervisedConfig
 
-MethodConfig = (
-    SupervisedConfig
-    | MeanTeacherConfig
-    | CpsConfig
-    | CbstConfig
-    | GpcConfig
-    | LaserMixConfig
-    | Lim3dConfig
-    | IgnetConfig
-    | SssNetConfig
-    | Lass3dConfig
-    | Lass3dPlusConfig
-)
-
-METHODS: dict[str, tuple[type[Any], Callable[[Any, Ingredients], Method]]] = {
+METHODS: dict[str, tuple[type[MethodConfig], type[Method]]] = {
     "supervised": (SupervisedConfig, Supervised),
     "mean_teacher": (MeanTeacherConfig, MeanTeacher),
     "cps": (CpsConfig, Cps),
@@ -47,11 +46,11 @@ METHODS: dict[str, tuple[type[Any], Callable[[Any, Ingredients], Method]]] = {
     "lass3d": (Lass3dConfig, Lass3d),
     "lass3d_plus": (Lass3dPlusConfig, Lass3dPlus),
 }
-"""name -> (the type of its configuration, what builds it from one)"""
+"""name -> (class of its settings, class of the method)"""
 
 
 def config_type(name: str) -> type[MethodConfig]:
-    """The configuration of the method `name`, its paper's values as defaults. Raises UnknownName."""
+    """The class of the settings of the method `name`; its defaults are the paper's. Raises UnknownName."""
     if name not in METHODS:
         raise UnknownName(
             f"method {name!r} does not exist; known: {', '.join(METHODS)}{nearest(name, METHODS)}"
@@ -60,11 +59,14 @@ def config_type(name: str) -> type[MethodConfig]:
 
 
 def name_of(config: MethodConfig) -> str:
-    """The name of the method that `config` configures."""
-    return next(name for name, (of_method, _) in METHODS.items() if isinstance(config, of_method))
+    """The name of the method that `config` belongs to. Raises UnknownName for settings of no method."""
+    for name, (settings, _) in METHODS.items():
+        if type(config) is settings:  # not isinstance: settings may derive from those of another method
+            return name
+    raise UnknownName(f"{type(config).__name__} is in no line of METHODS in train/methods/__init__.py")
 
 
 def make_method(config: MethodConfig, ingredients: Ingredients) -> Method:
     """The method of `config`, with freshly initialised networks."""
-    _, make = METHODS[name_of(config)]
-    return make(config, ingredients)
+    _, method = METHODS[name_of(config)]
+    return method(config, ingredients)

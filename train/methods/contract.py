@@ -1,4 +1,4 @@
-"""What a training method is given and what the loop asks of it; nothing else is shared between methods.
+"""What a training method gets and what the training loop asks of it.
 
 Letters: M voxels of the batch, C classes, F input features, D text dimension.
 """
@@ -7,29 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Annotated, Any
 
+import pydantic.dataclasses
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from lass3d_core.compute.packing import pack, unpack
+from lass3d_core.labels import IGNORE
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from lass3d_core.paper.safm import TextBatch
+from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import KernelPyramid
 from train.methods.parts.label_prior import PhraseCounts
 
 
 @dataclass(frozen=True)
 class SemiBatch:
-    """Labelled and unlabelled scans of one step in one sparse tensor; student and teacher see the same cloud.
+    """Labelled and unlabelled scans of one step in one sparse tensor. The labelled scans come first.
 
-    The labelled scans come first.
-    features (M,F) float32. pyramid: coordinates and kernel maps of every level. labels (M,) int64 train ids,
-    255 where ignored and on every voxel of an unlabelled scan. is_labelled (M,) bool: the voxel belongs to a
-    labelled scan. scan (M,) int64: the slot of the voxel's scan in the batch; where several processes share a
-    batch, each has some of its slots. image (M,) int64: slot into texts' images, -1
-    none. entity (M,) int64: row of texts.entity_rows, -1 none. phrase (M,) int64: the same phrase by its row
-    in the whole text table, which means the same in every batch, -1 none.
+    Student and teacher see the same cloud.
+    features (M,F) float32: x, y, z in metres come first.
+    pyramid: coordinates and kernel maps of every level.
+    labels (M,) int64: train ids; 255 where ignored and on every voxel of an unlabelled scan.
+    is_labelled (M,) bool: the voxel belongs to a labelled scan.
+    scan (M,) int64: the number of the voxel's scan in the batch. If several processes share a batch, each has
+    some of the numbers.
+    image (M,) int64: index of the voxel's image in `texts`, -1 for none.
+    entity (M,) int64: row of the voxel's phrase in texts.entity_rows, -1 for none.
+    phrase (M,) int64: row of the same phrase in the whole text table, -1 for none. It is the same in every
+    batch; `entity` is not.
     """
 
     features: Tensor
@@ -43,13 +51,13 @@ class SemiBatch:
     texts: TextBatch
 
     def to(self, device: torch.device) -> SemiBatch:
-        """The same batch on `device`. From pinned memory the copy is under way when this returns."""
+        """The same batch on `device`. From pinned memory the copy may still run when this returns."""
         return SemiBatch(
             **{field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
         )
 
     def pin_memory(self) -> SemiBatch:
-        """The same batch in memory that a GPU reads by itself; a loader's `pin_memory` calls this."""
+        """The same batch in pinned memory. A loader with `pin_memory=True` calls this."""
         return SemiBatch(**{field.name: getattr(self, field.name).pin_memory() for field in fields(self)})
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, Tensor]]:
@@ -58,14 +66,20 @@ class SemiBatch:
 
     @property
     def unlabelled(self) -> slice:
-        """The voxels of unlabelled scans: all after those of labelled ones."""
+        """The voxels of the unlabelled scans."""
         return slice(int(self.is_labelled.sum()), None)
+
+    @property
+    def labelled_points(self) -> float:
+        """The number of voxels that have a label."""
+        return float((self.labels != IGNORE).sum())
 
 
 def to_floats(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Scalars as numbers, brought from their device together, so that it is waited for once."""
+    """Scalar tensors as numbers."""
     if not values:
         return {}
+    # One tensor: the program waits for the GPU once, not once per value.
     return dict(zip(values, torch.stack([value.detach().double() for value in values.values()]).tolist()))
 
 
@@ -73,9 +87,10 @@ def to_floats(values: Mapping[str, Tensor]) -> dict[str, float]:
 class Ingredients:
     """What a method builds its networks from.
 
-    make_backbone: a freshly initialised backbone, `forward(features (M,F), pyramid) -> (M, out_channels)`.
-    class_weights (C,) float32 of the supervised cross-entropy, or None for equal weights. phrase_counts: what
-    the labelled scans say of phrases, read when it is called; None where there is no text.
+    make_backbone: makes a freshly initialised backbone, `forward(features (M,F), pyramid) -> (M,
+    out_channels)`.
+    class_weights (C,) float32: weights of the supervised cross-entropy; None for equal weights.
+    phrase_counts: counts the phrases of the labelled scans when it is called; None without text.
     """
 
     make_backbone: Callable[[], nn.Module]
@@ -85,31 +100,70 @@ class Ingredients:
     phrase_counts: Callable[[], PhraseCounts] | None = None
 
     def make_segmenter(self) -> Segmenter:
-        """A freshly initialised branch without adapter: backbone and classifier."""
+        """A freshly initialised network without adapter: backbone and classifier."""
         backbone = self.make_backbone()
-        return Segmenter(backbone, nn.Identity(), make_classifier(backbone.out_channels, self.num_classes))
+        return Segmenter(backbone, nn.Identity(), make_classifier(channels_of(backbone), self.num_classes))
 
 
-class Method(Protocol):
-    """A method is an nn.Module: state that must survive a restart is its parameters, buffers and submodules.
+def channels_of(backbone: nn.Module) -> int:
+    """The number of feature channels that `backbone` returns for each voxel."""
+    channels: Any = backbone.out_channels
+    return int(channels)
 
-    predictor: the module that is evaluated, `forward(features, pyramid) -> logits (M,C)`: points, no text.
-    measures: figures of the last batch that are no loss (reliable share, number of points), for the log.
-    A step of several micro-batches calls `losses` and `further_losses` for each of them in turn.
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A setting in [0, 1]: a confidence, a threshold, a part of a whole."""
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class MethodConfig:
+    """Base of the settings of every method.
+
+    alpha: horizon of the network that is evaluated, a moving average: Eq. (1). 0: no averaging.
     """
 
-    predictor: nn.Module
+    alpha: float = Field(default=0.999, ge=0, lt=1)  # Sec. 4.2
+
+
+class Method(nn.Module):
+    """Base of every method: what the training loop calls.
+
+    State that must survive a restart is a parameter, a buffer or a submodule. A subclass calls this
+    constructor before it makes its networks.
+    measures: figures of the last batch that are no loss (share of reliable points, ...), for the log.
+    class_weights: see Ingredients. No part of a checkpoint: they follow from the labels.
+    """
+
+    config: Any
     measures: dict[str, float]
+    class_weights: Tensor | None
+
+    def __init__(self, config: MethodConfig, ingredients: Ingredients) -> None:
+        super().__init__()
+        self.config = config
+        self.measures = {}
+        self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The network that is evaluated: `forward(features, pyramid) -> logits (M,C)`, without text."""
+        raise NotImplementedError
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        """The named terms of the objective, each weighted already; the loop sums (Eq. 9) and logs them."""
+        """The named terms of the objective, already weighted. The loop adds them, Eq. (9), and logs each.
+
+        In a step of several micro-batches, the loop calls this for each of them in turn.
+        """
+        raise NotImplementedError
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
-        """Objectives of inner rounds, often none; the loop takes and counts an optimiser step after each.
+        """Objectives of inner rounds; the optimiser takes a step after each. Most methods have none.
 
-        Called right after `losses` of the same batch. The rounds are taken when other batches have had their
-        turn, so what they need of this one is to be remembered by what is returned, not by the method.
+        Called right after `losses` of the same batch. The loop consumes the iterator after it has called
+        `losses` on the other micro-batches: keep the state of a batch in the iterator, not on self.
         """
+        return iter(())
 
     def after_step(self, step: int) -> None:
-        """Called once per outer step, after the last optimiser step (Eq. 1 lives here)."""
+        """Called once per step, after the last update of the optimiser. Eq. (1) belongs here."""
+        raise NotImplementedError

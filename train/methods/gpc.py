@@ -1,113 +1,101 @@
-"""Guided point contrastive learning (GPC; Jiang et al., ICCV 2021): what is the same point looks the same.
+"""Guided point contrastive learning (GPC; Jiang et al., ICCV 2021): two views of a point get one embedding.
 
-Two overlapping crops of every unlabelled scan, each augmented by itself, go through one network; a projector
-gives each voxel an embedding e of unit length. Anchors are voxels that lie in both crops. With e_i in crop 1,
-e_i' in crop 2, the pseudo-label y_i = argmax p_i and negatives e_n drawn equally over the classes from the
-bank of crop 2:
+Two overlapping crops of every unlabelled scan, each with its own augmentation, go through one network. A
+projector gives each voxel an embedding e of unit length. Anchors are voxels that lie in both crops. e_i is an
+embedding in crop 1, e_i' in crop 2, y_i = argmax p_i the pseudo-label. The negatives e_n are drawn equally
+over the classes from the bank of crop 2:
     L_i = -log exp(e_i . e_i' / tau) / (exp(e_i . e_i' / tau) + sum_n [y_n != y_i] exp(e_i . e_n / tau))
     L_1 = mean of L_i over the anchors with max p_i' >= 0.75, e_i' and e_n detached
-    L = CE(labelled points) + 0.1 (L_1 + L_2), L_2 being the same with the crops exchanged
+    L = CE(labelled points) + 0.1 (L_1 + L_2); L_2 is L_1 with the crops exchanged
 The anchors are drawn equally over the pseudo-labels. A bank holds the latest embeddings of each class, first
-in, first out. There is no cross-entropy with pseudo-labels. The values are those of the authors' code.
+in, first out. There is no cross-entropy with pseudo-labels. The values are from the authors' code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+import pydantic.dataclasses
 import torch
 import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from lass3d_core.compute import parallel
-from lass3d_core.labels import IGNORE
-from lass3d_core.paper import ema, losses
-from lass3d_core.paper.exploitation import ExploitationConfig, exploitation
+from lass3d_core.nets.segmenter import Segmenter
+from lass3d_core.paper import losses
+from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import build_pyramid
-from train.methods.contract import Ingredients, SemiBatch
+from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
+from train.methods.parts.branches import AveragedNetwork
 from train.methods.parts.class_bank import Bank, rank_in_class
 from train.methods.parts.crops import Crop, two_fans, two_windows
+from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 
 _ANCHORS, _BANK = 0, 1
-"""What a random stream is for; the streams of a step never meet."""
+"""Purposes of a random stream, part of its seed: so no two streams of a step are the same."""
 
 
-@dataclass(frozen=True)
-class GpcConfig:
-    """crop: fans about the sensor outdoors, square windows where coordinates start at the scan's corner."""
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class GpcConfig(MethodConfig):
+    """crop: fans about the sensor outdoors; square windows if coordinates start at the scan's corner."""
 
-    lambda_contrast: float = 0.1
-    temperature: float = 0.1
-    channels: int = 32  # of an embedding
-    anchors: int = 1_000  # per scan
-    negatives: int = 10_000  # per step, equally over the classes
-    bank: int = 10_000  # embeddings per class
-    enqueued: int = 1_000  # embeddings per class and step at most
-    gate: float = 0.75  # least confidence of a positive
-    labels_first: int = 200  # steps on labels alone (ScanNet); on SemanticKITTI a run of its own came first
+    lambda_contrast: NonNegativeFloat = 0.1
+    temperature: PositiveFloat = 0.1
+    channels: PositiveInt = 32  # of an embedding
+    anchors: PositiveInt = 1_000  # per scan
+    negatives: PositiveInt = 10_000  # per step, equally over the classes
+    bank: PositiveInt = 10_000  # embeddings per class
+    enqueued: PositiveInt = 1_000  # embeddings per class and step at most
+    gate: Share = 0.75  # least confidence of a positive
+    labels_first: NonNegativeInt = (
+        200  # steps on labels alone (ScanNet); for SemanticKITTI GPC has a run before
+    )
     crop: Literal["fan", "window"] = "fan"
     fan_deg: tuple[float, float] = (120.0, 360.0)  # least and largest angle of a fan
-    window: float = 0.75  # edge of a window as a share of the scan's extent; GPC's are 3.5 m of a whole room
-    alpha: float = 0.999  # horizon of the network that is evaluated; 0 = the network itself, as GPC
-    seed: int = 0  # of crops, anchors and negatives
-    pe: ExploitationConfig = field(default_factory=ExploitationConfig)  # below the gate: LASS3D, Tab. 7
+    window: float = Field(
+        default=0.75, gt=0, le=1
+    )  # edge as a share of the scan's extent; GPC: 3.5 m of a whole room
+    seed: NonNegativeInt = 0  # of crops, anchors and negatives
+    pe: ExploitationConfig = ExploitationConfig()  # on points below the gate: LASS3D, Tab. 7; off
 
     def __post_init__(self) -> None:
-        if not (0 <= self.alpha < 1 and 0 <= self.gate <= 1):
-            raise ValueError(f"alpha must lie in [0, 1) and gate in [0, 1], got {self.alpha} and {self.gate}")
-        if min(self.lambda_contrast, self.labels_first, self.seed) < 0:
-            raise ValueError("lambda_contrast, labels_first and seed must not be negative")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
-        if min(self.channels, self.anchors, self.negatives, self.enqueued) < 1 or self.enqueued > self.bank:
-            raise ValueError(
-                "channels, anchors, negatives and enqueued must be at least 1, enqueued at most bank"
-            )
-        if not (0 < self.fan_deg[0] <= self.fan_deg[1] <= 360 and 0 < self.window <= 1):
-            raise ValueError(
-                "fan_deg must rise within (0, 360] and window lie in (0, 1], "
-                f"got {self.fan_deg} and {self.window}"
-            )
+        if self.enqueued > self.bank:
+            raise ValueError(f"enqueued must not exceed bank, got {self.enqueued} and {self.bank}")
+        if not 0 < self.fan_deg[0] <= self.fan_deg[1] <= 360:
+            raise ValueError(f"fan_deg must rise within (0, 360], got {self.fan_deg}")
 
 
-class Gpc(nn.Module):
-    """Decisions. The predictor is a moving average of the network, as in the supervised control.
+class Gpc(AveragedNetwork):
+    """The network, its projector, and a bank of embeddings for each of the two crops.
 
-    The crops are cut from the voxels of the batch, so that a voxel of one is a voxel of the other; their
-    augmentations are the turns and mirrorings that map the lattice to itself, after that of the whole scan.
-    Labelled scans and crops are normalised together, GPC's code normalises them apart.
-    Embeddings enter a bank after a step's negatives were drawn, so that none of them is the anchor itself,
-    and only embeddings that were seen are drawn; GPC enters them before, masks the anchor out, and fills its
-    banks with random vectors at the start. Processes that share a batch share the banks.
+    Decision: the crops are cut from the voxels of the batch, so a voxel of one crop is a voxel of the other.
+    Their augmentations are the turns and reflections that map the voxel lattice to itself. They come after
+    the augmentation of the whole scan.
+    Decision: batch norm sees labelled scans and crops together; in GPC's code it sees them apart.
+    Decision: embeddings enter a bank after the negatives of the step are drawn, so no negative is the anchor
+    itself. Only embeddings that a network made are drawn. GPC enters them before, masks the anchor out, and
+    fills its banks with random vectors at the start. Processes that share a batch share the banks.
     """
 
-    def __init__(self, config: GpcConfig, ingredients: Ingredients) -> None:
-        super().__init__()
-        self.config = config
-        self.network = ingredients.make_segmenter()
-        self.projector = nn.Linear(self.network.backbone.out_channels, config.channels)
-        self.averaged = ema.teacher_of(self.network)
-        self.banks = nn.ModuleList(
-            Bank(ingredients.num_classes, config.bank, config.channels) for _ in range(2)
-        )
-        self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
-        self.measures: dict[str, float] = {}
+    network: Segmenter
+    banks: Any  # nn.ModuleList of two Banks
 
-    @property
-    def predictor(self) -> nn.Module:
-        """The moving average of the network."""
-        return self.averaged
+    def __init__(self, config: GpcConfig, ingredients: Ingredients) -> None:
+        super().__init__(config, ingredients)
+        self.num_classes = ingredients.num_classes
+        self.projector = nn.Linear(channels_of(self.network.backbone), config.channels)
+        self.banks = nn.ModuleList(Bank(self.num_classes, config.bank, config.channels) for _ in range(2))
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        """ce_l; after the steps on labels alone also contrast and, where it is switched on, pe."""
+        """ce_l; after the steps on labels alone also contrast and, if it is switched on, pe."""
         crops = self._crops(batch, step)
         features, logits = self._forward(batch, crops)
         labelled = int(batch.is_labelled.sum())
         labels = batch.labels[batch.is_labelled]
-        self.measures = {"labelled_points": float((labels != IGNORE).sum())}
+        self.measures = {"labelled_points": batch.labelled_points}
         terms = {"ce_l": losses.cross_entropy(logits[:labelled], labels, self.class_weights)}
         if step < self.config.labels_first:
             return terms
@@ -122,23 +110,15 @@ class Gpc(nn.Module):
         reliable = confidence >= self.config.gate
         self.measures["reliable_share"] = float(reliable.float().mean()) if len(reliable) else 0.0
         if self.config.pe.weight:
-            terms["pe"] = exploitation(logits[labelled:], reliable, self.config.pe)
+            terms["pe"] = exploitation_loss(logits[labelled:], reliable, self.config.pe)
         return terms
 
-    def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
-        """None."""
-        return iter(())
-
-    def after_step(self, step: int) -> None:
-        """The average follows the network, running statistics included."""
-        ema.update_teacher(self.averaged, self.network, self.config.alpha, step)
-        ema.update_buffers(self.averaged, self.network, self.config.alpha, step)
-
     def _crops(self, batch: SemiBatch, step: int) -> tuple[Crop, Crop]:
-        """The first and the second crops of all unlabelled scans, drawn for each by its slot."""
+        """The first and the second crops of all unlabelled scans."""
         pairs = []
         for slot in batch.scan[~batch.is_labelled].unique().tolist():
             rows = (batch.scan == slot).nonzero().squeeze(1)
+            # Seeded by the scan's slot: processes that share a batch draw the same crops as one process.
             rng = np.random.default_rng((self.config.seed, step, slot))
             coords, features = batch.pyramid.coords[0][rows], batch.features[rows]
             if self.config.crop == "fan":
@@ -148,27 +128,27 @@ class Gpc(nn.Module):
             pairs.append(pair)
         none = Crop(batch.scan[:0], batch.pyramid.coords[0][:0], batch.features[:0])
         first, second = zip(*pairs) if pairs else ((none,), (none,))
-        return Crop.joined(first), Crop.joined(second)
+        return Crop.concat(first), Crop.concat(second)
 
     def _forward(self, batch: SemiBatch, crops: tuple[Crop, Crop]) -> tuple[Tensor, Tensor]:
         """Backbone features and logits of labelled scans, first crops and second crops, in this order."""
         whole = batch.is_labelled.nonzero().squeeze(1)
         clouds = (Crop(whole, batch.pyramid.coords[0][whole], batch.features[whole]), *crops)
         coords = [cloud.coords.clone() for cloud in clouds]
-        for number, of_cloud in enumerate(coords):  # a scan and its crops are scans of their own
+        for number, of_cloud in enumerate(coords):  # a scan and its two crops get different numbers
             of_cloud[:, 0] = 3 * of_cloud[:, 0] + number
         pyramid = build_pyramid(torch.cat(coords), batch.pyramid.levels)
         features = self.network.backbone(torch.cat([cloud.features for cloud in clouds]), pyramid)
         return features, self.network.classifier(features)
 
     def _contrast(self, sides: list[Side], crops: tuple[Crop, Crop], batch: SemiBatch, step: int) -> Tensor:
-        """L_1 + L_2; then the embeddings enter the banks."""
+        """L_1 + L_2. Afterwards the embeddings enter the banks."""
         places = self._anchors(sides[0].classes, crops, batch, step)
         at = [side.at(place) for side, place in zip(sides, places)]
         rng = np.random.default_rng((self.config.seed, step, _BANK, parallel.rank()))
         negatives = [bank.draw(self.config.negatives, rng) for bank in self.banks]
-        total = sum(
-            guided_contrast(at[own], at[other], *negatives[other], self.config.temperature, self.config.gate)
+        first, second = (
+            guided_contrast(at[own], at[other], negatives[other], self.config.temperature, self.config.gate)
             for own, other in ((0, 1), (1, 0))
         )
         self.measures["anchors"] = float(len(places[0]))
@@ -176,12 +156,12 @@ class Gpc(nn.Module):
         for bank, side in zip(self.banks, sides):
             chosen = rank_in_class(side.classes, rng) < self.config.enqueued // parallel.world_size()
             bank.enter(*(parallel.rows_of_all(rows[chosen]) for rows in (side.embeddings, side.classes)))
-        return total
+        return first + second
 
     def _anchors(
         self, classes: Tensor, crops: tuple[Crop, Crop], batch: SemiBatch, step: int
     ) -> tuple[Tensor, Tensor]:
-        """Places (K,) in the first crops and (K,) in the second of the voxels that are contrasted."""
+        """Draw the voxels to contrast: their places (K,) in the first crops and (K,) in the second."""
         place = [torch.full_like(batch.scan, -1) for _ in crops]
         for of_crop, crop in zip(place, crops):
             of_crop[crop.rows] = torch.arange(len(crop.rows), device=crop.rows.device)
@@ -190,7 +170,7 @@ class Gpc(nn.Module):
         for slot in batch.scan[shared].unique().tolist():
             rows = shared[batch.scan[shared] == slot]
             rng = np.random.default_rng((self.config.seed, step, _ANCHORS, slot))
-            chosen = balanced(classes[place[0][rows]], self.config.anchors, len(self.banks[0].entered), rng)
+            chosen = balanced(classes[place[0][rows]], self.config.anchors, self.num_classes, rng)
             anchors.append(rows[chosen])
         voxels = torch.cat(anchors)
         return place[0][voxels], place[1][voxels]
@@ -198,37 +178,44 @@ class Gpc(nn.Module):
 
 @dataclass(frozen=True)
 class Side:
-    """One crop's voxels: embeddings (K,E) of unit length, confidence (K,) and pseudo-labels (K,) int64."""
+    """The voxels of one crop.
+
+    embeddings (K,E) of unit length. confidence (K,) in [0, 1]. classes (K,) int64: the pseudo-labels.
+    """
 
     embeddings: Tensor
     confidence: Tensor
     classes: Tensor
 
     def at(self, place: Tensor) -> Side:
-        """These voxels of it."""
+        """The voxels at `place`."""
         return Side(self.embeddings[place], self.confidence[place], self.classes[place])
 
 
 def guided_contrast(
-    anchors: Side, positives: Side, negatives: Tensor, of_class: Tensor, temperature: float, gate: float
+    anchors: Side, positives: Side, negatives: tuple[Tensor, Tensor], temperature: float, gate: float
 ) -> Tensor:
-    """L_1 of the anchors (K): the mean over those whose positive is at least `gate` sure.
+    """L_1: the mean over the K anchors whose positive has a confidence of at least `gate`.
 
-    negatives (N,E) of classes (N,). A share of the mean over the anchors of all processes; 0 where there are
-    none.
+    negatives: embeddings (N,E) and their classes (N,).
+    Returns this process's share of the mean over the anchors of all processes; 0 if there are none.
     """
+    against, of_class = negatives
     sure = positives.confidence >= gate
     embeddings = anchors.embeddings[sure]
     positive = (embeddings * positives.embeddings[sure].detach()).sum(dim=1, keepdim=True)
     same_class = anchors.classes[sure].unsqueeze(1) == of_class
-    negative = (embeddings @ negatives.T).masked_fill(same_class, -torch.inf)
+    negative = (embeddings @ against.T).masked_fill(same_class, -torch.inf)
     scores = torch.cat([positive, negative], dim=1) / temperature
     total = (scores.logsumexp(dim=1) - scores[:, 0]).sum()
     return total / parallel.all_reduce_sum(sure.sum().to(total.dtype)).clamp(min=1)
 
 
 def balanced(classes: Tensor, count: int, num_classes: int, rng: np.random.Generator) -> Tensor:
-    """Places (K,) of `count` of classes (N,), or of all: count / C of each class, the rest at random."""
+    """Draw `count` places (K,) from classes (N,): count / C of each class, the rest at random.
+
+    Fewer if there are not so many.
+    """
     rank = rank_in_class(classes, rng)
     first = rank < count // num_classes
     order = torch.from_numpy(rng.permutation(len(classes))).to(classes.device)

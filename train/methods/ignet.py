@@ -4,103 +4,84 @@
     L_image = mean over points i with a pixel of
         -1/|P_i| sum_{g in P_i} log exp(z_i . g / tau) / sum_{g'} exp(z_i . g' / tau)
     and the same on mixed scans
-z_i: the student's projected feature, of unit length. g: features of a 2D network, frozen: the contrast is
-one-way, from image to points. P_i: those g whose class is the point's. FOVMix puts the camera's field of view
-of one scan, a wedge about the sensor, into another scan at another azimuth, in place of what is there: the
-camera sees but a part of the horizon, and so image guidance spreads over all of it. alpha = 0.999 (LASS3D,
-Sec. 4.2). Images are needed in training alone.
+z_i: the student's projected feature, of unit length. g: features of a frozen 2D network, so the contrast only
+moves the points. P_i: the g whose class is the point's. FOVMix cuts the camera's field of view out of one
+scan, a wedge about the sensor, and puts it into another scan at another azimuth. The camera sees only a part
+of the horizon; so image guidance spreads over all of it. alpha = 0.999 (LASS3D, Sec. 4.2). Only training
+needs images.
 
-There is no public code, and this is built from the abstract and from what LASS3D says of it. Guessed:
+There is no public code. This is built from the abstract and from what LASS3D says about it. Guessed:
 - The 2D network. The paper trains one on synthetic images, adapts it to real ones, and takes its features and
-  its pseudo-labels at a point's pixel. Pair shards hold no pixels, but they hold what 2D models saw at the
-  pixel: the phrase of the entity there. Its text embedding is the feature g, and its class is the one it is
-  on most often in the labelled scans. A phrase that is on no labelled point guides nothing.
-- The class of a point is its label where it has one, else that of its phrase.
+  its pseudo-labels at a point's pixel. Pair shards hold no pixels, but they hold the phrase that 2D models
+  gave the pixel. The text embedding of the phrase is the feature g. Its class is the one that it is on most
+  often in the labelled scans. A phrase that is on no labelled point guides nothing.
+- The class of a point is its label, or without a label the class of its phrase.
 - Each phrase of the batch counts once among the g, however many pixels it covers.
-- All values but alpha, and that the projector is a multi-layer perceptron.
-- FOVMix: the wedge has a fixed angle about the mean azimuth of the points that have a phrase, and turns by
-  one to three quarters, which maps the voxel lattice to itself. The n-th labelled scan of a batch is mixed
-  with its n-th unlabelled one, both ways. Mixed scans come beside the others, as LaserMix's, and their
-  targets are those of the scans that they are made of.
-- CE and KL are means of their own; no Lovász term. Student and teacher see one cloud.
-It is a method for scans about a sensor. With cameras all around, the wedge is one of many views.
+- All values except alpha, and that the projector is a multi-layer perceptron.
+- FOVMix: the wedge has a fixed angle about the mean azimuth of the points that have a phrase. It turns by one
+  to three quarter turns, which map the voxel lattice to itself. The n-th labelled scan of a batch is mixed
+  with the n-th unlabelled one, both ways. Mixed scans come beside the others, as in LaserMix. Their targets
+  come from the scans that they are made of.
+- CE and KL are separate means. There is no Lovász term. Student and teacher see one cloud.
+The method is made for scans about a sensor. If cameras look all around, the wedge is one of many views.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import to_float32
 from lass3d_core.labels import IGNORE
-from lass3d_core.paper import ema, losses
+from lass3d_core.paper import losses
 from lass3d_core.records import NONE
+from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import build_pyramid
-from train.methods.contract import Ingredients, SemiBatch
+from train.methods.contract import Ingredients, MethodConfig, SemiBatch, channels_of
+from train.methods.parts.branches import StudentAndTeacher
 from train.methods.parts.crops import Crop, quarter_turned
 
 
-@dataclass(frozen=True)
-class IgnetConfig:
-    """lambda_mix: of all terms on mixed scans. fov_deg: angle of the wedge that FOVMix moves."""
+@dataclass(frozen=True, config=SETTINGS)
+class IgnetConfig(MethodConfig):
+    """lambda_mix: of all terms on mixed scans. fov_deg: angle of the wedge that FOVMix moves.
 
-    alpha: float = 0.999  # horizon of the teacher; LASS3D, Sec. 4.2
-    lambda_consistency: float = 1.0  # guessed: as LiM3D, whose pipeline is IGNet's
-    lambda_image: float = 0.1  # guessed: as GPC's contrast
-    temperature: float = 0.1  # guessed: as GPC's contrast
-    lambda_mix: float = 1.0  # guessed: as LaserMix; 0 = no FOVMix
-    fov_deg: float = 80.0  # KITTI's camera: 2 atan(1242 / 2 / 721)
-    seed: int = 0  # of the turns of FOVMix
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.alpha < 1:
-            raise ValueError(f"alpha must lie in [0, 1), got {self.alpha}")
-        for name in ("lambda_consistency", "lambda_image", "lambda_mix", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
-        if not 0 < self.fov_deg <= 360:
-            raise ValueError(f"fov_deg must lie in (0, 360], got {self.fov_deg}")
-
-
-class Ignet(nn.Module):
-    """Decision: the teacher runs in training mode and keeps running statistics of its own (see
-    ema.update_buffers). Labelled and unlabelled scans are normalised together, mixed ones by themselves.
+    alpha is 0.999: LASS3D, Sec. 4.2.
     """
+
+    lambda_consistency: NonNegativeFloat = 1.0  # guessed: as LiM3D, whose pipeline is IGNet's
+    lambda_image: NonNegativeFloat = 0.1  # guessed: as GPC's contrast
+    temperature: PositiveFloat = 0.1  # guessed: as GPC's contrast
+    lambda_mix: NonNegativeFloat = 1.0  # guessed: as LaserMix; 0 = no FOVMix
+    fov_deg: float = Field(default=80.0, gt=0, le=360)  # KITTI's camera: 2 atan(1242 / 2 / 721)
+    seed: NonNegativeInt = 0  # of the turns of FOVMix
+
+
+class Ignet(StudentAndTeacher):
+    """Decision: batch norm sees labelled and unlabelled scans together and mixed scans by themselves."""
 
     phrase_rows: Tensor
     phrase_class: Tensor
 
     def __init__(self, config: IgnetConfig, ingredients: Ingredients) -> None:
-        super().__init__()
-        self.config = config
-        self.student = ingredients.make_segmenter()
-        channels = self.student.backbone.out_channels
-        self.teacher = ema.teacher_of(self.student)
+        super().__init__(config, ingredients)
+        channels = channels_of(self.student.backbone)
         self.projector = nn.Sequential(
             nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, ingredients.text_dim)
         )
         rows, classes = _phrases(ingredients)
         self.register_buffer("phrase_rows", rows, persistent=False)
         self.register_buffer("phrase_class", classes, persistent=False)
-        self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
-        self.measures: dict[str, float] = {}
-
-    @property
-    def predictor(self) -> nn.Module:
-        """The teacher."""
-        return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        """ce_l, consistency and image; where scans are mixed also their sum on mixed ones, mix."""
+        """ce_l, consistency, image; with FOVMix also mix, their sum on the mixed scans."""
         with torch.no_grad():
             teacher = self.teacher(batch.features, batch.pyramid)
         phrases = self._phrases_of(batch)
@@ -109,7 +90,7 @@ class Ignet(nn.Module):
             features, torch.arange(len(features), device=features.device), batch, teacher, phrases
         )
         self.measures = {
-            "labelled_points": float((batch.labels != IGNORE).sum()),
+            "labelled_points": batch.labelled_points,
             "image_share": float((batch.phrase != NONE).float().mean()),
             "phrases": float(len(phrases)),
         }
@@ -121,22 +102,17 @@ class Ignet(nn.Module):
             self.measures["mixed_points"] = float(len(cloud.rows))
         return terms
 
-    def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
-        """None."""
-        return iter(())
-
-    def after_step(self, step: int) -> None:
-        """The teacher follows the student, parameters only."""
-        ema.update_teacher(self.teacher, self.student, self.config.alpha, step)
-
     def _terms(
         self, features: Tensor, rows: Tensor, batch: SemiBatch, teacher: Tensor, phrases: Tensor
     ) -> dict[str, Tensor]:
-        """The terms on features (K,F) of the batch's voxels `rows` (K,); teacher (M,C): its logits."""
+        """The terms on some voxels of the batch.
+
+        features (K,F) of the voxels `rows` (K,). teacher (M,C): its logits. phrases (R,): see `_phrases_of`.
+        """
         logits = self.student.classifier(features)
         labels, phrase = batch.labels[rows], batch.phrase[rows]
         without = labels == IGNORE
-        divergence = losses.feature_kl(teacher[rows][without], logits[without])  # of classes, not channels
+        divergence = losses.feature_kl(teacher[rows][without], logits[without])  # a softmax over classes
         paired = phrase != NONE
         classes = torch.where(without, self.phrase_class[phrase], labels)[paired]
         projected = F.normalize(to_float32(self.projector(features[paired])), dim=1)
@@ -154,21 +130,19 @@ class Ignet(nn.Module):
         }
 
     def _phrases_of(self, batch: SemiBatch) -> Tensor:
-        """The rows (R,) of the phrases that voxels of the batch carry, in any process, with a class."""
+        """The rows (R,) of the phrases that occur in the batch, in any process, and have a class."""
         here = batch.phrase[batch.phrase != NONE].unique()
         phrases = parallel.rows_of_all(here).unique()
         return phrases[self.phrase_class[phrases] != IGNORE]
 
     def _mixed(self, batch: SemiBatch, step: int) -> Crop:
-        """The mixed scans as one cloud; rows: which voxel of the batch each of its voxels is.
-
-        The draw hangs on the slot of the labelled scan: processes that share a batch draw as one does.
-        """
+        """The mixed scans as one cloud. Its `rows`: the voxel of the batch that each of its voxels shows."""
         coords = batch.pyramid.coords[0]
         slots = [batch.scan[kind].unique().tolist() for kind in (batch.is_labelled, ~batch.is_labelled)]
         none = batch.scan[:0]
         clouds = [Crop(none, coords[none], batch.features[none])]
         for number, (labelled, unlabelled) in enumerate(zip(*slots)):
+            # Seeded by the scan's slot: processes that share a batch draw the same turns as one process.
             rng = np.random.default_rng((self.config.seed, step, labelled))
             for side, (into, of) in enumerate(((labelled, unlabelled), (unlabelled, labelled))):
                 turns = int(rng.integers(1, 4))
@@ -177,7 +151,7 @@ class Ignet(nn.Module):
                 cloud = fov_mix(whole, seen, view, turns, math.radians(self.config.fov_deg))
                 cloud.coords[:, 0] = 2 * number + side
                 clouds.append(cloud)
-        return Crop.joined(clouds)
+        return Crop.concat(clouds)
 
 
 def _scan(batch: SemiBatch, slot: int) -> Crop:
@@ -186,9 +160,9 @@ def _scan(batch: SemiBatch, slot: int) -> Crop:
 
 
 def _phrases(ingredients: Ingredients) -> tuple[Tensor, Tensor]:
-    """The unit text embedding (P+1,D) of each phrase and the class (P+1,) that it is on most often, else 255.
+    """The unit text embedding (P+1,D) of each phrase, and the class (P+1,) that it is on most often, or 255.
 
-    The last row is that of NONE: no phrase.
+    The last row stands for NONE, no phrase.
     """
     if ingredients.phrase_counts is None:
         return torch.zeros(1, ingredients.text_dim), torch.tensor([IGNORE])
@@ -201,9 +175,11 @@ def _phrases(ingredients: Ingredients) -> tuple[Tensor, Tensor]:
 def one_way_contrast(
     points: Tensor, classes: Tensor, pixels: Tensor, of_class: Tensor, temperature: float
 ) -> Tensor:
-    """L_image of points (N,D) of classes (N,) towards pixels (R,D) of classes (R,), all of unit length.
+    """L_image of points towards pixels.
 
-    A share of the mean over the points of all processes that have a pixel of their class; 0 without any.
+    points (N,D) of classes (N,), pixels (R,D) of classes of_class (R,); all rows have unit length.
+    Returns this process's share of the mean over the points, of all processes, that have a pixel of their
+    class; 0 if no point has one.
     """
     positive = classes.unsqueeze(1) == of_class
     counts = positive.sum(dim=1)
@@ -214,23 +190,24 @@ def one_way_contrast(
 
 
 def fov_mix(into: Crop, of: Crop, view: Tensor, turns: int, angle: float) -> Crop:
-    """Scan `into` with the camera's wedge of scan `of`, after `turns` quarters, in place of its own there.
+    """Replace a wedge of scan `into` by the camera's wedge of scan `of`, after `turns` quarter turns.
 
-    view (K,) bool: voxels of `of` that a camera sees; the wedge is `angle` radians about their mean azimuth.
-    Nothing where it sees none. No voxel occurs twice: one test on one lattice cuts both scans.
+    view (K,) bool: voxels of `of` that a camera sees. The wedge spans `angle` radians about their mean
+    azimuth. If there is none, the result is empty.
     """
     if not view.any():
         return Crop(of.rows[:0], of.coords[:0], of.features[:0])
     azimuth = _azimuth(of.coords[view])
     centre = torch.atan2(azimuth.sin().sum(), azimuth.cos().sum())
+    # One test on one lattice cuts both scans, so no voxel occurs twice.
     taken, replaced = (_within(scan.coords, centre, angle) for scan in (of, quarter_turned(into, -turns)))
     wedge = quarter_turned(Crop(of.rows[taken], of.coords[taken], of.features[taken]), turns)
     kept = ~replaced
-    return Crop.joined([Crop(into.rows[kept], into.coords[kept], into.features[kept]), wedge])
+    return Crop.concat([Crop(into.rows[kept], into.coords[kept], into.features[kept]), wedge])
 
 
 def _azimuth(coords: Tensor) -> Tensor:
-    """Of the centres of voxels coords (N,4), (N,) float64, radians."""
+    """The azimuth (N,) float64, in radians, of the centres of voxels coords (N,4)."""
     return torch.atan2(coords[:, 2].double() + 0.5, coords[:, 1].double() + 0.5)
 
 

@@ -1,79 +1,60 @@
 """LaserMix (Kong et al., CVPR 2023): bands of laser beams of two scans, exchanged, on voxels or range images.
 
     mix = bands of equal inclination, of a labelled and an unlabelled scan in turn: parts/band_mix.py
-    L = CE(f_s(x_l), y) + CE(f_s(mix), y where labelled, pseudo-labels of the teacher where p >= 0.9)
+    L = CE(f_s(x_l), y) + CE(f_s(mix), y where labelled, else pseudo-labels of the teacher with p >= 0.9)
         + lambda MSE(softmax f_s(x), softmax f_t(x)), on labelled and unlabelled points
-The teacher is the moving average of the student. The values are those of the authors' configuration of
-MinkUNet18; that of Cylinder3D, in brackets where it differs, adds a Lovász loss of weight 3 to both
-cross-entropies.
+The teacher is the moving average of the student. The values are the authors' configuration of MinkUNet18.
+Values in brackets are their configuration of Cylinder3D, if it differs. It also adds a Lovász loss of weight
+3 to both cross-entropies.
 
-With net.view=range the same voxels are exchanged and then seen as range images: where net.image.pitch_deg is
-this pitch_deg, a band is an m-th of the image's rows, as in the authors' range view. They publish no
-configuration of that, so alpha, tau, areas and the weights are those of voxels.
+With net.view=range the same voxels are exchanged and then seen as range images. If net.image.pitch_deg equals
+this pitch_deg, one of m bands is an m-th of the image's rows, as in the authors' range view. They publish no
+configuration of the range view, so alpha, tau, areas and the weights are the values for voxels.
 
-It is a method for spinning LiDAR, whose frame starts at the sensor. Where coordinates start at a corner of
-the scan, as in rooms, nearly everything lies in the topmost band, and next to nothing is exchanged.
+The method is made for spinning LiDAR, whose frame starts at the sensor. If coordinates start at a corner of
+the scan, as in rooms, nearly all points lie in the topmost band, and next to nothing is exchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-
 import torch
-from torch import Tensor, nn
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic.dataclasses import dataclass
+from torch import Tensor
 
 from lass3d_core.labels import IGNORE
-from lass3d_core.paper import ema, losses
-from lass3d_core.paper.exploitation import ExploitationConfig, exploitation
+from lass3d_core.paper import losses
+from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import build_pyramid
-from train.methods.contract import Ingredients, SemiBatch
+from train.methods.contract import MethodConfig, SemiBatch, Share
 from train.methods.parts.band_mix import SEMANTICKITTI_PITCH_DEG, check_bands, mixed, pairs_of
+from train.methods.parts.branches import StudentAndTeacher
+from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 
 
-@dataclass(frozen=True)
-class LaserMixConfig:
+@dataclass(frozen=True, config=SETTINGS)
+class LaserMixConfig(MethodConfig):
     """areas: numbers of bands, one of which is drawn. pitch_deg: lowest and highest inclination."""
 
-    alpha: float = 0.99  # horizon of the teacher
-    tau: float = 0.9  # least confidence of a pseudo-label
+    alpha: float = Field(default=0.99, ge=0, lt=1)  # horizon of the teacher
+    tau: Share = 0.9  # least confidence of a pseudo-label
     areas: tuple[int, ...] = (3, 4, 5, 6)  # [4, 5, 6, 7, 8]
     pitch_deg: tuple[float, float] = SEMANTICKITTI_PITCH_DEG
-    lambda_mix: float = 1.0
-    lambda_consistency: float = 200.0  # [250], mean over points and classes
-    lambda_lovasz: float = 0.0  # [3], 0 = off
-    seed: int = 0  # of the numbers of bands
-    pe: ExploitationConfig = field(default_factory=ExploitationConfig)  # on doubted points; not the paper's
+    lambda_mix: NonNegativeFloat = 1.0
+    lambda_consistency: NonNegativeFloat = 200.0  # [250], mean over points and classes
+    lambda_lovasz: NonNegativeFloat = 0.0  # [3]; 0: off
+    seed: NonNegativeInt = 0  # of the numbers of bands
+    pe: ExploitationConfig = ExploitationConfig()  # on points below tau; not in the paper; off
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha < 1:
-            raise ValueError(f"alpha must lie in [0, 1), got {self.alpha}")
-        if not 0 <= self.tau <= 1:
-            raise ValueError(f"tau must lie in [0, 1], got {self.tau}")
         check_bands(self.areas, self.pitch_deg)
-        for name in ("lambda_mix", "lambda_consistency", "lambda_lovasz", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 
 
-class LaserMix(nn.Module):
-    """Decisions. The teacher runs in training mode and keeps running statistics of its own (see
-    ema.update_buffers). Labelled and unlabelled scans are normalised together, mixed ones by themselves.
+class LaserMix(StudentAndTeacher):
+    """Decision: batch norm sees labelled and unlabelled scans together and mixed scans by themselves.
+
     What is mixed with what: train/methods/parts/band_mix.py.
     """
-
-    def __init__(self, config: LaserMixConfig, ingredients: Ingredients) -> None:
-        super().__init__()
-        self.config = config
-        self.student = ingredients.make_segmenter()
-        self.teacher = ema.teacher_of(self.student)
-        self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
-        self.measures: dict[str, float] = {}
-
-    @property
-    def predictor(self) -> nn.Module:
-        """The teacher."""
-        return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
         """ce_l, ce_mix, consistency; lovasz and pe where they are switched on."""
@@ -87,7 +68,7 @@ class LaserMix(nn.Module):
         mixed_labels = labels[rows]
         unlabelled = ~batch.is_labelled
         self.measures = {
-            "labelled_points": float((batch.labels != IGNORE).sum()),
+            "labelled_points": batch.labelled_points,
             "mixed_points": float((mixed_labels != IGNORE).sum()),
             "reliable_share": float(reliable[unlabelled].float().mean()) if unlabelled.any() else 0.0,
         }
@@ -102,19 +83,11 @@ class LaserMix(nn.Module):
             of_mixed = self.config.lambda_mix * losses.lovasz_softmax(mixed_logits, mixed_labels)
             terms["lovasz"] = self.config.lambda_lovasz * (of_labelled + of_mixed)
         if self.config.pe.weight:
-            terms["pe"] = exploitation(student[unlabelled], reliable[unlabelled], self.config.pe)
+            terms["pe"] = exploitation_loss(student[unlabelled], reliable[unlabelled], self.config.pe)
         return terms
 
-    def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
-        """None."""
-        return iter(())
-
-    def after_step(self, step: int) -> None:
-        """The teacher follows the student, parameters only."""
-        ema.update_teacher(self.teacher, self.student, self.config.alpha, step)
-
     def _mixed(self, batch: SemiBatch, step: int) -> tuple[Tensor, Tensor]:
-        """The student's logits (K,C) of the mixed scans, and the batch's rows (K,) that they are made of."""
+        """The student's logits (K,C) on the mixed scans, and the row (K,) of each voxel in the batch."""
         config, coords = self.config, batch.pyramid.coords[0]
         pair, areas = pairs_of(batch.scan, batch.is_labelled, config.areas, config.seed, step)
         mix = mixed(coords, pair, areas, batch.is_labelled, config.pitch_deg)

@@ -1,13 +1,19 @@
-"""LASS3D (Li and Dong, ECCV 2024): text in the student, a text-free teacher, and use for what it doubts."""
+"""LASS3D (Li and Dong, ECCV 2024): a student with text, a teacher without, and use of unreliable points.
+
+    L = CE_l + lambda_u CE_u + lambda_pe PE + lambda_kl KL        Eq. (9), of Eq. (7), (8), (6), (3)
+Student: backbone, SAFM (Sec. 3.2), classifier. Teacher: averaged backbone, fusion adapter, averaged
+classifier.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
+import pydantic.dataclasses
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
 
 from lass3d_core.compute import parallel
@@ -27,64 +33,39 @@ from lass3d_core.paper.exploitation import (
 )
 from lass3d_core.paper.safm import Safm, SafmConfig
 from lass3d_core.records import NONE
-from train.methods.contract import Ingredients, SemiBatch, to_floats
+from lass3d_core.settings import SETTINGS
+from train.methods.contract import Ingredients, Method, MethodConfig, SemiBatch, Share, channels_of, to_floats
 
 
-@dataclass(frozen=True)
-class Lass3dConfig:
-    """Defaults are the paper's and switches its ablations; the last three are extensions, not the paper's."""
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+class Lass3dConfig(MethodConfig):
+    """Defaults are the paper's values; the switches are its ablations. alpha is 0.999 (Sec. 4.2)."""
 
-    alpha: float = 0.999  # horizon of the teacher, Eq. (1); Sec. 4.2
-    lambda_u: float = 0.1  # weight of Eq. (8); Sec. 4.2
-    lambda_pe: float = 0.1  # weight of Eq. (6); Sec. 4.2
-    lambda_kl: float = 0.1  # weight of Eq. (3); Sec. 4.2
-    tau_r: float = 0.9  # least teacher confidence of a reliable class, Eq. (4); Sec. 4.2
-    tau_v: float = 0.05  # largest student/teacher variance of a reliable class, Eq. (4); Sec. 4.2
-    tau_n: float = 0.2  # largest confidence of a negative class, Eq. (5); Sec. 4.2
+    lambda_u: NonNegativeFloat = 0.1  # weight of Eq. (8); Sec. 4.2
+    lambda_pe: NonNegativeFloat = 0.1  # weight of Eq. (6); Sec. 4.2
+    lambda_kl: NonNegativeFloat = 0.1  # weight of Eq. (3); Sec. 4.2
+    tau_r: Share = 0.9  # least teacher confidence of a reliable class, Eq. (4); Sec. 4.2
+    tau_v: Share = 0.05  # largest variance of a reliable class, Eq. (4); Sec. 4.2
+    tau_n: Share = 0.2  # largest confidence of a negative class, Eq. (5); Sec. 4.2
 
     ce_u: bool = True  # Tab. 2
     kl: bool = True  # Tab. 2
     pe: bool = True  # Tab. 2
     captions: Literal["none", "image", "entity", "both"] = "both"  # Tab. 3
-    safm: SafmConfig = field(default_factory=SafmConfig)  # its `fusion` is Tab. 4
-    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    safm: SafmConfig = SafmConfig()  # its `fusion` is Tab. 4
+    adapter: AdapterConfig = AdapterConfig()
     separation: Separation = "dual"  # Tab. 5
     transfer: Literal["safm", "alignment"] = "safm"  # Tab. 6
-    lambda_align: float = (
-        0.1  # of `alignment`; the paper gives none, this is that of Eq. (3), whose place it takes
+    lambda_align: NonNegativeFloat = (
+        0.1  # of `alignment`; the paper gives none: as Eq. (3), which it replaces
     )
 
-    pe_iterations: int = 5  # negative classes per point at most; Sec. 4.2, Fig. 7
-    pe_form: Literal["single_pass", "empty_steps", "reforward"] = "reforward"  # Sec. 3.3; see Lass3d
-    pe_reduction: Reduction = "mean"  # Eq. (6) prints a sum, see Lass3d
+    pe_iterations: NonNegativeInt = 5  # negative classes per point at most; Sec. 4.2, Fig. 7
+    pe_form: Literal["single_pass", "paper"] = "paper"  # Sec. 3.3; see Lass3d
+    pe_reduction: Reduction = "mean"  # Eq. (6) prints a sum; see Lass3d
     pe_confidence: Literal["student", "teacher"] = (
         "student"  # whose S in Eq. (5); Sec. 3.1 says the student's
     )
-
-    seed: int = 0  # of text_dropout
-    text_dropout: float = 0.0  # extension: share of labelled scans whose text is hidden in a step
-    kl_into_student: bool = False  # extension: Eq. (3) also on the student's own features, without text
-    text_free_loss: float = 0.0  # extension: weight of Eq. (7) on the student's own features, without text
-
-    def __post_init__(self) -> None:
-        for name in ("tau_r", "tau_v", "tau_n", "text_dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        for name in (
-            "lambda_u",
-            "lambda_pe",
-            "lambda_kl",
-            "lambda_align",
-            "text_free_loss",
-            "pe_iterations",
-            "seed",
-        ):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0 <= self.alpha < 1:
-            raise ValueError(f"alpha must lie in [0, 1), got {self.alpha}")
-        if self.kl_into_student and not self.distils:
-            raise ValueError("kl_into_student needs kl: true and transfer: safm")
 
     @property
     def distils(self) -> bool:
@@ -97,30 +78,29 @@ class Lass3dConfig:
         return self.pe and self.pe_iterations > 0
 
 
-class Lass3d(nn.Module):
-    """Eq. (9). Student: backbone, SAFM, classifier. Teacher: averaged backbone, adapter, averaged classifier.
+class Lass3d(Method):
+    """Eq. (9). The teacher sees points alone.
 
-    The teacher sees points alone. Eq. (3) reaches the adapter and nothing else: text can help the teacher's
-    backbone only through what the student's backbone learns beside it, by Eq. (7), (8) and (6).
+    Eq. (3) trains the adapter and nothing else. So text reaches the teacher's backbone only through what the
+    student's backbone learns beside it, by Eq. (7), (8) and (6).
 
-    Decisions. Eq. (3) is taken on the unlabelled points, as its superscript says. The teacher runs in
-    training mode and keeps running statistics of its own (see ema.update_buffers). Without Eq. (3) the
-    adapter would stay untrained, so it is bypassed: only its normalisation remains (Tab. 2, Tab. 6).
-    Eq. (6) is a mean over points. As the printed sum, its gradient was measured at 6 to 70 times that of
-    Eq. (7) after the weight 0.1, so that it would be the whole training. As a mean it is below a hundredth of
-    it with the student's confidence in Eq. (5), and 2 to 13 times larger with the teacher's.
-    The `reforward` form is the paper's; it costs a student pass and an optimiser step per iteration, about
-    three times the time of a step. `single_pass` takes the classes from one prediction instead.
-    `empty_steps` does that, and then takes the optimiser steps of `reforward` without any gradient: they move
-    the student along the optimiser's memory. Those of `reforward` do little else where Eq. (6) is as small as
-    above, but with AdamW so many steps count (docs/results.md).
+    Decision: Eq. (3) is taken on the unlabelled points, as its superscript says.
+    Decision: the teacher runs in training mode and has its own running statistics (see ema.update_buffers).
+    Decision: without Eq. (3) the adapter would stay untrained, so it is bypassed. Only its normalisation
+    remains (Tab. 2, Tab. 6).
+    Decision: Eq. (6) is a mean over points. As the printed sum, its gradient was measured at 6 to 70 times
+    the gradient of Eq. (7), after the weight 0.1: it would be the whole training. As a mean it is below a
+    hundredth of it with the student's confidence in Eq. (5), and 2 to 13 times larger with the teacher's.
+    Decision: pe_form `paper` predicts again and takes an optimiser step in every iteration, about three times
+    the time of a step. `single_pass` takes the classes of all iterations from one prediction instead. The
+    further steps of `paper` move the student mostly by the optimiser's momentum if Eq. (6) is as small as
+    above; with AdamW so many steps count (docs/results.md).
     """
 
     def __init__(self, config: Lass3dConfig, ingredients: Ingredients) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, ingredients)
         self.backbone = ingredients.make_backbone()
-        channels: int = self.backbone.out_channels
+        channels = channels_of(self.backbone)
         self.classifier = make_classifier(channels, ingredients.num_classes)
         if config.transfer == "safm":
             self.safm = Safm(config.safm, channels, ingredients.text_dim)
@@ -131,8 +111,6 @@ class Lass3d(nn.Module):
         else:
             adapter = nn.LayerNorm(channels, elementwise_affine=False)
         self.teacher = Segmenter(ema.teacher_of(self.backbone), adapter, ema.teacher_of(self.classifier))
-        self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
-        self.measures: dict[str, float] = {}
         self._exploited: _Exploited  # set by `losses`, read by `further_losses` of the same batch
 
     @property
@@ -141,9 +119,9 @@ class Lass3d(nn.Module):
         return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        """The weighted terms of Eq. (9) that are switched on; in the `reforward` form, pe is iteration 1."""
+        """The weighted terms of Eq. (9) that are switched on. In the form `paper`, pe is iteration 1."""
         unlabelled = batch.unlabelled
-        image, entity = self._text_of(batch, step)
+        image, entity = self._text_of(batch)
         f_3d = self.backbone(batch.features, batch.pyramid)
         f_text = self._with_text(f_3d, image, entity, batch)
         logits = self.classifier(f_text)
@@ -170,26 +148,22 @@ class Lass3d(nn.Module):
         if self.config.transfer == "alignment":
             terms["align"] = self.config.lambda_align * self.alignment(f_3d, image, entity, batch.texts)
         self.measures = to_floats(measures)
-        return terms | self._extensions(batch, f_3d, f_text)
+        return terms
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
-        """Iterations 2, 3, ... of the `reforward` form: predict again, select the next class. Eq. (5), (6).
+        """Iterations 2, 3, ... of the form `paper`: predict again, select the next class. Eq. (5), (6).
 
-        Those of `empty_steps` have no gradient. Ends early when no point of any process has a class left.
-        Decision: the teacher changes once per outer step (Eq. 1), so its prediction is that of the first
-        iteration; a point turns reliable when the student comes to agree with it.
+        Ends early when no point of any process has a class left.
+        Decision: the teacher changes once per step (Eq. 1), so its prediction is not repeated. A point
+        becomes reliable when the student comes to agree with the teacher.
         """
         if not self.config.mines or self.config.pe_form == "single_pass":
             return iter(())
-        if self.config.pe_form == "empty_steps":
-            return self._empty_rounds(self._exploited)
-        return self._further_rounds(batch, step, self._exploited)
+        return self._further_rounds(batch, self._exploited)
 
-    def _further_rounds(
-        self, batch: SemiBatch, step: int, exploited: _Exploited
-    ) -> Iterator[dict[str, Tensor]]:
+    def _further_rounds(self, batch: SemiBatch, exploited: _Exploited) -> Iterator[dict[str, Tensor]]:
         unlabelled = batch.unlabelled
-        image, entity = self._text_of(batch, step)
+        image, entity = self._text_of(batch)
         for _ in range(1, self.config.pe_iterations):
             f_3d = self.backbone(batch.features, batch.pyramid)
             logits = self.classifier(self._with_text(f_3d, image, entity, batch))[unlabelled]
@@ -201,41 +175,31 @@ class Lass3d(nn.Module):
                 "pe": self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)
             }
 
-    def _empty_rounds(self, exploited: _Exploited) -> Iterator[dict[str, Tensor]]:
-        """A gradient of 0 for all that the student learns with, in as many rounds as found a class."""
-        student = [*self.backbone.parameters(), *self.classifier.parameters()]
-        student += self.safm.parameters() if self.config.transfer == "safm" else []
-        for found in exploited.found[1:]:
-            if not parallel.any_of(bool(found), exploited.teacher.device):
-                return
-            yield {"pe": _NoGradient.apply(*student)}
-
     def after_step(self, step: int) -> None:
-        """Eq. (1), for backbone and classifier; the adapter is the teacher's own."""
+        """Eq. (1), for backbone and classifier. The adapter belongs to the teacher alone."""
         ema.update_teacher(self.teacher.backbone, self.backbone, self.config.alpha, step)
         ema.update_teacher(self.teacher.classifier, self.classifier, self.config.alpha, step)
 
-    def _text_of(self, batch: SemiBatch, step: int) -> tuple[Tensor, Tensor]:
-        """The text indices (M,), (M,) that the student sees: masked by `captions` and by text dropout."""
-        hidden = torch.zeros_like(batch.is_labelled)
-        if self.config.text_dropout > 0:
-            draws = np.random.default_rng((self.config.seed, step)).random(int(batch.scan.max()) + 1)
-            dropped = torch.from_numpy(draws < self.config.text_dropout).to(batch.scan.device)
-            hidden = batch.is_labelled & dropped[batch.scan]
-        no_image = hidden | (self.config.captions in ("none", "entity"))
-        no_entity = hidden | (self.config.captions in ("none", "image"))
-        return batch.image.masked_fill(no_image, NONE), batch.entity.masked_fill(no_entity, NONE)
+    def _text_of(self, batch: SemiBatch) -> tuple[Tensor, Tensor]:
+        """The image and the entity (M,), (M,) of each voxel, -1 where `captions` hides them (Tab. 3)."""
+        no_image = self.config.captions in ("none", "entity")
+        no_entity = self.config.captions in ("none", "image")
+        hidden = torch.full_like(batch.image, NONE)
+        return hidden if no_image else batch.image, hidden if no_entity else batch.entity
 
     def _with_text(self, f_3d: Tensor, image: Tensor, entity: Tensor, batch: SemiBatch) -> Tensor:
         if self.config.transfer == "safm":
-            return self.safm(f_3d, image, entity, batch.texts)
+            f_text: Tensor = self.safm(f_3d, image, entity, batch.texts)
+            return f_text
         return normalised(f_3d)
 
     def _teach(self, batch: SemiBatch, unlabelled: slice) -> tuple[Tensor, Tensor]:
-        """Of the unlabelled voxels f_ada (U,F), with a gradient to the adapter alone, and the teacher's
-        probabilities (U,C), with none. Its backbone sees the whole batch, for its statistics.
+        """The teacher on the unlabelled voxels: f_ada (U,F) and probabilities (U,C).
+
+        f_ada has a gradient to the adapter alone, the probabilities have none.
         """
         with torch.no_grad():
+            # The backbone sees the whole batch, so that its batch norm has the statistics of all scans.
             f_3d = self.teacher.backbone(batch.features, batch.pyramid)[unlabelled]
         f_ada = self.teacher.adapter(f_3d)
         return f_ada, self.teacher.classifier(f_ada.detach()).softmax(dim=1)
@@ -245,60 +209,26 @@ class Lass3d(nn.Module):
         return is_reliable(teacher, student, self.config.tau_r, self.config.tau_v, self.config.separation)
 
     def _first_exploitation(self, logits: Tensor, teacher: Tensor, reliable: Tensor) -> tuple[Tensor, Tensor]:
-        """Eq. (5), (6) of the first iteration, or of all in a single pass; and the number of points mined."""
+        """Eq. (5), (6) of the first iteration, or of all in a single pass, and the number of mined points."""
         self._exploited = _Exploited(teacher, Mining.start(reliable, logits.shape[1]))
         negatives = self._select(logits, self._exploited, reliable)
-        self._exploited.found = (negatives != NO_CLASS).any(dim=0)
         loss = self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)
         return loss, (negatives != NO_CLASS).any(dim=1).sum()
 
     def _select(self, logits: Tensor, exploited: _Exploited, reliable: Tensor) -> Tensor:
-        """Negative classes (U,K) of the unlabelled points; `reforward` also extends its list of used ones."""
+        """The negative classes (U,K) of the unlabelled points. The form `paper` notes which are used."""
         of_student = self.config.pe_confidence == "student"
         confidence = logits.detach().softmax(dim=1) if of_student else exploited.teacher
-        if self.config.pe_form != "reforward":
+        if self.config.pe_form == "single_pass":
             negatives = least_likely(confidence, self.config.pe_iterations, self.config.tau_n)
             return negatives.masked_fill(reliable.unsqueeze(1), NO_CLASS)
         negatives, exploited.mining = exploited.mining.next(confidence, reliable, self.config.tau_n)
         return negatives
 
-    def _extensions(self, batch: SemiBatch, f_3d: Tensor, f_text: Tensor) -> dict[str, Tensor]:
-        """Terms that are not the paper's: both look at the student as the teacher will be, without text."""
-        terms: dict[str, Tensor] = {}
-        if not self.config.kl_into_student and not self.config.text_free_loss:
-            return terms
-        f_free = self.teacher.adapter(f_3d)
-        if self.config.kl_into_student:
-            unlabelled = batch.unlabelled
-            divergence = losses.feature_kl(f_text[unlabelled], f_free[unlabelled])
-            terms["kl_student"] = self.config.lambda_kl * divergence
-        if self.config.text_free_loss:
-            loss = losses.cross_entropy(self.classifier(f_free), batch.labels, self.class_weights)
-            terms["ce_text_free"] = self.config.text_free_loss * loss
-        return terms
-
-
-class _NoGradient(torch.autograd.Function):
-    """A term of value 0 that leaves a gradient of 0 in each parameter: without one the optimiser skips it."""
-
-    @staticmethod
-    def forward(ctx: Any, *parameters: Tensor) -> Tensor:
-        ctx.save_for_backward(*parameters)
-        return parameters[0].new_zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> Any:
-        return tuple(torch.zeros_like(parameter) for parameter in ctx.saved_tensors)
-
 
 @dataclass
 class _Exploited:
-    """What an iteration leaves to the next of the same batch.
-
-    teacher (U,C): its probabilities. mining: the lists of used classes. found (K,): whether any point has a
-    first, a second, ... class in the first prediction.
-    """
+    """What one iteration passes to the next of the same batch. teacher (U,C): its probabilities."""
 
     teacher: Tensor
     mining: Mining
-    found: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))

@@ -1,8 +1,8 @@
-"""Tables 1 to 7 and Figure 7 of the paper as data: rows, the figures that it prints, the order it claims.
+"""Tables 1 to 7 and Figure 7 of the paper as data: rows, printed figures, and the claimed order.
 
-Two rows stand in addition: supervised-only with the same recipe in every table, and LASS3D without text
-wherever LASS3D is. They are the controls of every result.
-Decision: a claim is one that the text makes (Sec. 4.3, 4.4), not every order that the printed figures have.
+Two rows are added as controls: supervised-only with the same recipe in every table, and LASS3D without text
+in every table with LASS3D.
+Decision: a claim is an order that the text states (Sec. 4.3, 4.4), not every order of the printed figures.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ GPC = Row(
 )
 
 _NO_TEXT_PATH = ("method.kl=false", "method.pe=false", "method.transfer=alignment", "method.lambda_align=0")
-"""Decision: the rows of Table 2 without L_KL have no path for text at all, neither SAFM nor adapter.
+"""Decision: the rows of Table 2 without L_KL have no path for text, neither SAFM nor adapter.
 
-Text that the student alone reads would leave the teacher with a classifier for features that it never has;
-and the paper says that L_KL is what brings in "the semantic information distilled from the text".
+If the student alone read text, the teacher's classifier would be made for features that the teacher never
+has. And the paper says that L_KL brings in "the semantic information distilled from the text".
 """
 
 
 def _methods() -> tuple[Row, ...]:
-    """Those that Table 1 compares LASS3D with, in its order."""
+    """The methods that Table 1 compares LASS3D with, in its order."""
     return (
         MEAN_TEACHER,
         Row(
@@ -257,7 +257,7 @@ TABLE_7 = Table(
 
 
 def _iterations() -> tuple[Row, ...]:
-    """0, 1, 2, 3, 5, 7, 9 and 11; none is Table 2 without PE, and 5 is LASS3D as it is."""
+    """0, 1, 2, 3, 5, 7, 9 and 11 iterations. 0 is Table 2 without PE, 5 is LASS3D itself."""
     titles = {count: f"{count} iteration{'' if count == 1 else 's'}" for count in (0, 1, 2, 3, 5, 7, 9, 11)}
     known = {0: replace(WITHOUT_PE, title=titles[0]), 5: replace(LASS3D, title=titles[5])}
     return tuple(
@@ -275,12 +275,12 @@ FIGURE_7 = Table(
         *(Claim(more.title, less.title) for less, more in zip(_iterations(), _iterations()[1:])),
         Claim("5 iterations", "0 iterations"),
     ),
-    note="The paper plots these figures and prints none of them; those for 0 and 5 iterations are rows of "
-    'its Table 2. Its text: "generally improved with the increase of iteration number", and from "a certain '
+    note="The paper plots these figures and does not print them. Its Table 2 prints those for 0 and 5 "
+    'iterations. Its text: "generally improved with the increase of iteration number", and from "a certain '
     'level" on "slightly".',
 )
 
 TABLES = {
     table.name: table for table in (TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_6, TABLE_7, FIGURE_7)
 }
-"""The paper's, by name."""
+"""The paper's tables, by name."""

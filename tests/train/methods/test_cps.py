@@ -12,13 +12,13 @@ from train.methods.cps import Cps, CpsConfig
 
 
 def logits_of(method: Cps, batch: SemiBatch) -> tuple[Tensor, Tensor]:
-    return method.first(batch.features, batch.pyramid), method.second(batch.features, batch.pyramid)
+    return method.network(batch.features, batch.pyramid), method.second(batch.features, batch.pyramid)
 
 
 def test_the_networks_start_apart_and_the_average_with_the_first(ingredients: Ingredients) -> None:
     method = Cps(CpsConfig(), ingredients)
     first, second, averaged = (
-        dict(network.named_parameters()) for network in (method.first, method.second, method.predictor)
+        dict(network.named_parameters()) for network in (method.network, method.second, method.predictor)
     )
     assert not torch.equal(first["backbone.linear.weight"], second["backbone.linear.weight"])
     assert all(torch.equal(first[name], averaged[name]) for name in first)
@@ -51,18 +51,18 @@ def test_networks_that_agree_with_certainty_have_nothing_left_to_learn_from_each
 ) -> None:
     """Each is sure of a class of its own: a loss of 100 on both sides. Once they agree, none is left."""
     method = Cps(CpsConfig(), ingredients)
-    for network, sure_of in ((method.first, 0), (method.second, 3)):
+    for network, sure_of in ((method.network, 0), (method.second, 3)):
         network.classifier[2].weight.data.zero_()
         network.classifier[2].bias.data = 100.0 * (torch.arange(5) == sure_of)
     assert method.losses(batch, 0)["cps"].item() == pytest.approx(1.5 * 200)
-    method.second.load_state_dict(method.first.state_dict())
+    method.second.load_state_dict(method.network.state_dict())
     assert method.losses(batch, 0)["cps"].item() == 0
 
 
 def test_both_networks_are_trained_and_the_average_is_not(batch: SemiBatch, ingredients: Ingredients) -> None:
     method = Cps(CpsConfig(), ingredients)
     sum(method.losses(batch, 0).values()).backward()
-    for network in (method.first, method.second):
+    for network in (method.network, method.second):
         assert all(bool(parameter.grad.any()) for parameter in network.classifier.parameters())
     assert all(parameter.grad is None for parameter in method.predictor.parameters())
 
@@ -73,18 +73,18 @@ def test_predictor_is_the_average_of_the_first_network_with_its_statistics(
     method = Cps(CpsConfig(alpha=0.75), ingredients)
     before = method.predictor.backbone.linear.weight.clone()
     method.losses(batch, 100)
-    method.first.backbone.linear.weight.data += 4.0
+    method.network.backbone.linear.weight.data += 4.0
     method.after_step(100)
     torch.testing.assert_close(method.predictor.backbone.linear.weight, before + 1.0)
-    statistics = method.first.backbone.norm.running_mean / 4
+    statistics = method.network.backbone.norm.running_mean / 4
     torch.testing.assert_close(method.predictor.backbone.norm.running_mean, statistics)
 
 
 def test_an_alpha_of_zero_evaluates_the_first_network(batch: SemiBatch, ingredients: Ingredients) -> None:
     method = Cps(CpsConfig(alpha=0.0), ingredients)
-    method.first.backbone.linear.weight.data += 4.0
+    method.network.backbone.linear.weight.data += 4.0
     method.after_step(100)
-    assert torch.equal(method.predictor.backbone.linear.weight, method.first.backbone.linear.weight)
+    assert torch.equal(method.predictor.backbone.linear.weight, method.network.backbone.linear.weight)
 
 
 @pytest.mark.parametrize("setting", [{"alpha": 1.0}, {"lambda_cps": -1.0}])

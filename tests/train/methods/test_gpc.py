@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.gpc import Gpc, GpcConfig, Side, balanced, guided_contrast
 from train.methods.parts.class_bank import Bank
+from train.methods.parts.exploitation_loss import ExploitationConfig
 
 few = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**31)
@@ -31,7 +31,7 @@ def test_contrast_of_one_anchor_by_hand() -> None:
     """Cosines: positive .6; negatives .8 of another class and 1 of the anchor's own, which does not count."""
     anchor, positive = side([[1.0, 0.0]], [0.2], [1]), side([[0.6, 0.8]], [0.9], [0])
     negatives = torch.tensor([[0.8, 0.6], [1.0, 0.0]])
-    loss = guided_contrast(anchor, positive, negatives, torch.tensor([2, 1]), 0.5, 0.75)
+    loss = guided_contrast(anchor, positive, (negatives, torch.tensor([2, 1])), 0.5, 0.75)
     expected = -math.log(math.exp(1.2) / (math.exp(1.2) + math.exp(1.6)))
     assert loss.item() == pytest.approx(expected)
 
@@ -40,7 +40,7 @@ def test_only_anchors_whose_positive_is_sure_count() -> None:
     anchors = side([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], [0.9, 0.1, 0.1], [0, 0, 0])
     positives = side([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [0.74, 0.75, 0.8], [0, 0, 0])
     negatives, of_class = torch.tensor([[0.0, 1.0]]), torch.tensor([1])
-    loss = guided_contrast(anchors, positives, negatives, of_class, 1.0, 0.75)
+    loss = guided_contrast(anchors, positives, (negatives, of_class), 1.0, 0.75)
     second = -math.log(math.e / (math.e + math.e))
     third = -math.log(1 / (1 + 1))
     assert loss.item() == pytest.approx((second + third) / 2)
@@ -49,7 +49,7 @@ def test_only_anchors_whose_positive_is_sure_count() -> None:
 def test_gradient_reaches_the_anchors_alone() -> None:
     anchors, positives = side([[1.0, 0.0]], [0.9], [0]), side([[0.6, 0.8]], [0.9], [0])
     negatives = torch.tensor([[0.8, 0.6]], requires_grad=True)
-    guided_contrast(anchors, positives, negatives.detach(), torch.tensor([1]), 0.1, 0.75).backward()
+    guided_contrast(anchors, positives, (negatives.detach(), torch.tensor([1])), 0.1, 0.75).backward()
     assert bool(anchors.embeddings.grad.any()) and positives.embeddings.grad is None
 
 
@@ -58,7 +58,7 @@ def test_without_anchors_or_negatives_the_loss_is_zero_with_finite_gradients() -
     nothing = torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64)
     own = torch.tensor([[0.8, 0.6]]), torch.tensor([0])
     for positives, negatives in ((unsure, own), (side([[0.6, 0.8]], [0.9], [0]), nothing), (anchors, own)):
-        loss = guided_contrast(anchors, positives, *negatives, 0.1, 0.75)
+        loss = guided_contrast(anchors, positives, negatives, 0.1, 0.75)
         assert loss.item() == 0
         loss.backward()
         assert bool(anchors.embeddings.grad.isfinite().all())

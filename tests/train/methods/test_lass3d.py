@@ -33,10 +33,6 @@ def gradient_of(term: Tensor, module: torch.nn.Module) -> list[Tensor | None]:
         ({"pe": False, "kl": False}, {"ce_l", "ce_u"}),
         ({"pe": False, "kl": False, "ce_u": False}, {"ce_l"}),
         ({"transfer": "alignment"}, {"ce_l", "ce_u", "pe", "align"}),
-        (
-            {"kl_into_student": True, "text_free_loss": 1.0},
-            {"ce_l", "ce_u", "kl", "pe", "kl_student", "ce_text_free"},
-        ),
     ],
 )
 def test_terms_are_those_switched_on(
@@ -80,7 +76,7 @@ def test_eq_3_gives_the_student_exactly_zero_gradient(batch: SemiBatch, make_las
 
 
 def test_no_term_reaches_the_averaged_networks(batch: SemiBatch, make_lass3d: MakeLass3d) -> None:
-    method = make_lass3d(Lass3dConfig(tau_r=0.25, tau_v=1.0, kl_into_student=True, text_free_loss=1.0))
+    method = make_lass3d(Lass3dConfig(tau_r=0.25, tau_v=1.0))
     sum(method.losses(batch, 0).values()).backward()
     for module in (method.teacher.backbone, method.teacher.classifier):
         assert all(parameter.grad is None for parameter in module.parameters())
@@ -92,24 +88,6 @@ def test_student_terms_do_not_reach_the_adapter(batch: SemiBatch, make_lass3d: M
     for name in ("ce_l", "ce_u", "pe"):
         assert all(gradient is None for gradient in gradient_of(terms[name], method.teacher.adapter))
         assert any(bool(gradient.any()) for gradient in gradient_of(terms[name], method.backbone))
-
-
-def test_extension_carries_the_distillation_into_the_student(
-    batch: SemiBatch, make_lass3d: MakeLass3d
-) -> None:
-    method = make_lass3d(Lass3dConfig(tau_r=0.25, tau_v=1.0, kl_into_student=True))
-    term = method.losses(batch, 0)["kl_student"]
-    assert any(bool(gradient.any()) for gradient in gradient_of(term, method.backbone))
-    assert all(gradient is None for gradient in gradient_of(term, method.safm))
-
-
-def test_text_free_loss_does_not_see_the_text(
-    batch: SemiBatch, make_lass3d: MakeLass3d, make_texts: Callable[[int], TextBatch]
-) -> None:
-    method = make_lass3d(Lass3dConfig(tau_r=0.25, tau_v=1.0, text_free_loss=2.0))
-    terms = [method.losses(replace(batch, texts=make_texts(seed)), 0) for seed in (5, 6)]
-    assert terms[0]["ce_text_free"].item() == terms[1]["ce_text_free"].item() > 0
-    assert terms[0]["ce_l"].item() != terms[1]["ce_l"].item()
 
 
 def test_after_step_averages_backbone_and_classifier_but_not_the_adapter(make_lass3d: MakeLass3d) -> None:
@@ -183,30 +161,6 @@ def test_alignment_trains_the_backbone_by_the_texts(batch: SemiBatch, make_lass3
     assert any(bool(gradient.any()) for gradient in gradient_of(term, method.backbone))
 
 
-def test_text_dropout_hides_the_text_of_labelled_scans_only(
-    batch: SemiBatch, make_lass3d: MakeLass3d
-) -> None:
-    method = make_lass3d(Lass3dConfig(text_dropout=1.0))
-    image, entity = method._text_of(batch, step=3)
-    assert bool((image[batch.is_labelled] == -1).all()) and bool((entity[batch.is_labelled] == -1).all())
-    assert torch.equal(image[~batch.is_labelled], batch.image[~batch.is_labelled])
-    assert torch.equal(entity[~batch.is_labelled], batch.entity[~batch.is_labelled])
-
-
-def test_text_dropout_is_drawn_per_scan_from_seed_and_step(batch: SemiBatch, make_lass3d: MakeLass3d) -> None:
-    everywhere = replace(batch, image=batch.scan)
-    first, again, other_seed = (make_lass3d(Lass3dConfig(text_dropout=0.5, seed=seed)) for seed in (0, 0, 1))
-
-    def drops(method: Lass3d) -> list[list[bool]]:
-        per_step = [(method._text_of(everywhere, step)[0] == -1).view(4, 60) for step in range(30)]
-        assert all(bool((voxels == voxels[:, :1]).all()) for voxels in per_step)
-        return [voxels[:, 0].tolist() for voxels in per_step]
-
-    assert drops(first) == drops(again) != drops(other_seed)
-    share = torch.tensor(drops(first)).float().mean(dim=0)
-    assert bool((share[:2] > 0.2).all()) and bool((share[:2] < 0.8).all()) and share[2:].tolist() == [0, 0]
-
-
 # --- configuration ---
 
 
@@ -215,7 +169,6 @@ def test_text_dropout_is_drawn_per_scan_from_seed_and_step(batch: SemiBatch, mak
     [
         {"tau_r": 1.2},
         {"tau_n": -0.1},
-        {"text_dropout": 2.0},
         {"alpha": 1.0},
         {"lambda_pe": -1.0},
         {"pe_iterations": -1},
@@ -224,9 +177,3 @@ def test_text_dropout_is_drawn_per_scan_from_seed_and_step(batch: SemiBatch, mak
 def test_value_out_of_range_is_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(setting))):
         Lass3dConfig(**setting)
-
-
-@pytest.mark.parametrize("without", [{"kl": False}, {"transfer": "alignment"}])
-def test_distillation_into_the_student_needs_distillation(without: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="kl_into_student needs"):
-        Lass3dConfig(kl_into_student=True, **without)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.paper.losses import cross_entropy
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
@@ -15,7 +14,6 @@ from train.methods.parts.band_mix import BandMixConfig
 from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior
 from train.methods.parts.phrase_trust import believed
 from train.methods.parts.query import QueryConfig
-from train.methods.parts.text_branch import TextBranchConfig
 
 EVERY = Lass3dPlusConfig(ramp_steps=0, tau_text=0.0, tau_free=0.0, safety=False)
 """Every unlabelled point has a pseudo-label, from the first step on, whatever an untrained teacher thinks."""
@@ -81,26 +79,6 @@ def test_no_gradient_reaches_the_teacher(batch: SemiBatch, ingredients: Ingredie
     sum(method.losses(batch, 0).values()).backward()
     assert all(parameter.grad is None for parameter in method.teacher.parameters())
     assert all(bool(parameter.grad.any()) for parameter in method.student.classifier.parameters())
-
-
-def test_consistency_is_asked_of_unpaired_points_alone(batch: SemiBatch, ingredients: Ingredients) -> None:
-    config = replace(EVERY, lambda_consistency=3.0)
-    method = another_teacher(Lass3dPlus(config, ingredients))
-    student, teacher, phrase = beliefs(method, batch)
-    squares = (student.softmax(dim=1) - teacher)[phrase < 0].square()
-    torch.testing.assert_close(method.losses(batch, 0)["consistency"], 3 * squares.mean())
-
-
-def test_negatives_are_chosen_by_the_product(batch: SemiBatch, ingredients: Ingredients) -> None:
-    """One negative class per point, tau_n 1 and no pseudo-label at all: -log(1 - p) at the least class."""
-    config = replace(
-        EVERY, tau_text=1.0, tau_free=1.0, pe=ExploitationConfig(weight=2.0, iterations=1, tau_n=1.0)
-    )
-    method = another_teacher(Lass3dPlus(config, ingredients))
-    student, teacher, phrase = beliefs(method, batch)
-    least = posterior(teacher, method.evidence, phrase).argmin(dim=1, keepdim=True)
-    expected = -2 * torch.log(1 - student.softmax(dim=1).gather(1, least)).mean()
-    torch.testing.assert_close(method.losses(batch, 0)["pe"], expected)
 
 
 def counts_of(*folds: Tensor) -> PhraseCounts:
@@ -201,54 +179,6 @@ def test_prior_is_a_part_of_the_configuration() -> None:
     assert Lass3dPlusConfig().prior == LabelPriorConfig()
 
 
-def test_the_query_head_trains_beside_the_student_unless_it_is_let_in(
-    batch: SemiBatch, ingredients: Ingredients
-) -> None:
-    """Off: no term. On: the head alone has a gradient from it. `into_segmenter`: the backbone too."""
-    assert "query" not in Lass3dPlus(EVERY, ingredients).losses(batch, 0)
-    for let_in in (False, True):
-        config = replace(EVERY, query=QueryConfig(weight=2.0, into_segmenter=let_in))
-        method = Lass3dPlus(config, ingredients)
-        head, seen = method.query_head, method.student if let_in else method.teacher
-        with torch.no_grad():
-            features = seen.embed(batch.features, batch.pyramid)
-            expected = 2 * head.loss(features, batch.image, batch.entity, batch.texts)
-        term = method.losses(batch, 0)["query"]
-        torch.testing.assert_close(term, expected)
-        term.backward()
-        assert all(parameter.grad.any() for parameter in head.parameters())
-        assert any(p.grad is not None for p in method.student.parameters()) == let_in
-        assert all(p.grad is None for p in method.teacher.parameters())
-
-
-def test_the_text_branch_learns_beside_the_student_and_leaves_prediction_alone(
-    batch: SemiBatch, ingredients: Ingredients
-) -> None:
-    method = Lass3dPlus(replace(EVERY, text=TextBranchConfig(weight=1.0)), ingredients)
-    terms = method.losses(batch, 0)
-    assert {"ce_text", "kl_text"} <= terms.keys()
-    (terms["ce_text"] + terms["kl_text"]).backward()
-    assert all(parameter.grad.any() for parameter in method.student.backbone.parameters())
-    assert all(parameter.grad is None for parameter in method.student.classifier.parameters())
-    assert not {"ce_text", "kl_text"} & Lass3dPlus(EVERY, ingredients).losses(batch, 0).keys()
-    names = {name.split(".")[0] for name, _ in method.predictor.named_parameters()}
-    assert names == {"backbone", "classifier"}
-
-
-def test_a_text_branch_whose_texts_are_all_dropped_sees_none(
-    batch: SemiBatch, ingredients: Ingredients
-) -> None:
-    nothing = torch.full_like(batch.image, -1)
-    terms = []
-    for dropout, seen in ((1.0, batch), (0.0, replace(batch, image=nothing, entity=nothing)), (0.0, batch)):
-        torch.manual_seed(0)
-        config = replace(EVERY, text=TextBranchConfig(weight=1.0, dropout=dropout))
-        method = Lass3dPlus(config, ingredients)
-        torch.nn.init.normal_(method.text_branch.safm.leave.weight)
-        terms.append(method.losses(seen, 0)["ce_text"].item())
-    assert terms[0] == terms[1] != terms[2]
-
-
 def test_mixed_bands_carry_labels_and_corrected_pseudo_labels(
     batch: SemiBatch, ingredients: Ingredients
 ) -> None:
@@ -263,3 +193,17 @@ def test_mixed_bands_carry_labels_and_corrected_pseudo_labels(
     logits = method.student(batch.features, batch.pyramid)
     torch.testing.assert_close(terms["ce_mix"], 0.5 * cross_entropy(logits, targets))
     assert "ce_mix" not in Lass3dPlus(EVERY, ingredients).losses(batch, 0)
+
+
+def test_the_query_head_trains_beside_the_student(batch: SemiBatch, ingredients: Ingredients) -> None:
+    """Off: no term. On: the head alone has a gradient from it."""
+    assert "query" not in Lass3dPlus(EVERY, ingredients).losses(batch, 0)
+    method = Lass3dPlus(replace(EVERY, query=QueryConfig(weight=2.0)), ingredients)
+    with torch.no_grad():
+        features = method.teacher.embed(batch.features, batch.pyramid)
+        expected = 2 * method.query_head.loss(features, batch.image, batch.entity, batch.texts)
+    term = method.losses(batch, 0)["query"]
+    torch.testing.assert_close(term, expected)
+    term.backward()
+    trained = {name.split(".")[0] for name, p in method.named_parameters() if p.grad is not None}
+    assert trained == {"query_head"}

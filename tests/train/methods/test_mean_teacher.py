@@ -52,10 +52,6 @@ def test_after_step_averages_the_student(batch: SemiBatch, ingredients: Ingredie
     torch.testing.assert_close(method.predictor.classifier[0].weight, before + 1.0)
 
 
-def test_there_are_no_further_losses(batch: SemiBatch, ingredients: Ingredients) -> None:
-    assert list(MeanTeacher(MeanTeacherConfig(), ingredients).further_losses(batch, 0)) == []
-
-
 @pytest.mark.parametrize("setting", [{"alpha": 1.5}, {"lambda_consistency": -1.0}])
 def test_value_out_of_range_is_refused(setting: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(setting))):

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
+from train.methods.parts.exploitation_loss import ExploitationConfig
 from train.methods.parts.superpoints import SuperpointConfig, Superpoints, mean_by_superpoint
-from train.methods.sss_net import SssNet, SssNetConfig, edge_loss, optimised, smoothness
+from train.methods.sss_net import SssNet, SssNetConfig, edge_loss, smoothness, vote
 
 LOOSE = SuperpointConfig(angle_deg=90.0, colour_step=0.3)
 """Colour alone, in the wide units of the batch's features: regions of several voxels."""
@@ -28,12 +28,12 @@ def test_votes_of_more_than_half_of_a_superpoint_label_all_of_it_and_else_none()
     """Of four voxels three vote 2: all get 2. Of four, two vote 1: none. Of three, 0 0 1: all get 0."""
     regions = regions_of(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2)
     votes = torch.tensor([2, 2, 2, 255, 1, 1, 255, 255, 0, 0, 1])
-    assert optimised(votes, regions, 3, 0.5, 1).tolist() == [2, 2, 2, 2, 255, 255, 255, 255, 0, 0, 0]
+    assert vote(votes, regions, 3, 0.5, 1).tolist() == [2, 2, 2, 2, 255, 255, 255, 255, 0, 0, 0]
 
 
 def test_a_superpoint_that_is_too_small_has_no_say() -> None:
     regions, votes = regions_of(0, 1, 1), torch.tensor([2, 1, 1])
-    assert optimised(votes, regions, 3, 0.5, 2).tolist() == [255, 1, 1]
+    assert vote(votes, regions, 3, 0.5, 2).tolist() == [255, 1, 1]
 
 
 def test_edge_loss_by_hand() -> None:

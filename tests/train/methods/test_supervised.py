@@ -56,10 +56,6 @@ def test_predictor_learns_the_labelled_scans(batch: SemiBatch, ingredients: Ingr
     assert float((prediction == batch.labels)[batch.is_labelled].float().mean()) > 0.9
 
 
-def test_there_are_no_further_losses(batch: SemiBatch, ingredients: Ingredients) -> None:
-    assert list(Supervised(SupervisedConfig(), ingredients).further_losses(batch, 0)) == []
-
-
 def test_alpha_of_one_is_refused() -> None:
     with pytest.raises(ValueError, match="alpha"):
         SupervisedConfig(alpha=1.0)

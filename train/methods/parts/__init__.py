@@ -1,1 +1,1 @@
-"""Parts that several methods share, and the parts of lass3d_plus. A part imports no method."""
+"""Parts of methods: what several share, and what is our extension. A part imports no method."""

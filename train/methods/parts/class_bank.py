@@ -1,4 +1,4 @@
-"""A memory of features by class, first in, first out, that contrastive terms draw their negatives from.
+"""A first-in-first-out memory of features by class; contrastive terms draw their negatives from it.
 
 Letters: N features, E channels, C classes, B places of a class.
 """
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Bank(nn.Module):
-    """The latest embeddings of each class. rows (C,B,E); entered (C,) int64: how many ever came."""
+    """The latest embeddings of each class. rows (C,B,E). entered (C,) int64: how many were ever entered."""
 
     rows: Tensor
     entered: Tensor
@@ -23,18 +23,18 @@ class Bank(nn.Module):
 
     @property
     def kept(self) -> list[int]:
-        """How many embeddings each class has."""
+        """The number of embeddings that each class has now."""
         kept: list[int] = self.entered.clamp(max=self.rows.shape[1]).tolist()
         return kept
 
     def enter(self, embeddings: Tensor, classes: Tensor) -> None:
-        """embeddings (N,E) of classes (N,), at most B of a class; the oldest of their class make room."""
+        """Add embeddings (N,E) of classes (N,), at most B per class; they replace the oldest of the class."""
         rank = rank_in_class(classes)
         self.rows[classes, (self.entered[classes] + rank) % self.rows.shape[1]] = embeddings.detach()
         self.entered += torch.bincount(classes, minlength=len(self.entered))
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Up to count / C embeddings (N,E) of each class, without repetition, and their classes (N,)."""
+        """Draw up to count / C different embeddings of each class: (N,E), and their classes (N,)."""
         kept = self.kept
         quota = count // len(kept)
         chosen = [rng.permutation(number)[:quota] for number in kept]
@@ -44,7 +44,7 @@ class Bank(nn.Module):
 
 
 def rank_in_class(classes: Tensor, rng: np.random.Generator | None = None) -> Tensor:
-    """How many of the same class come before each of classes (N,), in a random order where `rng` is given."""
+    """How many of its class come before each of classes (N,); in random order if `rng` is given."""
     count = len(classes)
     order = torch.arange(count) if rng is None else torch.from_numpy(rng.permutation(count))
     order = order.to(classes.device)

@@ -1,6 +1,6 @@
-"""How sure a network is of what it predicts, as histograms: thresholds by class, in a state of fixed size.
+"""Histograms of a network's confidence, from which thresholds by class follow. Their size is fixed.
 
-CBST has one threshold per class, LiM3D one per class and distance from the sensor (a zone).
+CBST has one threshold per class, LiM3D one per class and zone, a range of distances from the sensor.
 Letters: N points, C classes, Z zones.
 """
 
@@ -14,10 +14,10 @@ from lass3d_core.compute import parallel
 
 
 class Confidences(nn.Module):
-    """How sure a network was of the class that it predicted, one histogram per zone and class.
+    """The confidences of predicted classes, one histogram per zone and class.
 
-    Decision: the bins are equally wide in log-odds, log p - log(1 - p), 50 to the unit. The confidences of a
-    trained network crowd above 0.999, where a thousand bins of equal confidence would be a single one.
+    Decision: the bins are equally wide in log-odds, log p - log(1 - p), 50 per unit. Most confidences of a
+    trained network are above 0.999. A thousand bins of equal confidence would put these into a single one.
     """
 
     counts: Tensor
@@ -28,11 +28,14 @@ class Confidences(nn.Module):
         self.register_buffer("counts", torch.zeros(zones * num_classes, self.bins, dtype=torch.int64))
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Empty the histograms."""
         self.counts.zero_()
 
     def count(self, logits: Tensor, zone: Tensor | None = None) -> None:
-        """Add the points of logits (N,C) in `zone` (N,) int64, or in the only one; those of every process."""
+        """Add the points of every process.
+
+        logits (N,C). zone (N,) int64; None if there is one zone.
+        """
         logits = logits.double()
         top = logits.max(dim=1)
         of_top = torch.zeros_like(logits, dtype=torch.bool).scatter(1, top.indices.unsqueeze(1), True)
@@ -45,7 +48,7 @@ class Confidences(nn.Module):
     def log_thresholds(self, portion: float) -> Tensor:
         """log thr (Z*C,) float64, zone by zone: the lower edge of the bin that holds rank floor(portion n).
 
-        n is how many points a zone and class has; where the rank is 0, the threshold is 1.
+        n: the number of points of a zone and class. If the rank is 0, the threshold is 1.
         """
         from_above = self.counts.flip(1).cumsum(1)
         rank = (portion * from_above[:, -1:].double()).floor()

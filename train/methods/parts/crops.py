@@ -1,6 +1,6 @@
-"""Overlapping crops of a voxelised scan, turned on the lattice: a voxel of the one is a voxel of the other.
+"""Overlapping crops of a voxelised scan. They are turned by quarters, so voxels stay voxels.
 
-Letters: M voxels of the scan, K of them in a crop, F features, of which the first three are x, y, z, metres.
+Letters: M voxels of the scan, K voxels in a crop, F features. The first three features are x, y, z in metres.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Crop:
-    """Voxels of a crop. rows (K,) int64: where they come from; coords (K,4) int32; features (K,F) float32."""
+    """The voxels of a crop. rows (K,) int64: their rows in the scan. coords (K,4) int32. features (K,F)."""
 
     rows: Tensor
     coords: Tensor
     features: Tensor
 
     @staticmethod
-    def joined(crops: Sequence[Crop]) -> Crop:
-        """All of them as one."""
+    def concat(crops: Sequence[Crop]) -> Crop:
+        """All crops in one."""
         return Crop(
             torch.cat([crop.rows for crop in crops]),
             torch.cat([crop.coords for crop in crops]),
@@ -34,9 +34,10 @@ class Crop:
 def two_fans(
     coords: Tensor, features: Tensor, rows: Tensor, fan_deg: tuple[float, float], rng: np.random.Generator
 ) -> tuple[Crop, Crop]:
-    """Two sectors about the sensor, at the origin, of angles in `fan_deg`, each turned by itself.
+    """Cut two sectors about the sensor, at the origin, with angles in `fan_deg`; turn each at random.
 
-    coords (M,4) int32, features (M,F), rows (M,): of one scan. As GPC: both hold one voxel, drawn at random.
+    coords (M,4) int32, features (M,F), rows (M,): of one scan.
+    As in GPC, both contain one voxel that is drawn at random, so they overlap.
     """
     azimuth = torch.atan2(coords[:, 2] + 0.5, coords[:, 1] + 0.5)
     shared = azimuth[rng.integers(len(coords))]
@@ -53,10 +54,10 @@ def two_fans(
 def two_windows(
     coords: Tensor, features: Tensor, rows: Tensor, share: float, rng: np.random.Generator
 ) -> tuple[Crop, Crop]:
-    """Two windows in x and y of `share` of the scan's extent, each turned and then counted from its corner.
+    """Cut two windows in x and y of `share` of the scan's extent; turn each, then count from its corner.
 
-    coords (M,4) int32, features (M,F), rows (M,): of one scan. As GPC: both hold one voxel, drawn at random,
-    and lie within the scan's extent.
+    coords (M,4) int32, features (M,F), rows (M,): of one scan.
+    As in GPC, both contain one voxel that is drawn at random, and lie within the scan's extent.
     """
     plane = coords[:, 1:3].double().cpu().numpy()
     low, high = plane.min(axis=0), plane.max(axis=0)
@@ -73,7 +74,7 @@ def two_windows(
 
 
 def quarter_turned(crop: Crop, turns: int) -> Crop:
-    """`crop` after quarter turns about +z, the angle growing; voxel v covers [v, v + 1)."""
+    """Turn `crop` counterclockwise about +z by quarter turns. Voxel v covers [v, v + 1)."""
     coords, features = crop.coords.clone(), crop.features.clone()
     for _ in range(turns % 4):
         coords[:, 1], coords[:, 2] = -1 - coords[:, 2], coords[:, 1].clone()
@@ -82,7 +83,7 @@ def quarter_turned(crop: Crop, turns: int) -> Crop:
 
 
 def _turned(crop: Crop, rng: np.random.Generator) -> Crop:
-    """Up to three quarter turns about +z and a mirroring of x, at random."""
+    """Turn by zero to three quarters about +z and mirror x, both at random."""
     turned = quarter_turned(crop, int(rng.integers(4)))
     if rng.random() < 0.5:
         turned.coords[:, 1] = -1 - turned.coords[:, 1]
@@ -91,7 +92,7 @@ def _turned(crop: Crop, rng: np.random.Generator) -> Crop:
 
 
 def _from_corner(crop: Crop) -> Crop:
-    """With the least x and y at 0, in voxels and in metres."""
+    """Move the least x and y to 0, in voxels and in metres."""
     coords, features = crop.coords.clone(), crop.features.clone()
     coords[:, 1:3] -= coords[:, 1:3].amin(dim=0)
     features[:, :2] -= features[:, :2].amin(dim=0)

@@ -1,13 +1,13 @@
-"""Language as a label prior: what the phrase on a point says about its class, and how far to believe it.
+"""Language as a label prior: what the phrase on a point says about its class.
 
-Not the paper's: our extension, which stands alone so that any method with pseudo-labels can use it. Points
-that carry the same phrase are counted by class on labelled scans, P(class | phrase) is what they say, and on
-an unlabelled point that has a phrase the belief of a network becomes
+Our extension, not the paper's. Any method with pseudo-labels can use it. On labelled scans, the points with
+the same phrase are counted by class, which gives P(class | phrase). On an unlabelled point with a phrase, the
+network's belief becomes
 
-    q(c) ~ belief(c | x)^(1/T) * P(c | phrase) / prior(c),
+    q(c) ~ belief(c | x)^(1/T) * P(c | phrase) / prior(c).
 
-which for T = 1 is Bayes' rule where phrase and shape err independently given the class. Nothing here asks for
-text at test time: the product makes targets, and a network of points alone learns them.
+For T = 1 this is Bayes' rule, if phrase and shape are independent given the class. No text is needed at test
+time: the product makes targets, and a network that sees points alone learns them.
 Letters: K folds of the labelled scans, P phrases of the text table, C classes, D text dimension, U points.
 """
 
@@ -15,17 +15,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pydantic.dataclasses
 import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
+
+from lass3d_core.settings import SETTINGS
 
 
 @dataclass(frozen=True)
 class PhraseCounts:
-    """What the labelled scans say of phrases, in folds so that one part can be held out from another.
+    """Counts of phrases on labelled scans, in folds, so that a fold can be held out.
 
-    counts (K,P,C) float32: labelled points in fold k that carry phrase p and are of class c.
-    rows (P,D) float32: the text embedding of each phrase. named (P,) int64: the class whose name is in the
-    phrase, -1 for most.
+    counts (K,P,C) float32: labelled points in fold k that have phrase p and class c.
+    rows (P,D) float32: the text embedding of each phrase.
+    named (P,) int64: the class whose name is in the phrase, -1 for none.
     """
 
     counts: Tensor
@@ -33,37 +37,33 @@ class PhraseCounts:
     named: Tensor
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class LabelPriorConfig:
     """How counts become P(class | phrase). Defaults: chosen on the simulated street, see docs/method.md."""
 
-    phrase_points: float = 30.0  # points of the general expectation that every phrase is given to begin with
-    class_points: float = 10.0  # points without evidence either way that every class is given
-    min_cosine: float = 0.5  # least similarity of a phrase whose counts another one borrows; 1 = none
-    names: bool = True  # phrases that name a class vouch for it, and for phrases like them
-    temperature: float = 0.1  # of the softmax over similarities
-
-    def __post_init__(self) -> None:
-        for name in ("phrase_points", "temperature"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.class_points < 0:
-            raise ValueError(f"class_points must not be negative, got {self.class_points}")
-        if not -1 <= self.min_cosine <= 1:
-            raise ValueError(f"min_cosine must lie in [-1, 1], got {self.min_cosine}")
+    phrase_points: PositiveFloat = (
+        30.0  # points of the expectation for an unseen phrase that every phrase gets
+    )
+    class_points: NonNegativeFloat = 10.0  # points without evidence that every class gets
+    min_cosine: float = Field(
+        default=0.5, ge=-1, le=1
+    )  # least similarity of phrases that borrow counts; 1 = none do
+    names: bool = True  # a class name in a phrase is evidence for the class, also for similar phrases
+    temperature: PositiveFloat = 0.1  # of the softmax over similarities
 
 
 def log_ratio(counts: Tensor, phrases: PhraseCounts, config: LabelPriorConfig) -> Tensor:
-    """log P(class | phrase) / prior(class), (P,C) float32, from counts (P,C) of some of the folds.
+    """The evidence log P(class | phrase) / prior(class), (P,C) float32, in nats.
 
-    P(class | phrase) is the counts plus `phrase_points` points of what is expected of a phrase unseen: the
-    mean of the class prior and of what like phrases say. With `names`, what the names of classes say of a
-    phrase is added, and weighs less the more points of the phrase have been counted.
-    Decision: the prior is that of the points which carry a phrase. The network's belief holds the general
-    one, and only the surprise in a phrase is to be added to it.
-    Decision: of a class seen on n points with a phrase, the counts' ratio keeps n / (n + class_points) of its
-    distance to 1. Else a class that the cameras never met on the labelled scans would be excluded wherever
-    there is a phrase. Names are not held back so: they are all that speaks for such a class.
+    counts (P,C): of some of the folds.
+    P(class | phrase) comes from the counts plus `phrase_points` points of the expectation for an unseen
+    phrase: the mean of the class prior and of what similar phrases say. With `names`, evidence from the names
+    of classes is added. It weighs less, the more points of the phrase have been counted.
+    Decision: the prior is taken over the points that have a phrase. The network's belief contains the general
+    prior already.
+    Decision: for a class seen on n points with a phrase, the counts' ratio keeps n / (n + class_points) of
+    its distance to 1. Otherwise a class that the cameras never saw on the labelled scans would be excluded
+    from every point with a phrase. Evidence from names is not reduced: such a class has no other.
     """
     of_class, of_phrase = counts.sum(dim=0), counts.sum(dim=1, keepdim=True)
     prior = (of_class + 1) / (of_class + 1).sum()
@@ -82,10 +82,10 @@ def log_ratio(counts: Tensor, phrases: PhraseCounts, config: LabelPriorConfig) -
 def posterior(
     belief: Tensor, evidence: Tensor, phrase: Tensor, strength: float = 1.0, temperature: float = 1.0
 ) -> Tensor:
-    """belief (U,C)^(1/temperature) times exp(evidence of the phrase)^strength, renormalised, (U,C).
+    """belief^(1/temperature) * exp(strength * evidence of the phrase), renormalised, (U,C).
 
-    evidence (P,C): `log_ratio`. phrase (U,) int64: its row, -1 for a point without phrase, which keeps its
-    belief as it is.
+    belief (U,C). evidence (P,C): from `log_ratio`. phrase (U,) int64: row of the phrase, -1 for none. A point
+    without a phrase keeps its belief.
     """
     tempered = belief.clamp(min=torch.finfo(belief.dtype).tiny).log() / torch.where(
         phrase >= 0, temperature, 1.0
@@ -95,13 +95,13 @@ def posterior(
 
 
 def _borrowed(counts: Tensor, unit: Tensor, prior: Tensor, config: LabelPriorConfig) -> list[Tensor]:
-    """What the other phrases say (P,C), by likeness of the unit rows (P,D); the prior where none is alike.
+    """P(class | similar phrases) (P,C), weighted by the similarity of the unit rows (P,D).
 
-    An empty list when no phrase at all has another one like it.
+    The prior for a phrase without a similar one. An empty list if no phrase has a similar one.
     """
     lenders = counts.sum(dim=1).nonzero().squeeze(1)
     cosine = unit @ unit[lenders].T
-    cosine[lenders, torch.arange(len(lenders))] = -torch.inf  # nobody borrows from themselves
+    cosine[lenders, torch.arange(len(lenders))] = -torch.inf  # no phrase borrows from itself
     likeness = torch.where(cosine >= config.min_cosine, (cosine / config.temperature).exp(), 0)
     mass = likeness.sum(dim=1, keepdim=True)
     if not bool(mass.any()):
@@ -111,10 +111,10 @@ def _borrowed(counts: Tensor, unit: Tensor, prior: Tensor, config: LabelPriorCon
 
 
 def _by_name(unit: Tensor, named: Tensor, classes: int, temperature: float) -> Tensor:
-    """What the K classes that some phrase of the table names say of each phrase: log ratios (P,C), else 0.
+    """The evidence (P,C) from class names, for the K classes that some phrase of the table names; else 0.
 
-    A class is as like a phrase as the likest of the phrases that name it; s, the softmax over the K classes,
-    becomes log((1 + K s) / 2): half of it is doubt.
+    The similarity of a class to a phrase is the largest similarity of a phrase that names the class. s is the
+    softmax of it over the K classes. The evidence is log((1 + K s) / 2): half of the ratio is doubt.
     """
     told = unit.new_zeros(len(unit), classes)
     vouched = named[named >= 0].unique()

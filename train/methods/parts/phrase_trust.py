@@ -1,12 +1,12 @@
-"""How far phrases are to be believed: the share of them that mean what they meant on the labelled scans.
+"""How far phrases are trusted: the share of them that mean what they meant on the labelled scans.
 
-A point's phrase is taken to be right with probability t, and else to have nothing to do with the point's
-class. What it says of a class (`log_ratio` of train/methods/parts/label_prior.py) is then worth
+The model: a point's phrase is right with probability t; otherwise it is independent of the point's class.
+Then its evidence for a class (`log_ratio` of train/methods/parts/label_prior.py) becomes
 
-    log(1 + t (P(c | phrase) / prior(c) - 1)),
+    log(1 + t (P(c | phrase) / prior(c) - 1)).
 
-all of it for t = 1, nothing for t = 0; and however surely a phrase speaks against a class, a doubt of 1 - t
-remains. t is the share that makes the phrases seen at points of known class likeliest.
+For t = 1 this is the whole evidence, for t = 0 it is zero. However strong the evidence against a class is, a
+probability of 1 - t remains. t is the maximum-likelihood estimate from phrases at points of known class.
 Letters: P phrases, C classes, N phrases or levels of evidence, U points.
 """
 
@@ -22,15 +22,16 @@ from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_
 
 
 def believed(evidence: Tensor, trust: float) -> Tensor:
-    """Evidence in nats, any shape, of phrases of which the share `trust` in [0, 1] is right."""
+    """Evidence, in nats, of phrases of which the share `trust` in [0, 1] is right. Any shape."""
     return torch.log1p(trust * torch.expm1(evidence))
 
 
 def likeliest_trust(points: Tensor, evidence: Tensor) -> float:
-    """The t in [0, 1] that makes what was seen likeliest; NaN where no class has a point.
+    """The maximum-likelihood t in [0, 1]; NaN if no class has a point.
 
-    points (C,N): how many points of the class showed this evidence for it. evidence (C,N) or (N,): nats.
-    Decision: every class has the same say, however many points it has; roads would decide alone.
+    points (C,N): the number of points of the class that had this evidence for it.
+    evidence (C,N) or (N,), in nats.
+    Decision: every class has the same weight, however many points it has. Otherwise roads would decide alone.
     """
     met = points.sum(dim=1) > 0
     if not bool(met.any()):
@@ -39,7 +40,7 @@ def likeliest_trust(points: Tensor, evidence: Tensor) -> float:
     gain = torch.expm1(evidence.double()).expand(points.shape)[met]
 
     def slope(trust: float) -> float:
-        """Of the mean log-likelihood, which is concave in t: it falls."""
+        """The slope of the mean log-likelihood. It falls: the likelihood is concave in t."""
         return float((share * gain / (1 + trust * gain).clamp(min=1e-12)).sum())
 
     low, high = 0.0, 1.0
@@ -50,9 +51,9 @@ def likeliest_trust(points: Tensor, evidence: Tensor) -> float:
 
 
 def held_out_trust(phrases: PhraseCounts, config: LabelPriorConfig) -> float:
-    """Of the phrases on labelled scans, each scored by the counts of the other folds.
+    """The trust on labelled scans: each fold is judged by the counts of the other folds.
 
-    NaN with a single fold, where nothing can be held out, and where no point has a phrase.
+    NaN with a single fold, where nothing can be held out, and if no point has a phrase.
     """
     if len(phrases.counts) < 2:
         return math.nan
@@ -62,27 +63,28 @@ def held_out_trust(phrases: PhraseCounts, config: LabelPriorConfig) -> float:
 
 
 class UnlabelledTrust(torch.nn.Module):
-    """The same on unlabelled scans, where a network is sure of a class by shape alone: a running figure.
+    """The trust on unlabelled scans, at points where a network is sure of a class by shape alone.
 
-    It needs no label, and so it sees what no check on labelled scans can: phrases that mean something else
-    than there, or nothing. Kept is, by class, how often which evidence was met (C,N).
+    It needs no label. So it detects what no check on labelled scans can: phrases that mean something else on
+    the unlabelled scans, or nothing.
+    seen (C,N): running counts of the N levels of evidence, by class.
     """
 
     seen: Tensor
     levels: Tensor
 
     def __init__(self, num_classes: int, horizon: float) -> None:
-        """horizon: batches after which a batch's weight has fallen to 1/e."""
         super().__init__()
+        # After `horizon` batches, the weight of a batch has fallen to 1/e.
         self.decay = 1 - 1 / horizon
         self.register_buffer("levels", torch.arange(-_FURTHEST, _FURTHEST + _APART, _APART), persistent=False)
         self.register_buffer("seen", torch.zeros(num_classes, len(self.levels)))
 
     @torch.no_grad()
     def update(self, belief: Tensor, evidence: Tensor, phrase: Tensor, confidence: float) -> None:
-        """Add the points (U,) that have a phrase (-1: none) and whose belief (U,C) reaches `confidence`.
+        """Count the points that have a phrase and whose belief reaches `confidence`.
 
-        evidence (P,C): nats, as counted.
+        belief (U,C). evidence (P,C), in nats: from `log_ratio`. phrase (U,) int64, -1 for none.
         """
         most, label = belief.max(dim=1)
         sure = (phrase >= 0) & (most >= confidence)
@@ -93,14 +95,13 @@ class UnlabelledTrust(torch.nn.Module):
 
     @property
     def trust(self) -> float:
-        """In [0, 1]; 0 while nothing is known. Decision: a class below 20 points has no say yet."""
+        """In [0, 1]; 0 while nothing is known. Decision: a class with fewer than 20 points does not count."""
         judged = self.seen.sum(dim=1) >= _LEAST_POINTS
         trust = likeliest_trust(self.seen[judged], self.levels)
         return 0.0 if math.isnan(trust) else trust
 
 
-_HALVINGS = 20
-_FURTHEST = 6.0
-_APART = 0.125
-_LEAST_POINTS = 20
-"""Of a class, before it is judged: the first that a young network is sure of are often wrong."""
+_HALVINGS = 20  # of the interval [0, 1] that holds t
+_FURTHEST = 6.0  # nats; stronger evidence counts as this
+_APART = 0.125  # nats between two levels of evidence
+_LEAST_POINTS = 20  # of a class that counts: the first points that a young network is sure of are often wrong

@@ -1,55 +1,50 @@
-"""Open-vocabulary query without text in the network: features of points alone, mapped into the text space.
+"""Open-vocabulary queries: a head that maps features of points alone into the text space.
 
-Not the paper's: our extension. While training, the head learns where the phrase of a point lies; afterwards
-any text that the same encoder embeds can be held against every point, with an image or without.
+Our extension, not the paper's. In training the head learns where the phrase of a point lies in that space.
+Afterwards every point, with an image or without, can be compared with any text of the same encoder.
 Letters: M voxels, S of them with a text, F channels, D text dimension, T texts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import to_float32
 from lass3d_core.paper.safm import TextBatch
+from lass3d_core.settings import SETTINGS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class QueryConfig:
     """weight: of the loss in the objective; 0 = no head. hidden: width of the hidden layer."""
 
-    weight: float = 0.0
-    hidden: int = 128  # as wide as the paper's adapter is here
-    temperature: float = 0.07  # CLIP's at its start
-    caption_weight: float = 0.1  # of the points that have a caption and no phrase, beside those with one
-    into_segmenter: bool = False  # the loss trains the features too, and so changes the segmentation
-
-    def __post_init__(self) -> None:
-        if self.weight < 0 or self.caption_weight < 0:
-            raise ValueError("weight and caption_weight of the query must not be negative")
-        if self.hidden < 1:
-            raise ValueError(f"hidden must be at least 1, got {self.hidden}")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+    weight: NonNegativeFloat = 0.0
+    hidden: PositiveInt = 128  # as wide as the paper's adapter is here
+    temperature: PositiveFloat = 0.07  # CLIP's at its start
+    caption_weight: NonNegativeFloat = (
+        0.1  # of points with a caption and no phrase; points with a phrase have 1
+    )
 
 
 class QueryHead(nn.Module):
-    """z = MLP(f) / |MLP(f)|: features (M,F) -> unit rows (M,D) beside those of the text encoder.
+    """z = MLP(f) / |MLP(f)|: features (M,F) -> unit rows (M,D) in the space of the text encoder.
 
-    The loss asks which text of the batch is the point's own (InfoNCE), t_p being unit text rows:
+    The loss asks which text of the batch belongs to the point (InfoNCE). t_p are unit text rows:
 
         L(S, T) = - sum_{m in S} w_m log( exp(z_m . t_y(m) / tau) / sum_{p in T} exp(z_m . t_p / tau) )
                   / sum_{m in S} w_m,        w_m = n_y(m)^(-1/2), n_p the points of S whose text is p
         L = L(points with a phrase, phrases) + caption_weight L(points with a caption alone, captions).
 
-    Decisions. Phrases and captions are told apart among their own kind: a caption holds the very words that a
-    phrase is to be found by, and would be its hardest wrong answer. Texts with equal rows are one answer.
-    The weights keep the road from being all that is learnt, as class weights do in the segmenter.
-    `SemanticConsistency` (Tab. 6) has neither unit length, by which points are ranked here, nor the weights.
+    Decision: phrases compete with phrases only, captions with captions only. A caption contains the words of
+    the phrases and would be their hardest wrong answer. Texts with equal rows are one answer.
+    Decision: the weights w_m prevent that the head learns the road alone, as class weights do in the
+    segmenter. `SemanticConsistency` (Tab. 6) has neither the weights nor unit length, and points are ranked
+    by cosine here.
     """
 
     def __init__(self, config: QueryConfig, channels: int, text_dim: int) -> None:
@@ -64,9 +59,10 @@ class QueryHead(nn.Module):
         return F.normalize(to_float32(self.project(features)), dim=1)
 
     def loss(self, features: Tensor, image: Tensor, entity: Tensor, texts: TextBatch) -> Tensor:
-        """L of features (M,F), image and entity (M,) int64 with -1 for none; 0 where no voxel has a text.
+        """L of features (M,F), a scalar; 0 if no voxel has a text. image, entity (M,) int64: -1 for none.
 
-        Where several processes train together: this one's share, see losses; they have their texts in common.
+        If several processes train together, returns this one's share (see lass3d_core/paper/losses.py). The
+        processes have their texts in common.
         """
         named = entity >= 0
         loss = self._matching(features[named], entity[named], texts.entity_rows)

@@ -1,8 +1,8 @@
-"""Superpoints: regions of a voxelised scan that geometry and colour do not break, and their edges.
+"""Superpoints: regions of a voxelised scan without a break in geometry or colour, and their edges.
 
-Two voxels that touch belong together where their normals agree and their colours do; a superpoint is all
-that hangs together so: region growing by smoothness and region growing by colour, of which both must hold.
-Letters: M voxels, S superpoints, F features, of which x, y, z in metres come first.
+Two voxels that touch are connected if their normals agree and their colours agree. A superpoint is a
+connected component: region growing by smoothness and by colour at once.
+Letters: M voxels, S superpoints, F features. The first three features are x, y, z in metres.
 """
 
 from __future__ import annotations
@@ -11,45 +11,45 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pydantic.dataclasses
 import torch
+from pydantic import Field, NonNegativeFloat
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import KernelMap
 
 _LEAST_NEIGHBOURS = 3
-"""That a normal takes: with fewer, the neighbourhood is no surface."""
+"""A voxel with fewer has no normal: its neighbourhood is no surface."""
 
 _EDGE_SHARE = 0.25
-"""Of a voxel's neighbours, across an edge. Of a surface's eight, three are across a straight edge. Some one
-differs by noise nearly everywhere: 0.9 of the voxels of the simulated rooms have such a neighbour by colour.
+"""A voxel is on an edge if more than this share of its neighbours differs from it.
+
+A voxel of a surface has eight neighbours; three of them lie across a straight edge. One neighbour is not
+enough: by noise, 0.9 of the voxels of the simulated rooms have a neighbour of another colour.
 """
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class SuperpointConfig:
-    """When two voxels that touch are of one region. The values are ours: no paper of the tables gives any.
+    """When two voxels that touch are connected. The values are ours: no paper of the tables gives any.
 
-    In three simulated rooms, in voxels of 12 cm, 73 to 83 % of the voxels were in regions of five or more,
-    and 82 to 96 % of these of their region's commonest class.
+    In three simulated rooms, in voxels of 12 cm, 73 to 83 % of the voxels were in regions of five or more. Of
+    these, 82 to 96 % had the commonest class of their region.
     """
 
-    angle_deg: float = 20.0  # largest angle between their normals
-    colour_step: float = 0.1  # largest distance of their colours (or remissions) in [0, 1]
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.angle_deg <= 90:
-            raise ValueError(f"angle_deg must lie in [0, 90], got {self.angle_deg}")
-        if self.colour_step < 0:
-            raise ValueError(f"colour_step must not be negative, got {self.colour_step}")
+    angle_deg: float = Field(default=20.0, ge=0, le=90)  # largest angle between their normals
+    colour_step: NonNegativeFloat = 0.1  # largest distance of their colours (or remissions) in [0, 1]
 
 
 @dataclass(frozen=True)
 class Superpoints:
-    """of_voxel (M,) int64: the superpoint of each voxel, 0 ... S-1. size (S,) int64: its voxels.
+    """The superpoints of a batch.
 
-    on_edge (M,2) bool: many neighbours of the voxel have another normal, another colour.
+    of_voxel (M,) int64: the superpoint of each voxel, 0 ... S-1. size (S,) int64: its number of voxels.
+    on_edge (M,2) bool: many neighbours of the voxel have another normal; another colour.
     """
 
     of_voxel: Tensor
@@ -59,9 +59,9 @@ class Superpoints:
 
 @torch.no_grad()
 def superpoints(features: Tensor, neighbours: KernelMap, config: SuperpointConfig) -> Superpoints:
-    """The superpoints of voxels with features (M,F); neighbours: the 3x3x3 map of their level.
+    """Find the superpoints of voxels with features (M,F). neighbours: the 3x3x3 map of their level.
 
-    Voxels of different scans never touch, so that a batch is treated like a scan.
+    Voxels of different scans never touch, so a batch needs no special treatment.
     """
     first, second = neighbours.source.long(), neighbours.target.long()
     normal = normals(features[:, :3], neighbours)
@@ -78,12 +78,13 @@ def superpoints(features: Tensor, neighbours: KernelMap, config: SuperpointConfi
 
 
 def normals(points: Tensor, neighbours: KernelMap) -> Tensor:
-    """The unit normal (M,3) of points (M,3) in each one's 3x3x3 neighbourhood, its sign arbitrary.
+    """The unit normal (M,3) of each of points (M,3); its sign is arbitrary.
 
-    The direction in which the neighbourhood, the point included, spreads least; 0 where it has fewer than
-    three neighbours. Places count from the point itself: squares of far coordinates would drown the spread.
+    It is the direction in which the 3x3x3 neighbourhood, the point included, spreads least. 0 for a point
+    with fewer than three neighbours.
     """
     source, target = neighbours.source.long(), neighbours.target.long()
+    # Relative to the point itself: the squares of large coordinates would swamp the spread.
     away = (points[source] - points[target]).float()
     near = torch.bincount(target, minlength=len(points))
     count = (near + 1).unsqueeze(1)
@@ -96,13 +97,13 @@ def normals(points: Tensor, neighbours: KernelMap) -> Tensor:
 
 
 def mean_by_superpoint(features: Tensor, regions: Superpoints) -> Tensor:
-    """features (M,F) averaged over each superpoint, (S,F), with a gradient."""
+    """The mean (S,F) of features (M,F) over each superpoint, with a gradient."""
     sums = features.new_zeros(len(regions.size), features.shape[1])
     return sums.index_add(0, regions.of_voxel, features) / regions.size.unsqueeze(1)
 
 
 def _components(first: Tensor, second: Tensor, count: int) -> Tensor:
-    """The connected component (count,) int64 of each node, given the edges first[i] - second[i]."""
+    """The connected component (count,) int64 of each node of a graph with the edges first[i] - second[i]."""
     ends = first.cpu().numpy(), second.cpu().numpy()
     graph = coo_matrix((np.ones(len(ends[0]), np.bool_), ends), shape=(count, count))
     _, component = connected_components(graph, directed=False)

@@ -98,6 +98,6 @@ def test_the_scan_itself_is_not_altered() -> None:
 def test_joined_crops_follow_one_another() -> None:
     coords, features, rows = scan(4)
     crops = [Crop(rows[part], coords[part], features[part]) for part in (slice(0, 3), slice(3, 7))]
-    joined = Crop.joined(crops)
+    joined = Crop.concat(crops)
     assert torch.equal(joined.rows, rows[:7])
     assert torch.equal(joined.coords, coords[:7]) and torch.equal(joined.features, features[:7])

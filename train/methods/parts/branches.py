@@ -1,0 +1,89 @@
+"""Networks that several methods have: a student with its teacher, a network with its moving average."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lass3d_core.nets.segmenter import Segmenter
+from lass3d_core.paper import ema
+from train.methods.contract import Ingredients, Method, MethodConfig
+
+
+class StudentAndTeacher(Method):
+    """A method with a student that is trained and a teacher, its moving average, that is evaluated.
+
+    The teacher runs in training mode on the same batches. So it has its own batch-norm statistics, and
+    Eq. (1) averages the parameters alone; see ema.update_buffers.
+    """
+
+    def __init__(self, config: MethodConfig, ingredients: Ingredients) -> None:
+        super().__init__(config, ingredients)
+        self.student: Segmenter = ingredients.make_segmenter()
+        self.teacher = ema.teacher_of(self.student)
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The teacher."""
+        return self.teacher
+
+    def after_step(self, step: int) -> None:
+        """Move the teacher towards the student, Eq. (1)."""
+        ema.update_teacher(self.teacher, self.student, self.config.alpha, step)
+
+
+class AveragedNetwork(Method):
+    """A method that trains one network and evaluates its moving average.
+
+    Decision: the papers evaluate the network itself (alpha = 0). Here the average is evaluated, as in the
+    methods with a teacher, so that a table compares what methods learn from unlabelled scans and nothing
+    else.
+    """
+
+    network: nn.Module
+
+    def __init__(
+        self, config: MethodConfig, ingredients: Ingredients, network: nn.Module | None = None
+    ) -> None:
+        super().__init__(config, ingredients)
+        self.network = ingredients.make_segmenter() if network is None else network
+        self.averaged = ema.teacher_of(self.network)
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The moving average of the network."""
+        return self.averaged
+
+    def after_step(self, step: int) -> None:
+        """Move the average towards the network, Eq. (1)."""
+        ema.update_teacher(self.averaged, self.network, self.config.alpha, step)
+        # The average never sees a training batch, so it has no batch-norm statistics but the network's.
+        ema.update_buffers(self.averaged, self.network, self.config.alpha, step)
+
+
+class SelfTraining(AveragedNetwork):
+    """Self-training in rounds of `config.round_steps` steps; round 0 trains on labels alone.
+
+    At the end of a round the labeller becomes a copy of the average. It labels the unlabelled scans of the
+    next round's batches as they come.
+    """
+
+    def __init__(
+        self, config: MethodConfig, ingredients: Ingredients, network: nn.Module | None = None
+    ) -> None:
+        super().__init__(config, ingredients, network)
+        self.labeller = ema.teacher_of(self.network)
+
+    def round_of(self, step: int) -> int:
+        """The round that `step` belongs to: 0, 1, ..."""
+        number: int = step // self.config.round_steps
+        return number
+
+    def after_step(self, step: int) -> None:
+        """Move the average; at the end of a round, change the labeller."""
+        super().after_step(step)
+        if self.round_of(step + 1) > self.round_of(step):
+            self.start_round()
+
+    def start_round(self) -> None:
+        """Make the average the labeller."""
+        self.labeller.load_state_dict(self.averaged.state_dict())
