@@ -1,7 +1,7 @@
 """Errors while the weights of a model are loaded, each as one clear line.
 
-The libraries raise errors of many types, and their messages change. So a file that is cut off is recognised by
-its format and not by the message.
+The libraries raise errors of many types, and their messages change. So a file that is cut off is recognised
+by its format and not by the message.
 """
 
 from __future__ import annotations
