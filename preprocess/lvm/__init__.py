@@ -107,7 +107,7 @@ def check_lvm(stage: LvmStage, spec: LvmSpec, path: str, problems: list[str]) ->
 
 
 def params_of(stage: LvmStage, spec: LvmSpec) -> Any:
-    """`spec.params` as the model's dataclass, with defaults. Raises UnknownName."""
+    """`spec.params` as the adapter's frozen dataclass; defaults filled in. Raises UnknownName."""
     problems: list[str] = []
     params = build(param_types(stage)[spec.name], spec.params, f"{stage}.params", problems)
     if params is None:
