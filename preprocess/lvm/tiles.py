@@ -77,6 +77,11 @@ def merge_captions(captions: Sequence[ImageCaption]) -> ImageCaption:
     )
 
 
+def sorted_box(x1: float, y1: float, x2: float, y2: float) -> tuple[float, float, float, float]:
+    """The box with sorted corners, because a model may write the lower one first."""
+    return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+
+
 def _crop(image: np.ndarray, tile: Tile) -> np.ndarray:
     left, top, right, bottom = tile
     return image[top:bottom, left:right]
