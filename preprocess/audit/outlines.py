@@ -72,8 +72,8 @@ def label_outline(camera: Camera, points: np.ndarray, labels: np.ndarray, train_
 class _Neighbours:
     """The points in an image and the pairs of neighbours among them.
 
-    point (n,) int64: index into the scan. direction (n,2): x/z and y/z in the camera frame. depth (n,):
-    metres.
+    point (n,) int64: index into the scan. depth (n,): metres. direction (n,2): x/z and y/z, camera
+    frame.
     first, second (m,) int64: pairs of neighbours, in both orders, as indices into `point`.
     """
 

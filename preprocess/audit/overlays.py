@@ -75,7 +75,7 @@ def stacked(*panels: Image.Image) -> Image.Image:
 def caption_panels(
     image: np.ndarray, caption: ImageCaption, found: Sequence[Entity], owner: np.ndarray
 ) -> Image.Image:
-    """An image (H,W,3) uint8 with the grounded phrases, above it with the entities, above the caption's text.
+    """Three panels: an image (H,W,3) uint8 with grounded phrases, then with entities; the caption's text.
 
     owner (H,W): the entity slot of each pixel, NONE for none.
     """

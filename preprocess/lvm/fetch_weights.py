@@ -13,7 +13,8 @@ from lass3d_core.errors import BackendUnavailable
 from lass3d_core.files.atomic import storage_errors
 from lass3d_core.manifest.schema import LvmSpec, LvmStage, Manifest
 from preprocess.lvm import params_of
-from preprocess.lvm.weights import HubName, download, found_locally, hub_name, loading
+from preprocess.lvm.load_errors import loading
+from preprocess.lvm.weights import HubName, download, found_locally, hub_name
 
 
 @dataclass(frozen=True)

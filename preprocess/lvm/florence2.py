@@ -18,7 +18,7 @@ from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import Florence2Params
 from preprocess.lvm.pretrained import load_pretrained
 from preprocess.lvm.sentences import without_tail
-from preprocess.lvm.tiles import captioned
+from preprocess.lvm.tiles import captioned, sorted_box
 from preprocess.lvm.weights import local_path
 
 NAME = "florence2"
@@ -93,12 +93,6 @@ class Florence2Captioner:
         """The phrases of an answer with boxes in pixels of the tile; a box that was cut off is left out."""
         found = self._processor.post_process_generation(answer, task=GROUND, image_size=size_wh)[GROUND]
         return tuple(
-            GroundedPhrase(phrase, _ordered(box)) for phrase, box in zip(found["labels"], found["bboxes"])
+            GroundedPhrase(phrase, sorted_box(*map(float, box)))
+            for phrase, box in zip(found["labels"], found["bboxes"])
         )
-
-
-def _ordered(box: Sequence[float]) -> tuple[float, float, float, float]:
-    """The box with sorted corners, because the model may write the lower one first."""
-    x1, x2 = sorted((float(box[0]), float(box[2])))
-    y1, y2 = sorted((float(box[1]), float(box[3])))
-    return x1, y1, x2, y2

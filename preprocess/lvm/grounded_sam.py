@@ -25,8 +25,9 @@ from segment_anything import SamPredictor, sam_model_registry
 from lass3d_core.errors import BackendUnavailable
 from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, GroundedDetector, autocast
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
+from preprocess.lvm.load_errors import check_keys, loading
 from preprocess.lvm.params import GroundedSamParams, GroundingDinoParams, SegmentAnythingParams
-from preprocess.lvm.weights import check_keys, loading, local_path
+from preprocess.lvm.weights import local_path
 
 DINO, SAM = "Grounding DINO", "Segment Anything"
 

@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from lass3d_core.records import TextRows
 from lass3d_core.settings import SETTINGS
+from preprocess.lvm.text_rows import gathered
 
 _KINDS = (
     "road street asphalt lane carriageway",
@@ -91,13 +92,8 @@ class HashingEncoder:
 
     def encode(self, texts: Sequence[str]) -> TextRows:
         """Unit rows: one per content word, then the end-of-text row, their normalised mean (also pooled)."""
-        rows = [self._rows_of(text) for text in texts]
-        none = np.zeros((0, self.params.dim), np.float32)
-        return TextRows(
-            rows=np.concatenate([none, *rows]),
-            offsets=np.concatenate([[0], np.cumsum([len(block) for block in rows])]).astype(np.int64),
-            pooled=np.concatenate([none, *(block[-1:] for block in rows)]),
-        )
+        blocks = [self._rows_of(text) for text in texts]
+        return gathered([(rows, rows[-1]) for rows in blocks], self.params.dim)
 
     def _rows_of(self, text: str) -> np.ndarray:
         words, room = _words_with_kinds(text), self.params.context - 1

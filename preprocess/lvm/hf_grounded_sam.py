@@ -21,9 +21,10 @@ from transformers import (
 from lass3d_core.errors import DataError
 from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, GroundedDetector, autocast
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
+from preprocess.lvm.load_errors import loading
 from preprocess.lvm.params import HfGroundedSamParams
 from preprocess.lvm.pretrained import load_pretrained
-from preprocess.lvm.weights import loading, local_path
+from preprocess.lvm.weights import local_path
 
 DINO, SAM = "Grounding DINO (transformers)", "SAM (transformers)"
 

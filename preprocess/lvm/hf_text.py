@@ -9,9 +9,10 @@ from transformers import AutoModel, AutoTokenizer, CLIPTextModelWithProjection
 
 from lass3d_core.records import TextRows
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
+from preprocess.lvm.load_errors import check_keys, loading
 from preprocess.lvm.params import HfTextParams
 from preprocess.lvm.text_rows import Encoded, gathered, per_text
-from preprocess.lvm.weights import check_keys, loading, local_path
+from preprocess.lvm.weights import local_path
 
 NAME = "hf_text"
 POOLER = "pooler."  # parameters that many checkpoints lack and that no row here depends on

@@ -24,7 +24,7 @@ from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import Kosmos2Params
 from preprocess.lvm.pretrained import load_pretrained
 from preprocess.lvm.sentences import without_tail
-from preprocess.lvm.tiles import captioned
+from preprocess.lvm.tiles import captioned, sorted_box
 from preprocess.lvm.weights import local_path
 
 NAME = "kosmos2"
@@ -32,8 +32,6 @@ GROUNDING = "<grounding>"  # asks for boxes after the noun phrases
 
 INSTRUCTION = "Describe this image in detail:"
 PROMPTS = {"brief": f"{GROUNDING} An image of", "detailed": f"{GROUNDING} {INSTRUCTION}"}
-
-Box = tuple[float, float, float, float]
 
 
 class Kosmos2Captioner:
@@ -81,21 +79,14 @@ def read_answer(processor: Any, answer: str, ended: bool, size_hw: tuple[int, in
     patches).
     So is an object whose box was cut off. A phrase with several boxes is repeated for each box.
     """
+    height, width = size_hw
     text, grounded = processor.post_process_generation(answer)
     text = text.removeprefix(INSTRUCTION).strip()
     phrases = tuple(
-        GroundedPhrase(phrase, _in_pixels(box, size_hw))
+        GroundedPhrase(phrase, sorted_box(x1 * width, y1 * height, x2 * width, y2 * height))
         for phrase, _, boxes in grounded
         if not phrase.startswith("<")
-        for box in boxes
+        for x1, y1, x2, y2 in boxes
     )
     raw = processor.post_process_generation(answer, cleanup_and_extract=False).strip()
     return ImageCaption(text if ended else without_tail(text), phrases, raw)
-
-
-def _in_pixels(box: Box, size_hw: tuple[int, int]) -> Box:
-    """A box in [0,1] in pixels. The corners are sorted, because the model may write the lower one first."""
-    height, width = size_hw
-    x1, x2 = sorted((box[0] * width, box[2] * width))
-    y1, y2 = sorted((box[1] * height, box[3] * height))
-    return x1, y1, x2, y2

@@ -20,10 +20,11 @@ from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.records import TextRows
 from lass3d_core.settings import nearest
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
+from preprocess.lvm.load_errors import loading
 from preprocess.lvm.params import OpenClipParams
 from preprocess.lvm.quick_gelu import quick_gelu_of
 from preprocess.lvm.text_rows import Encoded, gathered, per_text
-from preprocess.lvm.weights import loading, local_path
+from preprocess.lvm.weights import local_path
 
 NAME = "open_clip"
 CONFIG = "open_clip_config.json"

@@ -11,7 +11,7 @@ from transformers import AutoProcessor
 from transformers.utils import logging
 
 from lass3d_core.errors import BackendUnavailable, DataError
-from preprocess.lvm.weights import check_keys, loading
+from preprocess.lvm.load_errors import check_keys, loading
 
 
 def load_pretrained(

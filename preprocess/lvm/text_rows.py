@@ -1,13 +1,16 @@
-"""From the token states of a batch to `TextRows`, for the text encoders with weights."""
+"""From the rows of single texts to `TextRows`. Loads torch only for models with weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from lass3d_core.records import TextRows
+
+if TYPE_CHECKING:
+    import torch
 
 Encoded = tuple[np.ndarray, np.ndarray]
 """The rows (L,D) and the pooled row (D,) of a text, float32."""
@@ -19,6 +22,8 @@ def per_text(rows: torch.Tensor, pooled: torch.Tensor, lengths: Sequence[int], u
     rows (T,L,D), pooled (T,D); lengths: tokens of each text. unit: whether rows are scaled to length 1.
     """
     if unit:
+        import torch
+
         rows, pooled = (torch.nn.functional.normalize(each.float(), dim=-1) for each in (rows, pooled))
     rows_of, pooled_of = rows.float().cpu().numpy(), pooled.float().cpu().numpy()
     return [(rows_of[i, :length], pooled_of[i]) for i, length in enumerate(lengths)]

@@ -27,7 +27,7 @@ def captioned(
     params: TileParams,
     caption: Callable[[list[np.ndarray]], list[ImageCaption]],
 ) -> list[ImageCaption]:
-    """A caption per image (H,W,3), with boxes in its pixels. caption: captions the tiles of all images."""
+    """A caption per image (H,W,3), with boxes in its pixels. caption: captions a list of tiles."""
     tiles = [tiles_of(image.shape[:2], params) for image in images]
     crops = [_crop(image, tile) for image, cut in zip(images, tiles) for tile in cut]
     answers = iter(caption(crops))
@@ -37,8 +37,7 @@ def captioned(
 def tiles_of(size_hw: tuple[int, int], params: TileParams) -> tuple[Tile, ...]:
     """Cover an image with the fewest equal tiles that overlap and have at most `max_aspect`, to a pixel.
 
-    They stand along the longer side, from the left or from the top. An image that is not too long is one
-    tile.
+    They stand along the longer side, from the left or from the top. A short image is one tile.
     """
     height, width = size_hw
     long, short = max(size_hw), min(size_hw)
@@ -76,6 +75,11 @@ def merge_captions(captions: Sequence[ImageCaption]) -> ImageCaption:
         phrases=tuple(phrase for caption in captions for phrase in caption.phrases),
         raw="\n".join(caption.raw for caption in captions),
     )
+
+
+def sorted_box(x1: float, y1: float, x2: float, y2: float) -> tuple[float, float, float, float]:
+    """The box with sorted corners, because a model may write the lower one first."""
+    return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
 def _crop(image: np.ndarray, tile: Tile) -> np.ndarray:

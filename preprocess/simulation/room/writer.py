@@ -60,8 +60,7 @@ class RoomScene:
 def write_rooms(root: Path, spec: SimulateSpec, workers: int = 0) -> SimulationReport:
     """Simulate the missing scenes below `root`/scans and write the lists `root`/scannetv2_SPLIT.txt.
 
-    workers: processes of one thread each; 0 for one per core. A tree of another `spec` is replaced as a
-    whole.
+    workers: processes of one thread each; 0 for one per core. A tree of another `spec` is replaced.
     Raises DataError for a scene that the simulator did not write, StorageError.
     """
     splits = _scenes(spec)

@@ -66,8 +66,7 @@ class StreetSequence:
 def write_street(root: Path, spec: SimulateSpec, splits: SplitSpec, workers: int = 0) -> SimulationReport:
     """Simulate the missing scans of the first sequence of each split, below `root`/sequences.
 
-    workers: processes of one thread each; 0 for one per core. A tree of another `spec` is replaced as a
-    whole.
+    workers: processes of one thread each; 0 for one per core. A tree of another `spec` is replaced.
     Raises DataError for a sequence that the simulator did not write, ManifestError for a split that names no
     sequence, StorageError.
     """

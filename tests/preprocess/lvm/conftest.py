@@ -65,40 +65,29 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def grounded_sam_params(
-    tiny_bert: Path, tiny_dino: dict[str, Any], tiny_sam: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> dict[str, Any]:
-    """Parameters of `grounded_sam`. Its packages know their image encoders by name: those are tiny here."""
-    from segment_anything import sam_model_registry
-
-    _shrink_swin(monkeypatch)
-    monkeypatch.setitem(sam_model_registry, "vit_b", _tiny_sam)
-    return {"dino": tiny_dino, "text_encoder": {"weights": str(tiny_bert)}, "sam": tiny_sam}
-
-
 @pytest.fixture(scope="module")
-def paper_models(
-    kosmos2_folder: Path,
-    tiny_bert: Path,
-    tiny_dino: dict[str, Any],
-    tiny_sam: dict[str, Any],
-    tiny_open_clip: Path,
+def grounded_sam_params(
+    tiny_bert: Path, tiny_dino: dict[str, Any], tiny_sam: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Entries of a manifest that names the paper's three models; the packages of `grounded_sam` are shrunk
-    as `grounded_sam_params` does it.
-    """
+    """Parameters of `grounded_sam`. Its packages know their image encoders by name: those are tiny here."""
     from segment_anything import sam_model_registry
 
     with pytest.MonkeyPatch.context() as patch:
         _shrink_swin(patch)
         patch.setitem(sam_model_registry, "vit_b", _tiny_sam)
-        detector = {"dino": tiny_dino, "text_encoder": {"weights": str(tiny_bert)}, "sam": tiny_sam}
-        yield {
-            "image_captions": {"name": "kosmos2", "params": {"weights": str(kosmos2_folder)}},
-            "entities": {"name": "grounded_sam", "params": detector},
-            "text_embeddings": {"name": "open_clip", "params": {"weights": str(tiny_open_clip)}},
-        }
+        yield {"dino": tiny_dino, "text_encoder": {"weights": str(tiny_bert)}, "sam": tiny_sam}
+
+
+@pytest.fixture(scope="module")
+def paper_models(
+    kosmos2_folder: Path, grounded_sam_params: dict[str, Any], tiny_open_clip: Path
+) -> dict[str, Any]:
+    """Entries of a manifest that names the paper's three models."""
+    return {
+        "image_captions": {"name": "kosmos2", "params": {"weights": str(kosmos2_folder)}},
+        "entities": {"name": "grounded_sam", "params": grounded_sam_params},
+        "text_embeddings": {"name": "open_clip", "params": {"weights": str(tiny_open_clip)}},
+    }
 
 
 @pytest.fixture

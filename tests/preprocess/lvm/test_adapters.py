@@ -59,10 +59,11 @@ def test_where_a_model_runs_is_no_part_of_its_identity(stage: LvmStage, name: st
 
 @pytest.mark.parametrize(("stage", "name"), WITH_WEIGHTS)
 def test_missing_packages_or_weights_are_one_line_with_the_fix(stage: LvmStage, name: str) -> None:
-    part = {"grounded_sam": "dino", "hf_grounded_sam": "dino"}.get(name)
-    weights: dict[str, Any] = {"weights": "/no/where"}
+    fields = {field.name for field in dataclasses.fields(adapters(stage)[name][0])}
+    parts = fields & {"dino", "text_encoder", "sam"}
+    absent: dict[str, Any] = {"weights": "/no/where"}
     with pytest.raises(BackendUnavailable) as caught:
-        LOAD[stage](LvmSpec(name, {part: weights} if part else weights))
+        LOAD[stage](LvmSpec(name, dict.fromkeys(parts, absent) if parts else absent))
     line = str(caught.value)
     assert "\n" not in line
     installed = importlib.util.find_spec("transformers") is not None

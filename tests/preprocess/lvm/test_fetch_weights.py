@@ -48,11 +48,6 @@ def mirror(tmp_path: Path) -> Path:
 HUB_ENCODER = {"text_embeddings": LvmSpec("hf_text", {"weights": "org/encoder"})}
 
 
-def test_stand_ins_want_nothing() -> None:
-    assert wanted_weights(manifest()) == []
-    assert fetch_weights(manifest(), None, None) == "the manifest names no model that has weights"
-
-
 def test_every_weight_of_a_model_is_wanted_by_its_key() -> None:
     sam = {"weights": "/data/sam.pth", "size": "vit_b"}
     wanted = wanted_weights(

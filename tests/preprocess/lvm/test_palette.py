@@ -121,20 +121,6 @@ def test_every_class_is_recalled(confusion: np.ndarray) -> None:
         assert confusion[index, CONCEPT_OF_CLASS[index]] > 0.2 * confusion[index].sum() > 0, name
 
 
-def test_names_of_rare_things_are_not_reliable(confusion: np.ndarray) -> None:
-    given = confusion[:, :-1].sum(axis=0)
-    precision = [confusion[i, concept] / given[concept] for i, concept in enumerate(CONCEPT_OF_CLASS)]
-    assert min(precision) < 0.7  # else the images would be easier than any photograph
-
-
-def test_scores_vary_and_a_few_fall_below_the_usual_floor(
-    read: list[tuple[ImageCaption, list[Entity]]],
-) -> None:
-    scores = np.array([entity.score for _, entities in read for entity in entities])
-    assert 0 <= scores.min() < 0.5 and 0.8 < scores.max() <= 1
-    assert scores.std() > 0.05
-
-
 def test_toy_image_has_its_three_things() -> None:
     vocabulary = ["street", "sedan", "clouds"]
     (found,) = DETECTOR.detect([TOY], [vocabulary])
@@ -168,11 +154,6 @@ def test_result_follows_from_the_image_alone() -> None:
         DETECTOR.detect(images[1:], [["road", "street"]] * 2)[0]
         == DETECTOR.detect([images[1]], [["road", "street"]])[0]
     )
-
-
-def test_most_phrases_are_those_of_the_largest_things() -> None:
-    (caption,) = PaletteCaptioner(PaletteCaptionParams(max_phrases=2)).caption([TOY])
-    assert {concept_of(item.phrase) for item in caption.phrases} == {concept_of("sky"), concept_of("road")}
 
 
 def test_image_without_known_colours_is_described_all_the_same() -> None:

@@ -9,16 +9,8 @@ import pytest
 import torch
 
 from lass3d_core.errors import BackendUnavailable, CorruptArtifact, DataError, Lass3dError
-from preprocess.lvm.weights import (
-    HubName,
-    check_keys,
-    damaged_file,
-    found_locally,
-    hub_name,
-    is_whole,
-    loading,
-    local_path,
-)
+from preprocess.lvm.load_errors import check_keys, damaged_file, loading
+from preprocess.lvm.weights import HubName, found_locally, hub_name, is_whole, local_path
 
 _HEADER = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
 _SAFETENSORS = len(_HEADER).to_bytes(8, "little") + _HEADER + bytes(4)
