@@ -19,7 +19,7 @@ survive being written and read, it trains, saves, loads and evaluates.
 from __future__ import annotations
 
 from lass3d_core.errors import UnknownName
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train.methods.cbst import Cbst, CbstConfig
 from train.methods.contract import Ingredients, Method, MethodConfig
 from train.methods.cps import Cps, CpsConfig
