@@ -69,18 +69,18 @@ def main() -> None:
     torch.set_num_threads(1)
     run = teacher_run(options.manifest, options.seed)
     scans = seen_by_teacher(run)
-    told = phrase_counts(run.pairs, run.split.labelled)
+    phrases = phrase_counts(run.pairs, run.split.labelled)
     print(
         f"{len(scans)} validation scans; labelled: {', '.join(run.split.labelled)}; {run.saved.digest[:12]}"
     )
     print(f"{'':32} held out  sure points  teacher  believed all  as far as right")
     for name, (form, temperature) in FORMS.items():
-        report(name, told, scans, form, temperature)
-    report("P counted on these scans", counted_here(told, scans), scans, LabelPriorConfig(), TEMPERATURE)
+        report(name, phrases, scans, form, temperature)
+    report("P counted on these scans", counted_here(phrases, scans), scans, LabelPriorConfig(), TEMPERATURE)
     rng = np.random.default_rng(0)
     for name, share in WRONG.items():
-        wrong = [Seen(s.belief, misnamed(s.phrase, share, len(told.rows), rng), s.labels) for s in scans]
-        report(f"{name}, here alone", told, wrong, LabelPriorConfig(), TEMPERATURE)
+        wrong = [Seen(s.belief, misnamed(s.phrase, share, len(phrases.rows), rng), s.labels) for s in scans]
+        report(f"{name}, here alone", phrases, wrong, LabelPriorConfig(), TEMPERATURE)
 
 
 def teacher_run(manifest_path: Path, seed: int) -> Run:
@@ -106,14 +106,14 @@ def seen_by_teacher(run: Run) -> list[Seen]:
     return scans
 
 
-def counted_here(told: PhraseCounts, scans: list[Seen]) -> PhraseCounts:
+def counted_here(phrases: PhraseCounts, scans: list[Seen]) -> PhraseCounts:
     """Counts from the labels of these very scans: the upper bound of any prior by phrase."""
-    counts = torch.zeros_like(told.counts[:1])
+    counts = torch.zeros_like(phrases.counts[:1])
     for scan in scans:
         known = (scan.phrase != NONE) & torch.from_numpy(scan.labels != IGNORE)
         cell = scan.phrase[known] * counts.shape[2] + torch.from_numpy(scan.labels.astype(np.int64))[known]
         counts += torch.bincount(cell, minlength=counts.numel()).view_as(counts)
-    return replace(told, counts=counts)
+    return replace(phrases, counts=counts)
 
 
 def misnamed(phrase: Tensor, share: float, phrases: int, rng: np.random.Generator) -> Tensor:
@@ -123,10 +123,10 @@ def misnamed(phrase: Tensor, share: float, phrases: int, rng: np.random.Generato
 
 
 def report(
-    name: str, told: PhraseCounts, scans: list[Seen], form: LabelPriorConfig, temperature: float
+    name: str, phrases: PhraseCounts, scans: list[Seen], form: LabelPriorConfig, temperature: float
 ) -> None:
     """Print one line of the table."""
-    evidence = log_ratio(told.counts.sum(dim=0), told, form)
+    evidence = log_ratio(phrases.counts.sum(dim=0), phrases, form)
     unlabelled = UnlabelledTrust(evidence.shape[1], horizon=1e9)
     for scan in scans:
         unlabelled.update(scan.belief, evidence, scan.phrase, CONFIDENCE)
@@ -136,7 +136,7 @@ def report(
         for prior in ((evidence, 0.0), (evidence, 1.0), (weighed, 1.0))
     ]
     print(
-        f"{name:32} {held_out_trust(told, form):8.2f}  {unlabelled.trust:11.2f}"
+        f"{name:32} {held_out_trust(phrases, form):8.2f}  {unlabelled.trust:11.2f}"
         f"  {figures[0]:7.1f}  {figures[1]:12.1f}  {figures[2]:15.1f}",
         flush=True,
     )
@@ -145,8 +145,8 @@ def report(
 def confusion(scan: Seen, evidence: Tensor, strength: float, temperature: float) -> np.ndarray:
     """The confusion matrix (C,C) over the points with a phrase."""
     paired = scan.phrase != NONE
-    told = posterior(scan.belief[paired], evidence, scan.phrase[paired], strength, temperature)
-    return confusion_matrix(scan.labels[paired.numpy()], told.argmax(dim=1).numpy(), evidence.shape[1])
+    belief = posterior(scan.belief[paired], evidence, scan.phrase[paired], strength, temperature)
+    return confusion_matrix(scan.labels[paired.numpy()], belief.argmax(dim=1).numpy(), evidence.shape[1])
 
 
 if __name__ == "__main__":

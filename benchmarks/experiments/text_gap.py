@@ -2,8 +2,8 @@
 
     python benchmarks/experiments/text_gap.py --seeds 0 1 2 --into docs
 
-Trains METHOD=lass3d with the preset demo. On the way it evaluates four networks on the validation scans,
-whose images need captions (`caption_splits`):
+Trains METHOD=lass3d with the preset demo. On the way it evaluates four networks on the validation scans.
+Their images need captions (`caption_splits`):
 
 - the student as it is trained: its features are fused with the texts of the scan;
 - the same student with every text hidden: its features take the path of points without a text;

@@ -116,10 +116,10 @@ def _by_name(unit: Tensor, named: Tensor, classes: int, temperature: float) -> T
     The similarity of a class to a phrase is the largest similarity of a phrase that names the class. s is the
     softmax of it over the K classes. The evidence is log((1 + K s) / 2): half of the ratio is doubt.
     """
-    told = unit.new_zeros(len(unit), classes)
-    vouched = named[named >= 0].unique()
-    if len(vouched):
-        likeness = [(unit @ unit[named == one].T).amax(dim=1) for one in vouched]
+    evidence = unit.new_zeros(len(unit), classes)
+    known = named[named >= 0].unique()
+    if len(known):
+        likeness = [(unit @ unit[named == one].T).amax(dim=1) for one in known]
         share = (torch.stack(likeness, dim=1) / temperature).softmax(dim=1)
-        told[:, vouched] = torch.log((1 + len(vouched) * share) / 2)
-    return told
+        evidence[:, known] = torch.log((1 + len(known) * share) / 2)
+    return evidence

@@ -58,8 +58,8 @@ def held_out_trust(phrases: PhraseCounts, config: LabelPriorConfig) -> float:
     if len(phrases.counts) < 2:
         return math.nan
     total = phrases.counts.sum(dim=0)
-    told = [log_ratio(total - fold, phrases, config) for fold in phrases.counts]
-    return likeliest_trust(phrases.counts.flatten(0, 1).T, torch.cat(told).T)
+    evidence = [log_ratio(total - fold, phrases, config) for fold in phrases.counts]
+    return likeliest_trust(phrases.counts.flatten(0, 1).T, torch.cat(evidence).T)
 
 
 class UnlabelledTrust(torch.nn.Module):
@@ -88,8 +88,8 @@ class UnlabelledTrust(torch.nn.Module):
         """
         most, label = belief.max(dim=1)
         sure = (phrase >= 0) & (most >= confidence)
-        told = evidence[phrase[sure], label[sure]].clamp(-_FURTHEST, _FURTHEST)
-        cell = label[sure] * len(self.levels) + ((told + _FURTHEST) / _APART).round().long()
+        level = evidence[phrase[sure], label[sure]].clamp(-_FURTHEST, _FURTHEST)
+        cell = label[sure] * len(self.levels) + ((level + _FURTHEST) / _APART).round().long()
         met = torch.bincount(cell, minlength=self.seen.numel()).to(self.seen.dtype)
         self.seen.mul_(self.decay).add_(parallel.all_reduce_sum(met).view_as(self.seen))
 
