@@ -1,6 +1,6 @@
-"""Augmentation of one scan. Pure functions: every draw comes from the generator that is passed in.
+"""Augmentation of one scan: pure functions, which draw from the generator that is passed in.
 
-Nothing here touches which image or entity a point is paired with: those are indices in raw point order.
+Nothing here changes the image or the entity of a point.
 Letters: N points of the scan, K of them kept, F features of a point.
 """
 
@@ -42,7 +42,7 @@ class AugmentConfig:
 
 
 def keep_indices(points: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Which of points (N,3) stay: ascending indices (K,) int64, at least one where there is any."""
+    """The indices of the points (N,3) that are kept, (K,) int64 ascending. At least one of any points."""
     inside = window(points, config.crop_m, rng) if config.crop_m else np.arange(len(points))
     count = len(inside)
     share = max(round(count * config.keep), min(count, 1))
@@ -53,11 +53,11 @@ def keep_indices(points: np.ndarray, config: AugmentConfig, rng: np.random.Gener
 
 
 def window(points: np.ndarray, edge: float, rng: np.random.Generator) -> np.ndarray:
-    """The points (N,3) in a square window of `edge` metres in x and y: ascending indices (K,) int64.
+    """The points (N,3) in a random square window of `edge` metres in x and y: ascending indices (K,) int64.
 
-    As GPC: the window is centred at a point of the scan, which makes windows where points are likely, and
-    moved to lie within the scan's extent, so that none is half empty. Where the scan is smaller than the
-    window, all of it is inside.
+    As in GPC, the window is centred at a random point, so that dense regions are likelier. It is then moved
+    into the extent of the scan, so that it is not half empty. A scan that is smaller than the window is
+    inside as a whole.
     """
     if not len(points):
         return np.arange(0)
@@ -69,7 +69,7 @@ def window(points: np.ndarray, edge: float, rng: np.random.Generator) -> np.ndar
 
 
 def augmented(points: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """points (N,3) float32 metres, moved by everything that `config` has; same shape, same order."""
+    """points (N,3) float32 metres, moved as `config` says. Same shape, same order."""
     turn = yaw(rng.uniform(-config.yaw_rad, config.yaw_rad)) @ mirror(rng.random(2) < config.flip)
     factor = rng.uniform(1 - config.scale, 1 + config.scale)
     offset = rng.normal(0.0, config.shift_m, 3)
@@ -82,7 +82,7 @@ def augmented(points: np.ndarray, config: AugmentConfig, rng: np.random.Generato
 
 
 def shift_features(features: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """features (N,F) of any floating type, each shifted by one draw for the whole scan; (N,F) float32."""
+    """features (N,F) of any floating type, each column shifted by one random offset, (N,F) float32."""
     shown = features.astype(np.float32)
     if not config.tint:
         return shown
@@ -90,21 +90,21 @@ def shift_features(features: np.ndarray, config: AugmentConfig, rng: np.random.G
 
 
 def yaw(angle: float) -> np.ndarray:
-    """The rotation (3,3) float64 about +z by `angle` radians, counter-clockwise seen from above."""
+    """The rotation (3,3) float64 about +z by `angle` radians, counter-clockwise from above."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
 def mirror(flips: np.ndarray) -> np.ndarray:
-    """The mirroring (3,3) float64 of x and of y where flips (2,) bool says so."""
+    """The mirroring (3,3) float64 of x if flips[0], and of y if flips[1]. flips (2,) bool."""
     return np.diag([-1.0 if flips[0] else 1.0, -1.0 if flips[1] else 1.0, 1.0])
 
 
 def distortion(sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """The identity (3,3) float64 with a normal draw of deviation `sigma` added to each entry."""
+    """The identity plus normal noise of standard deviation `sigma`, (3,3) float64."""
     return np.eye(3) + rng.normal(0.0, sigma, (3, 3))
 
 
 def jitter(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Independent offsets of `shape`, float32, cut at three sigma so that points stay where they are."""
+    """Normal noise of `shape`, float32 metres, clipped at three sigma."""
     return np.clip(rng.normal(0.0, sigma, shape), -3 * sigma, 3 * sigma).astype(np.float32)
