@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from train.report.curves import ticks
 from train.report.markup import Markup, element, join
-from train.tables.figures import Entry, Filled
+from train.tables.figures import RowResult, TableResults
 from train.tables.rows import nearest_ratio
 
 _NAMES, _PANEL, _GAP, _LINE = 230, 260, 24, 26
@@ -25,7 +25,7 @@ _STYLE = Markup(
 )
 
 
-def as_svg(filled: Filled) -> str:
+def as_svg(filled: TableResults) -> str:
     """The drawing, for any browser; the paper's figures are hollow diamonds."""
     table, recipe = filled.plan.table, filled.plan.recipe
     width = max(_NAMES + len(recipe.ratios) * (_PANEL + _GAP), _LEAST)
@@ -58,7 +58,7 @@ def as_svg(filled: Filled) -> str:
 _KEY = "dot: mean; bar: its 95 % interval; small dots: seeds; diamond: the paper, on its own data"
 
 
-def _panel(filled: Filled, ratio: float) -> Markup:
+def _panel(filled: TableResults, ratio: float) -> Markup:
     """One ratio: the axis, and what every row reached."""
     table = filled.plan.table
     benchmark = table.benchmark(filled.plan.recipe.world)
@@ -88,7 +88,7 @@ def _panel(filled: Filled, ratio: float) -> Markup:
     return join(element("text", heading, x=0, y=_TOP - 14, class_="quiet"), *axis, *marks)
 
 
-def _marks(entry: Entry, index: int, x: Callable[[float], float]) -> Markup:
+def _marks(entry: RowResult, index: int, x: Callable[[float], float]) -> Markup:
     """Seeds, interval and mean of one row."""
     y, miou = _y(index), entry.miou
     if miou is None:
@@ -103,7 +103,7 @@ def _marks(entry: Entry, index: int, x: Callable[[float], float]) -> Markup:
     return join(bar, *seeds, element("circle", cx=f"{x(miou.mean):.1f}", cy=y, r=4.5, class_="mean"))
 
 
-def _range(entries: list[Entry], printed: list[float | None]) -> tuple[float, float]:
+def _range(entries: list[RowResult], printed: list[float | None]) -> tuple[float, float]:
     """From the least to the largest figure, with some room; wide intervals are cut off there."""
     shown = [value for entry in entries for value in entry.values.values()]
     shown += [value for value in printed if value is not None]
