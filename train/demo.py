@@ -18,8 +18,8 @@ from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 from train.runs.side_by_side import PlannedRun, outcomes
 
-# Twice the largest standard deviation, 3.5, of the difference of two methods with the same labelled scans over
-# three seeds (docs/results.md).
+# Twice the largest standard deviation, 3.5, of the difference of two methods over three seeds, with the same
+# labelled scans (docs/results.md).
 NOISE = 7.0
 """A difference of mIoU in % from one seed is noise if it is smaller than this."""
 

@@ -86,7 +86,8 @@ def shift_features(features: np.ndarray, config: AugmentConfig, rng: np.random.G
     shown = features.astype(np.float32)
     if not config.tint:
         return shown
-    return shown + rng.normal(0.0, config.tint, shown.shape[1]).astype(np.float32)
+    offset = rng.normal(0.0, config.tint, shown.shape[1:])
+    return shown + offset.astype(np.float32)
 
 
 def yaw(angle: float) -> np.ndarray:

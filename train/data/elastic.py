@@ -37,7 +37,7 @@ def elastic_offsets(
 def smooth_noise(nodes: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Normal noise of standard deviation 1 at nodes (X,Y,Z), blurred along each axis, (X,Y,Z,3) float32."""
     margin = len(_BLUR) - 1
-    noise = rng.standard_normal((*(count + margin for count in nodes), 3), np.float32)
+    noise: np.ndarray = rng.standard_normal((*(count + margin for count in nodes), 3), np.float32)
     for axis in range(3):
         noise = np.lib.stride_tricks.sliding_window_view(noise, len(_BLUR), axis) @ _BLUR
     return noise

@@ -77,16 +77,15 @@ def watch_method(method: Method, watch: Stopwatch) -> None:
     for name, module in _parts(method).items():
         module.register_forward_pre_hook(partial(_start, watch, name))
         module.register_forward_hook(lambda *_: watch.stop())
-
-    further_losses = method.further_losses
-
-    def further(*arguments: Any) -> Iterator[Any]:
-        rounds = further_losses(*arguments)
-        return iter(watch.timed("losses", lambda: next(rounds, None)), None)
-
-    method.further_losses = further  # type: ignore[method-assign]
+    further_losses: Callable[..., Any] = partial(_further_losses, watch, method.further_losses)
+    method.further_losses = further_losses  # type: ignore[method-assign]
     method.losses = watch.timed("losses", method.losses)  # type: ignore[method-assign]
     method.after_step = watch.timed("Eq. (1)", method.after_step)  # type: ignore[method-assign]
+
+
+def _further_losses(watch: Stopwatch, further_losses: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
+    rounds = further_losses(*arguments)
+    return iter(watch.timed("losses", lambda: next(rounds, None)), None)
 
 
 def _start(watch: Stopwatch, name: str, *_: object) -> None:
