@@ -1,13 +1,13 @@
-"""How near the reference sparse convolution comes to its limit, and how it stands beside spconv.
+"""Speed of the reference sparse convolution, against its limit and against spconv.
 
     python benchmarks/convolution.py [--voxel-size 0.1] [--rounds 7]
 
 The layers are those of MinkUNet18-w32 on a LiDAR sweep. The limit of a layer is one dense product with as
-many multiplications, forward, and two of them, backward: no gathering, no summing, memory allocated before.
-spconv (its CPU path, forward only: it has no backward there) is measured where it is installed.
-Single thread, processor time, all interleaved in one process; per layer the least of the rounds, for other
-work on the machine (it takes away the cache) only ever adds. Only the ratios mean anything.
-A simulated sweep needs no files; a real one (nuScenes) is added where the folder LASS3D_SAMPLES, by default
+many multiplications, forward, and two products backward: no gathering, no summing, memory allocated before.
+spconv is measured if it is installed: on a CPU, forward only, because it has no backward pass there.
+Everything runs in turn in one process of one thread. A time is the least of the rounds, because other work on
+the machine only adds to it. Only the ratios are meaningful.
+The simulated sweep needs no files. A real one (nuScenes) is added if the folder LASS3D_SAMPLES, by default
 shared/samples beside the checkout, holds it.
 """
 
@@ -41,7 +41,7 @@ PROCESS = Path("/proc/self")
 
 
 def main() -> None:
-    """Measure every sweep at hand and print one line for each."""
+    """Measure every available sweep and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--voxel-size", type=float, default=0.1, help="metres (default: 0.1)")
     parser.add_argument("--rounds", type=int, default=7, help="measurements per layer (default: 7)")
@@ -129,14 +129,14 @@ def measure(name: str, points: Tensor, voxel_size: float, rounds: int, spconv: M
 
 
 def ratio(total: dict[str, float], column: str) -> str:
-    """Time over the float32 limit of that direction, or of both; a dash for what was not measured."""
+    """Time over the float32 limit of the same direction, or of both; a dash if not measured."""
     if column not in total:
         return f"{'-':>9}"
     return f"{total[column] / total[LIMIT_OF.get(column, 'limit')]:>9.2f}"
 
 
 def memory_of_a_step(net: nn.Module, pyramid: KernelPyramid) -> str:
-    """How far forward and backward rise above the memory held before, in MB; a dash without /proc."""
+    """Memory that forward and backward add at their peak, in MB; a dash without /proc."""
     reset, status = PROCESS / "clear_refs", PROCESS / "status"
     if not reset.exists():
         return f"{'-':>8}"
@@ -155,7 +155,7 @@ def kilobytes(status: Path, field: str) -> int:
 
 
 def layers_of(net: nn.Module, pyramid: KernelPyramid) -> list[tuple[nn.Module, Tensor, KernelMap]]:
-    """Every convolution that a forward pass of the network runs, with an input and a kernel map."""
+    """Every convolution of a forward pass, with a random input and its kernel map."""
     layers: list[tuple[nn.Module, Tensor, KernelMap]] = []
 
     def note(layer: nn.Module, inputs: tuple[Tensor, KernelMap], _: Tensor) -> None:
@@ -179,14 +179,12 @@ def measure_layer(
         works |= works_of(layer, x, pairs, "bf16 fwd", "bf16 bwd")
     if spconv is not None:
         works["spconv"] = spconv_forward(layer, x, pairs, spconv)
-    taken = [[seconds_of(work) for work in works.values()] for _ in range(rounds + 1)][
-        1:
-    ]  # the first warms up
-    return dict(zip(works, map(min, zip(*taken))))
+    taken = [[seconds_of(work) for work in works.values()] for _ in range(rounds + 1)]
+    return dict(zip(works, map(min, zip(*taken[1:]))))  # the first round warms up
 
 
 def spconv_forward(layer: nn.Module, x: Tensor, pairs: KernelMap, spconv: ModuleType) -> Callable[[], object]:
-    """spconv's own function alone: weight and pairs are put into its layout before."""
+    """The function of spconv alone. Weight and pairs are brought into its layout before."""
     if isinstance(layer, TransposedConv):
         pairs = pairs.transposed()
     features, filters = x.detach(), spconv.filters_of(layer.weight.detach())
@@ -200,7 +198,7 @@ def spconv_forward(layer: nn.Module, x: Tensor, pairs: KernelMap, spconv: Module
 def works_of(
     layer: nn.Module, x: Tensor, pairs: KernelMap, forward_name: str, backward_name: str
 ) -> dict[str, Callable[[], object]]:
-    """Forward and backward of the layer, in the precision that autocast asks for now."""
+    """Forward and backward of the layer, in the current precision of autocast."""
     half = torch.is_autocast_enabled("cpu")
     y = layer(x, pairs)
     upstream = torch.randn_like(y)

@@ -1,13 +1,13 @@
-"""Does everything that a GPU would run agree with the CPU, and how fast is it there?
+"""Check of a GPU: do the sparse backends agree with the CPU, and how fast are training steps?
 
     python benchmarks/gpu_check.py [--device cuda] [--turns 2000] [--steps 5]
 
-First every sparse-convolution backend that is present, in float32 on the device, against dense convolutions
-in float64 on the CPU: the largest difference of the result and of both gradients, over the largest value.
-Then steps of the methods as the semantickitti preset has them (MinkUNet18-w32, voxels of 5 cm, two labelled
-and two unlabelled scans per micro-batch) on simulated sweeps of about 120 000 points: micro-batches per
-second and peak memory, in float32 and in bfloat16. Batches are built before. Without a GPU it says so and
-ends; `--device cpu --turns 50 --steps 1` tries the script itself.
+First, every installed sparse backend in float32 on the device is compared with dense convolutions in float64
+on the CPU: the largest difference of the result and of both gradients, relative to the largest value.
+Then steps of the methods are timed with the semantickitti preset (MinkUNet18-w32, voxels of 5 cm, two
+labelled and two unlabelled scans per micro-batch) on simulated sweeps of about 120 000 points: micro-batches
+per second and peak memory, in float32 and bfloat16. The batches are built before.
+Without a GPU it says so and ends. `--device cpu --turns 50 --steps 1` tries the script on a CPU.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def conformance(name: str, device: torch.device) -> str:
-    """The largest relative differences of a backend's three operations, or why there are none."""
+    """The largest relative difference of each operation of a backend, or why it cannot be loaded."""
     try:
         backend = sparse.load_backend(name)
     except BackendUnavailable as error:
@@ -86,7 +86,7 @@ def conformance(name: str, device: torch.device) -> str:
 
 
 def difference(backend: ModuleType, operation: str, device: torch.device) -> float:
-    """Of result and gradients on the device from those of a dense convolution on the CPU."""
+    """The largest relative difference of result and gradients to a dense convolution on the CPU."""
     torch.manual_seed(0)
     chosen = torch.randperm(2 * SPAN**3)[:150]
     coords = torch.stack(torch.unravel_index(chosen, (2, SPAN, SPAN, SPAN)), dim=1).int()
@@ -113,7 +113,7 @@ def difference(backend: ModuleType, operation: str, device: torch.device) -> flo
 
 
 def dense(operation: str, x: Tensor, weight: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """The operation on a dense grid, read out at the target voxels."""
+    """The operation on a dense grid, at the target voxels."""
     size = SPAN // 2 if operation == "TransposedConv" else SPAN
     grid = x.new_zeros(2, size, size, size, x.shape[1]).index_put(tuple(source.long().unbind(1)), x)
     grid = grid.permute(0, 4, 1, 2, 3)
@@ -128,7 +128,7 @@ def dense(operation: str, x: Tensor, weight: Tensor, source: Tensor, target: Ten
 
 
 def a_batch(turns: int, labelled_only: bool) -> SemiBatch:
-    """Two labelled scans and two unlabelled ones; a fifth of the voxels has an image and a phrase."""
+    """Two labelled and two unlabelled scans. A fifth of the voxels has an image and a phrase."""
     torch.manual_seed(0)
     scans = 2 if labelled_only else 4
     sweeps = [simulated_sweep(np.random.default_rng(number), 64, turns) for number in range(scans)]
@@ -174,7 +174,7 @@ def measured(config: RunConfig, batch: SemiBatch, device: torch.device, steps: i
     started = 0.0
     try:
         for step in range(steps + 2):
-            if step == 2:  # two steps warm up; a step ends with numbers on the host, so nothing is under way
+            if step == 2:  # two steps of warm-up; a step ends with numbers on the host, so the GPU is idle
                 started = time.perf_counter()
             take_step(method, optimiser, [batch], step, 10.0, device, config.precision)
         if device.type == "cuda":

@@ -2,10 +2,10 @@
 
     python benchmarks/loader.py [--steps 60] [--workers 0 1]
 
-The demo's preset at ratio 20 % of ten simulated streets, which are written, captioned and paired in a
-temporary folder first. The training loop itself runs, in one thread, and takes its batches from the loader;
-what it logs for every step as `seconds_waiting` and `seconds` is summed up from step 10 on, when the workers
-have started and the caches are warm. Wall-clock time: whatever else the machine does, counts.
+The demo preset with 20 % labels runs on ten simulated streets, which are written, captioned and paired in a
+temporary folder first. The training loop runs in one thread with the loader. The table sums up what it logs
+as `seconds_waiting` and `seconds`, from step 10 on, when workers and caches are warm. Times are wall-clock
+times: other work on the machine counts.
 """
 
 from __future__ import annotations

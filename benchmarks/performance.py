@@ -1,11 +1,11 @@
-"""All benchmarks of speed and size, one after another, into the performance section of docs/results.md.
+"""Run all benchmarks of speed and size and write their output into docs/results.md.
 
     python benchmarks/performance.py [NAME ...] [--into docs/results.md]
 
-What each of them prints goes into the section as it is, between the two marks of the file, with the command,
-how long it took, and the machine. Other programs on the machine spoil ratios, so its load before each
-benchmark stands there too. With a NAME (pairing, shards, convolution, step, loader, gpu_check) these alone
-are run, and nothing is written.
+The output of each benchmark goes unchanged into the performance section, between the two marks of the file,
+with the command, its duration, and the machine. Other programs on the machine distort the ratios, so the load
+before each benchmark is given too. With NAMEs (pairing, shards, convolution, step, loader, gpu_check), only
+these are run and nothing is written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BEGIN, END = "<!-- performance: begin -->", "<!-- performance: end -->"
 
 @dataclass(frozen=True)
 class Printed:
-    """What a benchmark printed, after how many seconds, on a machine how busy before it began."""
+    """The output of a benchmark, its duration, and the load of the machine before it."""
 
     name: str
     output: str
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def run(name: str) -> Printed:
-    """One benchmark in a process of its own; its lines are shown as they come."""
+    """Run one benchmark in a new process and print its lines as they come."""
     print(f"== {name}", flush=True)
     load, start, lines = os.getloadavg()[0], time.monotonic(), []
     command = [sys.executable, "-u", str(HERE / f"{name}.py")]
@@ -76,7 +76,7 @@ def run(name: str) -> Printed:
 
 
 def machine() -> str:
-    """One line."""
+    """The machine in one line."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return (
         f"{_processor()}, {os.cpu_count()} cores, {gpu}; Python {platform.python_version()}, "
@@ -92,10 +92,10 @@ def _processor() -> str:
 
 
 def write_section(path: Path, section: str) -> None:
-    """Replace what stands between the marks of the file, and nothing else."""
+    """Replace the text between the marks of the file."""
     content = path.read_text(encoding="utf-8")
     if BEGIN not in content or END not in content:
-        sys.exit(f"{path} has no lines {BEGIN} and {END}; put them where the section belongs")
+        sys.exit(f"{path} has no lines {BEGIN} and {END}; add them where the section belongs")
     before, rest = content.split(BEGIN, 1)
     _, after = rest.split(END, 1)
     with atomic_write(path) as part:

@@ -1,20 +1,21 @@
-"""How large a pair shard is and how fast it is read, against dense features per point.
+"""Size and reading time of a pair shard, against dense features per point.
 
     python benchmarks/shards.py [--scans 3] [--points 120000] [--rounds 9]
 
-Simulated streets of one scan each (a LiDAR of 64 beams, six cameras, true masks), paired as `make pairs`
-does. Bytes are those of the whole file over its points; milliseconds those of one scan:
+Simulated streets of one scan each (a LiDAR of 64 beams, six cameras, true masks), paired as by `make pairs`.
+Bytes are the size of the whole file per point. Milliseconds are per scan:
 
 plain, compact: a pair shard: coordinates, remission, label, index of image and entity, checksums, names,
-           record. Read by `ShardReader.read`, all of it, every checksum verified. `first`: by a reader that
-           has opened the file and read no scan yet, which also checks how each array is stored;
-texts:     the rows that the indices of a scan point at, of CLIP's size (per image 24 rows of 512 float16, and
-           a row for each phrase), and their names, read by `TextRowsFile`;
-dense:     768 float16 per point, as distillation from 2D features wants them: `torch.save`, a file per scan,
-           as OpenScene does (.pt), or a plain array (.npy), or that copied out of a memory map. Coordinates
-           and labels would come on top.
+           record. `ShardReader.read` reads all of it and verifies every checksum. `first`: the reader has
+           opened the file but read no scan yet, so it also checks how each array is stored;
+texts:     the text rows of a scan in CLIP's size (per image 24 rows of 512 float16, one row per phrase) and
+           their names, read by `TextRowsFile`;
+dense:     768 float16 per point, as for distillation from 2D features: `torch.save`, one file per scan, as in
+           OpenScene (.pt), or a plain array (.npy), or the array copied out of a memory map. Coordinates and
+           labels are not included.
 
-Files lie in the page cache; single thread, processor time, all sides in turn, the median of the rounds.
+Files are in the page cache. Everything runs in turn in one thread; times are processor times, the median of
+the rounds.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from preprocess.stages.pairing import pair
 
 DENSE_DIM, TEXT_DIM, CAPTION_ROWS = 768, 512, 24
 SHARDS = ("plain", "compact")
-Side = Callable[[PairedScan], Callable[[], object]]  # what is made ready for a scan, and then timed
+Side = Callable[[PairedScan], Callable[[], object]]  # prepares a scan; the function that it returns is timed
 RECORD = Record(stage="benchmark", schema=1, params={}, inputs={}, upstream={})
 
 
@@ -64,7 +65,7 @@ def main() -> None:
 
 
 def paired_street(number: int, count: int) -> PairedScan:
-    """One street, paired; images bear its number, so that no two scans share a caption."""
+    """One paired street. Its number is in the image ids, so that no two scans share a caption."""
     frame = simulated(count, number)
     scan = pair(frame.scan, frame.found, PairsSpec())
     image_ids = tuple(f"{number:06d}/{image_id}" for image_id in scan.pairs.image_ids)
@@ -72,7 +73,7 @@ def paired_street(number: int, count: int) -> PairedScan:
 
 
 def written(folder: Path, scans: Sequence[PairedScan]) -> dict[str, int]:
-    """Write every side's files; side -> bytes."""
+    """Write the files of every side. Returns side -> bytes."""
     for name in SHARDS:
         write_shard(folder / f"{name}.h5", header(), scans, compact=name == "compact")
     write_texts(folder / "texts.h5", scans)
@@ -87,7 +88,7 @@ def written(folder: Path, scans: Sequence[PairedScan]) -> dict[str, int]:
 
 
 def header() -> ShardHeader:
-    """That of a street."""
+    """The header of a street's shard."""
     return ShardHeader(
         dataset="street",
         shard="00",
@@ -102,7 +103,7 @@ def header() -> ShardHeader:
 
 
 def write_texts(path: Path, scans: Sequence[PairedScan]) -> None:
-    """A caption for every image, and a row for every phrase; their numbers are noise."""
+    """Write a caption for every image and a row for every phrase, filled with noise."""
     rng = np.random.default_rng(0)
     image_ids = [image_id for scan in scans for image_id in scan.pairs.image_ids]
     phrases = sorted({phrase for scan in scans for phrase in scan.pairs.phrases})
@@ -114,8 +115,8 @@ def write_texts(path: Path, scans: Sequence[PairedScan]) -> None:
 
 
 def measured(folder: Path, scans: Sequence[PairedScan], rounds: int) -> dict[str, float]:
-    """Side -> processor seconds per scan, the median of the rounds. Files stay open, as in training."""
-    readers = {name: ShardReader(folder / f"{name}.h5") for name in SHARDS}
+    """Side -> processor seconds per scan, the median of the rounds."""
+    readers = {name: ShardReader(folder / f"{name}.h5") for name in SHARDS}  # stay open, as in training
     texts = TextRowsFile(folder / "texts.h5")
     place = {image_id: number for number, image_id in enumerate(texts.image_ids)}
 

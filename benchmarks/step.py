@@ -1,17 +1,17 @@
-"""How long a training step takes: LASS3D beside Mean Teacher and supervised-only.
+"""Time of a training step: LASS3D beside Mean Teacher and supervised-only.
 
     python benchmarks/step.py [--rounds 7]
 
-The demo's preset at ratio 20 % of ten simulated streets, which are written, captioned and paired in a
-temporary folder first. Every method takes the same batches, round by round in turn, in one process of one
-thread; processor time, the median of the rounds. A step is what the loop does with a batch that is there:
-losses, backward, optimiser, Eq. (1). Building the batch is a row of its own; it is the same for all methods
-that look at unlabelled scans. Only the ratios mean anything.
+The demo preset with 20 % labels runs on ten simulated streets, which are written, captioned and paired in a
+temporary folder first. All methods take the same batches, in turn, in one process of one thread. Times are
+processor times, the median of the rounds. A step is what the loop does with a finished batch: losses,
+backward, optimiser, Eq. (1). Building the batch has a row of its own; it is the same for all methods with
+unlabelled scans. Only the ratios are meaningful.
 
-Methods in bfloat16 take batches that no other has had. On a CPU oneDNN compiles a kernel, for one to eighteen
-milliseconds, whenever it meets bfloat16 matrices of a new shape. Batches differ in their numbers of voxels,
-so in training this happens at every step, and bfloat16 is slower than float32; but a method that came second
-to the same batch would find the kernels made.
+Methods in bfloat16 take batches that no other method has seen. On a CPU, oneDNN compiles a kernel in 1 to 18
+milliseconds for every new shape of bfloat16 matrices. In training this happens at every step, because batches
+differ in their numbers of voxels, and so bfloat16 is slower than float32. A second method on the same batch
+would find the kernels compiled.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ VARIANTS = {
     "lass3d, bfloat16": ("lass3d", ("method.pe_form=single_pass", "precision=bfloat16")),
 }
 PEER = "mean_teacher"
-FAR = 100  # batches apart: farther than any number of rounds
+FAR = 100  # batches between two bfloat16 methods: more than any number of rounds
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A method with its optimiser and the batches that it takes."""
+    """A method with its optimiser and its batches."""
 
     config: RunConfig
     method: Method
@@ -79,7 +79,7 @@ class Contender:
 
     @classmethod
     def of(cls, method_name: str, settings: Iterable[str], folder: Path) -> Contender:
-        """With fresh weights, on the data in `folder`."""
+        """A method with fresh weights on the data in `folder`."""
         manifest, dataset = read_manifest(folder / "data_manifest.yaml", None)
         config = with_settings(demo(dataset, method_name, 20.0, 0), settings)
         pairs = PairedScans.open(manifest.artifacts_of(dataset))
@@ -90,7 +90,7 @@ class Contender:
         return cls(config, method, optimiser, batches)
 
     def step(self, batch: SemiBatch, number: int) -> float:
-        """Processor time of a step."""
+        """Take a step. Returns its processor time in seconds."""
         start = time.process_time()
         config = self.config
         clip = config.optim.max_grad_norm
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def write_street(folder: Path) -> None:
-    """A manifest, ten streets, their texts and pairs."""
+    """Write a manifest, ten streets, their texts and pairs."""
     (folder / "data_manifest.yaml").write_text(MANIFEST, encoding="utf-8")
     for command in tqdm(("simulate", "captions", "pairs"), "writing streets", leave=False):
         said = io.StringIO()
@@ -127,7 +127,7 @@ def write_street(folder: Path) -> None:
 
 
 def measure(contenders: dict[str, Contender], rounds: range) -> tuple[dict[str, list[float]], list[float]]:
-    """Per method the seconds of its steps, and those of building the batch of the peer."""
+    """Seconds of the steps of each method, and seconds of building the batches of the peer."""
     steps: dict[str, list[float]] = {name: [] for name in contenders}
     building = []
     for number in tqdm(rounds, "measuring", unit="round", leave=False):

@@ -35,42 +35,45 @@ MANIFEST = Path("data_manifest.yaml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; its exit status."""
+    """Run one command. Returns the exit status."""
     options = parser().parse_args(arguments)
     return exit_status(lambda: _run(options), options.after_interrupt)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="python -m train", description="From pair shards to a segmenter.")
+    top = argparse.ArgumentParser(
+        prog="python -m train",
+        description="Train and evaluate networks on pair shards.",
+    )
     top.set_defaults(after_interrupt="run the same command again")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="train one run and evaluate it")
+    run = commands.add_parser("run", help="train a run and evaluate it")
     run.set_defaults(
-        command=run_command, after_interrupt="the same command with --resume (make: RESUME=1) goes on"
+        command=run_command, after_interrupt="the same command with --resume (make: RESUME=1) resumes the run"
     )
     _add_choice(run)
-    run.add_argument("--resume", action="store_true", help="go on with an unfinished run")
+    run.add_argument("--resume", action="store_true", help="continue an unfinished run")
     evaluate = commands.add_parser("eval", help="point-level mIoU of a run")
     evaluate.set_defaults(command=eval_command)
     _add_choice(evaluate)
     evaluate.add_argument("--split", choices=("val", "test"), default="val")
-    profile = commands.add_parser("profile", help="where the time of a step goes; writes nothing")
+    profile = commands.add_parser("profile", help="time of each part of a training step; writes nothing")
     profile.set_defaults(command=profile_command)
     _add_choice(profile)
-    profile.add_argument("--steps", type=int, default=10, metavar="N", help="so many are measured (10)")
-    report = commands.add_parser("report", help="one HTML page of a run")
+    profile.add_argument("--steps", type=int, default=10, metavar="N", help="steps to measure (10)")
+    report = commands.add_parser("report", help="write the HTML page of a run")
     report.set_defaults(command=report_command)
     _add_choice(report)
-    _add_export(commands.add_parser("export", help="predictions as the data set's benchmark wants them"))
-    _add_clouds(commands.add_parser("clouds", help="coloured PLY files of truth, prediction, error and text"))
-    _add_query(commands.add_parser("query", help="the points of a scan that are like a text"))
-    demo = commands.add_parser("demo", help="supervised, LASS3D without text and LASS3D side by side")
+    _add_export(commands.add_parser("export", help="write predictions in the format of the benchmark"))
+    _add_clouds(commands.add_parser("clouds", help="write PLY files of truth, prediction, error and text"))
+    _add_query(commands.add_parser("query", help="find the points of a scan that match a text"))
+    demo = commands.add_parser("demo", help="train and compare supervised, LASS3D without text and LASS3D")
     demo.set_defaults(command=demo_command)
     _add_data(demo, ratio=2.0)
     _add_tag(demo)
     demo.add_argument("--processes", type=int, default=2, metavar="N", help="runs at a time (2)")
-    _add_table(commands.add_parser("table", help="a table of the paper: its runs, then what they say"))
+    _add_table(commands.add_parser("table", help="train the runs of a table and write the table"))
     return top
 
 
@@ -84,8 +87,8 @@ def _add_clouds(command: argparse.ArgumentParser) -> None:
     command.set_defaults(command=clouds_command)
     _add_choice(command)
     _add_files(command, "clouds")
-    command.add_argument("--scans", nargs="+", metavar="SCAN", help="these scans, such as 08/000000")
-    command.add_argument("--limit", type=int, metavar="N", help="so many scans, evenly spread (5)")
+    command.add_argument("--scans", nargs="+", metavar="SCAN", help="scans to write, such as 08/000000")
+    command.add_argument("--limit", type=int, metavar="N", help="number of scans, evenly spread (5)")
 
 
 def _add_query(command: argparse.ArgumentParser) -> None:
@@ -100,43 +103,49 @@ def _add_table(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--table", default="1", metavar="NAME", help="1 to 7, fig7; ours: plus, plus-parts (1)"
     )
-    command.add_argument("--seeds", default="0,1,2", metavar="N,N,...", help="(0,1,2)")
-    command.add_argument("--ratios", metavar="PERCENT,...", help="(the paper's; a simulated world's demo)")
-    command.add_argument("--split", help="whose figures (test of a simulated world, val of real data)")
+    command.add_argument("--seeds", default="0,1,2", metavar="N,N,...", help="seeds of every row (0,1,2)")
+    command.add_argument(
+        "--ratios",
+        metavar="PERCENT,...",
+        help="shares of labelled scans (as fits the data set)",
+    )
+    command.add_argument("--split", help="split of the figures (test of a simulated world, val of real data)")
     _add_recipe(command)
     command.add_argument("--processes", type=int, metavar="N", help="runs at a time (one per GPU or core)")
-    command.add_argument("--plan", action="store_true", help="say what would be run and how long it takes")
+    command.add_argument("--plan", action="store_true", help="only print the runs and the expected time")
 
 
 def _add_files(command: argparse.ArgumentParser, what: str) -> None:
-    """Which scans become files, and where they go."""
+    """Flags that choose scans and an output folder."""
     command.add_argument("--split", default="val", metavar="SPLIT", help="train, val or test (val)")
     command.add_argument(
-        "--into", type=Path, metavar="FOLDER", help=f"where they go ({what}-SPLIT in the run's folder)"
+        "--into", type=Path, metavar="FOLDER", help=f"output folder ({what}-SPLIT in the run's folder)"
     )
 
 
 def _add_data(command: argparse.ArgumentParser, ratio: float) -> None:
-    """Which data, how many labels, and where the dice start."""
+    """Flags that choose the data, the share of labels, and the seed."""
     _add_manifest(command)
     command.add_argument(
         "--ratio",
         type=float,
         default=ratio,
         metavar="PERCENT",
-        help=f"training scans with labels ({ratio:g})",
+        help=f"share of the training scans with labels ({ratio:g})",
     )
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--threads", type=int, default=1, help="more than one only on a quiet machine (1)")
+    command.add_argument("--seed", type=int, default=0, help="of weights, batches and labelled scans (0)")
+    command.add_argument(
+        "--threads", type=int, default=1, help="of the CPU; more than 1 only on an idle machine (1)"
+    )
 
 
 def _add_manifest(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--manifest", type=Path, default=MANIFEST, metavar="FILE")
+    command.add_argument("--manifest", type=Path, default=MANIFEST, metavar="FILE", help=f"({MANIFEST})")
     command.add_argument("--dataset", metavar="NAME", help="a data set of the manifest (its default)")
 
 
 def _add_choice(command: argparse.ArgumentParser) -> None:
-    """What names a run."""
+    """Flags that name a run."""
     _add_data(command, ratio=1.0)
     command.add_argument(
         "--method", default="lass3d", metavar="NAME", help="supervised, mean_teacher, ... (lass3d)"
@@ -145,21 +154,25 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
 
 
 def _add_recipe(command: argparse.ArgumentParser) -> None:
-    """What several runs may share."""
+    """Flags that several runs may share."""
     known = ", ".join((*PRESETS, PAPER))
-    command.add_argument("--preset", metavar="NAME", help=f"{known} (as fits the data set)")
+    command.add_argument("--preset", metavar="NAME", help=f"{known} (the one that fits the data set)")
     _add_tag(command)
     command.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="such as method.tau_r=0.8"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting, such as method.tau_r=0.8",
     )
 
 
 def _add_tag(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--tag", metavar="NAME", help="a folder of its own for a run with other settings")
+    command.add_argument("--tag", metavar="NAME", help="ends the run folder's name, for other settings")
 
 
 def run_command(options: argparse.Namespace) -> None:
-    """Train, evaluate, and say where everything lies."""
+    """Train, evaluate, and print the figures and the folder."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     config = _config(options, manifest, dataset)
     with process_group():
@@ -173,7 +186,7 @@ def run_command(options: argparse.Namespace) -> None:
 
 
 def eval_command(options: argparse.Namespace) -> None:
-    """Evaluate a finished run again, from its last checkpoint."""
+    """Evaluate a trained run again, from its last checkpoint."""
     run = _existing(options)
     metrics = run.metrics(run.trained_method(), options.split)
     metrics.save(run.folder.metrics(options.split))
@@ -182,7 +195,7 @@ def eval_command(options: argparse.Namespace) -> None:
 
 
 def profile_command(options: argparse.Namespace) -> None:
-    """Take some steps of a run that is never saved, and say where their time went."""
+    """Take some steps of a run without saving it, and print where the time went."""
     if options.steps < 1:
         raise ManifestError(f"--steps must be at least 1, got {options.steps}")
     manifest, dataset = read_manifest(options.manifest, options.dataset)
@@ -197,7 +210,7 @@ def report_command(options: argparse.Namespace) -> None:
 
 
 def export_command(options: argparse.Namespace) -> None:
-    """Write the predictions of a finished run as its data set's benchmark wants them."""
+    """Write the predictions of a finished run in the format of the data set's benchmark."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     run, spec = _existing(options), manifest.datasets[dataset]
     folder = options.into or run.folder.export(_split(options, run))
@@ -205,7 +218,7 @@ def export_command(options: argparse.Namespace) -> None:
 
 
 def clouds_command(options: argparse.Namespace) -> None:
-    """Write coloured clouds of some scans, as a finished run sees them."""
+    """Write coloured clouds of some scans with the predictions of a finished run."""
     run = _existing(options)
     folder = options.into or run.folder.clouds(_split(options, run))
     scan_ids = chosen_scans(run, options.split, options.scans, options.limit)
@@ -214,14 +227,14 @@ def clouds_command(options: argparse.Namespace) -> None:
 
 
 def demo_command(options: argparse.Namespace) -> None:
-    """Train what the demo compares, several at a time; say how they did and where the page is."""
+    """Train the runs of the demo, compare them, and write the page."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     runs = compare.demo(manifest, dataset, options.ratio, options.seed, options.processes, options.tag)
     print(f"wrote {_write_page(list(runs.values())[-1], manifest, dataset)}")
 
 
 def table_command(options: argparse.Namespace) -> None:
-    """Train what a table of the paper still lacks and write it, or only say what that would be."""
+    """Train the missing runs of a table and write it, or only print the plan."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     spec, wanted = manifest.datasets[dataset], table_called(options.table)
     recipe = Recipe(
@@ -271,9 +284,9 @@ def _run_of(config: RunConfig, options: argparse.Namespace, manifest: Manifest, 
 
 
 def _existing(options: argparse.Namespace) -> Run:
-    """The run that the options name, with the settings that it was trained with.
+    """The run that the options name, with the settings of its training.
 
-    Raises MissingArtifact, and StaleArtifact where the data or a --set differ from the run's.
+    Raises MissingArtifact, and StaleArtifact if the data or a --set differ from the run's.
     """
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     wanted = _config(options, manifest, dataset)
@@ -296,7 +309,7 @@ def _split(options: argparse.Namespace, run: Run) -> str:
 
 
 def default_device() -> torch.device:
-    """The GPU where there is one."""
+    """The GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -1,4 +1,4 @@
-"""Three runs side by side, and what their figures say."""
+"""`make demo`: three runs side by side, and a comparison of their figures."""
 
 from __future__ import annotations
 
@@ -18,21 +18,19 @@ from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 from train.runs.side_by_side import PlannedRun, outcomes
 
+# Twice the largest standard deviation, 3.5, of the difference of two methods over three seeds, with the same
+# labelled scans (docs/results.md).
 NOISE = 7.0
-"""Differences of mIoU in % below this, from one seed, are noise: twice the spread of such a difference.
-
-docs/results.md: over three seeds the difference of two methods with the same labelled scans has a standard
-deviation of 1.8 to 3.5.
-"""
+"""A difference of mIoU in % from one seed is noise if it is smaller than this."""
 
 
 def demo(
     manifest: Manifest, dataset: str, ratio: float, seed: int, processes: int, tag: str | None = None
 ) -> dict[str, Run]:
-    """Train supervised, LASS3D without text and LASS3D on the same labelled scans; print how they compare.
+    """Train supervised, LASS3D without text, and LASS3D on the same labelled scans. Print a comparison.
 
-    Runs that are finished are not trained again, unfinished ones go on. title -> run, LASS3D last.
-    Raises StaleArtifact where another run lies in the folder of one, Lass3dError where one fails.
+    Finished runs are not trained again; unfinished runs are resumed. Returns title -> run, LASS3D last.
+    Raises StaleArtifact if the folder of a run holds another run, Lass3dError if a run fails.
     """
     plans = demo_plans(manifest, dataset, ratio, seed, tag)
     runs = {plan.title: plan.open() for plan in plans}
@@ -54,14 +52,14 @@ def demo(
 
 
 def listing(manifest: Manifest, dataset: str) -> Path:
-    """demo.json: title -> the run's folder; a run's page compares it with the others that are named here."""
+    """The file demo.json: title -> folder of a run. The page of a run shows the other runs from it."""
     return manifest.runs / dataset / "demo.json"
 
 
 def demo_plans(
     manifest: Manifest, dataset: str, ratio: float, seed: int, tag: str | None = None
 ) -> list[PlannedRun]:
-    """What the demo compares, the baseline first. tag: ends the names of the run folders."""
+    """The runs that the demo compares, the baseline first. tag: ends the names of their folders."""
     preset = demo_for(manifest.datasets[dataset])
     supervised, lass3d = (preset(dataset, method, ratio, seed) for method in ("supervised", "lass3d"))
     without_text = replace(lass3d, method=without_captions(lass3d.method))
@@ -77,7 +75,7 @@ def demo_plans(
 
 
 def without_captions(method: object) -> Lass3dConfig:
-    """The same method with text taken from it (Tab. 3, first row)."""
+    """The same method without text (first row of Table 3)."""
     assert isinstance(method, Lass3dConfig)
     return replace(method, captions="none")
 
@@ -85,19 +83,19 @@ def without_captions(method: object) -> Lass3dConfig:
 def train_all(plans: Sequence[PlannedRun], at_most: int) -> None:
     """Train every plan, `at_most` at a time.
 
-    Raises Lass3dError where one fails; the others are stopped, to go on another time.
+    Raises Lass3dError if one fails. The others are then stopped; they can be resumed.
     """
     with closing(outcomes(plans, at_most)) as ended:
         for outcome in ended:
             if outcome.error is not None:
                 raise Lass3dError(
                     f"the run {outcome.plan.folder} failed: {outcome.error}; "
-                    "the same command goes on once the cause is mended"
+                    "fix the cause and run the same command again: it resumes the runs"
                 )
 
 
 def comparison(runs: Mapping[str, Run]) -> str:
-    """Test and validation mIoU of each run as a table, and what may be concluded for the last of `runs`."""
+    """A table of the mIoU of each run, and the differences of the last run to each of the others."""
     splits = next(iter(runs.values())).splits
     figures = {title: [_miou(run, split) for split in splits] for title, run in runs.items()}
     width = max(map(len, runs))
@@ -124,6 +122,6 @@ def _verdict(split: str, title: str, miou: float, other: str, other_miou: float)
 
 
 def _miou(run: Run, split: str) -> float:
-    """In percent, over the classes that occur; NaN where there is none."""
+    """mIoU in percent, over the classes that occur; NaN without any."""
     share = run.evaluated(split).miou_absent_dropped
     return math.nan if share is None else 100 * share

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
@@ -17,7 +17,7 @@ def prefetch(items: Iterator[Item]) -> Iterator[Item]:
     """
     with ThreadPoolExecutor(1, "prefetch") as thread:
         end = object()
-        coming = thread.submit(next, items, end)
+        coming: Future[Any] = thread.submit(next, items, end)
         while (item := coming.result()) is not end:
             coming = thread.submit(next, items, end)
             yield item

@@ -1,4 +1,4 @@
-"""Augmentation of one scan. Pure functions: every draw comes from the generator that is passed in.
+"""Augmentation of one scan: pure functions, which draw from the generator that is passed in.
 
 A point keeps its image and its entity: they are paired with it by index, in raw point order.
 Letters: N points of the scan, K of them kept, F features of a point.
@@ -95,7 +95,7 @@ def shift_features(features: np.ndarray, config: AugmentConfig, rng: np.random.G
 
 
 def yaw(angle: float) -> np.ndarray:
-    """The rotation (3,3) float64 about +z by `angle` radians, counter-clockwise seen from above."""
+    """The rotation (3,3) float64 about +z by `angle` radians, counter-clockwise from above."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
@@ -106,7 +106,7 @@ def mirror(flips: np.ndarray) -> np.ndarray:
 
 
 def distortion(sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """The identity (3,3) float64 with a normal draw of deviation `sigma` added to each entry."""
+    """The identity plus normal noise of standard deviation `sigma`, (3,3) float64."""
     return np.eye(3) + rng.normal(0.0, sigma, (3, 3))
 
 

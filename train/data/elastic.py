@@ -1,7 +1,7 @@
-"""Elastic deformation: a smooth random field of offsets, as sparse-convolution networks train on indoors.
+"""Elastic deformation: a smooth random field of offsets, the usual augmentation of rooms.
 
-The field is noise on a regular grid of nodes, blurred, and linear between the nodes (Simard et al. 2003, in
-the form that SparseConvNet made usual and GPC uses). Letters: N points; X, Y, Z nodes.
+The field is blurred noise on a regular grid of nodes, linear between the nodes (Simard et al. 2003, in the
+form of SparseConvNet, which GPC uses). Letters: N points; X, Y, Z nodes.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import itertools
 
 import numpy as np
 
-_BLUR = np.array([1, 2, 3, 2, 1], np.float32) / 9
-"""A box of three nodes, twice."""
+_BLUR = np.array([1, 2, 3, 2, 1], np.float32) / 9  # a box filter of three nodes, applied twice
 
 
 def elastic_offsets(
     points: np.ndarray, spacing: float, magnitude: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """The offset (N,3) float32 of each of points (N,3), both metres.
+    """The offsets of points (N,3) metres, (N,3) float32 metres.
 
-    spacing: metres between nodes. magnitude: an offset's standard deviation before the blur; at the nodes it
-    is `magnitude * 0.11` after it, and between them less. No offset is longer than the longest of a node.
+    spacing: metres between nodes.
+    magnitude: standard deviation of the noise before the blur, metres. After the blur it is
+    `magnitude * 0.11` at the nodes, and less between them.
 
-    Decision: GPC's grid is centred at the origin and its blur takes what lies outside for 0. Here the grid
-    covers the points and the noise goes on beyond it, so that the field is as strong at a scan's border as in
-    its middle, wherever the origin is.
+    Decision: the grid covers the points, and the noise continues beyond it. So the field is as strong at the
+    border of a scan as in its middle, wherever the origin is. GPC's grid is centred at the origin, with zeros
+    outside.
     """
     if not len(points):
         return np.zeros((0, 3), np.float32)
@@ -35,16 +35,19 @@ def elastic_offsets(
 
 
 def smooth_noise(nodes: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Normal noise (X,Y,Z,3) float32 of deviation 1 at nodes (X,Y,Z), blurred along each axis."""
+    """Normal noise of standard deviation 1 at nodes (X,Y,Z), blurred along each axis, (X,Y,Z,3) float32."""
     margin = len(_BLUR) - 1
-    noise = rng.standard_normal((*(count + margin for count in nodes), 3), np.float32)
+    noise: np.ndarray = rng.standard_normal((*(count + margin for count in nodes), 3), np.float32)
     for axis in range(3):
         noise = np.lib.stride_tricks.sliding_window_view(noise, len(_BLUR), axis) @ _BLUR
     return noise
 
 
 def between_nodes(grid: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """grid (X,Y,Z,3) at places (N,3) in units of nodes, each in [0, count - 1), trilinear; (N,3) float32."""
+    """grid (X,Y,Z,3) interpolated trilinearly, (N,3) float32.
+
+    places (N,3): in units of nodes, each in [0, number of nodes - 1).
+    """
     cell = places.astype(np.int64)
     part = (places - cell).astype(np.float32)
     total = np.zeros((len(places), 3), np.float32)

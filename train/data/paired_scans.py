@@ -1,4 +1,4 @@
-"""All that the trainer reads of a data set: the pair shards, their index and the table of text rows."""
+"""The trainer's data: pair shards, their index, and the table of text rows."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from lass3d_core.settings import to_json
 
 @dataclass(frozen=True)
 class PairedScans:
-    """The pairs of one data set. Shards are opened when they are read, in each loader worker anew.
+    """The paired scans of one data set. A shard is opened at its first read, in each loader worker anew.
 
-    header: that of the first shard; classes, colours and features are the same in all. splits: split -> its
-    scan ids, in the order of the data set.
+    header: of the first shard. Classes, colours and features are the same in all shards.
+    splits: split -> its scan ids, in the order of the data set.
     """
 
     folder: Path
@@ -39,7 +39,7 @@ class PairedScans:
 
     @classmethod
     def open(cls, folder: Path) -> PairedScans:
-        """The pairs below `folder`, artifacts/<dataset>. Every shard's header is compared with the index.
+        """The paired scans below `folder`, artifacts/<dataset>. Compares every shard with the index.
 
         Raises MissingArtifact, StaleArtifact, CorruptArtifact.
         """
@@ -62,7 +62,7 @@ class PairedScans:
 
     @cached_property
     def digest(self) -> str:
-        """Of everything that training reads: pairs, labels and text rows."""
+        """A digest of everything that training reads: pairs, labels and text rows."""
         content = {
             "index": to_json(self.index),
             "texts": digest(read_text_table_record(self.folder / TEXT_TABLE)),
@@ -71,42 +71,42 @@ class PairedScans:
 
     @property
     def num_classes(self) -> int:
-        """C."""
+        """C, the number of classes."""
         return len(self.header.class_names)
 
     @property
     def in_channels(self) -> int:
-        """Features of a voxel: x, y, z and those of the points."""
+        """The number of input features of a voxel: x, y, z and the features of the points."""
         return 3 + len(self.header.feature_names)
 
     def read(self, scan_id: str) -> PairedScan:
-        """One scan, its checksums verified. Raises CorruptArtifact, MissingArtifact."""
+        """One scan, with its checksums verified. Raises CorruptArtifact, MissingArtifact."""
         return self._shard_of[scan_id].read(scan_id)
 
     def block(self, scan_id: str) -> str:
-        """The block that a scan belongs to: its shards of captions and entities have this name too."""
+        """The block of a scan. The shards of captions and entities of the same scans have this name too."""
         return self._shard_of[scan_id].path.stem
 
     def point_count(self, scan_id: str) -> int:
-        """Number of points of one scan; nothing else is read."""
+        """The number of points of one scan. Reads nothing else."""
         return self._shard_of[scan_id].point_count(scan_id)
 
     @cached_property
     def text_table(self) -> TextRowsFile:
-        """The table of text rows; opened at its first read."""
+        """The table of text rows, opened at its first read."""
         return TextRowsFile(self.folder / TEXT_TABLE)
 
     def labelled_scans(self, split: str) -> tuple[str, ...]:
-        """The scans of `split` that have labels: those that can be evaluated."""
+        """The scans of `split` that have labels and can be evaluated."""
         return self._labelled[split]
 
     def labelled_split(self, spec: LabelledSpec, ratio: float, seed: int) -> LabelledSplit:
-        """Which training scans keep their labels. Raises DataError for a ratio or a list that is wrong."""
+        """Choose the training scans that keep their labels. Raises DataError for a wrong ratio or list."""
         without = set(self.splits["train"]) - set(self.labelled_scans("train"))
         return labelled_split(spec, self.splits["train"], ratio, seed, without)
 
     def points_per_class(self, scan_ids: Iterable[str]) -> np.ndarray:
-        """Labelled points (C,) int64 of each class in these scans."""
+        """The number of labelled points of each class in these scans, (C,) int64."""
         counts = np.zeros(256, np.int64)
         for scan_id in scan_ids:
             labels = self._shard_of[scan_id].labels(scan_id)
@@ -130,9 +130,10 @@ def _checked_header(reader: ShardReader, fingerprint: str) -> ShardHeader:
 
 
 def class_weights(counts: np.ndarray) -> np.ndarray:
-    """1 / sqrt(frequency) of each class, (C,) float32, with mean 1 over the classes that occur; the others 1.
+    """1 / sqrt(frequency) of each class, (C,) float32, scaled to mean 1 over the classes that occur.
 
-    counts (C,): labelled points of each class. Raises CorruptArtifact where there is none at all.
+    A class that does not occur has weight 1.
+    counts (C,): labelled points of each class. Raises CorruptArtifact if all are 0.
     """
     occurs = counts > 0
     if not occurs.any():

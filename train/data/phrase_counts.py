@@ -1,4 +1,4 @@
-"""What the labelled scans of a run say of phrases: read once before training, from those scans alone."""
+"""How often each phrase meets each class in the labelled scans of a run. Counted once, before training."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MOST_FOLDS = 5
 
 
 def phrase_counts(pairs: PairedScans, labelled: Sequence[str]) -> PhraseCounts:
-    """Points by phrase and class in the scans `labelled`; scan i is of fold i modulo the number of folds.
+    """Count points by phrase and class in the scans `labelled`. Scan i is in fold i modulo the folds.
 
-    No other scan is opened, so no label can leak. Raises CorruptArtifact, StaleArtifact.
+    Raises CorruptArtifact, StaleArtifact.
     """
     rows_of = TextRowsOf(pairs.text_table)
     table = pairs.text_table
     folds = min(MOST_FOLDS, len(labelled))
     counts = np.zeros((folds, len(table.phrases) * pairs.num_classes), np.int64)
-    for number, scan_id in enumerate(labelled):
+    for number, scan_id in enumerate(labelled):  # no other scan is read, so no label can leak
         scan = pairs.read(scan_id)
         cells = _cells(scan, rows_of, pairs.num_classes)
         counts[number % folds] += np.bincount(cells, minlength=counts.shape[1])
@@ -38,7 +38,7 @@ def phrase_counts(pairs: PairedScans, labelled: Sequence[str]) -> PhraseCounts:
 
 
 def _cells(scan: PairedScan, rows_of: TextRowsOf, num_classes: int) -> np.ndarray:
-    """Phrase row * C + class of every point that has both."""
+    """phrase row * C + class of every point that has both."""
     labels = labels_or_ignore(scan.labels, len(scan.points))
     counted = (labels != IGNORE) & (scan.pairs.entity != NONE)
     rows = rows_of.phrase_rows(scan.pairs.phrases)[scan.pairs.entity[counted]]
@@ -46,9 +46,9 @@ def _cells(scan: PairedScan, rows_of: TextRowsOf, num_classes: int) -> np.ndarra
 
 
 def _named(phrases: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
-    """(P,) int64: the class all words of whose name are in the phrase, NONE where there is none.
+    """The class that each phrase names, (P,) int64, or NONE: the phrase has all words of the class name.
 
-    Of several (a "traffic sign pole") the one with most words, then the first.
+    Of several classes ("traffic sign pole") it is the one with most words, then the first.
     """
     words = {index: set(in_words(name).split()) for index, name in enumerate(class_names)}
     found = np.full(len(phrases), NONE, np.int64)

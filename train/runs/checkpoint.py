@@ -1,8 +1,8 @@
-"""Checkpoints: whole files that know whether they are intact, and from which a run goes on bit for bit.
+"""Checkpoints with a checksum, from which a run is resumed.
 
-A file is 64 hexadecimal digits, a newline, and what `torch.save` writes; the digits are the SHA-256 of the
-rest, because `torch.load` does not notice a flipped byte. It holds no random state: every draw of step t
-derives from (seed, t).
+A file is 64 hexadecimal digits, a newline, and what `torch.save` writes. The digits are the SHA-256 of the
+rest, because `torch.load` does not notice a flipped byte. A checkpoint has no random state: every draw of
+step t derives from (seed, t).
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from torch import nn
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.atomic import atomic_write
 
-KEPT = 2
-"""How many of the latest checkpoints stay: should the last be damaged, the one before it is there."""
+KEPT = 2  # latest checkpoints that stay: if the last is damaged, the one before it can be used
 
 _SUFFIX = ".checkpoint"
 _DIGITS = 64
@@ -29,12 +28,17 @@ _UNREADABLE = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
     *(OSError, EOFError, MemoryError, pickle.UnpicklingError),
 )
-"""torch.load raises whatever suits it on bytes that it did not write, with a good checksum or not."""
+"""What torch.load raises on bytes that it did not write."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """steps_done: outer steps taken. run_digest: of settings and data. method, optimiser: states."""
+    """The state of a run.
+
+    steps_done: number of steps taken.
+    run_digest: of the configuration and the data.
+    method, optimiser: their state_dict.
+    """
 
     steps_done: int
     run_digest: str
@@ -45,7 +49,7 @@ class Checkpoint:
 def save(
     folder: Path, steps_done: int, run_digest: str, method: nn.Module, optimiser: torch.optim.Optimizer
 ) -> Path:
-    """Write `folder/step-NNNNNN.checkpoint` and drop all but the latest KEPT. Raises StorageError."""
+    """Write `folder/step-NNNNNN.checkpoint` and delete all but the latest KEPT. Raises StorageError."""
     values = {
         "steps_done": steps_done,
         "run_digest": run_digest,
@@ -63,7 +67,7 @@ def save(
 
 
 def drop_old(folder: Path) -> None:
-    """Delete all but the latest KEPT checkpoints; a killed run may have left one more."""
+    """Delete all but the latest KEPT checkpoints."""
     for old in checkpoints(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
 
@@ -74,14 +78,14 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def steps_of(path: Path) -> int:
-    """The steps that had been done when the checkpoint at `path` was written."""
+    """The number of steps done at the checkpoint `path`."""
     return int(path.stem.removeprefix("step-"))
 
 
 def load_latest(folder: Path, run_digest: str) -> Checkpoint:
     """The latest checkpoint of `folder`. Raises MissingArtifact, CorruptArtifact, StaleArtifact.
 
-    Decision: a damaged checkpoint is named, not skipped; going back some steps is for the user to choose.
+    Decision: a damaged checkpoint is an error. Whether to go back to the one before it is the user's choice.
     """
     found = checkpoints(folder)
     if not found:
@@ -90,7 +94,7 @@ def load_latest(folder: Path, run_digest: str) -> Checkpoint:
 
 
 def load(path: Path, run_digest: str) -> Checkpoint:
-    """The checkpoint at `path`, tensors on the CPU. Raises CorruptArtifact, StaleArtifact."""
+    """The checkpoint at `path`, with its tensors on the CPU. Raises CorruptArtifact, StaleArtifact."""
     values = _read(path)
     if values["run_digest"] != run_digest:
         raise StaleArtifact(
@@ -114,12 +118,12 @@ def _read(path: Path) -> dict[str, Any]:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CorruptArtifact(f"{path} cannot be read: {first}; delete it{_what_then(path)}") from error
     if not isinstance(values, dict) or values.keys() != Checkpoint.__dataclass_fields__.keys():
-        raise CorruptArtifact(f"{path} holds something else than a checkpoint; delete it{_what_then(path)}")
+        raise CorruptArtifact(f"{path} is no checkpoint; delete it{_what_then(path)}")
     return values
 
 
 def _what_then(path: Path) -> str:
-    """What a resumed run does once `path` is deleted."""
+    """What a resumed run does after `path` is deleted."""
     earlier = [other for other in checkpoints(path.parent) if steps_of(other) < steps_of(path)]
     return f", and RESUME=1 goes on from {earlier[-1].name}" if earlier else " and train again"
 

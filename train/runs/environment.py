@@ -1,4 +1,4 @@
-"""Where a run ran: versions, processor, GPU, threads and revision, kept beside its results."""
+"""The environment of a run: versions, processor, GPU, threads, revision. Saved beside its results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_environment(path: Path, device: torch.device) -> None:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What a reader needs to judge times and to repeat the run."""
+    """What one needs to judge the times of a run and to repeat it."""
     return {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
@@ -38,7 +38,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def peak_memory_gib(device: torch.device) -> float:
-    """The most memory so far: on a GPU that of its tensors, else what was resident of this process."""
+    """The peak memory so far: of tensors on a GPU, else the resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts KiB
@@ -62,7 +62,7 @@ def _processor() -> str:
 
 
 def _revision() -> str | None:
-    """The git revision of this code, "-dirty" with local changes; None outside a checkout."""
+    """The git revision of this code, with "-dirty" if there are local changes; None outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         answer = subprocess.run(

@@ -1,7 +1,7 @@
-"""What a run measures, step by step: log.csv for people and programs, TensorBoard events for curves.
+"""The figures of a run by step: log.csv for people and programs, TensorBoard events for curves.
 
-A resumed run goes on in the same files: rows that it will take again are dropped first, so that every step
-stands once.
+A resumed run continues both files. It first drops the rows of the steps that it takes again, so that each
+step has one row.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from lass3d_core.files.atomic import storage_errors, write_text
 
 
 class RunLog:
-    """Rows of figures by step, for a `with` block. Raises StorageError when the disk refuses."""
+    """The log of a run, for a `with` block. Raises StorageError if a file cannot be written."""
 
     def __init__(self, folder: Path, steps_done: int) -> None:
-        """steps_done: where the run goes on; later rows in `folder/log.csv` are dropped."""
+        """steps_done: the first step that will be written. Later rows of `folder/log.csv` are dropped."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._path = folder / "log.csv"
@@ -31,7 +31,7 @@ class RunLog:
         self._events = SummaryWriter(folder / "events", purge_step=steps_done or None)
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """Append the row of `step`; it is on its way to the disk when this returns."""
+        """Append the row of `step`. A new figure becomes a new column."""
         row = {"step": str(step)} | {name: f"{value:.6g}" for name, value in figures.items()}
         new = [name for name in row if name not in self._columns]
         with storage_errors(self._path):
@@ -60,9 +60,9 @@ class RunLog:
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a log.csv, column -> text, empty where a figure was not taken. No file has no rows.
+    """The rows of a log.csv: column -> text, empty if the step has no such figure. No file: no rows.
 
-    A last row that a killed run left unfinished is no row. Raises CorruptArtifact.
+    A last row without end of line, left by a killed run, is dropped. Raises CorruptArtifact.
     """
     try:
         text = path.read_text(encoding="utf-8")

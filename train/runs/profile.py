@@ -1,18 +1,24 @@
-"""Where the time of a training step goes: `python -m train profile`."""
+"""`python -m train profile`: where the time of a training step goes.
+
+The stopwatch is ours, not torch.profiler, because the table lists parts of a method, each without the parts
+nested in it. torch.profiler reports operators and kernels, and its times of a range include nested ranges.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lass3d_core.nets.segmenter import Segmenter
 from train.data.batches import StepBatches
 from train.loop import take_step
-from train.methods.contract import Method, SemiBatch
+from train.methods.contract import Method
 from train.optimiser import make_optimiser
 from train.runs.environment import peak_memory_gib
 from train.runs.run import Run
@@ -22,7 +28,7 @@ _WARM_UP = 2  # steps that allocate memory and choose kernels
 
 
 class Stopwatch:
-    """Seconds by part. A part that lies within another stops the clock of that one."""
+    """Seconds by part. While a part runs inside another, the clock of the outer one stands still."""
 
     def __init__(self, device: torch.device) -> None:
         self.seconds: dict[str, float] = {}
@@ -31,22 +37,31 @@ class Stopwatch:
         self._since = 0.0
 
     def start(self, part: str) -> None:
-        """From here on the time is that of `part`."""
+        """Begin `part`."""
         self._book()
         self._open.append(part)
         self.seconds.setdefault(part, 0.0)
 
     def stop(self) -> None:
-        """The latest part ends; the time is again that of the one around it."""
+        """End the innermost part."""
         self._book()
         self._open.pop()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """`name` while the block runs."""
+        """Time the block as `name`."""
         self.start(name)
         yield
         self.stop()
+
+    def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call`, timed as `name`."""
+
+        def run(*arguments: Any) -> Any:
+            with self.part(name):
+                return call(*arguments)
+
+        return run
 
     def _book(self) -> None:
         if self._device.type == "cuda":
@@ -57,44 +72,28 @@ class Stopwatch:
         self._since = now
 
 
-class _Watched(nn.Module):
-    """A method whose every part is timed."""
-
-    def __init__(self, method: Method, watch: Stopwatch) -> None:
-        super().__init__()
-        self.method, self.watch = method, watch
-        for name, module in _parts(method).items():
-            module.register_forward_pre_hook(_starting(watch, name))
-            module.register_forward_hook(lambda module, inputs, output: watch.stop())
-
-    @property
-    def measures(self) -> dict[str, float]:
-        return self.method.measures
-
-    def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        with self.watch.part("losses"):
-            return self.method.losses(batch, step)
-
-    def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
-        rounds = self.method.further_losses(batch, step)
-        while True:
-            with self.watch.part("losses"):
-                terms = next(rounds, None)
-            if terms is None:
-                return
-            yield terms
-
-    def after_step(self, step: int) -> None:
-        with self.watch.part("Eq. (1)"):
-            self.method.after_step(step)
+def watch_method(method: Method, watch: Stopwatch) -> None:
+    """Time every part of `method` from now on."""
+    for name, module in _parts(method).items():
+        module.register_forward_pre_hook(partial(_start, watch, name))
+        module.register_forward_hook(lambda *_: watch.stop())
+    further_losses: Callable[..., Any] = partial(_further_losses, watch, method.further_losses)
+    method.further_losses = further_losses  # type: ignore[method-assign]
+    method.losses = watch.timed("losses", method.losses)  # type: ignore[method-assign]
+    method.after_step = watch.timed("Eq. (1)", method.after_step)  # type: ignore[method-assign]
 
 
-def _starting(watch: Stopwatch, name: str) -> Callable[[nn.Module, object], None]:
-    return lambda module, inputs: watch.start(name)
+def _further_losses(watch: Stopwatch, further_losses: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
+    rounds = further_losses(*arguments)
+    return iter(watch.timed("losses", lambda: next(rounds, None)), None)
+
+
+def _start(watch: Stopwatch, name: str, *_: object) -> None:
+    watch.start(name)
 
 
 def _parts(method: nn.Module) -> dict[str, nn.Module]:
-    """The networks that a method calls, by name: its children, and those of a branch in its place."""
+    """The networks of a method by name: its children, and the children of a Segmenter instead of itself."""
     parts: dict[str, nn.Module] = {}
     for name, child in method.named_children():
         if isinstance(child, Segmenter):
@@ -105,12 +104,13 @@ def _parts(method: nn.Module) -> dict[str, nn.Module]:
 
 
 def profile_steps(run: Run, steps: int) -> str:
-    """A table of the mean times of `steps` steps of `run`, after some that warm up; nothing is written.
+    """A table of the mean times of `steps` steps of `run`, after some steps of warm-up. Writes no file.
 
-    The batches are built here, without workers: with enough of them their time is hidden behind the rest.
+    The batches are built in this process. In training, enough workers hide that time.
     """
     config, watch = run.config, Stopwatch(run.device)
-    method = _Watched(run.make_method(), watch).train()
+    method = run.make_method().train()
+    watch_method(method, watch)
     optimiser = make_optimiser(config.optim, method.parameters())
     optimiser.register_step_pre_hook(lambda *_: watch.start("optimiser"))
     optimiser.register_step_post_hook(lambda *_: watch.stop())
@@ -132,7 +132,7 @@ def profile_steps(run: Run, steps: int) -> str:
 
 
 def _table(title: str, seconds: dict[str, float], steps: int, device: torch.device) -> str:
-    """Parts in the order in which they first come, those of a step before their sum."""
+    """The parts of a step in the order in which they begin, their sum, and what happens beside a step."""
     beside = {BUILDING, MOVING}
     total = sum(value for part, value in seconds.items() if part not in beside)
     rows = [

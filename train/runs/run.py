@@ -1,4 +1,4 @@
-"""One run from its configuration to its figures: here the parts of the trainer are put together."""
+"""One run, from its configuration to its figures. This file puts the parts of the trainer together."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ EVALUATED = ("val", "test")
 
 @dataclass(frozen=True)
 class Run:
-    """A configuration, the data that it meets and the folder that it fills.
+    """A configuration, its data, and the folder for its results.
 
-    absent: the data set's official word on classes that are neither true nor predicted.
+    split: which training scans keep their labels.
+    absent: how the official evaluator counts classes with no true and no predicted point.
     """
 
     config: RunConfig
@@ -62,7 +63,7 @@ class Run:
         folder: RunFolder,
         device: torch.device,
     ) -> Run:
-        """Choose the labelled scans. Raises DataError where the ratio leaves nothing to learn from."""
+        """Choose the labelled scans. Raises DataError if `config.ratio` leaves too few scans of a kind."""
         split = pairs.labelled_split(spec.labelled, config.ratio, config.seed)
         if config.data.unlabelled_scans and not split.unlabelled:
             raise DataError(
@@ -73,27 +74,27 @@ class Run:
 
     @cached_property
     def saved(self) -> SavedRun:
-        """What identifies the run."""
+        """The configuration with the digests of the data: the identity of the run."""
         split = hashlib.sha256(canonical_json(to_json(self.split)).encode()).hexdigest()
         return SavedRun(self.config, self.pairs.digest, split)
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Those that can be evaluated, because they have labels."""
+        """The splits of EVALUATED that have labels."""
         return tuple(split for split in EVALUATED if self.pairs.labelled_scans(split))
 
     @property
     def is_finished(self) -> bool:
-        """Whether its figures are there."""
+        """Whether the folder holds the figures of this run."""
         return self.folder.config.exists() and self.folder.is_finished(self.saved, self.splits)
 
     def require_own_folder(self) -> None:
-        """Raises StaleArtifact where another run lies in the folder, CorruptArtifact."""
+        """Raises StaleArtifact if the folder holds another run, CorruptArtifact if it is damaged."""
         if self.folder.config.exists():
             self.folder.require_same(self.saved)
 
     def make_method(self) -> Method:
-        """The method with fresh networks, which depend on the seed alone."""
+        """The method with fresh networks. They depend on the seed alone."""
         torch.manual_seed(step_seed(self.config.seed, -1))
         weights = None
         if self.config.optim.class_weights == "inverse_sqrt":
@@ -108,7 +109,7 @@ class Run:
         return methods.make_method(self.config.method, ingredients).to(self.device)
 
     def trained_method(self) -> Method:
-        """The method after its last step. Raises MissingArtifact, CorruptArtifact."""
+        """The method after the last step. Raises MissingArtifact, CorruptArtifact."""
         self.folder.require_trained(self.config.schedule.steps)
         last = checkpoint.load_latest(self.folder.checkpoints, self.saved.digest)
         method = self.make_method()
@@ -116,24 +117,24 @@ class Run:
         return method
 
     def whole_scan(self, scan_id: str) -> EvaluationScan:
-        """One scan, as it is evaluated."""
+        """One scan for evaluation."""
         return evaluation_scan(self.pairs.read(scan_id), self.config.data, self.levels)
 
     def whole_scans(self, split: str) -> EvaluationScans:
-        """The scans of `split` that have labels, as they are evaluated."""
+        """The scans of `split` that have labels, for evaluation."""
         return self.whole_scans_of(self.pairs.labelled_scans(split))
 
     def whole_scans_of(self, scan_ids: Sequence[str]) -> EvaluationScans:
-        """These scans, as they are evaluated."""
+        """These scans, for evaluation."""
         return EvaluationScans(self.pairs, scan_ids, self.config.data, self.levels)
 
     @property
     def levels(self) -> int:
-        """Levels of kernel maps that the backbone asks for."""
+        """Levels of kernel maps that the backbone needs."""
         return self.config.net.levels
 
     def evaluated(self, split: str) -> Metrics:
-        """The figures on `split` as they were saved. Raises MissingArtifact, CorruptArtifact."""
+        """The saved figures on `split`. Raises MissingArtifact, CorruptArtifact."""
         return Metrics.load(self.folder.metrics(split))
 
     def metrics(self, method: Method, split: str) -> Metrics:
@@ -162,10 +163,10 @@ class Run:
         Processes that train together share the scans. title: of a progress bar; None for no bar.
         """
         scan_ids = self.pairs.labelled_scans(split)[parallel.rank() :: parallel.world_size()]
-        ahead: Iterable[EvaluationScan] = scan_loader(self.whole_scans_of(scan_ids), self.config.data.workers)
+        scans: Iterable[EvaluationScan] = scan_loader(self.whole_scans_of(scan_ids), self.config.data.workers)
         if title is not None and parallel.rank() == 0:
-            ahead = with_progress(ahead, len(scan_ids), title)
-        matrix = confusion(method.predictor, ahead, self.pairs.num_classes, self.device)
+            scans = with_progress(scans, len(scan_ids), title)
+        matrix = confusion(method.predictor, scans, self.pairs.num_classes, self.device)
         return parallel.all_reduce_sum(torch.from_numpy(matrix).to(self.device)).cpu().numpy()
 
 
@@ -176,7 +177,7 @@ def train_run(run: Run, resume: bool) -> bool:
     Raises StaleArtifact if the folder holds another run, Lass3dError if it holds an unfinished one and
     `resume` is false.
     """
-    leads = parallel.rank() == 0  # of the processes that train together, this one writes
+    leads = parallel.rank() == 0  # of the processes that train together, one writes the files
     with run.folder.locked() if leads else nullcontext():
         run.require_own_folder()
         if run.is_finished:
@@ -221,12 +222,12 @@ def _train(run: Run) -> Method:
     batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, steps, part)
     with RunLog(run.folder.path, steps_done) if leads else nullcontext() as log:
         on_gpu = run.device.type == "cuda"
-        ahead = batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu)
-        write = log.write if log is not None else _nothing
+        loader = batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu)
+        write = log.write if log is not None else _ignore
         callbacks = Callbacks(run.folder.path.name, write, validate, save)
-        train(config, method, optimiser, ahead, run.device, steps_done, callbacks)
+        train(config, method, optimiser, loader, run.device, steps_done, callbacks)
     return method
 
 
-def _nothing(step: int, figures: Mapping[str, float]) -> None:
-    """What a process logs that does not lead."""
+def _ignore(step: int, figures: Mapping[str, float]) -> None:
+    """The log of a process that does not write the files."""

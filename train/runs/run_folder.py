@@ -1,4 +1,4 @@
-"""A run's folder: what lies where, whether it is finished, and that one process at a time works in it.
+"""The folder of a run: its files, whether the run is finished, and a lock for one process at a time.
 
 runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
   config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-{val,test}.json  lock
@@ -30,7 +30,7 @@ class RunFolder:
 
     @classmethod
     def of(cls, runs: Path, config: RunConfig, tag: str | None) -> RunFolder:
-        """The folder of `config` below `runs`. Raises ManifestError for a tag that no folder can have."""
+        """The folder of `config` below `runs`. Raises ManifestError for a tag that is no folder name."""
         if tag is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag):
             raise ManifestError(
                 f"--tag {tag!r}: letters and digits, and after the first also '.', '_' and '-'"
@@ -39,54 +39,54 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """Settings, and the digests of what the run was made of."""
+        """The configuration, and the digests of the data."""
         return self.path / "config.json"
 
     @property
     def split(self) -> Path:
-        """The scans that kept their labels, and those that lost them."""
+        """The labelled and the unlabelled training scans."""
         return self.path / "split.json"
 
     @property
     def environment(self) -> Path:
-        """Versions, device, the command."""
+        """Versions, machine, revision of the code."""
         return self.path / "environment.json"
 
     @property
     def checkpoints(self) -> Path:
-        """A folder; the latest whole one is read."""
+        """The folder of checkpoints."""
         return self.path / "checkpoints"
 
     def metrics(self, split: str) -> Path:
-        """What `make eval` found on a split."""
+        """The figures on a split."""
         return self.path / f"metrics-{split}.json"
 
     def export(self, split: str) -> Path:
-        """Where `make export` writes unless told otherwise."""
+        """The default folder of `make export`."""
         return self.path / f"export-{split}"
 
     def clouds(self, split: str) -> Path:
-        """Where `make clouds` writes unless told otherwise."""
+        """The default folder of `make clouds`."""
         return self.path / f"clouds-{split}"
 
     @property
     def queries(self) -> Path:
-        """Where `make query` writes unless told otherwise."""
+        """The default folder of `make query`."""
         return self.path / "queries"
 
     def retrieval(self, split: str) -> Path:
-        """What `make query SCORE=1` found on a split."""
+        """The figures of `make query SCORE=1` on a split."""
         return self.path / f"retrieval-{split}.json"
 
     def is_finished(self, saved: SavedRun, splits: Sequence[str]) -> bool:
-        """Whether the run that `saved` describes has its figures for all of `splits`."""
+        """Whether the folder holds figures of the run `saved` for all of `splits`."""
         try:
             return all(Metrics.load(self.metrics(split)).run_digest == saved.digest for split in splits)
         except (MissingArtifact, CorruptArtifact):
             return False
 
     def require_same(self, wanted: SavedRun) -> None:
-        """Raises StaleArtifact where another run than `wanted` lies here, saying in what it differs."""
+        """Raises StaleArtifact, with the differences, if the folder holds another run than `wanted`."""
         found = SavedRun.load(self.config)
         if found.digest != wanted.digest:
             why = "; ".join(reasons(found.record, wanted.record))
@@ -96,12 +96,12 @@ class RunFolder:
             )
 
     def require_leave_to_go_on(self, steps: int, resume: bool) -> None:
-        """Raises Lass3dError where an unfinished run lies here and `resume` was not asked for."""
+        """Raises Lass3dError if the folder holds an unfinished run and `resume` is false."""
         if checkpoints(self.checkpoints) and not resume:
             raise Lass3dError(f"{self.path} is unfinished; {self._how_to_go_on(steps)}")
 
     def require_trained(self, steps: int) -> None:
-        """Raises MissingArtifact where the run has not taken all of its `steps`."""
+        """Raises MissingArtifact if fewer than `steps` steps are done."""
         if self._steps_done < steps:
             raise MissingArtifact(f"{self.path} is not trained to its end; {self._how_to_go_on(steps)}")
 

@@ -1,6 +1,6 @@
-"""Every table of the paper as one command: which runs it needs, those runs, and what they say.
+"""The tables of the paper, and ours: the runs that each needs, and what they reached.
 
-paper.py and ours.py hold the tables as data, rows.py what a row is. plan.py finds out what there is to do,
-pace.py how long it will take, figures.py what came of it by statistics.py; markdown.py, csv_files.py and
-plot.py write it, command.py puts the parts together.
+paper.py and ours.py hold the tables as data, made of rows.py; every.py finds one by its name. plan.py finds
+the state of every run, pace.py estimates the time that is left. figures.py collects the results, with
+statistics.py. markdown.py, csv_files.py and plot.py write them. command.py is `make table`.
 """

@@ -1,4 +1,4 @@
-"""`make table`: plan, train what is missing, write what there is."""
+"""`make table`: train the missing runs of a table, and write the table."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from lass3d_core.files.atomic import write_text
 from train.data.paired_scans import PairedScans
 from train.runs.side_by_side import every_device, max_parallel, outcomes
 from train.tables.csv_files import rows_csv, runs_csv
-from train.tables.figures import Filled
+from train.tables.figures import TableResults
 from train.tables.markdown import as_markdown, make_command, words_of_settings
 from train.tables.pace import Pace, duration
-from train.tables.plan import Cell, Recipe, TablePlan, plan_table
+from train.tables.plan import Recipe, TablePlan, TableRun, plan_table
 from train.tables.plot import as_svg
 from train.tables.rows import Table
 
 
 def make_table(table: Table, recipe: Recipe, processes: int | None) -> Path:
-    """Train the runs that are missing, several at a time, and write the table; the Markdown file.
+    """Train the missing runs, several at a time, and write the table. Returns the Markdown file.
 
-    It is also written where the training is interrupted, with what is there by then. A run that fails leaves
-    its place empty and the others go on. processes: None for as many as there is room for.
-    Raises Lass3dError where runs failed or were refused, once everything else is done and written.
+    If the training is interrupted, the table is written with the runs that are finished. If a run fails, the
+    others continue.
+    processes: number of runs at a time; None for one per GPU or core.
+    Raises Lass3dError at the end if runs failed or were refused.
     """
     pairs = PairedScans.open(recipe.manifest.artifacts_of(recipe.dataset))
     plan = plan_table(table, recipe, pairs)
@@ -49,7 +50,7 @@ def make_table(table: Table, recipe: Recipe, processes: int | None) -> Path:
 
 
 def planned(table: Table, recipe: Recipe, processes: int | None) -> str:
-    """What `make_table` would train, run by run, and how long it would take."""
+    """What `make_table` would train, run by run, and how long that would take."""
     pairs = PairedScans.open(recipe.manifest.artifacts_of(recipe.dataset))
     plan, pace = plan_table(table, recipe, pairs), Pace.of(_runs(recipe))
     width = max((len(cell.plan.folder.name) for cell in plan.cells), default=0)
@@ -59,7 +60,7 @@ def planned(table: Table, recipe: Recipe, processes: int | None) -> str:
 
 
 def said(plan: TablePlan, pace: Pace, at_a_time: int) -> str:
-    """The plan in a line or two."""
+    """A summary of the plan in one or two lines."""
     states = Counter({cell.plan.folder: cell.state for cell in plan.cells}.values())
     counted = ", ".join(f"{count} {state}" for state, count in states.items()) or "none can be run"
     line = f"{plan.table.heading} on {plan.recipe.dataset}: {sum(states.values())} runs, {counted}"
@@ -69,15 +70,15 @@ def said(plan: TablePlan, pace: Pace, at_a_time: int) -> str:
         return line
     left = pace.left(plan.to_do, at_a_time)
     if left is None:
-        return f"{line}\nhow long it takes is not known: too few finished runs to go by"
+        return f"{line}\nthe time cannot be estimated: too few runs are finished"
     return (
-        f"{line}\nabout {duration(left)} with {at_a_time} at a time, by {pace.runs} finished runs; "
-        "evaluation comes on top"
+        f"{line}\nabout {duration(left)} with {at_a_time} runs at a time, without evaluation; estimated from "
+        f"{pace.runs} finished runs"
     )
 
 
 def with_failures(plan: TablePlan, failed: dict[Path, str]) -> TablePlan:
-    """The plan, its failed runs marked."""
+    """The plan, with the failed runs marked. failed: folder -> reason."""
     cells = [
         replace(cell, state="failed", why=failed[cell.plan.folder]) if cell.plan.folder in failed else cell
         for cell in plan.cells
@@ -86,8 +87,8 @@ def with_failures(plan: TablePlan, failed: dict[Path, str]) -> TablePlan:
 
 
 def write(plan: TablePlan) -> Path:
-    """Write the table's four files, whole; the Markdown file. Raises StorageError, CorruptArtifact."""
-    filled, stem = Filled.of(plan), stem_of(plan)
+    """Write the four files of a table. Returns the Markdown file. Raises StorageError, CorruptArtifact."""
+    filled, stem = TableResults.of(plan), stem_of(plan)
     folder = _runs(plan.recipe) / "tables"
     chart, page = folder / f"{stem}.svg", folder / f"{stem}.md"
     write_text(chart, as_svg(filled) + "\n")
@@ -98,14 +99,14 @@ def write(plan: TablePlan) -> Path:
 
 
 def stem_of(plan: TablePlan) -> str:
-    """The files' name: "table-2-test", "fig7-val", with the preset and the tag where they were given."""
+    """The name of the files: "table-2-test", "fig7-val", followed by the preset and the tag if given."""
     recipe = plan.recipe
     name = plan.table.name if plan.table.name.startswith("fig") else f"table-{plan.table.name}"
     return "-".join(filter(None, (name, recipe.split, recipe.preset, recipe.tag)))
 
 
 def command_of(table: Table, recipe: Recipe) -> str:
-    """What makes the table again."""
+    """The command that makes the table again."""
     variables = {
         "TABLE": table.name,
         "MANIFEST": recipe.manifest_file,
@@ -125,7 +126,7 @@ def parse_numbers(text: str, flag: str) -> tuple[float, ...]:
     try:
         found = tuple(dict.fromkeys(float(word) for word in text.split(",")))
     except ValueError:
-        raise ManifestError(f"{flag} {text!r}: numbers parted by commas, such as 0,1,2") from None
+        raise ManifestError(f"{flag} {text!r}: numbers separated by commas, such as 0,1,2") from None
     return found
 
 
@@ -138,7 +139,7 @@ def seeds_of(text: str) -> tuple[int, ...]:
 
 
 def _train(plan: TablePlan, at_a_time: int, failed: dict[Path, str]) -> None:
-    """Train what is to do; `failed` gets the folder of each run that fails, and why."""
+    """Train the missing runs. Adds the folder of each run that fails to `failed`, with the reason."""
     left = {cell.plan.folder: cell for cell in plan.to_do}
     plans = [cell.plan for cell in left.values()]
     with (
@@ -154,11 +155,11 @@ def _train(plan: TablePlan, at_a_time: int, failed: dict[Path, str]) -> None:
             bar.update()
 
 
-def _eta(recipe: Recipe, left: Sequence[Cell], at_a_time: int) -> str:
+def _eta(recipe: Recipe, left: Sequence[TableRun], at_a_time: int) -> str:
     return f"about {duration(Pace.of(_runs(recipe)).left(left, at_a_time))} left"
 
 
-def _state(cell: Cell, pace: Pace) -> str:
+def _state(cell: TableRun, pace: Pace) -> str:
     if cell.why:
         return f"{cell.state}: {cell.why}"
     if not cell.is_to_do:

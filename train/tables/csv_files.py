@@ -1,4 +1,4 @@
-"""A table of the paper as two CSV files: a line per row and ratio, and a line per run."""
+"""A table as two CSV files: one line per row and ratio, and one line per run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 
-from train.tables.figures import Filled
+from train.tables.figures import TableResults
 from train.tables.rows import nearest_ratio
 from train.tables.statistics import Interval, verdict
 
@@ -23,8 +23,8 @@ RUNS = (
 )
 
 
-def rows_csv(filled: Filled) -> str:
-    """Means and intervals in percent; empty where nothing has been run."""
+def rows_csv(filled: TableResults) -> str:
+    """A line per row and ratio: means and intervals in percent, empty if no run is finished."""
     plan = filled.plan
     table = plan.table
     benchmark = table.benchmark(plan.recipe.world)
@@ -45,8 +45,8 @@ def rows_csv(filled: Filled) -> str:
     return _csv(ROWS, lines)
 
 
-def runs_csv(filled: Filled) -> str:
-    """Every run that the table asks for, finished or not."""
+def runs_csv(filled: TableResults) -> str:
+    """A line per run that the table needs, finished or not."""
     lines = []
     for cell in filled.plan.cells:
         figures = filled.figures.get((cell.row.title, cell.ratio, cell.seed))
@@ -81,7 +81,7 @@ def runs_csv(filled: Filled) -> str:
 
 
 def _bounds(found: Interval | None) -> list[str]:
-    """Mean, low, high; the bounds are empty for one seed."""
+    """Mean, low, high. The bounds are empty for one seed."""
     if found is None:
         return ["", "", ""]
     return [_figure(found.mean), *(_figure(bound) for bound in (found.low, found.high))]

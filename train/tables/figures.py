@@ -1,4 +1,4 @@
-"""What the runs of a table reached: per run, per row, and against the row of reference."""
+"""The results of a table's runs: per run, per row, and against the reference row."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import numpy as np
 
 from train.evaluate import Metrics
 from train.runs.logs import read_log
-from train.tables.plan import Cell, TablePlan
+from train.tables.plan import TablePlan, TableRun
 from train.tables.rows import Claim, Row
 from train.tables.statistics import Interval, Verdict, differences, interval, verdict
 
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What a finished run says of itself.
+    """The metrics and the costs of a finished run.
 
-    passes: forward passes through a backbone per micro-batch, updates: of the optimiser per step, seconds:
-    per step; means over the steps, None where the log lacks them.
+    passes: forward passes through any backbone, per micro-batch.
+    updates: of the optimiser, per step.
+    seconds: per step.
+    The costs are means over the steps; None if the log lacks them.
     """
 
     metrics: Metrics
@@ -28,8 +30,8 @@ class RunFigures:
     seconds: float | None
 
     @classmethod
-    def of(cls, cell: Cell, split: str) -> RunFigures:
-        """Read them from the folder of the finished run. Raises MissingArtifact, CorruptArtifact."""
+    def of(cls, cell: TableRun, split: str) -> RunFigures:
+        """Read the folder of a finished run. Raises MissingArtifact, CorruptArtifact."""
         log = read_log(cell.plan.folder / "log.csv")
 
         def mean(column: str) -> float | None:
@@ -40,14 +42,18 @@ class RunFigures:
 
     @property
     def miou(self) -> float | None:
-        """In percent, over the classes that are true or predicted."""
+        """mIoU in percent, over the classes that occur in truth or prediction."""
         share = self.metrics.miou_absent_dropped
         return None if share is None else 100 * share
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A row at a ratio. values: seed -> mIoU in percent. gaps: seed -> that minus the reference's."""
+class RowResult:
+    """A row at a ratio.
+
+    values: seed -> mIoU in percent.
+    gaps: seed -> mIoU minus the mIoU of the reference row, in points.
+    """
 
     row: Row
     ratio: float
@@ -56,25 +62,25 @@ class Entry:
 
     @property
     def miou(self) -> Interval | None:
-        """Mean over the seeds, percent; None before the first run."""
+        """The mean over the seeds, in percent; None if no run is finished."""
         return interval(list(self.values.values()))
 
     @property
     def gap(self) -> Interval | None:
-        """Mean paired difference, points; None where no seed has both."""
+        """The mean paired difference, in points; None if no seed has both runs."""
         return interval(list(self.gaps.values()))
 
 
 @dataclass(frozen=True)
-class Filled:
-    """A table with what has been run of it. figures: of the finished runs, by row, ratio and seed."""
+class TableResults:
+    """The results of a table. figures: of each finished run, by title of the row, ratio and seed."""
 
     plan: TablePlan
     figures: Mapping[tuple[str, float, int], RunFigures]
 
     @classmethod
-    def of(cls, plan: TablePlan) -> Filled:
-        """Read every finished run. Raises CorruptArtifact."""
+    def of(cls, plan: TablePlan) -> TableResults:
+        """Read every finished run of `plan`. Raises CorruptArtifact."""
         return cls(
             plan,
             {
@@ -84,25 +90,25 @@ class Filled:
             },
         )
 
-    def entry(self, row: Row, ratio: float) -> Entry:
-        """What `row` reached at `ratio`."""
+    def entry(self, row: Row, ratio: float) -> RowResult:
+        """The result of `row` at `ratio`."""
         values = self.values(row.title, ratio)
         reference = self.plan.table.reference
         gaps = {} if row.title == reference else differences(values, self.values(reference, ratio))
-        return Entry(row, ratio, values, gaps)
+        return RowResult(row, ratio, values, gaps)
 
     def runs(self, title: str, ratio: float) -> dict[int, RunFigures]:
-        """Seed -> figures, of the finished runs of a row."""
+        """The finished runs of a row: seed -> figures."""
         keys = {seed: (title, ratio, seed) for seed in self.plan.recipe.seeds}
         return {seed: self.figures[key] for seed, key in keys.items() if key in self.figures}
 
     def values(self, title: str, ratio: float) -> dict[int, float]:
-        """Seed -> mIoU in percent, of the finished runs of a row that have one."""
+        """The finished runs of a row that have an mIoU: seed -> percent."""
         found = {seed: run.miou for seed, run in self.runs(title, ratio).items()}
         return {seed: miou for seed, miou in found.items() if miou is not None}
 
     def judged(self, claim: Claim, ratio: float) -> tuple[Interval | None, Verdict]:
-        """The paired difference that `claim` says is positive, and whether it is."""
+        """The paired difference that `claim` says is positive, and the verdict."""
         gaps = differences(self.values(claim.better, ratio), self.values(claim.worse, ratio))
         difference = interval(list(gaps.values()))
         return difference, verdict(difference)

@@ -1,4 +1,4 @@
-"""A table of the paper as Markdown: protocol, figures by ratio, claims, and how to make each run again."""
+"""A table as a Markdown page: protocol, figures by ratio, claims, and the command of each row."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from train.report.words import SPLIT_NAMES
-from train.tables.figures import Filled, RunFigures
-from train.tables.plan import Cell
+from train.tables.figures import RunFigures, TableResults
+from train.tables.plan import TableRun
 from train.tables.rows import Row, nearest_ratio
 from train.tables.statistics import Interval, verdict
 
@@ -19,11 +19,11 @@ _AGAINST = {
     "not distinguishable": "not distinguishable",
     "not run": "",
 }
-"""What the verdict on "this row is better than the row of reference" is called."""
+"""The words for the verdict on "this row is better than the reference row"."""
 
 
-def as_markdown(filled: Filled, command: str, chart: str) -> str:
-    """The page. command: that makes it again. chart: file name of the plot beside it."""
+def as_markdown(filled: TableResults, command: str, chart: str) -> str:
+    """The page. command: makes the page again. chart: file name of the plot."""
     table, recipe = filled.plan.table, filled.plan.recipe
     blocks = [
         f"# {table.heading}: {table.title}, on {recipe.dataset}",
@@ -49,11 +49,11 @@ def make_command(target: str, variables: Mapping[str, str | None]) -> str:
 
 
 def words_of_settings(settings: Sequence[str]) -> str:
-    """Several settings as the value of SET, which parts them at spaces."""
+    """Several settings as the value of SET, separated by spaces."""
     return " ".join(setting.replace(" ", "") for setting in settings)
 
 
-def _protocol(filled: Filled) -> str:
+def _protocol(filled: TableResults) -> str:
     recipe, cells = filled.plan.recipe, filled.plan.cells
     points = [
         f"- figures: mIoU in per cent on the {SPLIT_NAMES[recipe.split]} scans, point level, last "
@@ -61,10 +61,10 @@ def _protocol(filled: Filled) -> str:
         "predicted (absent classes dropped)",
         f"- seeds {', '.join(map(str, recipe.seeds))}: each chooses the weights, the order of the batches "
         "and, where the protocol is `nested`, the labelled scans; the same for every row",
-        "- intervals: 95 %, Student's t over the seeds, each by itself: one in twenty misses by chance alone",
-        "- differences are paired, one per seed; a claim `holds` or `does not hold` where the interval of "
-        "the paired difference leaves out 0, else it is `not distinguishable`",
-        "- the paper's figures are single numbers without seeds, on its own data, at its nearest ratio",
+        "- intervals: 95 %, Student's t over the seeds; one interval in twenty misses by chance alone",
+        "- differences are paired, one per seed; a claim `holds` or `does not hold` if the interval of the "
+        "paired difference excludes 0, else it is `not distinguishable`",
+        "- the paper's figures are single numbers without seeds, on its data, at its nearest ratio",
     ]
     if cells:
         config = cells[0].plan.config
@@ -76,7 +76,7 @@ def _protocol(filled: Filled) -> str:
     return "\n".join(points)
 
 
-def _scans(filled: Filled, ratio: float) -> str:
+def _scans(filled: TableResults, ratio: float) -> str:
     splits = [cell.run.split for cell in filled.plan.cells if cell.ratio == ratio]
     if not splits:
         return ""
@@ -84,7 +84,7 @@ def _scans(filled: Filled, ratio: float) -> str:
     return f" ({labelled} of {labelled + len(splits[0].unlabelled)} scans)"
 
 
-def _figures(filled: Filled, ratio: float) -> str:
+def _figures(filled: TableResults, ratio: float) -> str:
     table, recipe = filled.plan.table, filled.plan.recipe
     benchmark = table.benchmark(recipe.world)
     papers = nearest_ratio(benchmark, ratio)
@@ -103,7 +103,7 @@ def _figures(filled: Filled, ratio: float) -> str:
     return _table(head, lines)
 
 
-def _claims(filled: Filled) -> str:
+def _claims(filled: TableResults) -> str:
     ratios = filled.plan.recipe.ratios
     lines = []
     for claim in filled.plan.table.claims:
@@ -117,8 +117,8 @@ def _claims(filled: Filled) -> str:
     return _table(["claim", *[f"{ratio:g} %" for ratio in ratios]], lines)
 
 
-def _missing(filled: Filled) -> str:
-    """Rows that cannot be run, and runs without figures, each with the reason."""
+def _missing(filled: TableResults) -> str:
+    """The rows that cannot be run and the runs without figures, each with the reason."""
     plan = filled.plan
     lines = [f"- {title}: not built ({why})" for title, why in plan.not_built.items()]
     lines += [f"- {_named(cell)}: {cell.state}: {cell.why}" for cell in plan.cells if cell.why]
@@ -132,16 +132,16 @@ def _missing(filled: Filled) -> str:
     return "\n".join(lines)
 
 
-def _named(cell: Cell) -> str:
+def _named(cell: TableRun) -> str:
     return f"{cell.row.title}, {cell.ratio:g} %, seed {cell.seed}"
 
 
-def _rows(filled: Filled) -> str:
+def _rows(filled: TableResults) -> str:
     lines = [[row.title, _command_of(row, filled)] for row in filled.plan.table.rows]
     return _table(["row", "one run of it by itself"], lines)
 
 
-def _command_of(row: Row, filled: Filled) -> str:
+def _command_of(row: Row, filled: TableResults) -> str:
     cell = next((cell for cell in filled.plan.cells if cell.row == row), None)
     if cell is None:
         return ""
@@ -159,8 +159,8 @@ def _command_of(row: Row, filled: Filled) -> str:
     return f"`{make_command('train', variables)}`"
 
 
-def _runs(filled: Filled) -> str:
-    """The finished runs: what each reached, what they cost on the mean, and which ones they are."""
+def _runs(filled: TableResults) -> str:
+    """The finished runs of each row and ratio: figures, mean costs, fingerprints."""
     lines = []
     for row in filled.plan.table.rows:
         for ratio in filled.plan.recipe.ratios:
@@ -177,7 +177,7 @@ def _runs(filled: Filled) -> str:
 
 
 def _of_runs(found: Mapping[int, RunFigures]) -> list[str]:
-    """The runs of a row at a ratio, by seed."""
+    """The cells of one line of _runs. found: seed -> figures."""
     runs = list(found.values())
     reached = ["none" if run.miou is None else f"{run.miou:.1f}" for run in runs]
     costs = [[getattr(run, name) for run in runs] for name in ("passes", "updates", "seconds")]
@@ -190,13 +190,13 @@ def _of_runs(found: Mapping[int, RunFigures]) -> list[str]:
 
 
 def _mean(values: Sequence[float | None]) -> str:
-    """Empty where a run did not log it."""
+    """The mean as text; empty if a value is missing."""
     known = [value for value in values if value is not None]
     return f"{fmean(known):.3g}" if len(known) == len(values) else ""
 
 
 def interval_words(found: Interval | None, sign: str = "") -> tuple[str, str]:
-    """The mean, and "low to high", empty where there is none; sign: "+" for differences."""
+    """The mean and "low to high", as text; empty without values. sign: "+" for differences."""
     if found is None:
         return "", ""
     form = f"{sign}.1f"

@@ -1,4 +1,4 @@
-"""How long runs take, from those that are finished."""
+"""Estimate how long runs take, from the logs of finished runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from train.config import RunConfig, SavedRun
 from train.runs.logs import read_log
-from train.tables.plan import Cell
+from train.tables.plan import TableRun
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds per step of runs with the same network: the same method, then any, whichever is known first.
+    """Seconds per training step, by kinds of runs. See _keys for the kinds.
 
-    Times are those of training alone, on whatever machine a run was made.
+    Evaluation is not included. The finished runs may come from other machines.
     """
 
     seconds: dict[Any, float]
@@ -27,7 +27,7 @@ class Pace:
 
     @classmethod
     def of(cls, folder: Path) -> Pace:
-        """From the logs of all runs in `folder`; what cannot be read does not count."""
+        """Read the logs of all runs in `folder`. Unreadable runs are skipped."""
         measured: dict[Any, list[float]] = {}
         runs = 0
         for path in sorted(folder.glob("*/config.json")):
@@ -43,11 +43,11 @@ class Pace:
         return cls({key: float(np.mean(values)) for key, values in measured.items()}, runs)
 
     def per_step(self, config: RunConfig) -> float | None:
-        """Expected seconds of a step; None where there is nothing to go by."""
+        """Expected seconds of a step; None if no similar run is known."""
         return next((self.seconds[key] for key in _keys(config) if key in self.seconds), None)
 
-    def left(self, cells: Iterable[Cell], at_a_time: int) -> float | None:
-        """Expected seconds until all `cells` are trained; None where one of them is unknown."""
+    def left(self, cells: Iterable[TableRun], at_a_time: int) -> float | None:
+        """Expected seconds to train all `cells`; None if one of them is unknown."""
         total = 0.0
         for cell in cells:
             per_step = self.per_step(cell.plan.config)
@@ -58,7 +58,7 @@ class Pace:
 
 
 def step_seconds(folder: Path) -> float | None:
-    """Mean seconds of a step of the run in `folder`; None where none was logged. Raises CorruptArtifact."""
+    """Mean seconds of a step of the run in `folder`; None if its log has none. Raises CorruptArtifact."""
     logged = [float(row["seconds"]) for row in read_log(folder / "log.csv") if row.get("seconds")]
     return float(np.mean(logged)) if logged else None
 
@@ -74,7 +74,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _keys(config: RunConfig) -> Iterator[Any]:
-    """What runs of about the same pace have in common, the closest kinship first."""
+    """Keys that runs of about the same pace share, the most similar runs first."""
     data = replace(config.data, workers=0)
     yield config.method, config.net, data
     yield config.method_name, config.net, data

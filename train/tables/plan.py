@@ -1,4 +1,4 @@
-"""Which runs a table needs, and how far each of them is."""
+"""The runs that a table needs, and the state of each."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ State = Literal["finished", "unfinished", "missing", "refused", "failed"]
 class Recipe:
     """What all rows of a table share.
 
-    preset: None for the one that fits the data set. settings: as after --set; one of `method` goes to the
-    rows whose method has it. tag: ends the names of the run folders. ratios: percent. split: whose figures
-    the table shows. manifest_file: as it was named on the command line; None for the usual one.
+    ratios: percent.
+    split: the split whose figures the table shows.
+    preset: None for the preset that fits the data set.
+    settings: as after --set. A setting of `method` applies to the rows whose method has it.
+    tag: ends the names of the run folders.
+    manifest_file: as on the command line; None for the default.
     """
 
     manifest: Manifest
@@ -49,16 +52,17 @@ class Recipe:
         return world_of(self.spec)
 
     def tagged(self, row: Row) -> str | None:
-        """The tag of the folders of `row`."""
+        """The tag of the run folders of `row`."""
         return "-".join(filter(None, (row.tag, self.tag))) or None
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run of a table. settings: what makes the preset the run, as after --set.
+class TableRun:
+    """One run of a table.
 
-    why: what a `refused` or `failed` run is refused for or failed of. A refused run cannot be made, because
-    another one lies in its folder.
+    settings: turn the preset into this run, as after --set.
+    state: `refused` if another run is in its folder.
+    why: the reason why a run is `refused` or `failed`.
     """
 
     row: Row
@@ -82,27 +86,27 @@ class Cell:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """A table's runs. not_built: title of each row that cannot be run -> why."""
+    """The runs of a table. not_built: title of each row that cannot be run -> the reason."""
 
     table: Table
     recipe: Recipe
-    cells: tuple[Cell, ...]
+    cells: tuple[TableRun, ...]
     not_built: dict[str, str]
 
     @property
-    def to_do(self) -> list[Cell]:
-        """The runs that are to be trained, each once; a row of every kind before the next seed."""
+    def to_do(self) -> list[TableRun]:
+        """The runs to train, each once. All rows of a seed come before the next seed."""
         cells = {cell.plan.folder: cell for cell in self.cells if cell.is_to_do}
         return sorted(cells.values(), key=lambda cell: self.recipe.seeds.index(cell.seed))
 
 
 def world_of(spec: DatasetSpec) -> World:
-    """Whether the data set's layout is one of rooms."""
+    """The world of a data set: ScanNet's layout means rooms."""
     return "indoors" if spec.reader == "scannet" else "outdoors"
 
 
 def default_ratios(spec: DatasetSpec) -> tuple[float, ...]:
-    """The paper's for real data; for a simulated world, which is small, the demo's alone."""
+    """The paper's ratios for real data. The demo's ratio for a simulated world, which is small."""
     world = world_of(spec)
     if spec.simulate is not None:
         return (5.0,) if world == "indoors" else (2.0,)
@@ -110,17 +114,18 @@ def default_ratios(spec: DatasetSpec) -> tuple[float, ...]:
 
 
 def default_split(spec: DatasetSpec) -> str:
-    """Decision: test for a simulated world, val for real data, whose test labels are not public.
+    """`test` for a simulated world, `val` for real data.
 
-    Choices are made on val: real figures are to be read with that in mind, simulated ones are free of it.
+    Decision: test labels of real data are not public. Settings are chosen on val, so figures on val are
+    biased and figures on test are not.
     """
     return "test" if spec.simulate is not None and spec.splits.test else "val"
 
 
 def plan_table(table: Table, recipe: Recipe, pairs: PairedScans) -> TablePlan:
-    """Look at every run of the table. pairs: the data set's.
+    """Find the state of every run of the table. pairs: of the data set.
 
-    Raises ManifestError for settings that fit no row, DataError for a ratio or a split that the data has not.
+    Raises ManifestError for settings that fit no row, DataError for a ratio or a split that the data lacks.
     """
     reasons = {row.title: why_not_built(row, recipe) for row in table.rows}
     built = [row for row in table.rows if not reasons[row.title]]
@@ -138,7 +143,7 @@ def plan_table(table: Table, recipe: Recipe, pairs: PairedScans) -> TablePlan:
 
 
 def why_not_built(row: Row, recipe: Recipe) -> str:
-    """Why the row cannot be run at all; empty where it can."""
+    """The reason why the row cannot be run; empty if it can."""
     if row.world not in (None, recipe.world):
         return f"the method is for {row.world} alone"
     if row.method not in METHODS:
@@ -152,9 +157,9 @@ def why_not_built(row: Row, recipe: Recipe) -> str:
 
 
 def settings_of(row: Row, recipe: Recipe, plain: RunConfig) -> tuple[str, ...]:
-    """What makes the preset `plain` the row's run: the recipe's settings, then its own, which thus win.
+    """The settings that turn the preset `plain` into the row's run. The row's own come last and win.
 
-    Raises ManifestError for settings of the recipe that are wrong.
+    Raises ManifestError for wrong settings of the recipe.
     """
     own = {field.name for field in fields(plain.method)}
     shared = [setting for setting in recipe.settings if _method_key(setting) in own | {None}]
@@ -164,7 +169,7 @@ def settings_of(row: Row, recipe: Recipe, plain: RunConfig) -> tuple[str, ...]:
     return (*shared, *row.settings)
 
 
-def _cell(row: Row, ratio: float, seed: int, recipe: Recipe, pairs: PairedScans) -> Cell:
+def _cell(row: Row, ratio: float, seed: int, recipe: Recipe, pairs: PairedScans) -> TableRun:
     plain = preset_for(recipe.preset, recipe.spec)(recipe.dataset, row.method, ratio, seed)
     settings = settings_of(row, recipe, plain)
     config = with_settings(plain, settings)
@@ -172,7 +177,7 @@ def _cell(row: Row, ratio: float, seed: int, recipe: Recipe, pairs: PairedScans)
     artifacts = recipe.manifest.artifacts_of(recipe.dataset)
     plan = PlannedRun(row.title, config, artifacts, recipe.spec, folder.path)
     run = plan.open(pairs=pairs)
-    cell = Cell(row, ratio, seed, settings, plan, run)
+    cell = TableRun(row, ratio, seed, settings, plan, run)
     try:
         run.require_own_folder()
     except (StaleArtifact, CorruptArtifact) as error:
@@ -184,7 +189,7 @@ def _cell(row: Row, ratio: float, seed: int, recipe: Recipe, pairs: PairedScans)
 
 
 def _method_key(setting: str) -> str | None:
-    """The key below `method` that the setting sets, if it does."""
+    """The key below `method` that the setting sets; None for other settings."""
     keys = setting.split("=")[0].strip().split(".")
     return keys[1] if keys[0] == "method" and len(keys) > 1 else None
 

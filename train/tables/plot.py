@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from train.report.curves import ticks
 from train.report.render import render
-from train.tables.figures import Entry, Filled
+from train.tables.figures import RowResult, TableResults
 from train.tables.rows import nearest_ratio
 
 PANEL_WIDTH = 260
@@ -32,7 +32,7 @@ class Panel:
     rows: tuple[Marks, ...]
 
 
-def as_svg(filled: Filled) -> str:
+def as_svg(filled: TableResults) -> str:
     """The drawing, for any browser; the paper's figures are hollow diamonds."""
     table, recipe = filled.plan.table, filled.plan.recipe
     return render(
@@ -45,7 +45,7 @@ def as_svg(filled: Filled) -> str:
     )
 
 
-def panel(filled: Filled, ratio: float) -> Panel:
+def panel(filled: TableResults, ratio: float) -> Panel:
     """Scale what every row reached at `ratio`."""
     table = filled.plan.table
     benchmark = table.benchmark(filled.plan.recipe.world)
@@ -68,7 +68,7 @@ class Axis:
     high: float
 
     @classmethod
-    def around(cls, entries: list[Entry], printed: list[float | None]) -> Axis:
+    def around(cls, entries: list[RowResult], printed: list[float | None]) -> Axis:
         """From the least to the largest figure, with some room."""
         shown = [value for entry in entries for value in entry.values.values()]
         shown += [value for value in printed if value is not None]
@@ -83,7 +83,7 @@ class Axis:
         return round(float((inside - self.low) / (self.high - self.low) * PANEL_WIDTH), 1)
 
 
-def _marks(entry: Entry, papers: float | None, axis: Axis) -> Marks:
+def _marks(entry: RowResult, papers: float | None, axis: Axis) -> Marks:
     miou = entry.miou
     is_bounded = miou is not None and not math.isinf(miou.half)
     return Marks(

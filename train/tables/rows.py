@@ -1,4 +1,4 @@
-"""What a table of the paper is made of: rows, which are methods with settings, and claims on their order."""
+"""The parts of a table: rows, which are methods with settings, and claims about their order."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ PAPER_RATIOS: dict[Benchmark, tuple[float, ...]] = {
     "SemanticKITTI": (1, 10, 20, 50),
     "ScanNet": (5, 10, 20, 30, 40),
 }
-"""Percent, as the heads of the tables have them; Sec. 4.3 names others."""
+"""Percent, from the heads of the paper's tables; its Sec. 4.3 names others."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method with settings, and what the paper prints for it.
+    """A method with settings, and the paper's figures for it.
 
-    method: its name on the command line; it need not be built yet. settings: as after --set. tag: ends the
-    names of its runs' folders; rows with the same method and tag are the same runs, in whichever table.
-    times_longer: its steps as a multiple of the preset's. world: the only one that the method can be applied
-    to, if it is one. paper: mIoU in percent at PAPER_RATIOS, empty where the paper prints none.
+    method: its name on the command line. It need not exist yet.
+    settings: as after --set.
+    tag: ends the names of its run folders. Rows with the same method and tag share their runs.
+    times_longer: number of steps, as a multiple of the preset's.
+    world: the only world that the method works in; None for both.
+    paper: mIoU in percent at PAPER_RATIOS; empty if the paper prints none.
     """
 
     title: str
@@ -36,14 +38,14 @@ class Row:
     paper: Mapping[Benchmark, tuple[float | None, ...]] = field(default_factory=dict)
 
     def papers(self, benchmark: Benchmark, ratio: float) -> float | None:
-        """The paper's mIoU in percent at the ratio `ratio` of its own; None where it prints none."""
+        """The paper's mIoU in percent at its ratio `ratio`; None if it prints none."""
         printed = self.paper.get(benchmark)
         return None if printed is None else printed[PAPER_RATIOS[benchmark].index(ratio)]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The paper says that the row `better` is better than the row `worse`; both are titles."""
+    """The paper's claim that row `better` is better than row `worse`. Both are titles."""
 
     better: str
     worse: str
@@ -51,7 +53,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Table:
-    """One table or figure. reference: title of the row that the others are compared with."""
+    """A table or figure. reference: title of the row that the others are compared with."""
 
     name: str
     title: str
@@ -66,15 +68,15 @@ class Table:
         return f"Figure {self.name.removeprefix('fig')}" if "fig" in self.name else f"Table {self.name}"
 
     def row(self, title: str) -> Row:
-        """The row of that title."""
+        """The row with this title."""
         return next(row for row in self.rows if row.title == title)
 
     def benchmark(self, world: World) -> Benchmark:
-        """Whose figures of the paper stand beside ours: those of the same world where it prints any."""
+        """The benchmark whose figures are shown beside ours: of the same world, if the paper prints any."""
         indoors = world == "indoors" and any("ScanNet" in row.paper for row in self.rows)
         return "ScanNet" if indoors else "SemanticKITTI"
 
 
 def nearest_ratio(benchmark: Benchmark, ratio: float) -> float:
-    """The ratio of the paper that is nearest to `ratio` by the quotient."""
+    """The paper's ratio that is nearest to `ratio`, by quotient."""
     return min(PAPER_RATIOS[benchmark], key=lambda papers: abs(math.log(papers / ratio)))

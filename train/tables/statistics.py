@@ -1,4 +1,4 @@
-"""What a few seeds say: means, 95 % intervals, and whether a difference can be told from none."""
+"""Statistics over a few seeds: mean, 95 % interval, and whether a difference is distinguishable from 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import special
 
 Verdict = Literal["holds", "does not hold", "not distinguishable", "not run"]
 
@@ -17,7 +16,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over `count` seeds, and its interval mean - half ... mean + half, infinite for one seed."""
+    """A mean over `count` seeds and its interval, [mean - half, mean + half]. half: infinite for one seed."""
 
     mean: float
     half: float
@@ -33,22 +32,14 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval | None:
-    """The mean of `values` with Student's interval for it; None where there are none.
-
-    One value bounds nothing: its interval is the whole line.
-    """
+    """The mean of `values` with Student's t interval; None if there are no values."""
     count = len(values)
-    if count == 0:
-        return None
-    if count == 1:
-        return Interval(values[0], math.inf, 1)
-    spread = float(np.std(values, ddof=1))
-    return Interval(float(np.mean(values)), t_quantile(count) * spread / math.sqrt(count), count)
+    if count < 2:
+        return Interval(values[0], math.inf, 1) if values else None
+    from scipy import stats  # takes most of a second: not for every command
 
-
-def t_quantile(count: int) -> float:
-    """How many standard errors the interval of `count` values reaches to each side."""
-    return float(special.stdtrit(count - 1, (1 + LEVEL) / 2))
+    quantile = float(stats.t.ppf((1 + LEVEL) / 2, count - 1))
+    return Interval(float(np.mean(values)), quantile * float(stats.sem(values)), count)
 
 
 def differences(ours: Mapping[int, float], theirs: Mapping[int, float]) -> dict[int, float]:
@@ -57,7 +48,7 @@ def differences(ours: Mapping[int, float], theirs: Mapping[int, float]) -> dict[
 
 
 def verdict(difference: Interval | None) -> Verdict:
-    """Whether it holds that the paired `difference` is positive, as far as its interval tells."""
+    """Whether the paired `difference` is positive, as far as its interval tells."""
     if difference is None:
         return "not run"
     if difference.low > 0:

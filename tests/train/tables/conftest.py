@@ -11,7 +11,7 @@ import pytest
 from lass3d_core.manifest.reading import read_manifest
 from train.data.paired_scans import PairedScans
 from train.evaluate import Metrics, figures_of
-from train.tables.figures import Filled, RunFigures
+from train.tables.figures import RunFigures, TableResults
 from train.tables.plan import Recipe, TablePlan, plan_table
 from train.tables.rows import Claim, Row, Table
 
@@ -56,17 +56,17 @@ def small() -> Table:
 @pytest.fixture
 def filled_by_hand(
     recipe: Recipe, small: Table, plan_of: Callable[[Table, Recipe], TablePlan]
-) -> Callable[[Mapping[str, Mapping[int, float]]], Filled]:
+) -> Callable[[Mapping[str, Mapping[int, float]]], TableResults]:
     """The small table with given mIoU in percent by row and seed."""
 
-    def fill(values: Mapping[str, Mapping[int, float]]) -> Filled:
+    def fill(values: Mapping[str, Mapping[int, float]]) -> TableResults:
         plan = plan_of(small, recipe)
         figures = {
             (title, 20.0, seed): RunFigures(metrics_with(miou, seed), 2.0, 1.0, 0.25)
             for title, of_row in values.items()
             for seed, miou in of_row.items()
         }
-        return Filled(plan, figures)
+        return TableResults(plan, figures)
 
     return fill
 

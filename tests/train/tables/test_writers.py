@@ -10,14 +10,14 @@ import pytest
 
 from train.tables.command import command_of
 from train.tables.csv_files import rows_csv, runs_csv
-from train.tables.figures import Filled
+from train.tables.figures import TableResults
 from train.tables.markdown import as_markdown
 from train.tables.plot import as_svg
 
-Fill = Callable[[Mapping[str, Mapping[int, float]]], Filled]
+Fill = Callable[[Mapping[str, Mapping[int, float]]], TableResults]
 
 
-def page_of(filled: Filled) -> str:
+def page_of(filled: TableResults) -> str:
     return as_markdown(filled, command_of(filled.plan.table, filled.plan.recipe), "chart.svg")
 
 
