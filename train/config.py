@@ -9,8 +9,8 @@ from typing import Any
 
 from lass3d_core.compute.precision import Precision
 from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact, UnknownName
-from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.files.fingerprint import Record, digest
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.nets import UNetConfig
 from lass3d_core.typed import build, parse_setting, replace_at, to_json
 from train.data.augment import AugmentConfig

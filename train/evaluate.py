@@ -17,7 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
-from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
 from lass3d_core.typed import build, to_json

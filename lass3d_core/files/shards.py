@@ -13,8 +13,8 @@ import numpy as np
 from lass3d_core.errors import CorruptArtifact, DataError, UnknownName
 from lass3d_core.files.atomic import atomic_write
 from lass3d_core.files.checked_hdf5 import CheckedFile, create, write_array, write_attributes, write_texts
-from lass3d_core.files.checked_json import parse_json
 from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
+from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.names import is_plain_path
 from lass3d_core.records import PairedScan, PointTextPairs
 
@@ -113,7 +113,7 @@ class ShardReader:
             scan_ids = self._file.texts("scan_ids")
             strange = [scan_id for scan_id in scan_ids if not is_plain_path(scan_id)]
             if strange:
-                raise self._file.corrupt("scan_ids", f"{strange[0][:60]!r} is no name of a scan")
+                raise self._file.corrupt("scan_ids", f"{strange[0][:60]!r} is not the name of a scan")
             self._scan_ids = scan_ids
         return self._scan_ids
 

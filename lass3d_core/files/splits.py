@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact
-from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.manifest.schema import LabelledSpec
 from lass3d_core.typed import build, to_json
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from lass3d_core.errors import DataError
 from lass3d_core.files.checked_hdf5 import CheckedFile
-from lass3d_core.files.checked_json import parse_json
 from lass3d_core.files.fingerprint import Record, as_record, digest
+from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.text_rows import (
     KIND,
     REMEDY,

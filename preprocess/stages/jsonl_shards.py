@@ -20,8 +20,8 @@ from typing import Any
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.atomic import atomic_write
-from lass3d_core.files.checked_json import parse_json
 from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
+from lass3d_core.files.json_files import parse_json
 
 SCHEMA = 1
 _FOOTER_BYTES = 1 << 14
