@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fault_injection.project import RUN_FOLDER, TARGETS, Target, TinyProject
-from preprocess.engine.lock import only_one
+from lass3d_core.files.lock import only_one
 from train.runs.run_folder import RunFolder
 
 TARGET = {target.name: target for target in TARGETS}
@@ -173,9 +173,9 @@ def test_a_second_process_on_the_same_artifacts_is_refused(project: TinyProject)
     with only_one(project.folder / STREET):
         for name in ("image_captions", "pairs"):
             line = refusal(project, TARGET[name].command)
-            assert f"process {os.getpid()} is already at work" in line
+            assert f"process {os.getpid()} on " in line and "is already at work" in line
 
 
 def test_a_second_process_in_the_same_run_is_refused(project: TinyProject) -> None:
     with RunFolder(Path(project.folder / RUN_FOLDER)).locked():
-        assert "is being trained by another process" in refusal(project, TARGET["training"].command)
+        assert "is already at work" in refusal(project, TARGET["training"].command)

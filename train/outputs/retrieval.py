@@ -61,7 +61,9 @@ class Retrieval:
         except (OSError, ValueError) as error:
             raise CorruptArtifact(f"{path} holds no retrieval score ({error}); delete it, {again}") from None
         if found is None:
-            raise CorruptArtifact(f"{path} holds no retrieval score ({' | '.join(problems)}); {again}")
+            raise CorruptArtifact(
+                f"{path} holds no retrieval score ({' | '.join(problems)}); delete it, {again}"
+            )
         return found
 
 
