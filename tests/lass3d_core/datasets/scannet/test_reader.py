@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lass3d_core.clouds.ply import read_ply
 from lass3d_core.datasets import open_dataset
 from lass3d_core.datasets.scannet.reader import LABEL_SPACE, ScanNet, ScanNetSubmission
 from lass3d_core.errors import DataError, UnknownName
@@ -429,6 +430,21 @@ def test_an_unknown_nyu40_id_is_refused(root: Path, refusal: Callable[[], str]) 
     nyu40[3] = 41
     write_mesh(folder(root) / f"{SCENE}_vh_clean_2.labels.ply", points, nyu40, labels=True)
     assert "labels.ply: unknown class id 41" in refusal()
+
+
+@pytest.mark.parametrize("kind", ["float", "double"])
+def test_labels_may_be_stored_as_whole_floats(root: Path, kind: str, refusal: Callable[[], str]) -> None:
+    """As CloudCompare and plyfile users write them."""
+    wanted = opened(root).read_scan(SCENE).labels
+    path = folder(root) / f"{SCENE}_vh_clean_2.labels.ply"
+    labels = read_ply(path)["vertex"]["label"].astype("<f4" if kind == "float" else "<f8")
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(labels)}\nproperty {kind} label\n"
+    path.write_bytes(header.encode() + b"end_header\n" + labels.tobytes())
+    assert np.array_equal(opened(root).read_scan(SCENE).labels, wanted)
+    for wrong in (1.5, np.nan, np.inf):
+        labels[3] = wrong
+        path.write_bytes(header.encode() + b"end_header\n" + labels.tobytes())
+        assert f"labels.ply: the label {wrong} is not a whole number" in refusal()
 
 
 def test_a_mesh_without_colours_or_labels_is_refused(root: Path, refusal: Callable[[], str]) -> None:
