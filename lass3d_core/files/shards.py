@@ -12,8 +12,9 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, DataError, UnknownName
 from lass3d_core.files.atomic import atomic_write
-from lass3d_core.files.checked_hdf5 import CheckedFile, create, write_array, write_attributes, write_texts
 from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
+from lass3d_core.files.hdf5_reader import Hdf5Reader
+from lass3d_core.files.hdf5_writer import create, write_array, write_attributes, write_texts
 from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.names import is_plain_path
 from lass3d_core.records import PairedScan, PointTextPairs
@@ -81,7 +82,7 @@ class ShardReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = CheckedFile(path, KIND, SCHEMA, _REMEDY)
+        self._file = Hdf5Reader(path, KIND, SCHEMA, _REMEDY)
         self._scan_ids: tuple[str, ...] | None = None
 
     @property

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lass3d_core.errors import CorruptArtifact, DataError
+from lass3d_core.errors import CorruptArtifact
 from lass3d_core.files.atomic import atomic_write
-from lass3d_core.files.checked_hdf5 import CheckedFile, LargeFile, write_attributes
 from lass3d_core.files.fingerprint import Record, canonical_json, digest
+from lass3d_core.files.hdf5_reader import Hdf5Reader
+from lass3d_core.files.hdf5_writer import LargeFile, write_attributes
+from lass3d_core.files.text_checks import check_array, check_image_caption, check_offsets
 
 SCHEMA = 1
 KIND = "lass3d text table"
@@ -95,7 +97,7 @@ class TextRowsFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = CheckedFile(path, KIND, SCHEMA, REMEDY)
+        self._file = Hdf5Reader(path, KIND, SCHEMA, REMEDY)
 
     @cached_property
     def dim(self) -> int:
@@ -111,7 +113,7 @@ class TextRowsFile:
     def image_caption(self) -> np.ndarray:
         """(I,) int32: the caption of each image, -1 where captioning failed."""
         found, captions = self._file.array("image_caption"), self._file.shape("caption_pooled")[0]
-        with self._file.refusals("image_caption"):
+        with self._file.checks("image_caption"):
             check_image_caption(found, len(self.image_ids), captions)
         return found
 
@@ -129,7 +131,7 @@ class TextRowsFile:
     def phrase_rows(self) -> np.ndarray:
         """(P,D) float16."""
         found = self._file.array("phrase_rows")
-        with self._file.refusals("phrase_rows"):
+        with self._file.checks("phrase_rows"):
             check_array(found, "phrase_rows", (len(self.phrases), self.dim), np.float16)
         return found
 
@@ -138,7 +140,7 @@ class TextRowsFile:
         ends = [(int(self._offsets[number]), int(self._offsets[number + 1])) for number in numbers]
         blocks = [self._file.rows("caption_rows", start, end) for start, end in ends]
         pooled = [self._file.rows("caption_pooled", number, number + 1)[0] for number in numbers]
-        with self._file.refusals("caption_rows"):
+        with self._file.checks("caption_rows"):
             for (start, end), block, row in zip(ends, blocks, pooled):
                 check_array(block, "caption_rows", (end - start, self.dim), np.float16)
                 check_array(row, "caption_pooled", (self.dim,), np.float16)
@@ -151,33 +153,9 @@ class TextRowsFile:
     @cached_property
     def _offsets(self) -> np.ndarray:
         found = self._file.array("caption_offsets")
-        with self._file.refusals("caption_offsets"):
+        with self._file.checks("caption_offsets"):
             check_offsets(found, self._file.shape("caption_pooled")[0], self._file.shape("caption_rows")[0])
         return found
-
-
-def check_array(array: np.ndarray, name: str, shape: tuple[int, ...], dtype: type) -> None:
-    """Raises DataError for another shape or type, and for what is not finite."""
-    if array.shape != shape or array.dtype != dtype:
-        raise DataError(f"{name} must be {np.dtype(dtype)} {shape}, got {array.dtype} {array.shape}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise DataError(f"{name} holds NaN or infinity")
-
-
-def check_offsets(offsets: np.ndarray, captions: int, rows: int) -> None:
-    """Raises DataError where caption_offsets (captions+1,) do not cut `rows` rows into captions."""
-    check_array(offsets, "caption_offsets", (captions + 1,), np.int64)
-    if offsets[0] != 0 or offsets[-1] != rows or np.any(np.diff(offsets) < 1):
-        raise DataError(
-            "caption_offsets must start at 0, give every caption a row and end at the number of rows"
-        )
-
-
-def check_image_caption(image_caption: np.ndarray, images: int, captions: int) -> None:
-    """Raises DataError where image_caption (images,) names a caption that there is not."""
-    check_array(image_caption, "image_caption", (images,), np.int32)
-    if image_caption.size and not -1 <= image_caption.min() <= image_caption.max() < captions:
-        raise DataError(f"image_caption must lie in [-1, {captions})")
 
 
 def _reads_back(

@@ -13,18 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.errors import DataError
-from lass3d_core.files.checked_hdf5 import CheckedFile
 from lass3d_core.files.fingerprint import Record, as_record, digest
+from lass3d_core.files.hdf5_reader import Hdf5Reader
 from lass3d_core.files.json_files import parse_json
+from lass3d_core.files.text_checks import check_array, check_image_caption, check_offsets
 from lass3d_core.files.text_rows import (
     KIND,
     REMEDY,
     SCHEMA,
     CaptionRows,
     TextNames,
-    check_array,
-    check_image_caption,
-    check_offsets,
     write_text_rows,
 )
 
@@ -75,7 +73,7 @@ def write_text_table(path: Path, table: TextTable, record: Record) -> None:
 
 def read_text_table(path: Path) -> TextTable:
     """The whole table, its checksums verified. Raises MissingArtifact, StaleArtifact, CorruptArtifact."""
-    file = CheckedFile(path, KIND, SCHEMA, REMEDY)
+    file = Hdf5Reader(path, KIND, SCHEMA, REMEDY)
     try:
         return TextTable(
             image_ids=file.texts("image_ids"),
@@ -95,7 +93,7 @@ def read_text_table(path: Path) -> TextTable:
 
 def read_text_table_record(path: Path) -> Record:
     """What the table was made from; its `digest` is the table's fingerprint. Raises as above."""
-    file = CheckedFile(path, KIND, SCHEMA, REMEDY)
+    file = Hdf5Reader(path, KIND, SCHEMA, REMEDY)
     try:
         record = as_record(parse_json(file.array("record").tobytes()))
         if digest(record) != file.attribute("fingerprint"):

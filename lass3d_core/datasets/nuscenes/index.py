@@ -14,8 +14,9 @@ from lass3d_core.datasets.nuscenes.records import table_of
 from lass3d_core.datasets.nuscenes.tables import TABLES, KeyFrames, read_key_frames
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.atomic import atomic_write
-from lass3d_core.files.checked_hdf5 import CheckedFile, create, write_array, write_attributes, write_texts
 from lass3d_core.files.fingerprint import canonical_json
+from lass3d_core.files.hdf5_reader import Hdf5Reader
+from lass3d_core.files.hdf5_writer import create, write_array, write_attributes, write_texts
 
 KIND = "lass3d nuscenes index"
 SCHEMA = 1
@@ -49,7 +50,7 @@ def _key(folder: Path, cameras: Sequence[str]) -> str:
 
 
 def _read(path: Path, key: str) -> KeyFrames | None:
-    file = CheckedFile(path, KIND, SCHEMA, "run again")
+    file = Hdf5Reader(path, KIND, SCHEMA, "run again")
     try:
         if file.attribute("key") != key:
             return None
