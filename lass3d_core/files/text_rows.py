@@ -1,7 +1,7 @@
-"""The table of text rows on the disk, for data sets whose captions do not fit into memory.
+"""The table of text rows on disk, for data sets whose captions do not fit into memory.
 
-A caption takes some thirty rows of 512 float16: 0.7 GB for SemanticKITTI, 6 GB for nuScenes. So they are
-written as they are encoded and read by the caption. `text_table` holds a small table whole.
+A caption takes about thirty rows of 512 float16: 0.7 GB for SemanticKITTI, 6 GB for nuScenes. So rows are
+written as they are encoded, and read one caption at a time. `text_table` holds a small table in memory.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ REMEDY = 'run "make captions"'
 
 @dataclass(frozen=True)
 class CaptionRows:
-    """Rows of some captions. rows (R,D) float16: the token-level rows of one after the other; lengths (n,)
-    int64: how many are of each; pooled (n,D) float16."""
+    """The rows of n captions.
+
+    rows (R,D) float16: token-level rows, one caption after the other.
+    lengths (n,) int64: number of rows of each caption.
+    pooled (n,D) float16: one row per caption.
+    """
 
     rows: np.ndarray
     lengths: np.ndarray
@@ -37,7 +41,7 @@ class CaptionRows:
 
     @classmethod
     def of(cls, blocks: Sequence[np.ndarray], pooled: Sequence[np.ndarray], dim: int) -> CaptionRows:
-        """From the rows (n,D) and the pooled row (D,) of each caption."""
+        """From each caption's token-level rows (n,D) and pooled row (D,)."""
         none = np.zeros((0, dim), np.float16)
         lengths = np.array([len(block) for block in blocks], np.int64)
         return cls(np.concatenate([none, *blocks]), lengths, np.stack(pooled) if len(pooled) else none)
@@ -50,7 +54,7 @@ class CaptionRows:
 
 @dataclass(frozen=True)
 class TextNames:
-    """What the rows of a table belong to: image_ids, image_caption, caption_texts, phrases of `TextTable`."""
+    """The texts and images that the rows belong to; see `TextTable` for the fields."""
 
     image_ids: Sequence[str]
     image_caption: np.ndarray
@@ -61,10 +65,10 @@ class TextNames:
 def write_text_rows(
     path: Path, names: TextNames, captions: Iterable[CaptionRows], phrase_rows: np.ndarray, record: Record
 ) -> None:
-    """Write the table whose rows come some captions at a time, and what it was made from.
+    """Write the table, whose rows come some captions at a time, and its record.
 
-    captions: of every caption, in order. phrase_rows (P,D) float16. Read back and compared before it takes
-    its name. Raises StorageError, CorruptArtifact.
+    captions: the rows of all captions, in order. phrase_rows (P,D) float16.
+    The file is read back and compared before it gets its name. Raises StorageError, CorruptArtifact.
     """
     offsets, checksum = [np.zeros(1, np.int64)], 0
     with atomic_write(path) as part:
@@ -90,10 +94,11 @@ def write_text_rows(
 
 
 class TextRowsFile:
-    """Reads a table: the rows of captions when they are asked for, names and phrase rows once and for all.
+    """Reads a table. Rows of captions are read on demand; names and phrase rows are read once and cached.
 
-    Those take some hundred bytes per image, and a row per distinct phrase. Opened at the first read and again
-    in every process that inherits it. Everything raises MissingArtifact, StaleArtifact or CorruptArtifact.
+    The cache takes some hundred bytes per image and a row per phrase. The file is opened at the first read,
+    and opened again in every process that inherits it.
+    Every member raises MissingArtifact, StaleArtifact or CorruptArtifact.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,17 +106,17 @@ class TextRowsFile:
 
     @cached_property
     def dim(self) -> int:
-        """D."""
+        """D, the length of a row."""
         return self._file.shape("phrase_rows")[1]
 
     @cached_property
     def image_ids(self) -> tuple[str, ...]:
-        """I of them."""
+        """The I image ids."""
         return self._file.texts("image_ids")
 
     @cached_property
     def image_caption(self) -> np.ndarray:
-        """(I,) int32: the caption of each image, -1 where captioning failed."""
+        """(I,) int32: the caption of each image, -1 if captioning failed."""
         found, captions = self._file.array("image_caption"), self._file.shape("caption_pooled")[0]
         with self._file.checks("image_caption"):
             check_image_caption(found, len(self.image_ids), captions)
@@ -119,24 +124,24 @@ class TextRowsFile:
 
     @cached_property
     def caption_texts(self) -> tuple[str, ...]:
-        """T of them."""
+        """The T distinct captions."""
         return self._file.texts("caption_texts")
 
     @cached_property
     def phrases(self) -> tuple[str, ...]:
-        """P of them."""
+        """The P distinct phrases."""
         return self._file.texts("phrases")
 
     @cached_property
     def phrase_rows(self) -> np.ndarray:
-        """(P,D) float16."""
+        """(P,D) float16: one row per phrase."""
         found = self._file.array("phrase_rows")
         with self._file.checks("phrase_rows"):
             check_array(found, "phrase_rows", (len(self.phrases), self.dim), np.float16)
         return found
 
     def captions(self, numbers: Sequence[int]) -> CaptionRows:
-        """The rows of these captions, in the order of `numbers`."""
+        """Read the rows of the captions `numbers`, in that order."""
         ends = [(int(self._offsets[number]), int(self._offsets[number + 1])) for number in numbers]
         blocks = [self._file.rows("caption_rows", start, end) for start, end in ends]
         pooled = [self._file.rows("caption_pooled", number, number + 1)[0] for number in numbers]
@@ -161,7 +166,7 @@ class TextRowsFile:
 def _reads_back(
     table: TextRowsFile, names: TextNames, counts: Sequence[int], checksum: int, phrase_rows: np.ndarray
 ) -> bool:
-    """Whether the file holds what was written; counts: captions that were written together."""
+    """Whether the file holds what was written. counts: numbers of captions that were written together."""
     try:
         again, start = 0, 0
         for count in counts:
