@@ -1,8 +1,8 @@
-"""Checkpoints: whole files that know whether they are intact, and from which a run goes on bit for bit.
+"""Checkpoints, from which a resumed run gives the same result as an uninterrupted one.
 
-A file is 64 hexadecimal digits, a newline, and what `torch.save` writes; the digits are the SHA-256 of the
-rest, because `torch.load` does not notice a flipped byte. It holds no random state: every draw of step t
-derives from (seed, t).
+A file is 64 hexadecimal digits, a newline, and the bytes of `torch.save`. The digits are the SHA-256 of these
+bytes, because `torch.load` does not notice a flipped byte. A checkpoint holds no random state, because every
+draw of step t derives from (seed, t).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.atomic import atomic_write
 
 KEPT = 2
-"""How many of the latest checkpoints stay: should the last be damaged, the one before it is there."""
+"""Number of the latest checkpoints that are kept: if the last is damaged, the one before it remains."""
 
 _SUFFIX = ".checkpoint"
 _DIGITS = 64
@@ -29,12 +29,15 @@ _UNREADABLE = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
     *(OSError, EOFError, MemoryError, pickle.UnpicklingError),
 )
-"""torch.load raises whatever suits it on bytes that it did not write, with a good checksum or not."""
+"""Exceptions of torch.load on bytes that torch.save did not write."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """steps_done: outer steps taken. run_digest: of settings and data. method, optimiser: states."""
+    """The state of a run.
+
+    steps_done: outer steps taken. run_digest: digest of settings and data. method, optimiser: states.
+    """
 
     steps_done: int
     run_digest: str
@@ -63,7 +66,7 @@ def save(
 
 
 def drop_old(folder: Path) -> None:
-    """Delete all but the latest KEPT checkpoints; a killed run may have left one more."""
+    """Delete all but the latest KEPT checkpoints; a killed run may have left more."""
     for old in checkpoints(folder)[:-KEPT]:
         old.unlink(missing_ok=True)
 
@@ -74,14 +77,14 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def steps_of(path: Path) -> int:
-    """The steps that had been done when the checkpoint at `path` was written."""
+    """The number of steps that were done when the checkpoint at `path` was written."""
     return int(path.stem.removeprefix("step-"))
 
 
 def load_latest(folder: Path, run_digest: str) -> Checkpoint:
-    """The latest checkpoint of `folder`. Raises MissingArtifact, CorruptArtifact, StaleArtifact.
+    """Load the latest checkpoint of `folder`. Raises MissingArtifact, CorruptArtifact, StaleArtifact.
 
-    Decision: a damaged checkpoint is named, not skipped; going back some steps is for the user to choose.
+    Decision: a damaged checkpoint is an error and is not skipped: the user decides whether to lose steps.
     """
     found = checkpoints(folder)
     if not found:
@@ -90,7 +93,7 @@ def load_latest(folder: Path, run_digest: str) -> Checkpoint:
 
 
 def load(path: Path, run_digest: str) -> Checkpoint:
-    """The checkpoint at `path`, tensors on the CPU. Raises CorruptArtifact, StaleArtifact."""
+    """Load the checkpoint at `path`, its tensors on the CPU. Raises CorruptArtifact, StaleArtifact."""
     values = _read(path)
     if values["run_digest"] != run_digest:
         raise StaleArtifact(
@@ -114,12 +117,12 @@ def _read(path: Path) -> dict[str, Any]:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CorruptArtifact(f"{path} cannot be read: {first}; delete it{_what_then(path)}") from error
     if not isinstance(values, dict) or values.keys() != Checkpoint.__dataclass_fields__.keys():
-        raise CorruptArtifact(f"{path} holds something else than a checkpoint; delete it{_what_then(path)}")
+        raise CorruptArtifact(f"{path} does not hold a checkpoint; delete it{_what_then(path)}")
     return values
 
 
 def _what_then(path: Path) -> str:
-    """What a resumed run does once `path` is deleted."""
+    """What a resumed run does after `path` is deleted."""
     earlier = [other for other in checkpoints(path.parent) if steps_of(other) < steps_of(path)]
     return f", and RESUME=1 goes on from {earlier[-1].name}" if earlier else " and train again"
 
