@@ -159,7 +159,7 @@ def test_splits_may_be_the_official_lists(root: Path, tmp_path: Path) -> None:
 
 def test_a_scene_twice_in_a_list_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"{SCENE}\nscene0001_00\n{SCENE}\n")
-    with pytest.raises(DataError, match=f"{SCENE} stands more than once"):
+    with pytest.raises(DataError, match=f"{SCENE} occurs more than once"):
         opened(root, train=(str(tmp_path / "list.txt"),), val=("scene0002_00",))
 
 
@@ -463,11 +463,11 @@ def test_a_mesh_without_colours_or_labels_is_refused(root: Path, refusal: Callab
     [
         ("pose/2.txt", "1 0 0 0\n0 1 0 0\n", "must hold 4 lines of 4 numbers"),
         ("pose/2.txt", "a b c d\n" * 4, "must hold 4 lines of 4 numbers"),
-        ("pose/2.txt", "2 0 0 0\n0 2 0 0\n0 0 2 0\n0 0 0 1\n", "the pose is no rigid transform"),
-        ("pose/2.txt", "-1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "the pose is no rigid transform"),
+        ("pose/2.txt", "2 0 0 0\n0 2 0 0\n0 0 2 0\n0 0 0 1\n", "the pose is not a rigid transform"),
+        ("pose/2.txt", "-1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "the pose is not a rigid transform"),
         ("intrinsic/intrinsic_color.txt", "0 " * 16, "holds no intrinsics of a pinhole camera"),
         ("intrinsic/intrinsic_color.txt", "nan " * 16, "holds no intrinsics of a pinhole camera"),
-        ("intrinsic/extrinsic_depth.txt", "0 " * 16, "the extrinsics beside it are no rigid transform"),
+        ("intrinsic/extrinsic_depth.txt", "0 " * 16, "the extrinsics beside it are not a rigid transform"),
         ("color/2.jpg", "no image", "2.jpg is not a readable image"),
     ],
 )
