@@ -1,11 +1,11 @@
-"""What is lost when programs are killed and bytes flip: nothing, or this script ends with 1.
+"""Test that killed programs and flipped bytes lose no data; exit status 1 if they do.
 
     python benchmarks/faults.py [--kills 200] [--flips 500] [--seed 0]
 
-A tiny project is made; then every command is killed (SIGKILL, with its workers) at random moments, half of
-them chosen by the clock and half at a file-system event, and run again: what was there must have been whole,
-and what comes out must be the bytes of the run that nobody killed. Then single bytes of every kind of file
-that we write are flipped: reading must notice it, or give what it gave before.
+Every command of a tiny project is killed (SIGKILL, with its workers) at random moments and run again. Half of
+the moments are chosen by the clock, half are file-system events. Files must be whole after the kill,
+and the repeated run must give the same bytes as an undisturbed one. Then single bytes of shards, tables and
+checkpoints are flipped: reading must notice it, or give the same values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fault_injection.warm import Warm
 
 
 def main() -> int:
-    """Run what was asked for; 1 where something was lost or went unnoticed."""
+    """Run kills and flips; return 1 if something was lost or went unnoticed."""
     options = _options()
     started = time.monotonic()
     with Warm() as warm, tempfile.TemporaryDirectory(prefix="lass3d-faults-") as folder:
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def kill_table(outcomes: list[Outcome]) -> str:
-    """One line per command, and the remarks."""
+    """A table with one line per command, then the remarks."""
     lines = [f"{'killed':22} {'kills':>6} {'half files':>11} {'lost':>6} {'same bytes':>11}"]
     for one in outcomes:
         lines.append(f"{one.target.name:22} {one.kills:6} {one.broken:11} {one.lost:6} {one.identical:11}")
@@ -55,7 +55,7 @@ def kill_table(outcomes: list[Outcome]) -> str:
 
 
 def flip_table(outcomes: list[Flips]) -> str:
-    """One line per file, what the harmless bytes were, and the remarks."""
+    """A table with one line per file and its harmless bytes, then the remarks."""
     lines = [f"{'flipped':22} {'flips':>6} {'detected':>11} {'silent':>6} {'harmless':>11}"]
     for one in outcomes:
         what = ", ".join(f"{count} {name}" for name, count in one.harmless.items())

@@ -1,7 +1,7 @@
-"""The error tree. Every message is one line: what is wrong, where (file, frame, key), what to do.
+"""The errors. Every message is one line: what is wrong, where (file, frame, key), and what to do.
 
-A program's `main` runs inside `exit_status`: ours become one line on stderr and exit status 2,
-Ctrl-C becomes 130, anything else keeps its traceback, because it is a fault of the program.
+A program's `main` runs inside `exit_status`. A Lass3dError becomes one line on stderr and exit status 2;
+Ctrl-C becomes status 130. Any other exception keeps its traceback, because it is a fault of the program.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 class Lass3dError(Exception):
-    """Base of every error that a user can mend."""
+    """Base class of all errors that a user can correct."""
 
 
 class ManifestError(Lass3dError):
@@ -23,7 +23,7 @@ class DataError(Lass3dError):
 
 
 class MissingArtifact(Lass3dError):
-    """A file that an earlier stage writes is not there."""
+    """A file that an earlier stage writes is missing."""
 
 
 class StaleArtifact(Lass3dError):
@@ -31,25 +31,25 @@ class StaleArtifact(Lass3dError):
 
 
 class CorruptArtifact(Lass3dError):
-    """A file that we wrote does not read back as it was written."""
+    """A file that this project wrote is damaged."""
 
 
 class StorageError(Lass3dError):
-    """The disk is full, read-only or gone."""
+    """The disk cannot be written: full, read-only, missing."""
 
 
 class UnknownName(Lass3dError):
-    """A name (data set, method, model, backend, preset) that does not exist; lists the known ones."""
+    """An unknown name (data set, method, model, backend, preset); the message lists the known ones."""
 
 
 class BackendUnavailable(Lass3dError):
-    """A package, its build or a device that a choice needs is absent."""
+    """A package or device that a setting needs is missing, or is built without what it needs."""
 
 
 def exit_status(
     main: Callable[[], int | None], how_to_resume: str = "run the same command again to resume"
 ) -> int:
-    """Run `main` and turn what it raises into an exit status (0, 2 or 130) and at most one line on stderr."""
+    """Run `main`; turn its errors into an exit status (0, 2 or 130) and at most one line on stderr."""
     try:
         return main() or 0
     except Lass3dError as error:

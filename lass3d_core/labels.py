@@ -1,4 +1,4 @@
-"""Label spaces: raw ids of a data set's files <-> train ids of the network."""
+"""Label spaces: the map between a data set's raw ids and the network's train ids."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from lass3d_core.errors import DataError
 
 IGNORE = 255
-"""Train id of points that count neither in a loss nor in the metric."""
+"""Train id of points that are left out of losses and metrics."""
 
 AbsentClasses = Literal["zero", "dropped"]
-"""What a class that is neither true nor predicted counts in a mean over the classes: 0, or nothing."""
+"""How a mean over classes counts a class with no true and no predicted point: as 0, or not at all."""
 
 
 def in_words(class_name: str) -> str:
-    """The name of a class as a phrase: "traffic-sign" and "traffic_sign" are "traffic sign"."""
+    """The class name as a phrase: "traffic-sign" and "traffic_sign" become "traffic sign"."""
     return class_name.replace("-", " ").replace("_", " ")
 
 
@@ -27,8 +27,10 @@ def in_words(class_name: str) -> str:
 class LabelSpace:
     """The classes of a data set.
 
-    names: train id -> name, C of them. train_id_of_raw: every raw id that may occur in a file -> train id or
-    IGNORE. raw_of_train_id: train id -> the raw id that a submission writes. colours: train id -> (r, g, b).
+    names: train id -> name, C of them.
+    train_id_of_raw: every raw id that may occur in a file -> train id or IGNORE.
+    raw_of_train_id: train id -> the raw id in a submission.
+    colours: train id -> (r, g, b).
     """
 
     names: tuple[str, ...]
@@ -46,14 +48,17 @@ class LabelSpace:
 
     @cached_property
     def _table(self) -> np.ndarray:
-        """raw id -> train id; -1 where the raw id is unknown."""
+        """Raw id -> train id; -1 if the raw id is unknown."""
         table = np.full(max(self.train_id_of_raw) + 1, -1, np.int16)
         for raw, train_id in self.train_id_of_raw.items():
             table[raw] = train_id
         return table
 
     def train_ids(self, raw: np.ndarray, where: str) -> np.ndarray:
-        """Raw ids (N,) of any integer type as train ids (N,) uint8. Raises DataError naming unknown ones."""
+        """Map raw ids (N,) of any integer type to train ids (N,) uint8.
+
+        where: the file, for the message. Raises DataError, which names unknown ids.
+        """
         in_table = (raw >= 0) & (raw < len(self._table))
         found = self._table[np.where(in_table, raw, 0)]
         unknown = np.unique(raw[~in_table | (found < 0)])
@@ -63,7 +68,7 @@ class LabelSpace:
         return found.astype(np.uint8)
 
     def raw_ids(self, train_ids: np.ndarray) -> np.ndarray:
-        """Train ids (N,) as raw ids (N,) uint32, for a submission; IGNORE becomes 0."""
+        """Map train ids (N,) to raw ids (N,) uint32 for a submission. IGNORE becomes 0."""
         table = np.zeros(256, np.uint32)
         table[: len(self.raw_of_train_id)] = self.raw_of_train_id
         return table[train_ids]

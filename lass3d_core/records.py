@@ -1,7 +1,7 @@
-"""What both programs mean by a camera, a scan, an entity. Frozen, and checked once, where they are made.
+"""The records that both programs share: cameras, views, scans, entities, texts. Frozen, checked when made.
 
 Letters: N points, V views of a scan, E entities of an image, F features per point, D text dimension.
-A record that fails its check raises DataError with the field, what it must be and what it is.
+A failed check raises DataError with the field, what it must be and what it is.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from lass3d_core.errors import DataError
 from lass3d_core.labels import IGNORE
 
 NONE = -1
-"""Index of "no image" and "no entity"."""
+"""The index that means "no image" or "no entity"."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera. The points frame is the frame of the scan's coordinates.
+    """A pinhole camera.
 
-    K (3,3) float64, pixels. cam_from_points (4,4) float64 rigid transform, metres; the camera frame looks
-    along +z, x right, y down. size_hw: image height and width in pixels, to which K belongs.
+    K (3,3) float64: intrinsics, pixels.
+    cam_from_points (4,4) float64: rigid transform, metres, from the frame of the scan's points to the camera
+        frame, in which z points forward, x right and y down.
+    size_hw: height and width, in pixels, of the images to which K belongs.
     """
 
     K: np.ndarray
@@ -44,7 +46,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class FilePart:
-    """The bytes of a file, or `size` of them from `start` on where the file is a container (.sens)."""
+    """The bytes of a file, or, if the file is a container (.sens), `size` bytes from `start` on."""
 
     path: Path
     start: int = 0
@@ -57,11 +59,12 @@ class FilePart:
 
 @dataclass(frozen=True)
 class DepthImage:
-    """What a depth camera measured along its optical axis, units_per_m counts to the metre, 0 for nothing.
+    """A stored depth image: distances along the optical axis, 0 for no measurement.
 
-    camera: the depth camera's own, whose size and K need not be those of the colour image.
-    codec: `image` (a 16-bit PNG), or little-endian uint16 row by row as in .sens: plain `raw_u16` or deflated
-    `zlib_u16`.
+    camera: the depth camera, whose size and K may differ from the colour camera's.
+    codec: `image` is a 16-bit PNG. `raw_u16` and `zlib_u16` are little-endian uint16 row by row, plain or
+        deflated, as in .sens.
+    units_per_m: counts per metre.
     """
 
     part: FilePart
@@ -72,7 +75,7 @@ class DepthImage:
 
 @dataclass(frozen=True)
 class View:
-    """One image of a scan. image_id is unique in the data set ("00/000012/image_2")."""
+    """One image of a scan. image_id ("00/000012/image_2") is unique in the data set."""
 
     image_id: str
     image: FilePart
@@ -82,10 +85,11 @@ class View:
 
 @dataclass(frozen=True)
 class Scan:
-    """One point cloud with the views that saw it, in the raw order of the file.
+    """One point cloud and its views. Points are in the order of the file.
 
-    points (N,3) float32 metres. features (N,F) float32: remission, or rgb in [0,1].
-    labels (N,) uint8 train ids with 255 = ignore, or None where the data set publishes none (test).
+    points (N,3) float32, metres.
+    features (N,F) float32: remission, or r, g, b in [0,1].
+    labels (N,) uint8: train ids, 255 = ignore. None if the data set publishes none (test).
     """
 
     scan_id: str
@@ -105,7 +109,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class RunLengthMask:
-    """A binary mask in COCO's compressed run-length form (column-major), as `pycocotools` reads it."""
+    """A binary mask in COCO's compressed run-length form (column by column); `pycocotools` reads it."""
 
     size_hw: tuple[int, int]
     counts: str
@@ -113,7 +117,7 @@ class RunLengthMask:
 
 @dataclass(frozen=True)
 class Entity:
-    """A named region of an image: GroundedSAM's phrase, score in [0,1], box (x1, y1, x2, y2) pixels, mask."""
+    """A named region of an image, from GroundedSAM. score: in [0,1]. box_xyxy: x1, y1, x2, y2 in pixels."""
 
     phrase: str
     score: float
@@ -123,7 +127,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class GroundedPhrase:
-    """A noun phrase of a caption with the box (x1, y1, x2, y2) in pixels that it was grounded in."""
+    """A noun phrase of a caption and the box (x1, y1, x2, y2), in pixels, that it refers to."""
 
     phrase: str
     box_xyxy: tuple[float, float, float, float]
@@ -131,7 +135,7 @@ class GroundedPhrase:
 
 @dataclass(frozen=True)
 class ImageCaption:
-    """What a captioner says of one image: the sentence, its grounded noun phrases, its raw output."""
+    """A captioner's answer for one image: the sentence, its grounded noun phrases, the raw output."""
 
     text: str
     phrases: tuple[GroundedPhrase, ...]
@@ -140,10 +144,11 @@ class ImageCaption:
 
 @dataclass(frozen=True)
 class TextRows:
-    """Rows of several texts, concatenated. Text t owns rows[offsets[t]:offsets[t+1]], at least one.
+    """Embeddings of T texts, concatenated.
 
-    rows (R,D) float32: the text's token-level rows in order, up to and including its end-of-text row.
-    pooled (T,D) float32: one row per text. offsets (T+1,) int64.
+    rows (R,D) float32: token-level rows of each text, up to and including the end-of-text row.
+    offsets (T+1,) int64: text t owns rows[offsets[t]:offsets[t+1]], at least one.
+    pooled (T,D) float32: one row per text.
     """
 
     rows: np.ndarray
@@ -167,10 +172,10 @@ class TextRows:
 
 @dataclass(frozen=True)
 class PointTextPairs:
-    """Which texts each point of a scan is paired with, in the raw order of the scan.
+    """The texts that each point of a scan is paired with. Points are in the order of the scan.
 
-    image (N,V) int16: slots into image_ids, best view first, NONE where no view sees the point.
-    entity (N,) int16: slot into phrases, NONE where no mask covers the point's pixel.
+    image (N,V) int16: indices into image_ids, the best view first; NONE if no view sees the point.
+    entity (N,) int16: index into phrases; NONE if no mask covers the point's pixel.
     """
 
     image: np.ndarray
@@ -188,9 +193,9 @@ class PointTextPairs:
 
 @dataclass(frozen=True)
 class PairedScan:
-    """A scan as the trainer sees it: points, labels and text indices, no image. See Scan and PointTextPairs.
+    """A scan for the trainer: points, features, labels and text indices, no image.
 
-    features (N,F) float16 or float32.
+    The fields are as in Scan and PointTextPairs, but features (N,F) are float16 or float32.
     """
 
     scan_id: str
@@ -208,7 +213,7 @@ class PairedScan:
 
 
 def labels_or_ignore(labels: np.ndarray | None, count: int) -> np.ndarray:
-    """`labels`, or `count` times IGNORE (uint8) where there are none."""
+    """`labels`; if they are None, an array (count,) uint8 of IGNORE."""
     return labels if labels is not None else np.full(count, IGNORE, np.uint8)
 
 

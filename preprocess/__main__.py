@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from lass3d_core.errors import ManifestError, exit_status
+from lass3d_core.files.lock import only_one
 from lass3d_core.manifest.reading import read_manifest
 from preprocess.audit.audit import audit
 from preprocess.audit.preview import first_images, preview
 from preprocess.doctor import doctor
-from preprocess.engine.lock import only_one
 from preprocess.lvm import check_lvm
 from preprocess.lvm.fetch_weights import fetch_weights
 from preprocess.project import Project

@@ -13,8 +13,8 @@ from pydantic.dataclasses import dataclass
 
 from lass3d_core.compute.precision import Precision
 from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact, UnknownName
-from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.files.fingerprint import Record, digest
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.nets import UNetConfig
 from lass3d_core.settings import SETTINGS, WrongSettings, read, to_json
 from lass3d_core.settings import with_settings as changed

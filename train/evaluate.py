@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
-from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
 from lass3d_core.settings import read, to_json

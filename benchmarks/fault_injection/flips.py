@@ -1,4 +1,4 @@
-"""Flipped bytes: every one must be noticed on reading, or change nothing that is read."""
+"""Flip single bytes of checksummed files: reading must notice it or give the same values."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ import numpy as np
 
 from lass3d_core.errors import Lass3dError
 from lass3d_core.files.fingerprint import Record
-from lass3d_core.files.pair_index import read_index
 from lass3d_core.files.shards import ShardReader, write_shard
 from lass3d_core.files.text_table import read_text_table, read_text_table_record
 
 from .project import RUN_FOLDER, TinyProject
 
-_MEMORY_BYTES = 2 << 30
 _PAIRS = "artifacts/street/pairs"
 
 FILES: Mapping[str, str] = {
@@ -31,9 +29,6 @@ FILES: Mapping[str, str] = {
     "captions": "artifacts/street/image_captions/00-000.jsonl",
     "entities": "artifacts/street/entities/00-000.jsonl",
     "checkpoint": f"{RUN_FOLDER}/checkpoints/step-000006.checkpoint",
-    "index": f"{_PAIRS}/index.json",
-    "configuration": f"{RUN_FOLDER}/config.json",
-    "metrics": f"{RUN_FOLDER}/metrics-val.json",
 }
 
 _BLOCKS = {
@@ -42,13 +37,15 @@ _BLOCKS = {
     b"BTLF": "unused end of a B-tree's leaf",
     b"OHDR": "unused end of an object's header",
 }
-"""What HDF5 leaves without a checksum, by the signature of the block before it."""
+"""Bytes that HDF5 leaves without a checksum, by the signature of the block before them."""
 
 
 @dataclass
 class Flips:
-    """What became of the flips in one file. harmless: what the byte was -> how many. others: neither noticed
-    nor harmless, in words."""
+    """The outcome of the flips in one file.
+
+    harmless: what the byte was -> count. others: messages about flips that were neither noticed nor harmless.
+    """
 
     name: str
     count: int = 0
@@ -62,7 +59,7 @@ class Flips:
 
 
 def flip_all(project: TinyProject, flips: int, seed: int) -> list[Flips]:
-    """Flip `flips` bytes altogether, one at a time, as many in each of FILES."""
+    """Flip `flips` bytes in total, one at a time, equally many in each of FILES."""
     _write_compact(project)
     found = []
     for number, (name, file) in enumerate(FILES.items()):
@@ -73,7 +70,6 @@ def flip_all(project: TinyProject, flips: int, seed: int) -> list[Flips]:
             name,
             share,
             seed,
-            memory_bytes=_MEMORY_BYTES,
         )
         if ended.status:
             found.append(
@@ -88,7 +84,7 @@ def flip_all(project: TinyProject, flips: int, seed: int) -> list[Flips]:
 
 
 def print_verdicts(path: str, name: str, flips: int, seed: int) -> None:
-    """In a child: flip bytes of a copy, read each, and print what came of it."""
+    """Run in a child process: flip bytes of a copy, read it each time, and print the outcome."""
     original, rng, outcome = Path(path), random.Random(f"{seed} {name}"), Flips(name, flips)
     with tempfile.TemporaryDirectory() as folder:
         _flip(original, Path(folder) / original.name, READERS[name], rng, outcome)
@@ -148,22 +144,6 @@ def _checkpoint(path: Path, original: Path) -> Any:
     return _plain(load(path, SavedRun.load(original.parents[1] / "config.json").digest))
 
 
-def _index(path: Path, original: Path) -> Any:
-    return read_index(path.parent)
-
-
-def _configuration(path: Path, original: Path) -> Any:
-    from train.config import SavedRun
-
-    return SavedRun.load(path)
-
-
-def _metrics(path: Path, original: Path) -> Any:
-    from train.evaluate import Metrics
-
-    return Metrics.load(path)
-
-
 READERS: Mapping[str, Callable[[Path, Path], Any]] = {
     "pair shard": _pair_shard,
     "pair shard, compact": _pair_shard,
@@ -171,15 +151,12 @@ READERS: Mapping[str, Callable[[Path, Path], Any]] = {
     "captions": _jsonl,
     "entities": _jsonl,
     "checkpoint": _checkpoint,
-    "index": _index,
-    "configuration": _configuration,
-    "metrics": _metrics,
 }
-"""How each of FILES is read, here a copy of `original`, as values that can be compared."""
+"""Readers of FILES: (the copy, the original) -> comparable values."""
 
 
 def _plain(value: Any) -> Any:
-    """Arrays as (type, shape, bytes), records as their fields."""
+    """Replace arrays by (type, shape, bytes), and records by their fields, so that == compares them."""
     if isinstance(value, np.ndarray):
         return str(value.dtype), value.shape, value.tobytes()
     if hasattr(value, "numpy"):
@@ -192,7 +169,7 @@ def _plain(value: Any) -> Any:
 
 
 def _write_compact(project: TinyProject) -> None:
-    """A copy of the pair shard as `compact: true` would have written it."""
+    """Write a copy of the pair shard as `compact: true` does."""
     reader = ShardReader(project.folder / FILES["pair shard"])
     try:
         write_shard(

@@ -1,4 +1,4 @@
-"""Programs killed at random moments, then run again: what is there must be whole, what comes out the same."""
+"""Kill programs at random moments and run them again: files must be whole, and results the same."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .project import TARGETS, Target, TinyProject
 from .warm import Ended
 
 _TRIES = 20
-"""A run that ends before it is killed is no trial; so often another moment is tried."""
+"""If a run ends before it is killed, another moment is tried, at most this often."""
 
 
 @dataclass
 class Outcome:
-    """What became of one target.
+    """The outcome for one target.
 
-    kills: that struck while it was at work. broken: files under their final name that were not whole then.
+    kills: kills that struck a running process. broken: files with their final name that were not whole then.
     lost: runs that failed afterwards. identical: runs that ended with the same bytes.
     """
 
@@ -37,7 +37,7 @@ class Outcome:
 
 
 def kill_all(project: TinyProject, kills: int, seed: int) -> list[Outcome]:
-    """Kill the targets `kills` times altogether; those of several workers, which start slowly, less often."""
+    """Kill the targets `kills` times in total; those of several workers less often: they start slowly."""
     weights = [3 if target.workers == 1 else 1 for target in TARGETS]
     shares = _shares(kills, weights)
     with tqdm(total=kills, desc="kills", unit="kill", disable=None) as bar:
@@ -48,7 +48,7 @@ def kill_all(project: TinyProject, kills: int, seed: int) -> list[Outcome]:
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` cut by weight, the remainder given to the last."""
+    """Divide `total` by weight; the last ones get the remainder."""
     shares = [total * weight // sum(weights) for weight in weights]
     for i in range(total - sum(shares)):
         shares[-1 - i] += 1
@@ -77,7 +77,7 @@ def _kill(project: TinyProject, target: Target, kills: int, rng: random.Random, 
 
 
 def _killed(project: TinyProject, target: Target, whole: Ended, rng: random.Random) -> Ended:
-    """Half of the kills come by the clock, half at one of the file-system events, where they hurt most."""
+    """Run the target and kill it: half of the time by the clock, half at a file-system event."""
     for _ in range(_TRIES):
         if target.workers == 1 and rng.random() < 0.5:
             ended = project.run(target.command, kill_at_event=rng.randint(1, whole.events))
@@ -90,7 +90,7 @@ def _killed(project: TinyProject, target: Target, whole: Ended, rng: random.Rand
 
 
 def _judge(project: TinyProject, target: Target, reference: dict[str, bytes], outcome: Outcome) -> None:
-    if target.name != "training":  # an unfinished run has checkpoints that a finished one has dropped
+    if target.name != "training":  # an unfinished run has checkpoints that a finished run has deleted
         left = project.content(target.made)
         broken = [name for name, content in left.items() if reference.get(name) != content]
         outcome.broken += len(broken)

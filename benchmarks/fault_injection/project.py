@@ -1,4 +1,4 @@
-"""The project that is harmed: a simulated street of five scans, three rooms, a run of a few steps."""
+"""The project that is damaged: a simulated street of five scans, three rooms, a run of a few steps."""
 
 from __future__ import annotations
 
@@ -53,18 +53,20 @@ _RUN = ("--ratio", "34", "--preset", "demo", *(word for one in _SETTINGS for wor
 RUN_FOLDER = "runs/street/lass3d-demo-r34-s0"
 
 _NO_RESULT = ("inputs.json", ".lock", "lock", "events", "environment.json")
-"""Memories, locks, TensorBoard's events, which are named by the time, and what the machine was."""
+"""Files that differ between equal runs: caches, locks, TensorBoard's events (named by time), the machine."""
 
 _OF_THE_MACHINE = ("seconds", "peak_memory")
-"""How columns of a log begin that no two runs share."""
+"""Prefixes of the log's columns that differ between equal runs."""
 
 
 @dataclass(frozen=True)
 class Target:
     """One command that can be killed.
 
-    command: {folder} in it is the project's. made: what it makes, below the project's folder: a file, or a
-    folder with all in it. resume: added to the command when it is run again. workers: while it is killed.
+    command: its words; {folder} stands for the project's folder.
+    made: the file or folder that it makes, below the project's folder.
+    resume: words added to the command when it is run again.
+    workers: number of workers while it is killed.
     """
 
     name: str
@@ -77,7 +79,7 @@ class Target:
 _STREET = "artifacts/street"
 _PAIRS = ("preprocess", "pairs")
 _LONG_AGO = 1_500_000_000
-"""Seconds since 1970: digests of files that were written just now are not remembered."""
+"""Seconds since 1970. Inputs get this date, because digests of files written just now are not cached."""
 
 TARGETS = (
     Target("street", ("preprocess", "simulate", "--dataset", "short_street"), "short_street"),
@@ -105,7 +107,7 @@ TARGETS = (
 
 
 class TinyProject:
-    """A folder with the manifest; the programs themselves, in children of `warm`, make what lies in it."""
+    """A folder with a manifest, whose contents the programs make in children of `warm`."""
 
     def __init__(self, folder: Path, warm: Warm) -> None:
         self.folder = folder
@@ -117,18 +119,18 @@ class TinyProject:
         return self.folder / "data_manifest.yaml"
 
     def set_workers(self, workers: int) -> None:
-        """Rewrite the manifest; no result depends on the number of workers."""
+        """Rewrite the manifest for this number of workers, on which no result depends."""
         self.manifest.write_text(MANIFEST.replace("workers: 1", f"workers: {workers}"))
 
     def run(self, command: Sequence[str], **conditions: object) -> Ended:
-        """Run a command, program first, on this project's manifest. conditions: see Warm.call."""
+        """Run a command (the program's name first) on this project's manifest. conditions: see Warm.call."""
         program, *arguments = (word.replace("{folder}", str(self.folder)) for word in command)
         return self.warm.run(
             program, *arguments, "--manifest", str(self.manifest), folder=self.folder, **conditions
         )
 
     def make_everything(self) -> None:
-        """Every target once, uninterrupted."""
+        """Run every target once, without a fault."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.set_workers(1)
         self._made("street", ("preprocess", "simulate", "--dataset", "street"))
@@ -144,7 +146,7 @@ class TinyProject:
             raise RuntimeError(f"{name} ended with {ended.status}: {ended.errors}")
 
     def content(self, made: str) -> dict[str, bytes]:
-        """Every result below `made`, by its path below the project's folder."""
+        """Path below the project's folder -> bytes, for every result below `made`."""
         top = self.folder / made
         files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
         return {
@@ -159,7 +161,7 @@ def _is_no_result(name: str) -> bool:
 
 
 def _result(path: Path) -> bytes:
-    """The file's bytes; of a log all that the machine does not decide."""
+    """The file's bytes; for a log, the columns that equal runs share."""
     content = path.read_bytes()
     if path.name != "log.csv":
         return content

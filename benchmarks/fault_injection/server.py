@@ -1,8 +1,7 @@
 """A process that has imported both programs and forks a child for each order: one line of JSON in, one out.
 
-A child starts in milliseconds, where a fresh interpreter takes seconds. The server itself computes nothing
-and starts no thread, so that forking it is safe. Each child leads a process group of its own, which is killed
-as a whole.
+A child starts in milliseconds; a fresh interpreter takes seconds. The server computes nothing and starts no
+thread, so forking it is safe. Each child leads its own process group, which is killed as a whole.
 """
 
 from __future__ import annotations
@@ -41,11 +40,11 @@ WARMED = (
 """Imported before the first fork."""
 
 _WATCHED = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "shutil.rmtree")
-"""Audit events of the file system that count as moments to be killed at."""
+"""Audit events of the file system at which a child can be killed."""
 
 
 def serve() -> None:
-    """Carry out orders until the input ends."""
+    """Execute orders until the input ends."""
     for name in WARMED:
         importlib.import_module(name)
     for line in sys.stdin:
@@ -53,10 +52,12 @@ def serve() -> None:
 
 
 def carry_out(order: dict[str, Any]) -> dict[str, Any]:
-    """Run order["call"] ("module:function") on order["arguments"] in a child; how that ended.
+    """Run order["call"] ("module:function") on order["arguments"] in a child; return how it ended.
 
-    Conditions, None for none: kill_after_s, kill_at_event (the how-manieth file-system event below `folder`),
-    file_bytes (the largest file that it may write), memory_bytes (that it may take beside the server's).
+    Conditions, None for none:
+    kill_after_s: seconds until the child is killed.
+    kill_at_event: number of the file-system event below order["folder"] at which it is killed.
+    file_bytes: size limit of every file that it writes.
     """
     ours, theirs = os.pipe()
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
@@ -90,8 +91,8 @@ def _be_the_child(order: dict[str, Any], pipe: int, output: int, errors: int) ->
         os.setsid()
         for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (output, 1), (errors, 2)):
             os.dup2(source, target)
-        _limit(resource.RLIMIT_FSIZE, order["file_bytes"], 0)
-        _limit(resource.RLIMIT_AS, order["memory_bytes"], _mapped_bytes())
+        if order["file_bytes"] is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"], order["file_bytes"]))
         events = _Events(order["folder"], order["kill_at_event"])
         module, _, function = order["call"].partition(":")
         called = getattr(importlib.import_module(module), function)
@@ -107,7 +108,7 @@ def _be_the_child(order: dict[str, Any], pipe: int, output: int, errors: int) ->
 
 
 class _Events:
-    """Counts the file-system events below a folder, and ends the process group before the n-th happens."""
+    """Counts the file-system events below a folder, and kills the process group before the n-th."""
 
     def __init__(self, folder: str, last: int | None) -> None:
         self.count = 0
@@ -124,15 +125,6 @@ class _Events:
             self.count += 1
             if self.count == self._last:
                 os.killpg(os.getpid(), signal.SIGKILL)
-
-
-def _limit(what: int, value: int | None, beside: int) -> None:
-    if value is not None:
-        resource.setrlimit(what, (beside + value, beside + value))
-
-
-def _mapped_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def _kill_group(leader: int) -> None:

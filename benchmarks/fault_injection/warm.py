@@ -1,4 +1,4 @@
-"""The way to the server: run a program, or any function, in a child that may be killed or held short."""
+"""Client of the server: run a program, or any function, in a child that can be killed or limited."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended. status: negative for a signal. events: those of the file system, if it was not
-    killed."""
+    """How a child ended.
+
+    status: exit status, negative for a signal. events: file-system events, if the child was not killed.
+    """
 
     status: int
     seconds: float
@@ -28,18 +30,18 @@ class Ended:
 
     @property
     def killed(self) -> bool:
-        """Whether it was still at work when it was killed."""
+        """Whether it was still running when it was killed."""
         return self.status == -signal.SIGKILL
 
     @property
     def error_lines(self) -> list[str]:
-        """What it said on stderr, progress bars aside."""
+        """The lines on stderr without progress bars."""
         lines = self.errors.replace("\r", "\n").splitlines()
         return [line for line in lines if line.strip() and "it/s" not in line and "%|" not in line]
 
 
 class Warm:
-    """A running server, for a `with` block."""
+    """A running server, as a context manager."""
 
     def __init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -56,7 +58,7 @@ class Warm:
         )
 
     def run(self, program: str, *arguments: str, **conditions: Any) -> Ended:
-        """`python -m program arguments`. conditions: see call."""
+        """Run `python -m program arguments`. conditions: see call."""
         return self.call(f"{program}.__main__:main", list(arguments), **conditions)
 
     def call(
@@ -67,9 +69,8 @@ class Warm:
         kill_after_s: float | None = None,
         kill_at_event: int | None = None,
         file_bytes: int | None = None,
-        memory_bytes: int | None = None,
     ) -> Ended:
-        """`module:function` on JSON-able arguments. The conditions are the server's, see carry_out."""
+        """Call `module:function` with JSON-able arguments. For the conditions see server.carry_out."""
         order = {
             "call": function,
             "arguments": arguments,
@@ -77,7 +78,6 @@ class Warm:
             "kill_after_s": kill_after_s,
             "kill_at_event": kill_at_event,
             "file_bytes": file_bytes,
-            "memory_bytes": memory_bytes,
         }
         assert self._server.stdin is not None and self._server.stdout is not None
         self._server.stdin.write(json.dumps(order) + "\n")

@@ -1,4 +1,4 @@
-"""Data sets on disk behind one contract: each reader is one file, and nobody downstream asks which."""
+"""Readers of data sets, one folder each, behind one contract that the rest of the code uses."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from lass3d_core.records import FilePart, Scan, View
 
 @dataclass(frozen=True)
 class ScanFiles:
-    """The files that one scan is read from, so that a stage can fingerprint exactly what it reads.
+    """The files from which one scan is read, so that a stage can fingerprint exactly what it reads.
 
-    points: what points, features, labels and cameras come from (a scan without labels has no label file
-    here), and the depth images. images: one per view, in the order of the views. poses: what
-    `views_before` reads beside the calibration; None where the reader knows no poses.
+    points: the files of points, features, labels (if any), cameras and depth images.
+    images: one per view, in the order of the views.
+    poses: the file of poses for `views_before`; None if the reader has none.
     """
 
     points: tuple[FilePart, ...]
@@ -33,7 +33,7 @@ class ScanFiles:
 
 @dataclass(frozen=True)
 class Block:
-    """A unit of work: some scans of one sequence or scene. name ("00-003") is unique in the data set."""
+    """A unit of work: scans of one sequence or scene. name ("00-003") is unique in the data set."""
 
     name: str
     split: str
@@ -41,60 +41,60 @@ class Block:
 
 
 class Dataset(Protocol):
-    """What preprocess asks of a data set. Every method raises DataError where a file is missing or wrong."""
+    """A data set. Every method raises DataError if a file is missing or wrong."""
 
     label_space: LabelSpace
     feature_names: tuple[str, ...]
 
     def scan_ids(self, split: str) -> tuple[str, ...]:
-        """The scans of `train`, `val` or `test`, in ascending order. Raises UnknownName for another split."""
+        """The scans of `train`, `val` or `test`, in ascending order. Raises UnknownName."""
 
     def blocks(self, split: str, size: int) -> list[Block]:
-        """The scans of `split` cut into blocks of at most `size`, none across two sequences."""
+        """Divide the scans of `split` into blocks of at most `size` scans, each from one sequence."""
 
     def read_scan(self, scan_id: str) -> Scan:
-        """Points, features, labels and views of one scan."""
+        """Read points, features, labels and views of one scan."""
 
     def views(self, scan_id: str) -> tuple[View, ...]:
-        """The views of one scan; points and labels are not read."""
+        """Read the views of one scan; points and labels are not read."""
 
     def input_files(self, scan_id: str) -> ScanFiles:
-        """The files that `read_scan` reads; they need not exist."""
+        """The files that `read_scan` reads. They need not exist."""
 
     def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
-        """Up to `count` scans before it in its sequence, the latest first; none where no poses are known."""
+        """Up to `count` scans before this one in its sequence, the latest first; none without poses."""
 
     def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
-        """The views of each of those scans, in that order; their cameras take the points of this one."""
+        """The views of each scan in `scans_before`. Their cameras take points of this scan."""
 
 
 class Submission(Protocol):
-    """How a benchmark wants predictions handed in. Every reader's module has one; no data set is opened.
+    """The file format of a benchmark's submissions. It needs no data set.
 
-    label_space: the classes that it knows. absent: what a class that is neither true nor predicted counts in
-    the mean of its official evaluator.
+    label_space: the benchmark's classes.
+    absent: how the official evaluator's mean counts a class with no true and no predicted point.
     """
 
     label_space: LabelSpace
     absent: AbsentClasses
 
     def file(self, split: str, scan_id: str) -> PurePosixPath:
-        """Where the predictions of one scan go, below the folder that is handed in."""
+        """The file for the predictions of one scan, below the submission's folder."""
 
     def encode(self, train_ids: np.ndarray) -> bytes:
-        """That file's content for the predictions (N,) uint8 of the scan's points in raw order."""
+        """The file's content for predictions (N,) uint8, in the order of the scan's points."""
 
     def decode(self, content: bytes, where: str) -> np.ndarray:
-        """The train ids (N,) uint8 in such a file, as the official tool reads it. Raises DataError."""
+        """The train ids (N,) uint8 in a file, as the official tool reads it. Raises DataError."""
 
     def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
-        """What else the benchmark wants beside them (nuScenes: submission.json)."""
+        """Other files of the submission (nuScenes: submission.json): path -> content."""
 
 
 def open_dataset(name: str, spec: DatasetSpec, scratch: Path | None = None) -> Dataset:
-    """The data set `name` of the manifest. Raises UnknownName, DataError.
+    """Open the data set `name` of the manifest. Raises UnknownName, DataError.
 
-    scratch: a folder where a reader may keep an index of large tables; without one it reads them every time.
+    scratch: a folder for a reader's index of large tables. Without it, the tables are read each time.
     """
     match spec.reader:
         case "semantickitti":
@@ -113,7 +113,7 @@ def open_dataset(name: str, spec: DatasetSpec, scratch: Path | None = None) -> D
 
 
 def submission_of(spec: DatasetSpec) -> Submission:
-    """The benchmark format that belongs to a data set. Raises UnknownName."""
+    """The submission format of a data set's benchmark. Raises UnknownName."""
     match spec.reader:
         case "semantickitti":
             from lass3d_core.datasets.semantickitti.reader import SemanticKittiSubmission
@@ -131,19 +131,19 @@ def submission_of(spec: DatasetSpec) -> Submission:
 
 
 def names_of(splits: SplitSpec) -> dict[str, tuple[str, ...]]:
-    """Split -> its sequences or scenes: an entry that ends in .txt is a file that lists them, one a line.
+    """Split -> its sequences or scenes. An entry that ends in .txt is a file that lists them, one per line.
 
-    Raises DataError: a list that cannot be read or is empty, a name that stands twice.
+    Raises DataError if a list cannot be read or is empty, or if a name occurs twice.
     """
     named = {"train": splits.train, "val": splits.val, "test": splits.test}
     found = {split: tuple(_listed(entries)) for split, entries in named.items()}
     counts = Counter(name for names in found.values() for name in names)
     strange = sorted(name for name in counts if not is_plain(name))
     if strange:
-        raise DataError(f"splits: {strange[0][:100]!r} is no name of a sequence or scene; mend the manifest")
+        raise DataError(f"splits: {strange[0][:100]!r} cannot name a sequence or scene; mend the manifest")
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
-        raise DataError(f"splits: {', '.join(twice[:3])} stands more than once; a name belongs to one split")
+        raise DataError(f"splits: {', '.join(twice[:3])} occurs more than once; a name belongs to one split")
     return found
 
 
@@ -162,7 +162,10 @@ def _listed(entries: Sequence[str]) -> Iterator[str]:
 
 
 def cut_blocks(split: str, scans_of: Mapping[str, Sequence[str]], size: int) -> list[Block]:
-    """Sequence -> its scans, cut into blocks of at most `size`, named by sequence and number: "00-000"."""
+    """Divide scans into blocks of at most `size`, named by sequence and number ("00-000").
+
+    scans_of: sequence -> its scans.
+    """
     return [
         Block(f"{sequence}-{number:03d}", split, tuple(scan_ids[start : start + size]))
         for sequence, scan_ids in scans_of.items()

@@ -1,4 +1,4 @@
-"""Files and folders that exist are whole: write beside, flush to disk, rename."""
+"""Atomic writing of files and folders: write to a `.part` beside, flush to disk, rename."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ _REASONS = {
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a `.part` path beside `path`; on success it is fsynced and renamed to `path`, else removed.
+    """Yield a `.part` path beside `path`; on success flush it to disk and rename it, else remove it.
 
-    A reader of `path` therefore sees the old file, the new file or none, never a half.
-    Raises StorageError when the disk refuses.
+    So a reader of `path` sees the old file, the new file or none, never half a file. Raises StorageError.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with storage_errors(path):
@@ -47,13 +46,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a new `.part` folder beside `path`, which must not be there yet; renamed or removed as a file is.
-
-    Raises StorageError when the disk refuses.
-    """
+    """As `atomic_write`, for a folder: `path` must not exist yet. Raises StorageError."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with storage_errors(path):
-        shutil.rmtree(part, ignore_errors=True)  # of a killed process that had our number
+        shutil.rmtree(part, ignore_errors=True)  # left by a killed process that had our process id
         part.mkdir(parents=True)
         try:
             yield part
@@ -68,7 +64,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals while writing `path` into a StorageError that names it."""
+    """Turn an OSError while writing `path` into a StorageError that names the path and what to do."""
     try:
         yield
     except OSError as error:
@@ -79,13 +75,13 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 `text` to `path`, whole or not at all. Raises StorageError."""
+    """Write `text` to `path` as UTF-8 by an atomic rename. Raises StorageError."""
     with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def remove_parts(folder: Path) -> None:
-    """Delete the `.part` files and folders that killed runs left (not those of processes still alive)."""
+    """Delete the `.part` files and folders of processes that no longer run."""
     for part in folder.glob("*.part"):
         owner = part.suffixes[-2][1:] if len(part.suffixes) >= 2 else ""
         if not (owner.isdigit() and _alive(int(owner))):

@@ -1,4 +1,4 @@
-"""What an artifact was made from, as a record that two runs can compare: its digest, and *why* two differ."""
+"""The record of what an artifact was made from: its digest, and the reasons why two records differ."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from lass3d_core.errors import DataError
-from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.records import FilePart
 
 
 class Record(TypedDict):
     """Everything that decides an artifact's content; plain JSON.
 
-    stage and schema: who wrote it, in which version of its format. params: the parameters that the stage
-    really uses, nested. inputs: file name -> content digest. upstream: "image_captions 00-000" -> that
-    record's digest.
+    stage, schema: the stage that wrote it, and the version of its format.
+    params: the parameters that the stage uses, nested.
+    inputs: file name -> content digest.
+    upstream: artifact of an earlier stage ("image_captions 00-000") -> digest of its record.
     """
 
     stage: str
@@ -32,27 +33,27 @@ class Record(TypedDict):
 
 
 def digest(record: Record) -> str:
-    """SHA-256 (64 hex digits) of the record's canonical JSON; the order of keys does not matter."""
+    """SHA-256 of the record's canonical JSON, 64 hex digits. The order of keys does not matter."""
     return hashlib.sha256(canonical_json(record).encode()).hexdigest()
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys, no spaces, and neither NaN nor infinity: equal values give equal texts."""
+    """JSON with sorted keys and no spaces: equal values give equal texts. Raises ValueError for NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def as_record(value: Any) -> Record:
-    """`value`, read from a file, as a record. Raises ValueError where it is none."""
+    """Check that `value`, read from a file, is a record. Raises ValueError."""
     kinds = {"stage": str, "schema": int, "params": dict, "inputs": dict, "upstream": dict}
     if not isinstance(value, dict) or value.keys() != kinds.keys():
-        raise ValueError("it is no record of what the file was made from")
+        raise ValueError("it is not the record of what the file was made from")
     if not all(isinstance(value[key], kind) for key, kind in kinds.items()):
-        raise ValueError("its record of what it was made from holds a value of another kind")
+        raise ValueError("the record of what the file was made from holds a value of a wrong type")
     return Record(**value)  # type: ignore[typeddict-item]
 
 
 def reasons(old: Record, new: Record) -> list[str]:
-    """Why an artifact made as `old` is stale when `new` is wanted, in sentences; none when they agree."""
+    """Say why an artifact made as `old` is stale if `new` is wanted, in sentences; none if they agree."""
     before, after = (json.loads(canonical_json(record)) for record in (old, new))
     found = []
     if before["stage"] != after["stage"]:
@@ -68,24 +69,23 @@ def reasons(old: Record, new: Record) -> list[str]:
 
 
 class InputDigests:
-    """Content identity of input files, remembered on disk so that unchanged files are not read again.
+    """Content digests of input files, cached on disk so that unchanged files are not read again.
 
-    Decision: content decides, not path or time, so a data set that was copied or touched is not stale. The
-    memory is keyed by (path, size, modification time in ns), and a file changed in the last two seconds is
-    not remembered: a second change within the clock's grain would go unseen. A lost or damaged memory costs
-    time, nothing else.
+    Decision: the content decides, not path or time, so a copied or touched data set is not stale.
+    The cache is keyed by path, size and modification time (ns). A lost or damaged cache only costs time.
     """
 
+    # A file that changed less than this ago is not cached: the clock may not show a second change.
     _GRAIN_NS = 2_000_000_000
 
     def __init__(self, memory: Path) -> None:
-        """memory: JSON file, written by `save`."""
+        """Read the cache from the JSON file `memory`, which `save` writes."""
         self._memory = memory
         self._known: dict[str, list[Any]] = _read_memory(memory)
         self._changed = False
 
     def digest_of(self, part: FilePart) -> str:
-        """BLAKE2b-128 (32 hex digits) of the part's content. Raises DataError when it cannot be read."""
+        """BLAKE2b-128 of the part's content, 32 hex digits. Raises DataError if it cannot be read."""
         path = part.path
         key = str(replace(part, path=path.absolute()))
         try:
@@ -99,14 +99,14 @@ class InputDigests:
                 f"{path} does not exist; restore it or point the manifest at the right folder"
             ) from None
         except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+            raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from error
         if time.time_ns() - status.st_mtime_ns > self._GRAIN_NS:
             self._known[key] = [status.st_size, status.st_mtime_ns, content]
             self._changed = True
         return content
 
     def save(self) -> None:
-        """Write the memory for the next run. Raises StorageError."""
+        """Write the cache for the next run. Raises StorageError."""
         if self._changed:
             write_json(self._memory, {"inputs": self._known})
             self._changed = False
@@ -125,14 +125,14 @@ def _content_digest(part: FilePart) -> str:
 
 def _read_memory(path: Path) -> dict[str, list[Any]]:
     try:
-        known: dict[str, list[Any]] = read_json(path)["inputs"]
-        return known
-    except (OSError, ValueError, KeyError):
+        known = read_json(path)["inputs"].items()
+    except (OSError, ValueError, KeyError, AttributeError):
         return {}
+    return {key: value for key, value in known if isinstance(value, list) and len(value) == 3}
 
 
 def _value_changes(old: Any, new: Any, path: tuple[str, ...]) -> list[str]:
-    """One sentence per leaf that differs, named by its path: "captioner name: palette -> kosmos2"."""
+    """One sentence per leaf that differs, with its path: "captioner name: palette -> kosmos2"."""
     if isinstance(old, dict) and isinstance(new, dict):
         found = []
         for key in sorted(old.keys() | new.keys()):
@@ -144,7 +144,7 @@ def _value_changes(old: Any, new: Any, path: tuple[str, ...]) -> list[str]:
             else:
                 found += _value_changes(old[key], new[key], here)
         return found
-    same = canonical_json(old) == canonical_json(new)  # unlike ==, it tells 1, 1.0 and true apart
+    same = canonical_json(old) == canonical_json(new)  # unlike ==, this distinguishes 1, 1.0 and true
     return [] if same else [f"{' '.join(path)}: {_shown(old)} -> {_shown(new)}"]
 
 

@@ -1,14 +1,18 @@
-"""Binary masks <-> COCO's compressed run-length form, byte for byte what `pycocotools.mask` writes and reads.
+"""Binary masks in COCO's compressed run-length form, in the bytes of `pycocotools.mask`.
 
-A mask is walked column by column; its runs alternate background, object, background, ... Each run length,
-from the fourth on as the difference to the run two before, is written in digits of five bits, the lowest
-first, one printable character per digit: bit 5 says that more digits follow, bit 4 of the last digit is the
-sign.
+A mask is read column by column; its runs alternate: background, object, background, ... From the fourth on,
+a run is stored as the difference to the run two before it. Each number is written in digits of five bits,
+the lowest first, one printable character per digit. Bit 5 says that more digits follow; bit 4 of the last
+digit is the sign.
+
+Only the encoder is pycocotools. Its decoder fills a mask with uninitialised memory if the counts are cut off,
+and the pairing needs the runs themselves, which it does not return.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from pycocotools import mask as coco
 
 from lass3d_core.errors import DataError
 from lass3d_core.records import RunLengthMask
@@ -21,56 +25,34 @@ _MAX_DIGITS = 7  # 35 bits hold every difference of two 32-bit run lengths
 
 
 def encode(mask: np.ndarray) -> RunLengthMask:
-    """`mask` (H,W) bool as a RunLengthMask."""
+    """Encode `mask` (H,W) bool."""
     height, width = mask.shape
-    pixels = np.asarray(mask, bool).ravel(order="F")
-    changes = np.flatnonzero(np.diff(pixels, prepend=False))
-    runs = np.diff(changes, prepend=0, append=pixels.size)
-    return RunLengthMask((height, width), _characters_of(runs))
+    counts = coco.encode(np.asfortranarray(mask, np.uint8))["counts"]
+    return RunLengthMask((height, width), counts.decode("ascii"))
 
 
 def decode(mask: RunLengthMask) -> np.ndarray:
-    """`mask` as (H,W) bool. Raises DataError where the counts are damaged."""
-    height, width = mask.size_hw
+    """Decode `mask` to (H,W) bool. Raises DataError if its counts are damaged."""
     runs = _runs_of(mask)
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape((height, width), order="F")
+    is_object = np.arange(len(runs)) % 2 == 1
+    return np.repeat(is_object, runs).reshape(mask.size_hw, order="F")
 
 
 def run_edges(mask: RunLengthMask) -> np.ndarray:
-    """Where the runs begin and the last one ends, background first: (R+1,) int64 pixels down the columns.
+    """Where each run begins and the last one ends, in pixels down the columns; background comes first.
 
-    Raises DataError where the counts are damaged.
+    Returns (R+1,) int64. Raises DataError if the counts are damaged.
     """
-    runs = _runs_of(mask)
-    edges = np.zeros(len(runs) + 1, np.int64)
-    np.cumsum(runs, out=edges[1:])
-    return edges
+    return np.concatenate([[0], np.cumsum(_runs_of(mask))])
 
 
 def area(mask: RunLengthMask) -> int:
-    """Number of object pixels. Raises DataError where the counts are damaged."""
+    """Number of object pixels. Raises DataError if the counts are damaged."""
     return int(_runs_of(mask)[1::2].sum())
 
 
-def _characters_of(runs: np.ndarray) -> str:
-    rest = runs.astype(np.int64)
-    rest[3:] -= runs[1:-2]
-    digits = np.zeros((len(runs), _MAX_DIGITS), np.uint8)
-    written = np.zeros((len(runs), _MAX_DIGITS), bool)
-    unfinished = np.ones(len(runs), bool)
-    for place in range(_MAX_DIGITS):
-        digit = rest & (_MORE - 1)
-        rest >>= _DIGIT_BITS
-        more = np.where(digit & _SIGN, rest != -1, rest != 0)
-        digits[:, place] = digit + _MORE * more
-        written[:, place] = unfinished
-        unfinished = unfinished & more
-    return (digits[written] + _FIRST_CHARACTER).astype(np.uint8).tobytes().decode("ascii")
-
-
 def _runs_of(mask: RunLengthMask) -> np.ndarray:
-    """Run lengths (R,) int64, checked against the size of the mask."""
+    """Run lengths (R,) int64, whose sum is the number of pixels."""
     differences = _numbers_of(mask)
     runs = differences.copy()
     runs[1::2] = np.cumsum(differences[1::2])
@@ -82,11 +64,11 @@ def _runs_of(mask: RunLengthMask) -> np.ndarray:
 
 
 def _numbers_of(mask: RunLengthMask) -> np.ndarray:
-    """The signed numbers (R,) int64 that the characters spell."""
+    """The signed numbers (R,) int64 that the characters encode."""
     characters = np.frombuffer(mask.counts.encode("utf-8"), np.uint8)
     digits = characters.astype(np.int64) - _FIRST_CHARACTER
     if digits.size == 0 or digits.min() < 0 or digits.max() >= 2 * _MORE:
-        raise _damaged(mask, "they are empty or hold a foreign character")
+        raise _damaged(mask, "they are empty or hold an invalid character")
     last = digits & _MORE == 0
     if not last[-1]:
         raise _damaged(mask, "they end in the middle of a number")

@@ -1,7 +1,10 @@
-"""`pairs/index.json`: written last, so that its presence says that every pair shard is there; removed first.
+"""`pairs/index.json`, the list of the pair shards beside it.
 
-{"schema": 1, "dataset", "class_names", "labelled": {"protocol", "lists": {ratio: [scan id]}}, "shards":
-[{"file", "split", "scans", "fingerprint"}], "sha256"}. A shard's file lies beside the index.
+The index is removed before the first shard changes and written after the last. So if it exists, every shard
+does. It needs no checksum: the trainer compares each fingerprint with the shard's own.
+
+{"schema": 1, "dataset", "class_names", "labelled": {"protocol", "lists": {ratio: [scan id]}},
+ "shards": [{"file", "split", "scans", "fingerprint"}]}
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
-from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.files.names import is_plain
 from lass3d_core.settings import read, to_json
 
@@ -22,7 +25,7 @@ NAME = "index.json"
 
 @dataclass(frozen=True)
 class IndexedShard:
-    """One pair shard: its file name, split, number of scans, and the fingerprint in its header."""
+    """A pair shard's file name, split, number of scans, and the fingerprint in its header."""
 
     file: str
     split: Literal["train", "val", "test"]
@@ -31,12 +34,12 @@ class IndexedShard:
 
     def __post_init__(self) -> None:
         if not is_plain(self.file):
-            raise ValueError(f"{self.file!r} is no file beside the index")
+            raise ValueError(f"{self.file!r} is not the name of a file beside the index")
 
 
 @dataclass(frozen=True)
 class LabelledLists:
-    """The manifest's `labelled` with the lists read: ratio in percent, as written -> scan ids."""
+    """The manifest's `labelled`, its lists read: ratio in percent, as written -> scan ids."""
 
     protocol: Literal["nested", "lists", "contiguous"]
     lists: Mapping[str, tuple[str, ...]]
@@ -44,7 +47,7 @@ class LabelledLists:
 
 @dataclass(frozen=True)
 class PairIndex:
-    """A whole set of pair shards, in the order of the data set."""
+    """All pair shards of a data set, in the order of its scans."""
 
     dataset: str
     class_names: tuple[str, ...]
@@ -58,19 +61,19 @@ class PairIndex:
 
 
 def write_index(folder: Path, index: PairIndex) -> None:
-    """Write `folder`/index.json, whole or not at all. Raises StorageError."""
+    """Write `folder`/index.json by an atomic rename. Raises StorageError."""
     write_json(folder / NAME, to_json(index))
 
 
 def read_index(folder: Path) -> PairIndex:
-    """The index in `folder`. Raises MissingArtifact, CorruptArtifact."""
+    """Read `folder`/index.json. Raises MissingArtifact, CorruptArtifact."""
     path = folder / NAME
     try:
         index = read(PairIndex, read_json(path))
     except FileNotFoundError:
         raise MissingArtifact(f"{path} is missing: the pairs are not complete; run `make pairs`") from None
     except (OSError, ValueError) as error:
-        raise CorruptArtifact(f"{path} is no index ({error}); run `make pairs`") from None
+        raise CorruptArtifact(f"{path} is not a pair index ({error}); run `make pairs`") from None
     if index.schema != SCHEMA:
         raise CorruptArtifact(
             f"{path} has schema {index.schema}, this version reads {SCHEMA}; run `make pairs`"

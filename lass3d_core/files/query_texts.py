@@ -1,7 +1,7 @@
-"""Rows of the texts that someone asked for, beside the table that a data set was trained with.
+"""Embeddings of query texts, in a file beside the text table of a data set.
 
-`python -m preprocess embed` writes them with the table's own encoder, `python -m train query` reads them: the
-trainer loads no encoder. The file is a text table without captions; `docs/formats.md` describes it.
+`python -m preprocess embed` writes them with the encoder of the text table. `python -m train query` reads
+them, so the trainer needs no encoder. The file is a text table without captions; see `docs/formats.md`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FILE = "query_texts.h5"
 
 
 def phrase_rows(folder: Path) -> dict[str, np.ndarray]:
-    """Phrase -> row (D,) float16 of the data set's text table, for which no encoder is needed.
+    """Phrase -> row (D,) float16, from the text table.
 
     Raises MissingArtifact, StaleArtifact, CorruptArtifact.
     """
@@ -30,9 +30,9 @@ def phrase_rows(folder: Path) -> dict[str, np.ndarray]:
 
 
 def asked_rows(folder: Path) -> dict[str, np.ndarray]:
-    """Text -> row (D,) float16 of what was asked before; none where nothing was.
+    """Text -> row (D,) float16 of earlier queries; empty if there were none.
 
-    Raises StaleArtifact where another encoder made them than the text table, CorruptArtifact.
+    Raises StaleArtifact if another encoder made them than the text table's, CorruptArtifact.
     """
     path = folder / FILE
     if not path.exists():
@@ -40,14 +40,14 @@ def asked_rows(folder: Path) -> dict[str, np.ndarray]:
     try:
         other = encoder_changes(read_text_table_record(path)["params"], folder)
         if other:
-            raise StaleArtifact(f"{path} is of another encoder than {TEXT_TABLE} ({other}); {_REMEDY}")
+            raise StaleArtifact(f"{path} was made by another encoder than {TEXT_TABLE} ({other}); {_REMEDY}")
         return _rows(path)
     except CorruptArtifact:
         raise CorruptArtifact(f"{path} is damaged; delete it, and {_REMEDY}") from None
 
 
 def encoder_changes(params: Mapping[str, object], folder: Path) -> str:
-    """In what the encoder `params` differs from that of the data set's text table, in words; empty where not.
+    """Say how the encoder `params` differs from the text table's; empty if it does not.
 
     Raises MissingArtifact, StaleArtifact, CorruptArtifact.
     """
@@ -56,9 +56,9 @@ def encoder_changes(params: Mapping[str, object], folder: Path) -> str:
 
 
 def rows_of(folder: Path, texts: Sequence[str]) -> np.ndarray:
-    """The rows (T,D) float32 of `texts`, letter by letter as they were asked for.
+    """The rows (T,D) float32 of `texts`, which must be spelled as in the file.
 
-    Raises MissingArtifact for a text without a row, StaleArtifact, CorruptArtifact.
+    Raises MissingArtifact if a text has no row, StaleArtifact, CorruptArtifact.
     """
     known = phrase_rows(folder) | asked_rows(folder)
     for text in texts:
@@ -68,9 +68,9 @@ def rows_of(folder: Path, texts: Sequence[str]) -> np.ndarray:
 
 
 def write_asked(folder: Path, rows: Mapping[str, np.ndarray]) -> Path:
-    """Write the rows (D,) of texts, by the encoder of the text table, to the file that is returned.
+    """Write the rows (D,) of query texts, made by the text table's encoder; return the file's path.
 
-    Raises StorageError, and what reading the table raises.
+    Raises StorageError, MissingArtifact, StaleArtifact, CorruptArtifact.
     """
     stacked = np.stack(list(rows.values())).astype(np.float16)
     table = TextTable(

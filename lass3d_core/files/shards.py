@@ -1,4 +1,4 @@
-"""Pair shards, schema 1: what the trainer reads. `docs/formats.md` shows how to read one with h5py alone."""
+"""Pair shards, schema 1: the scans that the trainer reads. `docs/formats.md` reads one with h5py alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, DataError, UnknownName
 from lass3d_core.files.atomic import atomic_write
-from lass3d_core.files.checked_hdf5 import CheckedFile, create, write_array, write_attributes, write_texts
-from lass3d_core.files.checked_json import parse_json
 from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
+from lass3d_core.files.hdf5_reader import Hdf5Reader
+from lass3d_core.files.hdf5_writer import create, write_array, write_attributes, write_texts
+from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.names import is_plain_path
 from lass3d_core.records import PairedScan, PointTextPairs
 
@@ -22,16 +23,17 @@ SCHEMA = 1
 KIND = "lass3d pairs"
 _REMEDY = 'run "make pairs"'
 _OTHER_FORM = (DataError, TypeError, ValueError, LookupError)
-"""What arrays and attributes of another shape or type than ours end in."""
+"""Exceptions that arrays and attributes of a wrong shape or type cause."""
 
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """What holds for every scan of a shard.
+    """The facts that are the same for every scan of a shard.
 
-    class_names, colours (r, g, b) and raw_ids (for a submission): by train id. feature_names: the F columns
-    of the features. record: what the shard was made from. producer: name and version of the program that
-    wrote it.
+    class_names, colours (r, g, b), raw_ids (for a submission): one for each train id.
+    feature_names: names of the F columns of the features.
+    record: what the shard was made from.
+    producer: name and version of the program that wrote it.
     """
 
     dataset: str
@@ -46,16 +48,15 @@ class ShardHeader:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the record."""
+        """The digest of the record."""
         return digest(self.record)
 
 
 def write_shard(path: Path, header: ShardHeader, scans: Iterable[PairedScan], compact: bool = False) -> None:
-    """Write `scans`, in their order, as one shard: read back and compared before it takes its name.
+    """Write `scans`, in their order, as one shard. It is read back and compared before it gets its name.
 
-    compact: bitshuffle-LZ4, about half the size and a little slower to read.
-    Raises StorageError, DataError (features beyond float16), CorruptArtifact (the disk does not keep what it
-    is given).
+    compact: compress with bitshuffle-LZ4: about half the size, a little slower to read.
+    Raises StorageError, DataError (features beyond float16), CorruptArtifact (it reads back differently).
     """
     with atomic_write(path) as part:
         with create(part) as file:
@@ -73,20 +74,19 @@ def write_shard(path: Path, header: ShardHeader, scans: Iterable[PairedScan], co
 
 
 class ShardReader:
-    """Reads one shard. Cheap to make: the file is opened at the first read, and again in each worker process.
+    """Reads one shard. The file is opened at the first read, and opened again in each worker process.
 
-    Every method raises MissingArtifact, StaleArtifact or CorruptArtifact, naming file, scan, field and what
-    to do.
+    Every method raises MissingArtifact, StaleArtifact or CorruptArtifact, which name file, scan and field.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = CheckedFile(path, KIND, SCHEMA, _REMEDY)
+        self._file = Hdf5Reader(path, KIND, SCHEMA, _REMEDY)
         self._scan_ids: tuple[str, ...] | None = None
 
     @property
     def header(self) -> ShardHeader:
-        """What holds for every scan of the shard."""
+        """The facts that are the same for every scan."""
         file = self._file
         try:
             header = ShardHeader(
@@ -108,21 +108,21 @@ class ShardReader:
 
     @property
     def scan_ids(self) -> tuple[str, ...]:
-        """The scans of the shard, in the order of writing."""
+        """The scans of the shard, in the order in which they were written."""
         if self._scan_ids is None:
             scan_ids = self._file.texts("scan_ids")
             strange = [scan_id for scan_id in scan_ids if not is_plain_path(scan_id)]
             if strange:
-                raise self._file.corrupt("scan_ids", f"{strange[0][:60]!r} is no name of a scan")
+                raise self._file.corrupt("scan_ids", f"{strange[0][:60]!r} is not the name of a scan")
             self._scan_ids = scan_ids
         return self._scan_ids
 
     def read(self, scan_id: str, with_labels: bool = True) -> PairedScan:
-        """One scan, its checksums verified. features are float16. Labels can be left unread: None."""
+        """Read one scan and verify its checksums. features: float16. Without labels, `labels` is None."""
         group = self._group(scan_id)
         array = self._file.array
         try:
-            points = array(f"{group}/xyz")  # first: the others find room where HDF5 unpacked the largest
+            points = array(f"{group}/xyz")  # the largest first: its memory serves the others
             pairs = PointTextPairs(
                 image=array(f"{group}/image").astype(np.int16),
                 entity=array(f"{group}/entity"),
@@ -140,19 +140,19 @@ class ShardReader:
             raise self._file.corrupt(f"scan {scan_id}", str(error)) from None
 
     def has_labels(self, scan_id: str) -> bool:
-        """Whether the scan has labels; nothing else is read."""
+        """Whether the scan has labels; no array is read."""
         return self._file.has(f"{self._group(scan_id)}/label")
 
     def labels(self, scan_id: str) -> np.ndarray | None:
-        """Train ids (N,) uint8 alone, or None where the scan has none."""
+        """Read the train ids (N,) uint8; None if the scan has no labels."""
         return self._file.array(f"{self._group(scan_id)}/label") if self.has_labels(scan_id) else None
 
     def point_count(self, scan_id: str) -> int:
-        """Number of points; nothing else is read."""
+        """Number of points; no array is read."""
         return self._file.shape(f"{self._group(scan_id)}/xyz")[0]
 
     def scans(self) -> Iterator[PairedScan]:
-        """Every scan of the shard, in order."""
+        """Read every scan of the shard, in order."""
         return (self.read(scan_id) for scan_id in self.scan_ids)
 
     def close(self) -> None:
@@ -166,12 +166,10 @@ class ShardReader:
 
 
 class ShardsByScan:
-    """Which shard holds a scan; the shards that were asked for last stay open.
+    """Finds the shard of a scan. The last MOST_OPEN shards that were used stay open."""
 
-    Decision: as many as MOST_OPEN. An open shard takes about a megabyte and a file descriptor, of which a
-    process has a thousand; to open it again takes less time than to read a scan.
-    """
-
+    # An open shard takes about a megabyte and one of a process's thousand file descriptors. To open it again
+    # takes less time than to read a scan.
     MOST_OPEN = 16
 
     def __init__(self) -> None:
@@ -179,11 +177,11 @@ class ShardsByScan:
         self._open: dict[ShardReader, None] = {}
 
     def add(self, reader: ShardReader, scan_ids: Iterable[str]) -> None:
-        """These scans are in that shard."""
+        """Record that these scans are in the shard of `reader`."""
         self._reader_of |= dict.fromkeys(scan_ids, reader)
 
     def __getitem__(self, scan_id: str) -> ShardReader:
-        """The shard of a scan that was added."""
+        """The shard that holds a scan."""
         reader = self._reader_of[scan_id]
         self._open.pop(reader, None)
         self._open[reader] = None
@@ -195,12 +193,9 @@ class ShardsByScan:
 
 
 def _write_scan(file: h5py.File, scan: PairedScan, compact: bool) -> int:
-    """Write one scan as the group scans/<scan_id>; returns the checksum that it must read back with.
-
-    Decision: features are stored as float16. Remission and rgb lie in [0, 1], where that errs by at most
-    2.5e-4, far below the sensor's noise, and saves two bytes per point and feature. Image slots take one byte
-    up to 128 images.
-    """
+    """Write one scan as the group scans/<scan_id>; return the checksum that it must read back with."""
+    # Remission and rgb lie in [0, 1], where float16 errs by at most 2.5e-4. That is far below the sensor's
+    # noise and saves two bytes per point and feature. Image slots take one byte for up to 128 images.
     with np.errstate(over="ignore"):
         features = scan.features.astype(np.float16)
     if not np.isfinite(features).all():

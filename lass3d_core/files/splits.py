@@ -1,4 +1,4 @@
-"""Which training scans keep their labels at RATIO %: seeded and nested, or a published list."""
+"""Choice of the labelled training scans at RATIO %: nested random choices, or a published list."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact
-from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.manifest.schema import LabelledSpec
 from lass3d_core.settings import read, to_json
 
 
 @dataclass(frozen=True)
 class LabelledSplit:
-    """The labelled and the unlabelled training scans of one run, each in ascending order; saved with the run.
+    """The labelled and the unlabelled training scans of a run, each in ascending order; saved with the run.
 
-    protocol: its name, as it stands in every result. ratio in percent. seed decides with protocol `nested`
-    alone.
+    protocol: its name in every result. ratio: percent. seed: used only by the protocol `nested`.
     """
 
     protocol: str
@@ -31,27 +30,27 @@ class LabelledSplit:
     unlabelled: tuple[str, ...]
 
     def save(self, path: Path) -> None:
-        """Write the split as JSON, whole or not at all. Raises StorageError."""
+        """Write the split as JSON by an atomic rename. Raises StorageError."""
         write_json(path, to_json(self))
 
     @classmethod
     def load(cls, path: Path) -> LabelledSplit:
-        """The split that `save` wrote. Raises MissingArtifact, CorruptArtifact."""
+        """Read the file that `save` wrote. Raises MissingArtifact, CorruptArtifact."""
         try:
             return read(cls, read_json(path))
         except FileNotFoundError:
             raise MissingArtifact(f'{path} is missing; run "make train"') from None
         except (OSError, ValueError) as error:
-            raise CorruptArtifact(f"{path} is no split file: {error}; train again") from None
+            raise CorruptArtifact(f"{path} is not a split file: {error}; train again") from None
 
 
 def labelled_split(
     spec: LabelledSpec, scan_ids: Sequence[str], ratio: float, seed: int, without_labels: Collection[str] = ()
 ) -> LabelledSplit:
-    """Split the training scans `scan_ids` at `ratio` percent as `spec` says; the rest is unlabelled.
+    """Choose `ratio` percent of the training scans `scan_ids` by the protocol of `spec`.
 
-    without_labels: scans that have no label file and so cannot be chosen.
-    Raises DataError: ratio outside (0, 100], one that labels no scan, a list that is wrong.
+    without_labels: scans that have no label file, so they cannot be chosen.
+    Raises DataError if the ratio is outside (0, 100] or labels no scan, or if a list is wrong.
     """
     if not 0 < ratio <= 100:
         raise DataError(f"the ratio is a percentage and must lie in (0, 100], got {ratio:g}")
@@ -70,14 +69,14 @@ def labelled_split(
 def nested_choice(
     scan_ids: Collection[str], ratio: float, seed: int, without_labels: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """The first floor(ratio % of all scans) of a seeded shuffle: a smaller ratio's choice is part of a larger
-    one's.
+    """The first floor(ratio % of all scans) of a seeded shuffle.
 
-    1 % of SemanticKITTI's 19130 training scans is 191, as published. Raises DataError.
+    So a smaller ratio chooses a subset of what a larger ratio chooses. 1 % of SemanticKITTI's 19130 training
+    scans is 191, as published. Raises DataError.
     """
     candidates = sorted(set(scan_ids) - set(without_labels))
     count = _count(ratio, len(scan_ids), len(candidates))
-    # The raw stream of PCG64 is promised to stay the same in every NumPy; Generator.permutation is not.
+    # NumPy guarantees the raw stream of PCG64 for all its versions, and does not guarantee permutation's.
     order = np.argsort(np.random.PCG64(seed).random_raw(len(candidates)), kind="stable")
     return tuple(candidates[i] for i in order[:count])
 
@@ -85,25 +84,25 @@ def nested_choice(
 def contiguous_choice(
     scan_ids: Collection[str], ratio: float, order: Sequence[str], without_labels: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """The first floor(ratio % of all scans), sequence after sequence in `order`, each from its first scan on.
+    """The first floor(ratio % of all scans) of the sequences in `order`, one after the other.
 
-    GPC's protocol for SemanticKITTI, with order 09, 07, 05, 10, 02. A scan's sequence is its id up to the
-    slash. Raises DataError where `order` names an unknown sequence or holds too few scans.
+    This is GPC's protocol for SemanticKITTI, with order 09, 07, 05, 10, 02. A scan's sequence is its id up to
+    the slash. Raises DataError if `order` names an unknown sequence or its sequences hold too few scans.
     """
     sequences: dict[str, list[str]] = {}
     for scan_id in sorted(set(scan_ids) - set(without_labels)):
         sequences.setdefault(scan_id.split("/")[0], []).append(scan_id)
     unknown = [name for name in order if name not in sequences]
     if unknown:
-        raise DataError(f"labelled.order: {', '.join(unknown)} is no training sequence with labels")
+        raise DataError(f"labelled.order: {', '.join(unknown)} is not a training sequence with labels")
     candidates = [scan_id for name in dict.fromkeys(order) for scan_id in sequences[name]]
     return tuple(candidates[: _count(ratio, len(scan_ids), len(candidates))])
 
 
 def read_list(path: Path, scan_ids: Collection[str], without_labels: Collection[str] = ()) -> tuple[str, ...]:
-    """Scan ids from a published list, one a line ("00/000123", "scene0087_00"), in the order of the file.
+    """Read a published list of scan ids, one per line ("00/000123", "scene0087_00"), in the file's order.
 
-    Blank lines are skipped. Raises DataError naming what is repeated, unknown or without labels.
+    Blank lines are skipped. Raises DataError, which names repeated, unknown and unlabelled scans.
     """
     try:
         lines = path.read_text(encoding="utf-8").split()
@@ -129,7 +128,7 @@ def _list_for(lists: Mapping[str, Path], ratio: float) -> Path:
 
 
 def _fraction(ratio: float | str) -> Fraction:
-    """The decimal number that was written, exactly: 0.29 is 29/100, so that rounding down is right."""
+    """The exact decimal number: 0.29 is 29/100, so that floor is right."""
     try:
         return Fraction(str(ratio))
     except ValueError:
@@ -137,7 +136,7 @@ def _fraction(ratio: float | str) -> Fraction:
 
 
 def _count(ratio: float, scans: int, candidates: int) -> int:
-    """floor(ratio % of scans). Raises DataError where that is none, or more than there are candidates."""
+    """floor(ratio % of scans). Raises DataError if that is 0 or more than `candidates`."""
     count = int(_fraction(ratio) * scans / 100)
     if count == 0:
         raise DataError(_too_small(ratio, scans))

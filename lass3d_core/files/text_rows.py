@@ -1,7 +1,7 @@
-"""The table of text rows on the disk, for data sets whose captions do not fit into memory.
+"""The table of text rows on disk, for data sets whose captions do not fit into memory.
 
-A caption takes some thirty rows of 512 float16: 0.7 GB for SemanticKITTI, 6 GB for nuScenes. So they are
-written as they are encoded and read by the caption. `text_table` holds a small table whole.
+A caption takes about thirty rows of 512 float16: 0.7 GB for SemanticKITTI, 6 GB for nuScenes. So rows are
+written as they are encoded, and read one caption at a time. `text_table` holds a small table in memory.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lass3d_core.errors import CorruptArtifact, DataError
+from lass3d_core.errors import CorruptArtifact
 from lass3d_core.files.atomic import atomic_write
-from lass3d_core.files.checked_hdf5 import CheckedFile, LargeFile, write_attributes
 from lass3d_core.files.fingerprint import Record, canonical_json, digest
+from lass3d_core.files.hdf5_reader import Hdf5Reader
+from lass3d_core.files.hdf5_writer import LargeFile, write_attributes
+from lass3d_core.files.text_checks import check_array, check_image_caption, check_offsets
 
 SCHEMA = 1
 KIND = "lass3d text table"
@@ -26,8 +28,12 @@ REMEDY = 'run "make captions"'
 
 @dataclass(frozen=True)
 class CaptionRows:
-    """Rows of some captions. rows (R,D) float16: the token-level rows of one after the other; lengths (n,)
-    int64: how many are of each; pooled (n,D) float16."""
+    """The rows of n captions.
+
+    rows (R,D) float16: token-level rows, one caption after the other.
+    lengths (n,) int64: number of rows of each caption.
+    pooled (n,D) float16: one row per caption.
+    """
 
     rows: np.ndarray
     lengths: np.ndarray
@@ -35,7 +41,7 @@ class CaptionRows:
 
     @classmethod
     def of(cls, blocks: Sequence[np.ndarray], pooled: Sequence[np.ndarray], dim: int) -> CaptionRows:
-        """From the rows (n,D) and the pooled row (D,) of each caption."""
+        """From each caption's token-level rows (n,D) and pooled row (D,)."""
         none = np.zeros((0, dim), np.float16)
         lengths = np.array([len(block) for block in blocks], np.int64)
         return cls(np.concatenate([none, *blocks]), lengths, np.stack(pooled) if len(pooled) else none)
@@ -48,7 +54,7 @@ class CaptionRows:
 
 @dataclass(frozen=True)
 class TextNames:
-    """What the rows of a table belong to: image_ids, image_caption, caption_texts, phrases of `TextTable`."""
+    """The texts and images that the rows belong to; see `TextTable` for the fields."""
 
     image_ids: Sequence[str]
     image_caption: np.ndarray
@@ -59,10 +65,10 @@ class TextNames:
 def write_text_rows(
     path: Path, names: TextNames, captions: Iterable[CaptionRows], phrase_rows: np.ndarray, record: Record
 ) -> None:
-    """Write the table whose rows come some captions at a time, and what it was made from.
+    """Write the table, whose rows come some captions at a time, and its record.
 
-    captions: of every caption, in order. phrase_rows (P,D) float16. Read back and compared before it takes
-    its name. Raises StorageError, CorruptArtifact.
+    captions: the rows of all captions, in order. phrase_rows (P,D) float16.
+    The file is read back and compared before it gets its name. Raises StorageError, CorruptArtifact.
     """
     offsets, checksum = [np.zeros(1, np.int64)], 0
     with atomic_write(path) as part:
@@ -88,57 +94,58 @@ def write_text_rows(
 
 
 class TextRowsFile:
-    """Reads a table: the rows of captions when they are asked for, names and phrase rows once and for all.
+    """Reads a table. Rows of captions are read on demand; names and phrase rows are read once and cached.
 
-    Those take some hundred bytes per image, and a row per distinct phrase. Opened at the first read and again
-    in every process that inherits it. Everything raises MissingArtifact, StaleArtifact or CorruptArtifact.
+    The cache takes some hundred bytes per image and a row per phrase. The file is opened at the first read,
+    and opened again in every process that inherits it.
+    Every member raises MissingArtifact, StaleArtifact or CorruptArtifact.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = CheckedFile(path, KIND, SCHEMA, REMEDY)
+        self._file = Hdf5Reader(path, KIND, SCHEMA, REMEDY)
 
     @cached_property
     def dim(self) -> int:
-        """D."""
+        """D, the length of a row."""
         return self._file.shape("phrase_rows")[1]
 
     @cached_property
     def image_ids(self) -> tuple[str, ...]:
-        """I of them."""
+        """The I image ids."""
         return self._file.texts("image_ids")
 
     @cached_property
     def image_caption(self) -> np.ndarray:
-        """(I,) int32: the caption of each image, -1 where captioning failed."""
+        """(I,) int32: the caption of each image, -1 if captioning failed."""
         found, captions = self._file.array("image_caption"), self._file.shape("caption_pooled")[0]
-        with self._file.refusals("image_caption"):
+        with self._file.checks("image_caption"):
             check_image_caption(found, len(self.image_ids), captions)
         return found
 
     @cached_property
     def caption_texts(self) -> tuple[str, ...]:
-        """T of them."""
+        """The T distinct captions."""
         return self._file.texts("caption_texts")
 
     @cached_property
     def phrases(self) -> tuple[str, ...]:
-        """P of them."""
+        """The P distinct phrases."""
         return self._file.texts("phrases")
 
     @cached_property
     def phrase_rows(self) -> np.ndarray:
-        """(P,D) float16."""
+        """(P,D) float16: one row per phrase."""
         found = self._file.array("phrase_rows")
-        with self._file.refusals("phrase_rows"):
+        with self._file.checks("phrase_rows"):
             check_array(found, "phrase_rows", (len(self.phrases), self.dim), np.float16)
         return found
 
     def captions(self, numbers: Sequence[int]) -> CaptionRows:
-        """The rows of these captions, in the order of `numbers`."""
+        """Read the rows of the captions `numbers`, in that order."""
         ends = [(int(self._offsets[number]), int(self._offsets[number + 1])) for number in numbers]
         blocks = [self._file.rows("caption_rows", start, end) for start, end in ends]
         pooled = [self._file.rows("caption_pooled", number, number + 1)[0] for number in numbers]
-        with self._file.refusals("caption_rows"):
+        with self._file.checks("caption_rows"):
             for (start, end), block, row in zip(ends, blocks, pooled):
                 check_array(block, "caption_rows", (end - start, self.dim), np.float16)
                 check_array(row, "caption_pooled", (self.dim,), np.float16)
@@ -151,39 +158,15 @@ class TextRowsFile:
     @cached_property
     def _offsets(self) -> np.ndarray:
         found = self._file.array("caption_offsets")
-        with self._file.refusals("caption_offsets"):
+        with self._file.checks("caption_offsets"):
             check_offsets(found, self._file.shape("caption_pooled")[0], self._file.shape("caption_rows")[0])
         return found
-
-
-def check_array(array: np.ndarray, name: str, shape: tuple[int, ...], dtype: type) -> None:
-    """Raises DataError for another shape or type, and for what is not finite."""
-    if array.shape != shape or array.dtype != dtype:
-        raise DataError(f"{name} must be {np.dtype(dtype)} {shape}, got {array.dtype} {array.shape}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise DataError(f"{name} holds NaN or infinity")
-
-
-def check_offsets(offsets: np.ndarray, captions: int, rows: int) -> None:
-    """Raises DataError where caption_offsets (captions+1,) do not cut `rows` rows into captions."""
-    check_array(offsets, "caption_offsets", (captions + 1,), np.int64)
-    if offsets[0] != 0 or offsets[-1] != rows or np.any(np.diff(offsets) < 1):
-        raise DataError(
-            "caption_offsets must start at 0, give every caption a row and end at the number of rows"
-        )
-
-
-def check_image_caption(image_caption: np.ndarray, images: int, captions: int) -> None:
-    """Raises DataError where image_caption (images,) names a caption that there is not."""
-    check_array(image_caption, "image_caption", (images,), np.int32)
-    if image_caption.size and not -1 <= image_caption.min() <= image_caption.max() < captions:
-        raise DataError(f"image_caption must lie in [-1, {captions})")
 
 
 def _reads_back(
     table: TextRowsFile, names: TextNames, counts: Sequence[int], checksum: int, phrase_rows: np.ndarray
 ) -> bool:
-    """Whether the file holds what was written; counts: captions that were written together."""
+    """Whether the file holds what was written. counts: numbers of captions that were written together."""
     try:
         again, start = 0, 0
         for count in counts:

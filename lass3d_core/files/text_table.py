@@ -1,8 +1,7 @@
-"""The table of text rows that the stage `text_embeddings` writes and the trainer reads.
+"""A whole table of text rows in memory. The stage `text_embeddings` writes the table, the trainer reads it.
 
-Pair shards name their images and phrases as strings; this table maps the strings to rows. So another text
-encoder rewrites this one file and touches no shard. `docs/formats.md` describes the file for readers without
-us.
+Pair shards name their images and phrases as strings, and the table maps the strings to rows. So a change of
+the text encoder rewrites this one file and no shard. `docs/formats.md` describes the file.
 """
 
 from __future__ import annotations
@@ -13,18 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.errors import DataError
-from lass3d_core.files.checked_hdf5 import CheckedFile
-from lass3d_core.files.checked_json import parse_json
 from lass3d_core.files.fingerprint import Record, as_record, digest
+from lass3d_core.files.hdf5_reader import Hdf5Reader
+from lass3d_core.files.json_files import parse_json
+from lass3d_core.files.text_checks import check_array, check_image_caption, check_offsets
 from lass3d_core.files.text_rows import (
     KIND,
     REMEDY,
     SCHEMA,
     CaptionRows,
     TextNames,
-    check_array,
-    check_image_caption,
-    check_offsets,
     write_text_rows,
 )
 
@@ -34,14 +31,17 @@ TEXT_TABLE = "text_embeddings.h5"
 
 @dataclass(frozen=True)
 class TextTable:
-    """Rows of every text that the pairs may name. I images, T unique captions, R rows, P phrases, D
-    dimensions.
+    """The rows of all texts that pairs may name.
 
-    image_ids: I of them. image_caption (I,) int32: the caption of each, -1 where captioning failed.
-    caption_texts: T. caption_offsets (T+1,) int64: caption t owns
-    caption_rows[caption_offsets[t]:caption_offsets[t+1]]. caption_rows (R,D) float16 token-level rows;
-    caption_pooled (T,D) float16 one row per caption. phrases: P unique entity phrases; phrase_rows (P,D)
-    float16 one pooled row each.
+    I images, T unique captions, R token-level rows, P unique entity phrases, D dimensions.
+    image_ids: I of them.
+    image_caption (I,) int32: the caption of each image, -1 if captioning failed.
+    caption_texts: T of them.
+    caption_offsets (T+1,) int64: caption t owns caption_rows[caption_offsets[t]:caption_offsets[t+1]].
+    caption_rows (R,D) float16: token-level rows.
+    caption_pooled (T,D) float16: one row per caption.
+    phrases: P of them.
+    phrase_rows (P,D) float16: one pooled row per phrase.
     """
 
     image_ids: tuple[str, ...]
@@ -63,7 +63,7 @@ class TextTable:
 
 
 def write_text_table(path: Path, table: TextTable, record: Record) -> None:
-    """Write `table` and what it was made from; read back and compared before it takes its name.
+    """Write `table` and its record. It is read back and compared before it gets its name.
 
     Raises StorageError, CorruptArtifact.
     """
@@ -74,8 +74,8 @@ def write_text_table(path: Path, table: TextTable, record: Record) -> None:
 
 
 def read_text_table(path: Path) -> TextTable:
-    """The whole table, its checksums verified. Raises MissingArtifact, StaleArtifact, CorruptArtifact."""
-    file = CheckedFile(path, KIND, SCHEMA, REMEDY)
+    """Read the table and verify its checksums. Raises MissingArtifact, StaleArtifact, CorruptArtifact."""
+    file = Hdf5Reader(path, KIND, SCHEMA, REMEDY)
     try:
         return TextTable(
             image_ids=file.texts("image_ids"),
@@ -94,8 +94,11 @@ def read_text_table(path: Path) -> TextTable:
 
 
 def read_text_table_record(path: Path) -> Record:
-    """What the table was made from; its `digest` is the table's fingerprint. Raises as above."""
-    file = CheckedFile(path, KIND, SCHEMA, REMEDY)
+    """Read what the table was made from. Raises MissingArtifact, StaleArtifact, CorruptArtifact.
+
+    The digest of this record is the table's fingerprint.
+    """
+    file = Hdf5Reader(path, KIND, SCHEMA, REMEDY)
     try:
         record = as_record(parse_json(file.array("record").tobytes()))
         if digest(record) != file.attribute("fingerprint"):

@@ -15,7 +15,7 @@ from typing import Any
 
 from lass3d_core.errors import DataError
 from lass3d_core.files.atomic import storage_errors, write_text
-from lass3d_core.files.checked_json import parse_json
+from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.names import is_plain
 
 

@@ -1,11 +1,11 @@
-"""Shards of the caption stages: text files that a stranger can read, yet a cut or flipped byte is noticed.
+"""Shards of the caption stages: text files of one JSON object per line, with a checksum.
 
-One JSON object a line. The first is the header (schema, stage, shard, fingerprint, the record of what it was
-made from), the last the footer (how many records, how many with an error, digests, crc32 of everything before
-it); between them stands one record per image: {"image_id": ..., ...} or {"image_id": ..., "error": ...}.
+- The first line is the header: schema, stage, shard, fingerprint, record of what the shard was made from.
+- Then one line per image: {"image_id": ..., ...} or {"image_id": ..., "error": ...}.
+- The last line is the footer: number of images, number of failures, digests, CRC-32 of everything before it.
 
-A digest names one aspect of the contents, so that a later stage depends on what it reads and on nothing else:
-two shards with different masks but the same phrases have the same "phrases" digest.
+A digest covers one aspect of the contents, so a later stage depends only on the aspect that it reads: two
+shards with different masks and equal phrases have the same digest "phrases".
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.atomic import atomic_write
-from lass3d_core.files.checked_json import parse_json
 from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
+from lass3d_core.files.json_files import parse_json
 
 SCHEMA = 1
 _FOOTER_BYTES = 1 << 14
@@ -29,7 +29,7 @@ _FOOTER_BYTES = 1 << 14
 
 @dataclass(frozen=True)
 class Header:
-    """First line of a shard. record: what it was made from; fingerprint: the digest of that."""
+    """First line of a shard. record: what the shard was made from. fingerprint: digest of the record."""
 
     schema: int
     stage: str
@@ -40,7 +40,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Footer:
-    """Last line of a shard. count: records; failures: those with an error; digests: aspect -> hash."""
+    """Last line of a shard. count: images. failures: images with an error. digests: aspect -> hash."""
 
     count: int
     failures: int
@@ -49,14 +49,14 @@ class Footer:
 
 
 def content_digest(value: Any) -> str:
-    """32 hex digits for a JSON-able value; the order of keys does not matter."""
+    """Digest of a JSON value, 32 hex digits. The order of keys does not matter."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]
 
 
 def write_jsonl(
     path: Path, record: Record, images: Sequence[Mapping[str, Any]], digests: Mapping[str, str]
 ) -> None:
-    """Write a shard, whole or not at all. Equal arguments give equal bytes. Raises StorageError."""
+    """Write a shard by an atomic rename. Equal arguments give equal bytes. Raises StorageError."""
     header = Header(SCHEMA, record["stage"], path.stem, digest(record), record)
     footer = Footer(len(images), sum("error" in image for image in images), digests)
     body = b"".join(map(_line, [asdict(header), *images]))
@@ -65,7 +65,7 @@ def write_jsonl(
 
 
 def read_jsonl(path: Path) -> tuple[Header, list[dict[str, Any]], Footer]:
-    """Everything in a shard, checked. Raises MissingArtifact, CorruptArtifact naming file and line."""
+    """Read and check a shard. Raises MissingArtifact; CorruptArtifact, which names file and line."""
     lines = _bytes(path).splitlines(keepends=True)
     values = [_parsed(path, f"line {number}", line) for number, line in enumerate(lines, start=1)]
     if not values:
@@ -74,16 +74,16 @@ def read_jsonl(path: Path) -> tuple[Header, list[dict[str, Any]], Footer]:
     header, footer = _header(path, values[0]), _footer(path, end, values[-1])
     for number, value in enumerate(values[1:-1], start=2):
         if not isinstance(value, dict) or not isinstance(value.get("image_id"), str):
-            raise _corrupt(path, f"line {number} is no record of an image")
+            raise _corrupt(path, f"line {number} is not the record of an image")
     if len(values) - 2 != footer.count:
-        raise _corrupt(path, f"it holds {len(values) - 2} records where {end} promises {footer.count}")
+        raise _corrupt(path, f"it holds {len(values) - 2} records, but {end} says {footer.count}")
     if _checksum(b"".join(lines[:-1]), footer) != footer.crc32:
         raise _corrupt(path, f"its bytes do not match the checksum in {end}")
     return header, values[1:-1], footer
 
 
 def read_ends(path: Path) -> tuple[Header, Footer]:
-    """Header and footer alone, whatever the size of the shard. Raises MissingArtifact, CorruptArtifact."""
+    """Read header and footer and nothing else. Raises MissingArtifact, CorruptArtifact."""
     try:
         with path.open("rb") as file:
             first = file.readline()
@@ -96,7 +96,7 @@ def read_ends(path: Path) -> tuple[Header, Footer]:
 
 
 def read_digest(path: Path, aspect: str) -> str:
-    """The digest of one aspect of a shard's contents. Raises MissingArtifact, CorruptArtifact."""
+    """Read the digest of one aspect of a shard. Raises MissingArtifact, CorruptArtifact."""
     _, footer = read_ends(path)
     if aspect not in footer.digests:
         raise _corrupt(path, f"its last line has no digest of the {aspect}")
@@ -104,7 +104,7 @@ def read_digest(path: Path, aspect: str) -> str:
 
 
 def _checksum(body: bytes, footer: Footer) -> int:
-    """Over the body and over the footer but for the checksum itself."""
+    """CRC-32 of the body and of the footer's other fields."""
     return zlib.crc32(
         canonical_json([footer.count, footer.failures, dict(footer.digests)]).encode(), zlib.crc32(body)
     )

@@ -1,4 +1,4 @@
-"""A server that forks what is to be harmed, and a tiny project with every stage and a run done."""
+"""A server that forks what is to be damaged, and a tiny project with every stage and a run done."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def warm() -> Iterator[Warm]:
 
 @pytest.fixture(scope="session")
 def finished(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> TinyProject:
-    """Everything made. Not to be changed: take `project`."""
+    """The finished project. Do not change it: use `project`."""
     project = TinyProject(tmp_path_factory.mktemp("faults") / "project", warm)
     project.make_everything()
     return project
@@ -28,6 +28,6 @@ def finished(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> TinyProjec
 
 @pytest.fixture
 def project(finished: TinyProject, tmp_path: Path) -> TinyProject:
-    """A copy with everything made."""
+    """A copy of the finished project."""
     shutil.copytree(finished.folder, tmp_path / "project")
     return TinyProject(tmp_path / "project", finished.warm)

@@ -1,4 +1,4 @@
-"""Nothing that is read can run code: no pickle in the tree, tensors alone in checkpoints."""
+"""Reading a file runs no code: nothing is unpickled, and a checkpoint holds only tensors and plain values."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from lass3d_core.files.lock import only_one
 from preprocess.__main__ import main
 
 Line = Callable[[], str]
@@ -182,12 +182,11 @@ def test_an_image_of_no_known_kind_is_named(street: Any, one_line: Line) -> None
 
 
 def test_a_second_process_is_refused(street: Any, one_line: Line) -> None:
-    with (street.artifacts / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(str(os.getpid()))
-        file.flush()
+    with only_one(street.artifacts):
         assert street.run("captions") == 2
-        assert f"process {os.getpid()} is already at work on {street.artifacts}" in one_line()
+        line = one_line()
+        assert f"process {os.getpid()} on " in line
+        assert f"is already at work on {street.artifacts}; wait for it or end it" in line
     assert street.run("captions") == 0
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact
-from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.files.fingerprint import reasons
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.settings import to_json
 from train.config import RunConfig, SavedRun, from_plain, with_settings
 from train.methods import METHODS

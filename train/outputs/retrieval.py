@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, UnknownName
-from lass3d_core.files.checked_json import read_json, write_json
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.files.query_texts import rows_of
 from lass3d_core.labels import IGNORE, in_words
 from lass3d_core.settings import nearest, read, to_json

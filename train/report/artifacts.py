@@ -8,7 +8,7 @@ from typing import Any
 
 from lass3d_core.datasets import Dataset
 from lass3d_core.errors import CorruptArtifact, Lass3dError
-from lass3d_core.files.checked_json import parse_json
+from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.shards import ShardHeader
 from lass3d_core.labels import LabelSpace
 from lass3d_core.records import Entity, FilePart, GroundedPhrase, ImageCaption, RunLengthMask

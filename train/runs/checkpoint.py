@@ -83,7 +83,7 @@ def steps_of(path: Path) -> int:
 
 
 def load_latest(folder: Path, run_digest: str) -> Checkpoint:
-    """The latest checkpoint of `folder`. Raises MissingArtifact, CorruptArtifact, StaleArtifact.
+    """Load the latest checkpoint of `folder`. Raises MissingArtifact, CorruptArtifact, StaleArtifact.
 
     Decision: a damaged checkpoint is an error. Whether to go back to the one before it is the user's choice.
     """

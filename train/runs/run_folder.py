@@ -1,4 +1,4 @@
-"""The folder of a run: its files, whether the run is finished, and a lock for one process at a time.
+"""A run's folder: the paths of its files, whether it is finished, and its lock.
 
 runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
   config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-{val,test}.json  lock
@@ -7,7 +7,6 @@ runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lass3d_core.errors import CorruptArtifact, Lass3dError, ManifestError, MissingArtifact, StaleArtifact
-from lass3d_core.files.atomic import remove_parts, storage_errors
+from lass3d_core.files.atomic import remove_parts
 from lass3d_core.files.fingerprint import reasons
+from lass3d_core.files.lock import only_one
 from train.config import RunConfig, SavedRun
 from train.evaluate import Metrics
 from train.runs.checkpoint import checkpoints, drop_old, steps_of
@@ -30,7 +30,7 @@ class RunFolder:
 
     @classmethod
     def of(cls, runs: Path, config: RunConfig, tag: str | None) -> RunFolder:
-        """The folder of `config` below `runs`. Raises ManifestError for a tag that is no folder name."""
+        """The folder of `config` below `runs`. Raises ManifestError if `tag` is no valid folder name."""
         if tag is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag):
             raise ManifestError(
                 f"--tag {tag!r}: letters and digits, and after the first also '.', '_' and '-'"
@@ -39,26 +39,26 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The configuration, and the digests of the data."""
+        """Settings, and the digests of the data that the run was made from."""
         return self.path / "config.json"
 
     @property
     def split(self) -> Path:
-        """The labelled and the unlabelled training scans."""
+        """The labelled and the unlabelled scans."""
         return self.path / "split.json"
 
     @property
     def environment(self) -> Path:
-        """Versions, machine, revision of the code."""
+        """Versions, device, command line."""
         return self.path / "environment.json"
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of checkpoints."""
+        """The folder of checkpoints, of which the latest is read."""
         return self.path / "checkpoints"
 
     def metrics(self, split: str) -> Path:
-        """The figures on a split."""
+        """The metrics that `make eval` writes for a split."""
         return self.path / f"metrics-{split}.json"
 
     def export(self, split: str) -> Path:
@@ -75,18 +75,18 @@ class RunFolder:
         return self.path / "queries"
 
     def retrieval(self, split: str) -> Path:
-        """The figures of `make query SCORE=1` on a split."""
+        """The retrieval score that `make query SCORE=1` writes for a split."""
         return self.path / f"retrieval-{split}.json"
 
     def is_finished(self, saved: SavedRun, splits: Sequence[str]) -> bool:
-        """Whether the folder holds figures of the run `saved` for all of `splits`."""
+        """Whether the run that `saved` describes has metrics for all of `splits`."""
         try:
             return all(Metrics.load(self.metrics(split)).run_digest == saved.digest for split in splits)
         except (MissingArtifact, CorruptArtifact):
             return False
 
     def require_same(self, wanted: SavedRun) -> None:
-        """Raises StaleArtifact, with the differences, if the folder holds another run than `wanted`."""
+        """Raise StaleArtifact if the run in this folder differs from `wanted`; the message says in what."""
         found = SavedRun.load(self.config)
         if found.digest != wanted.digest:
             why = "; ".join(reasons(found.record, wanted.record))
@@ -96,12 +96,12 @@ class RunFolder:
             )
 
     def require_leave_to_go_on(self, steps: int, resume: bool) -> None:
-        """Raises Lass3dError if the folder holds an unfinished run and `resume` is false."""
+        """Raise Lass3dError if this folder holds an unfinished run and `resume` is false."""
         if checkpoints(self.checkpoints) and not resume:
             raise Lass3dError(f"{self.path} is unfinished; {self._how_to_go_on(steps)}")
 
     def require_trained(self, steps: int) -> None:
-        """Raises MissingArtifact if fewer than `steps` steps are done."""
+        """Raise MissingArtifact if the run has taken fewer than `steps` steps."""
         if self._steps_done < steps:
             raise MissingArtifact(f"{self.path} is not trained to its end; {self._how_to_go_on(steps)}")
 
@@ -118,17 +118,11 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else trains here meanwhile. Raises Lass3dError where somebody does, StorageError."""
-        with storage_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / "lock").open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Lass3dError(
-                    f"{self.path} is being trained by another process; wait for it, or give --tag NAME"
-                ) from None
+        """Keep other processes from training in this folder, and delete what killed runs left half-written.
+
+        Raises Lass3dError if another process trains here, StorageError.
+        """
+        with only_one(self.path, "lock", "wait for it, or give --tag NAME"):
             for folder in (self.path, self.checkpoints):
                 remove_parts(folder)
             drop_old(self.checkpoints)

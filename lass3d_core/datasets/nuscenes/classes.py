@@ -1,4 +1,4 @@
-"""The 32 classes of nuScenes-lidarseg's label files and the 16 of its challenge."""
+"""The 32 classes in nuScenes-lidarseg's label files and the 16 classes of its challenge."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _GENERAL_CLASSES: tuple[tuple[str, str | None], ...] = (
     ("static.vegetation", "vegetation"),
     ("vehicle.ego", None),
 )
-"""Raw id (the position) -> name in category.json, class of the challenge or None for ignore."""
+"""By raw id: the name in category.json, and the class of the challenge or None for ignore."""
 
 _NAMES = tuple(name for name, _ in _CLASSES)
 _CLASS_OF_RAW = tuple(name for _, name in _GENERAL_CLASSES)
@@ -75,11 +75,11 @@ LABEL_SPACE = LabelSpace(
     raw_of_train_id=tuple(_CLASS_OF_RAW.index(name) for name in _NAMES),
     colours=tuple(colour for _, colour in _CLASSES),
 )
-"""Raw ids are those of the label files; a submission numbers the classes from 1 to 16."""
+"""Raw ids are the ids in the label files. A submission numbers the classes from 1 to 16 instead."""
 
 
 def require_known_categories(path: Path) -> None:
-    """Raises DataError where category.json numbers the 32 classes of the label files in another way."""
+    """Raise DataError if category.json numbers the 32 classes differently."""
     index_of = {one["name"]: one["index"] for one in records(path, ("name", "index"))}
     for index, (name, _) in enumerate(_GENERAL_CLASSES):
         if index_of.get(name) != index:

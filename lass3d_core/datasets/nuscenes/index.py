@@ -1,7 +1,6 @@
-"""The key frames of nuScenes, kept on disk so that its large tables are read once.
+"""A cache of nuScenes' key frames on disk, so that its large tables are read once.
 
-The index is nothing but a memory: one that is lost, damaged, of other tables or of other cameras costs a
-minute and is written again.
+If the index is missing, damaged or made from other tables or cameras, it is written again in about a minute.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from lass3d_core.datasets.nuscenes.records import table_of
 from lass3d_core.datasets.nuscenes.tables import TABLES, KeyFrames, read_key_frames
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.atomic import atomic_write
-from lass3d_core.files.checked_hdf5 import CheckedFile, create, write_array, write_attributes, write_texts
 from lass3d_core.files.fingerprint import canonical_json
+from lass3d_core.files.hdf5_reader import Hdf5Reader
+from lass3d_core.files.hdf5_writer import create, write_array, write_attributes, write_texts
 
 KIND = "lass3d nuscenes index"
 SCHEMA = 1
@@ -25,7 +25,7 @@ _ARRAYS = ("size_hw", "K", "cam_from_points")
 
 
 def key_frames(folder: Path, cameras: Sequence[str], scratch: Path | None) -> KeyFrames:
-    """The key frames in the tables of `folder`, from the index in `scratch` where that is of these tables.
+    """The key frames in the tables of `folder`, from the index in `scratch` if it belongs to these tables.
 
     Raises DataError (see read_key_frames), StorageError.
     """
@@ -41,7 +41,7 @@ def key_frames(folder: Path, cameras: Sequence[str], scratch: Path | None) -> Ke
 
 
 def _key(folder: Path, cameras: Sequence[str]) -> str:
-    """What the index was made from: the cameras, and the tables by name, size and time of change (ns)."""
+    """What the index is made from: the cameras, and the tables' names, sizes and modification times (ns)."""
     paths = [path for name in TABLES if (path := table_of(folder, name)).exists()]
     status = {path.name: path.stat() for path in paths}
     tables = {name: [one.st_size, one.st_mtime_ns] for name, one in status.items()}
@@ -49,7 +49,7 @@ def _key(folder: Path, cameras: Sequence[str]) -> str:
 
 
 def _read(path: Path, key: str) -> KeyFrames | None:
-    file = CheckedFile(path, KIND, SCHEMA, "run again")
+    file = Hdf5Reader(path, KIND, SCHEMA, "run again")
     try:
         if file.attribute("key") != key:
             return None

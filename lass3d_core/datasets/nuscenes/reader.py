@@ -1,9 +1,10 @@
 """nuScenes with the labels of nuScenes-lidarseg: a spinning LiDAR and six cameras around it.
 
-`root/<version>/` holds the tables, `root/samples/LIDAR_TOP/` and `root/samples/CAM_*/` the key frames and
-`root/lidarseg/<version>/` the labels. A scan id is "scene-0103/007-<token of the LiDAR's sample_data>", where
-007 counts the key frames of the scene; an image id is "<scan id>/CAM_FRONT". The official test scenes have
-tables of their own: version v1.0-trainval finds them in v1.0-test, if that lies beside it.
+`root/<version>/` holds the tables, `root/samples/LIDAR_TOP/` and `root/samples/CAM_*/` the key frames, and
+`root/lidarseg/<version>/` the labels.
+A scan id is "scene-0103/007-<token of the LiDAR's sample_data>"; 007 numbers the key frames of the scene.
+An image id is "<scan id>/CAM_FRONT".
+The official test scenes have separate tables: version v1.0-trainval reads them from v1.0-test beside it.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ CAMERAS = (
     "CAM_BACK_LEFT",
     "CAM_FRONT_LEFT",
 )
-"""All six, clockwise from the front."""
+"""The six cameras, clockwise from the front."""
 
 
 class _Frame(NamedTuple):
-    """Where a key frame stands: the folder of its version's tables, its key frames and the row there."""
+    """A key frame: the folder of its tables, the key frames of that folder, and its row among them."""
 
     tables: Path
     frames: KeyFrames
@@ -46,9 +47,9 @@ class _Frame(NamedTuple):
 
 
 class NuScenes:
-    """The `Dataset` contract for nuScenes. Features are the intensity alone, in [0, 1].
+    """The `Dataset` contract for nuScenes. The only feature is the intensity, in [0,1].
 
-    scratch: a folder that keeps the key frames of the large tables, see nuscenes_index.
+    scratch: a folder for the cache of key frames, see index.py.
     """
 
     label_space = LABEL_SPACE
@@ -70,7 +71,7 @@ class NuScenes:
         return cut_blocks(split, self._scans_of(split), size)
 
     def read_scan(self, scan_id: str) -> Scan:
-        """See Dataset. features (N,1): intensity, 0 to 1. Raises DataError."""
+        """See Dataset. features (N,1): intensity in [0,1]. Raises DataError."""
         points, labels = self._points_and_labels(scan_id)
         values = _read_points(points)
         return Scan(
@@ -82,16 +83,13 @@ class NuScenes:
         )
 
     def views(self, scan_id: str) -> tuple[View, ...]:
-        """See Dataset: each camera as it stood when its image was taken."""
+        """See Dataset. Each camera has its pose at the time of its image."""
         return tuple(self._view(scan_id, i) for i in range(len(self._cameras)))
 
     def input_files(self, scan_id: str) -> ScanFiles:
-        """Decision: the calibration and the poses of a scan are identified by the whole tables.
-
-        Each is a few hundred bytes somewhere in a gigabyte, and a table changes only when the data set is
-        published anew. The digests of files are remembered, so the tables are read through once for all
-        scans and runs, which takes seconds; finer identities would be a million.
-        """
+        """See Dataset. The whole tables stand for a scan's calibration and poses."""
+        # These are a few hundred bytes in a gigabyte, and a table changes only if the data set is published
+        # again. Digests of files are cached, so the tables are read once, in seconds, for all scans.
         points, labels = self._points_and_labels(scan_id)
         tables = (table_of(self._frame(scan_id).tables, name) for name in TABLES)
         return ScanFiles(
@@ -104,7 +102,7 @@ class NuScenes:
         )
 
     def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
-        """See Dataset. Decision: none: six cameras see all around; the poses of key frames are not read."""
+        """See Dataset: none, because six cameras see all around."""
         return ()
 
     def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
@@ -113,7 +111,7 @@ class NuScenes:
 
     @cached_property
     def _frames(self) -> dict[str, dict[str, _Frame]]:
-        """Scene -> scan id -> key frame, ascending, for every scene of the tables."""
+        """Scene -> scan id -> key frame, ascending, for every scene in the tables."""
         found: dict[str, dict[str, _Frame]] = {}
         for folder in self._table_folders():
             frames = key_frames(folder, self._cameras, self._scratch)
@@ -123,7 +121,7 @@ class NuScenes:
         return found
 
     def _table_folders(self) -> list[Path]:
-        """The tables of the version, and those of the test scenes where they are wanted and kept apart."""
+        """The folders of the tables: the version's, and the test scenes' if these are separate and needed."""
         folder = self._root / self._version
         apart = self._root / self._version.replace("trainval", "test")
         folders = [folder, apart] if self._splits["test"] and apart != folder and apart.is_dir() else [folder]
@@ -141,7 +139,7 @@ class NuScenes:
         return {scene: list(self._frames[scene]) for scene in sorted(self._splits[split])}
 
     def _require_usable(self, scene: str, split: str) -> None:
-        """Raises DataError for a scene that the tables lack, and, but in the test split, without labels."""
+        """Raise DataError if the tables lack the scene, or its labels outside the test split."""
         if scene not in self._frames:
             path = table_of(self._root / self._version, "scene")
             raise DataError(
@@ -200,24 +198,21 @@ class NuScenesSubmission:
         return PurePosixPath("lidarseg", self._prefix + split, f"{token}_lidarseg.bin")
 
     def encode(self, train_ids: np.ndarray) -> bytes:
-        """Raises DataError for a point without a class: the official tool refuses 0, its ignore."""
+        """See Submission. Raises DataError for IGNORE: the official tool refuses 0, its ignore."""
         _require_classes(train_ids, 0, "the predictions")
         return (train_ids + 1).astype(np.uint8).tobytes()
 
     def decode(self, content: bytes, where: str) -> np.ndarray:
-        """Raises DataError for 0 and above 16, as the official tool does."""
+        """See Submission. Raises DataError for ids outside 1 to 16, as the official tool does."""
         ids = np.frombuffer(content, np.uint8)
         _require_classes(ids, 1, where)
         return ids - np.uint8(1)
 
     def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
-        """submission.json, which says what the method uses.
-
-        Decision: at test time the network is given the LiDAR alone, and the rules ask for the sensors of test
-        time: no camera. They allow pre-training on image labels but not on boxes or masks, which is what
-        language-vision models learnt from: external data, and so the open track. A method that uses no text
-        may say false there.
-        """
+        """See Submission: submission.json, which says what data the method uses."""
+        # The rules ask for the sensors at test time. Then the network sees only the LiDAR: no camera is used.
+        # They allow pre-training on image labels, but language-vision models learnt from boxes and masks. So
+        # these are external data, which means the open track. A method without text may say false there.
         uses = {"camera": False, "lidar": True, "radar": False, "map": False, "external": True}
         content = json.dumps({"meta": {f"use_{name}": used for name, used in uses.items()}}, indent=2)
         return {PurePosixPath(self._prefix + split, "submission.json"): content.encode() + b"\n"}
@@ -231,7 +226,7 @@ def _require_classes(ids: np.ndarray, first: int, where: str) -> None:
 
 
 def _read_points(path: Path) -> np.ndarray:
-    """x, y, z, intensity (N,4) float32: metres in the LiDAR frame, x right, y forward, z up."""
+    """Read x, y, z, intensity (N,4) float32: metres in the LiDAR frame, x right, y forward, z up."""
     content = read_part(FilePart(path))
     if len(content) % 20:
         raise DataError(f"{path} is cut off: {len(content)} bytes are not a multiple of 20; copy it again")
@@ -247,7 +242,7 @@ def _read_points(path: Path) -> np.ndarray:
 
 
 def _read_labels(path: Path, count: int) -> np.ndarray:
-    """Train ids (N,) uint8."""
+    """Read train ids (N,) uint8. Raises DataError."""
     content = read_part(FilePart(path))
     if len(content) != count:
         raise DataError(f"{path} has {len(content)} labels, its scan has {count} points; copy both again")

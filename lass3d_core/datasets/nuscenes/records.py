@@ -1,4 +1,4 @@
-"""nuScenes' tables as they lie on disk: JSON lists of records, read one record at a time."""
+"""Reading of nuScenes' tables, which are JSON lists of records, one record at a time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def table_of(folder: Path, name: str) -> Path:
 
 
 def records(path: Path, keys: Collection[str]) -> Iterator[dict[str, Any]]:
-    """The records of a table, one after the other, so that a gigabyte takes no more memory than a megabyte.
+    """Yield the records of a table. Only a part of the file is in memory at a time.
 
-    Raises DataError: no such file, no list of records, a record that lacks one of `keys`.
+    Raises DataError if the file is missing or no list of records, or if a record lacks one of `keys`.
     """
     wanted = set(keys)
     try:
@@ -36,19 +36,19 @@ def records(path: Path, keys: Collection[str]) -> Iterator[dict[str, Any]]:
             f"{path} does not exist; unpack nuScenes' tables there, or mend `root` and `version`"
         ) from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path} cannot be read: {error.strerror or error}; copy it again") from None
     except ValueError as error:
         raise DataError(f"{path} is cut off or no list of records in JSON ({error}); copy it again") from None
 
 
 _BLOCK = 1 << 22
-"""Characters that are read at once; a record has less than a thousand."""
+"""Number of characters that are read at once; a record has less than a thousand."""
 
 _BEGINNING = re.compile(r"[^\s,]")
 
 
 def _items(file: TextIO, bar: tqdm) -> Iterator[Any]:
-    """The items of a JSON list, each parsed as soon as it is read. Raises ValueError."""
+    """Yield the items of a JSON list. Raises ValueError."""
     decoder = json.JSONDecoder()
     text, at = _read_block(file, bar).lstrip(), 1
     if not text.startswith("["):
@@ -71,7 +71,7 @@ def _items(file: TextIO, bar: tqdm) -> Iterator[Any]:
 
 
 def _progress(path: Path) -> tqdm:
-    """A bar over the bytes of a file, for tables that take longer than a blink."""
+    """A progress bar over the bytes of a file, for large tables."""
     size = path.stat().st_size
     return tqdm(
         desc=f"reading {path.name}", total=size, unit="B", unit_scale=True, leave=False, delay=2, disable=None
@@ -79,7 +79,7 @@ def _progress(path: Path) -> tqdm:
 
 
 def _lacking(record: Any, wanted: set[str]) -> set[str]:
-    """The keys that the record should have and has not."""
+    """The keys in `wanted` that the record lacks."""
     if not isinstance(record, dict):
         return wanted
     return set() if record.keys() >= wanted else wanted - record.keys()
@@ -92,6 +92,6 @@ def _read_block(file: TextIO, bar: tqdm) -> str:
 
 
 def _next_item(text: str, at: int) -> int:
-    """Where the item after position `at` begins, or the list ends."""
+    """The position at which the item after `at` begins, or the list ends."""
     found = _BEGINNING.search(text, at)
     return found.start() if found else len(text)

@@ -1,9 +1,9 @@
 """The key frames of nuScenes, joined from its tables.
 
-A version of nuScenes is a folder of tables, each a JSON list of records that name each other by token. Those
-of v1.0-trainval hold two and a half million records in one and a half gigabytes, of which the key frames of
-the LiDAR and six cameras are a tenth. Tables are therefore read record by record, and only what a key frame
-needs is kept: tables of 600 MB took 120 MB of memory and, on a busy machine, a minute.
+A version of nuScenes is a folder of tables. Each table is a JSON list of records that refer to each other by
+token. The tables of v1.0-trainval hold 2.5 million records in 1.5 GB; a tenth of them belong to key frames of
+the LiDAR and the six cameras. So tables are read record by record, and only the fields that a key frame needs
+are kept: tables of 600 MB took 120 MB of memory and, on a busy machine, a minute.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ from lass3d_core.geometry.projection import invert_rigid, rigid
 
 LIDAR = "LIDAR_TOP"
 TABLES = ("sensor", "calibrated_sensor", "ego_pose", "scene", "sample", "sample_data", "lidarseg")
-"""What the key frames are joined from. The test set has no lidarseg."""
+"""The tables from which the key frames are joined. The test set has no lidarseg."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class KeyFrames:
-    """The S key frames of a version by scene and time, with what C cameras saw.
+    """The S key frames of a version, by scene and time, with the images of C cameras.
 
-    scenes (S): name of the scene. tokens (S): of the LiDAR's sample_data. points (S), labels (S), images
-    (S*C, frame by frame): files below the data set's root; labels are "" where there are none. size_hw
-    (S,C,2) int64, K (S,C,3,3) and cam_from_points (S,C,4,4) float64: see Camera.
+    scenes: S names of scenes.
+    tokens: S tokens of the LiDAR's sample_data.
+    points, labels: S files below the data set's root; a missing label file is "".
+    images: S*C files, frame by frame.
+    size_hw (S,C,2) int64, K (S,C,3,3) float64, cam_from_points (S,C,4,4) float64: see Camera.
     """
 
     scenes: tuple[str, ...]
@@ -46,7 +48,7 @@ class KeyFrames:
 
 
 class _Mounted(NamedTuple):
-    """A sensor on its vehicle. camera_intrinsic: a list of three rows, empty where it is no camera."""
+    """A sensor on its vehicle. camera_intrinsic: a list of three rows, empty if it is not a camera."""
 
     channel: str
     ego_from_sensor: np.ndarray
@@ -54,7 +56,7 @@ class _Mounted(NamedTuple):
 
 
 class _Shot(NamedTuple):
-    """What one sensor recorded at one key frame."""
+    """The recording of one sensor at one key frame."""
 
     token: str
     file: str
@@ -64,25 +66,24 @@ class _Shot(NamedTuple):
 
 
 def read_key_frames(folder: Path, cameras: Sequence[str]) -> KeyFrames:
-    """The key frames in the tables of `folder`, with the shots of `cameras` in that order.
+    """Read the key frames in the tables of `folder`, with the images of `cameras` in that order.
 
-    Raises DataError: a table that is missing or no JSON, a record that lacks a key, a token that leads
-    nowhere, a rotation that is none, a sensor that no key frame has, a value of another kind, a file outside
-    of the data set.
+    Raises DataError if a table is missing or damaged, a record lacks a key, a token refers to nothing, a
+    sensor has no key frame, or a value has a wrong type.
     """
     try:
-        frames = _joined(folder, cameras)
-    except TypeError as error:  # millions of values: only those that are used in vain are looked at
-        raise DataError(f"{folder}: a table holds a value of another kind ({error}); copy it again") from None
+        frames = _join_tables(folder, cameras)
+    except TypeError as error:  # types are not checked one by one, because there are millions of values
+        raise DataError(f"{folder}: a table holds a value of a wrong type ({error}); copy it again") from None
     for file in (*frames.points, *frames.labels, *frames.images):
         if not isinstance(file, str) or file.startswith("/") or ".." in file.split("/") or "\0" in file:
             raise DataError(
-                f"{folder}: {str(file)[:100]!r} is no file of the data set; copy the tables again"
+                f"{folder}: {str(file)[:100]!r} is not a file of the data set; copy the tables again"
             )
     return frames
 
 
-def _joined(folder: Path, cameras: Sequence[str]) -> KeyFrames:
+def _join_tables(folder: Path, cameras: Sequence[str]) -> KeyFrames:
     shots = _shots(folder, (LIDAR, *cameras))
     global_from_ego = _ego_poses(folder, {shot.ego_pose for shot in shots.values()})
     labels = _label_files(folder)
@@ -120,7 +121,7 @@ def _samples(folder: Path) -> list[tuple[str, int, str]]:
 
 
 def _label_files(folder: Path) -> dict[str, str]:
-    """Token of the LiDAR's sample_data -> file; none where the version has no labels."""
+    """Token of the LiDAR's sample_data -> label file; empty if the version has no labels."""
     path = table_of(folder, "lidarseg")
     if not path.exists():
         return {}
@@ -130,7 +131,7 @@ def _label_files(folder: Path) -> dict[str, str]:
 
 
 def _shots(folder: Path, channels: Collection[str]) -> dict[tuple[str, str], _Shot]:
-    """(token of the sample, channel) -> shot, for the key frames of `channels`."""
+    """(token of the sample, channel) -> recording, for the key frames of `channels`."""
     mounted = _mounted(folder, channels)
     keys = "token sample_token ego_pose_token calibrated_sensor_token filename width height is_key_frame"
     found = {}
@@ -147,7 +148,7 @@ def _shots(folder: Path, channels: Collection[str]) -> dict[tuple[str, str], _Sh
 
 
 def _mounted(folder: Path, channels: Collection[str]) -> dict[str, _Mounted]:
-    """Token of the calibrated sensor -> that sensor, for every sensor."""
+    """Token of the calibrated sensor -> sensor."""
     path = table_of(folder, "sensor")
     channel_of = {one["token"]: one["channel"] for one in records(path, ("token", "channel"))}
     unknown = sorted(set(channels) - set(channel_of.values()))
@@ -167,7 +168,7 @@ def _mounted(folder: Path, channels: Collection[str]) -> dict[str, _Mounted]:
 
 
 def _ego_poses(folder: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
-    """Token -> global_from_ego (4,4) float64 of the `wanted` poses, each of which must be there."""
+    """Token -> global_from_ego (4,4) float64 of the `wanted` poses. Raises DataError if one is missing."""
     path = table_of(folder, "ego_pose")
     poses = {
         one["token"]: _pose(one, path)
@@ -180,16 +181,16 @@ def _ego_poses(folder: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
 
 
 def _pose(record: Mapping[str, Any], path: Path) -> np.ndarray:
-    """The rigid transform (4,4) float64 of a record: x -> rotation x + translation."""
+    """The rigid transform (4,4) float64 of a record, x -> rotation x + translation. Raises DataError."""
     where = f"{path}: record {record['token']}"
     try:
         quaternion = np.array(record["rotation"], np.float64)
         translation = np.array(record["translation"], np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"{where} has a pose that is no list of numbers; copy the table again") from None
+        raise DataError(f"{where} has a pose that is not a list of numbers; copy the table again") from None
     if quaternion.shape != (4,) or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
         raise DataError(
-            f"{where} has a rotation that is no unit quaternion (w, x, y, z); copy the table again"
+            f"{where} has a rotation that is not a unit quaternion (w, x, y, z); copy the table again"
         )
     if translation.shape != (3,) or not np.isfinite(translation).all():
         raise DataError(f"{where} has a translation that is not three finite numbers; copy the table again")
@@ -197,7 +198,7 @@ def _pose(record: Mapping[str, Any], path: Path) -> np.ndarray:
 
 
 def rotation_of_quaternion(quaternion: np.ndarray) -> np.ndarray:
-    """The rotation (3,3) of a quaternion (4,) in the order (w, x, y, z), whose length does not matter."""
+    """The rotation (3,3) of a quaternion (4,), in the order (w, x, y, z) and of any length."""
     w, x, y, z = (quaternion / np.linalg.norm(quaternion)).tolist()
     return np.array(
         [
@@ -209,15 +210,15 @@ def rotation_of_quaternion(quaternion: np.ndarray) -> np.ndarray:
 
 
 def _camera_from_lidar(lidar: _Shot, shot: _Shot, global_from_ego: Mapping[str, np.ndarray]) -> np.ndarray:
-    """cam_from_points (4,4): from the LiDAR to the vehicle when it turned, to the world, to the vehicle when
-    the camera shot, to the camera. The two times differ by up to a twentieth of a second: half a metre."""
+    """cam_from_points (4,4): from the LiDAR to the vehicle, the world, the vehicle, the camera."""
+    # The two times differ by up to 0.05 s, in which the vehicle moves up to half a metre.
     global_from_lidar = global_from_ego[lidar.ego_pose] @ lidar.mounted.ego_from_sensor
     global_from_cam = global_from_ego[shot.ego_pose] @ shot.mounted.ego_from_sensor
     return invert_rigid(global_from_cam) @ global_from_lidar
 
 
 def _intrinsics(shot: _Shot, folder: Path) -> np.ndarray:
-    """K (3,3) float64."""
+    """K (3,3) float64. Raises DataError."""
     try:
         K = np.array(shot.mounted.camera_intrinsic, np.float64)
     except (TypeError, ValueError):
@@ -232,7 +233,7 @@ def _intrinsics(shot: _Shot, folder: Path) -> np.ndarray:
 
 
 def _found(table: Mapping[Any, T], key: Any, folder: Path, name: str, referrer: str) -> T:
-    """The entry of `table`, read from table `name`. Raises DataError where `referrer` names one it lacks."""
+    """table[key]. Raises DataError, which says that `referrer` names a record that table `name` lacks."""
     try:
         return table[key]
     except KeyError:

@@ -1,8 +1,12 @@
 """RGB-D frames of a ScanNet scene as exported files.
 
-`folder/` holds color/N.jpg, depth/N.png (16-bit, millimetres), pose/N.txt (camera to world) and the cameras:
-intrinsic/intrinsic_color.txt and so on as SensReader writes them, or intrinsics_color.txt and
-intrinsics_depth.txt as in scannet_frames_25k. Matrices are 4 lines of 4 numbers.
+A folder holds
+- color/N.jpg,
+- depth/N.png, 16-bit, millimetres,
+- pose/N.txt, camera to world,
+- the cameras: intrinsic/intrinsic_color.txt and others, as SensReader writes them, or intrinsics_color.txt
+  and intrinsics_depth.txt, as in scannet_frames_25k.
+A matrix is 4 lines of 4 numbers.
 """
 
 from __future__ import annotations
@@ -25,10 +29,10 @@ def is_exported(folder: Path) -> bool:
 
 
 def read_exported(folder: Path, facts: Path, stride: int = 1) -> RgbdSequence:
-    """Every stride-th of the frames that have a colour image, by number, and the cameras; no image is opened.
+    """Read the cameras and every stride-th frame that has a colour image, by number; no image is opened.
 
-    facts: the scene's own .txt file, which says what size of images the cameras are for; it may be absent.
-    Without a folder depth/ the frames have no depth. Raises DataError where a file is missing or wrong.
+    facts: the scene's .txt file, which says the image size of the cameras; it may be absent.
+    Without a folder depth/ the frames have no depth. Raises DataError if a file is missing or wrong.
     """
     images = _numbered(folder / "color", _IMAGE_SUFFIXES)
     depths = _numbered(folder / "depth", (".png",))
@@ -50,14 +54,15 @@ _Files = dict[int, Path]
 
 
 def _numbered(folder: Path, suffixes: tuple[str, ...]) -> _Files:
-    """Files may be named 7.jpg or 000007.jpg; other files are left alone."""
+    """Frame number -> file. Files may be named 7.jpg or 000007.jpg; other files are skipped."""
     found = (path for path in folder.glob("*") if path.suffix.lower() in suffixes)
     return {int(path.stem): path for path in sorted(found) if path.stem.isascii() and path.stem.isdigit()}
 
 
 def _frame(number: int, images: _Files, depths: _Files, poses: _Files) -> RgbdFrame:
-    """Decision: a colour image makes a frame, and one whose pose or depth is not there is an export that was
-    cut off, so it stops the run; poses and depth images without a colour image are left alone."""
+    """The frame of a colour image. Raises DataError if its pose or depth image is missing."""
+    # A missing pose or depth image means that the export was cut off. Poses and depth images without a colour
+    # image are skipped.
     image = images[number]
     for kind, files in (("pose", poses), ("depth", depths)):
         if number not in files and (files or kind == "pose"):
@@ -70,7 +75,7 @@ def _frame(number: int, images: _Files, depths: _Files, poses: _Files) -> RgbdFr
 
 
 def _camera(folder: Path, kind: str, size_hw: tuple[int, int] | None) -> tuple[RgbdCamera, list[Path]]:
-    """The camera `color` or `depth`, and the files that it is read from."""
+    """The camera `color` or `depth`, and the files from which it was read."""
     intrinsic = folder / "intrinsic" / f"intrinsic_{kind}.txt"
     if not intrinsic.exists() and (folder / f"intrinsics_{kind}.txt").exists():
         intrinsic = folder / f"intrinsics_{kind}.txt"
@@ -82,7 +87,8 @@ def _camera(folder: Path, kind: str, size_hw: tuple[int, int] | None) -> tuple[R
 
 
 def _matrix(path: Path) -> np.ndarray:
-    """The (4,4) float64 of a text file, of the same precision as in a .sens file."""
+    """Read (4,4) float64 from a text file."""
+    # By way of float32, the precision of a .sens file.
     text = _text(path)
     try:
         return np.array(text.split(), np.float32).reshape(4, 4).astype(np.float64)
@@ -91,7 +97,7 @@ def _matrix(path: Path) -> np.ndarray:
 
 
 def _declared_sizes(facts: Path) -> dict[str, tuple[int, int]]:
-    """ "color" and "depth" -> height and width, as lines like "colorWidth = 1296" declare them."""
+    """Read lines such as "colorWidth = 1296": "color" and "depth" -> height and width."""
     if not facts.exists():
         return {}
     pairs = (line.split("=", 1) for line in _text(facts).splitlines() if "=" in line)
@@ -110,6 +116,6 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; export the frames again") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path} is no text file; export the frames again") from None
+        raise DataError(f"{path} is not a text file; export the frames again") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from None

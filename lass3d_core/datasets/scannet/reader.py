@@ -1,9 +1,11 @@
 """ScanNet V2 and every data set in its layout.
 
-`root/scans/SCENE/` (of the test split also `root/scans_test/SCENE/`) holds SCENE_vh_clean_2.ply, of the
-annotated scenes SCENE_vh_clean_2.labels.ply, and RGB-D frames: exported (see scannet_frames) or SCENE.sens.
-The frames may also lie in `root/scannet_frames_25k/SCENE/`. A scan id is the scene, an image id
-"SCENE/000120": the frame's number.
+`root/scans/SCENE/`, for the test split also `root/scans_test/SCENE/`, holds
+- SCENE_vh_clean_2.ply, the mesh,
+- SCENE_vh_clean_2.labels.ply, if the scene is annotated,
+- RGB-D frames: exported files (see frames.py) or SCENE.sens.
+The frames may also lie in `root/scannet_frames_25k/SCENE/`.
+A scan id is the scene's name. An image id is the scene and the frame's number, "SCENE/000120".
 """
 
 from __future__ import annotations
@@ -44,11 +46,11 @@ _CLASSES: tuple[tuple[str, int, tuple[int, int, int]], ...] = (
     ("bathtub", 36, (227, 119, 194)),
     ("otherfurniture", 39, (82, 84, 163)),
 )
-"""Name, nyu40 id, colour (r, g, b): those of the benchmark, in its order."""
+"""Name, nyu40 id, colour (r, g, b), in the order of the benchmark."""
 
+# Not nyu40 ids, but the official labels of scene0270_00, scene0270_02 and scene0384_00 hold them (issues 20
+# and 86 of ScanNet on GitHub). They are ignored, as in the official evaluator.
 _STRAY_IDS = (50, 149)
-"""No nyu40 ids, yet in the official labels of scene0270_00, scene0270_02 and scene0384_00 (issues 20 and
-86 of ScanNet on GitHub). Ignored, as the official evaluator ignores every id that is no class of its own."""
 
 LABEL_SPACE = LabelSpace(
     names=tuple(name for name, _, _ in _CLASSES),
@@ -59,16 +61,16 @@ LABEL_SPACE = LabelSpace(
 )
 
 SCANS_PER_SCENE = 16
-"""A scene has about 100 images where a scan of a street has one to six."""
+"""A scene counts as this many street scans: it has about 100 images, a street scan one to six."""
 
-_SEQUENCES_KEPT = 8
-"""Scenes whose frames are remembered: a stage asks several times for the scene that it is at."""
+_SEQUENCES_CACHED = 8
+"""Number of scenes whose frames are cached: a stage asks several times for the scene that it works on."""
 
 _FRAME_FOLDERS = ("scannet_frames_25k", "tasks/scannet_frames_25k", "scannet_frames_test")
 
 
 class ScanNet:
-    """The `Dataset` contract for the ScanNet layout. Points are the un-aligned vertices, as poses are."""
+    """The `Dataset` contract for the ScanNet layout. Points are the vertices in the frame of the poses."""
 
     label_space = LABEL_SPACE
     feature_names: tuple[str, ...] = ("red", "green", "blue")
@@ -80,7 +82,7 @@ class ScanNet:
         self._sequences: dict[str, RgbdSequence | None] = {}
 
     def scan_ids(self, split: str) -> tuple[str, ...]:
-        """See Dataset. Raises UnknownName, and DataError for a scene without a folder."""
+        """See Dataset. Raises UnknownName; DataError if a scene has no folder."""
         if split not in self._splits:
             raise UnknownName(f"there is no split {split!r} (known: {', '.join(self._splits)})")
         scenes = tuple(sorted(self._splits[split]))
@@ -92,30 +94,30 @@ class ScanNet:
         return scenes
 
     def blocks(self, split: str, size: int) -> list[Block]:
-        """Decision: `size` counts scans of a street; a scene has so many images that it stands for 16."""
+        """See Dataset. `size` counts street scans; see SCANS_PER_SCENE."""
         return cut_blocks(split, {split: self.scan_ids(split)}, max(1, size // SCANS_PER_SCENE))
 
     def read_scan(self, scan_id: str) -> Scan:
-        """See Dataset. points: vertices of the mesh; features (N,3): colours, 0 to 1. Raises DataError."""
+        """See Dataset. points: vertices of the mesh. features (N,3): r, g, b in [0,1]. Raises DataError."""
         points, features = _read_mesh(self._mesh(scan_id))
         label_path = self._labels(scan_id)
         labels = _read_labels(label_path, len(points)) if label_path.exists() else None
         return Scan(scan_id, points, features, labels, self.views(scan_id))
 
     def views(self, scan_id: str) -> tuple[View, ...]:
-        """See Dataset: the RGB-D frames whose pose is finite; none where the scene has no frames."""
+        """See Dataset: the RGB-D frames with a finite pose; none if the scene has no frames."""
         sequence = self._sequence(scan_id)
         if sequence is None:
             return ()
         return tuple(view_of(sequence, frame, f"{scan_id}/{frame.number:06d}") for frame in sequence.frames)
 
     def skipped_frames(self, scan_id: str) -> int:
-        """How many of the scene's frames, after the stride, are no views: their pose is not finite."""
+        """Number of the scene's frames, after the stride, that are not views: their pose is not finite."""
         sequence = self._sequence(scan_id)
         return 0 if sequence is None else sequence.skipped
 
     def input_files(self, scan_id: str) -> ScanFiles:
-        """See Dataset: calibration, poses and depth count among the points' files, for pairing reads them."""
+        """See Dataset. Calibration, poses and depth are among `points`, because pairing reads them."""
         sequence = self._sequence(scan_id)
         paths = [self._mesh(scan_id), self._labels(scan_id)]
         points = [FilePart(path) for path in paths[: 1 + paths[1].exists()]]
@@ -126,7 +128,7 @@ class ScanNet:
         return ScanFiles(tuple(points), tuple(frame.colour for frame in sequence.frames))
 
     def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
-        """See Dataset. Decision: none: a scene is one scan, and has all its frames for views."""
+        """See Dataset: none. A scene is one scan, and all its frames are views."""
         return ()
 
     def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
@@ -135,16 +137,16 @@ class ScanNet:
 
     def _sequence(self, scene: str) -> RgbdSequence | None:
         if scene not in self._sequences:
-            if len(self._sequences) >= _SEQUENCES_KEPT:
+            if len(self._sequences) >= _SEQUENCES_CACHED:
                 self._sequences.pop(next(iter(self._sequences)))
             self._sequences[scene] = self._read_sequence(scene)
         return self._sequences[scene]
 
     def _read_sequence(self, scene: str) -> RgbdSequence | None:
-        """The scene's frames; None where it has none and needs none.
+        """The scene's frames; None if it has none and needs none.
 
-        Decision: a training scene must have images, for text comes from nowhere else; scenes of val and test
-        are predicted from points alone, and their images, hundreds of gigabytes, need not be downloaded.
+        Decision: a training scene must have images, because all text comes from images. Scenes of val and
+        test are predicted from points alone, so their images, hundreds of gigabytes, need not be downloaded.
         """
         folder, source, stride = self._folder(scene), self._frames.source, self._frames.stride
         sens, needed = folder / f"{scene}.sens", scene in self._splits["train"]
@@ -191,7 +193,7 @@ class ScanNetSubmission:
         return "".join(f"{raw}\n" for raw in LABEL_SPACE.raw_ids(train_ids)).encode("ascii")
 
     def decode(self, content: bytes, where: str) -> np.ndarray:
-        """Ids of no class are IGNORE, as the official tool counts them: wrong wherever a class is right."""
+        """See Submission. Ids that are not a class become IGNORE, which is wrong at every labelled point."""
         try:
             raw = np.array(content.decode("ascii").splitlines(), np.int64).reshape(-1)
         except ValueError:
@@ -205,7 +207,7 @@ class ScanNetSubmission:
 
 
 def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (N,3) float32 metres, z up, and r, g, b (N,3) float32 in [0,1]."""
+    """Read the vertices (N,3) float32, metres, z up; and their r, g, b (N,3) float32 in [0,1]."""
     vertices = _vertices(path, ("x", "y", "z", "red", "green", "blue"))
     points = np.stack([vertices[name] for name in "xyz"], axis=1).astype(np.float32)
     colours = np.stack([vertices[name] for name in ("red", "green", "blue")], axis=1)
@@ -213,8 +215,16 @@ def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_labels(path: Path, count: int) -> np.ndarray:
-    """Train ids (N,) uint8 of the `label` property, which is a nyu40 id."""
-    raw = _vertices(path, ("label",))["label"]
+    """Train ids (N,) uint8 from the property `label`, a nyu40 id.
+
+    CloudCompare and others save it as a float; whole numbers are accepted.
+    """
+    stored = _vertices(path, ("label",))["label"]
+    with np.errstate(invalid="ignore"):  # NaN
+        raw = stored.astype(np.int64)
+    if not np.array_equal(raw, stored):
+        first = stored[np.flatnonzero(raw != stored)[0]]
+        raise DataError(f"{path}: the label {first} is not a whole number; copy the official file again")
     if len(raw) != count:
         raise DataError(f"{path} has {len(raw)} labels, its mesh {count} vertices; copy both again")
     return LABEL_SPACE.train_ids(raw, str(path))

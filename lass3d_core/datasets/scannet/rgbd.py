@@ -1,4 +1,4 @@
-"""RGB-D sequences, whichever files they lie in: calibrated cameras, posed frames, and the views they make."""
+"""RGB-D sequences, independent of the file format: cameras, frames with poses, and their views."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from lass3d_core.geometry.projection import scale_intrinsics
 from lass3d_core.records import Camera, DepthImage, FilePart, View
 
 FARTHEST_CENTRE = 0.25
-"""A principal point farther from the middle than this share of the image: K belongs to another size."""
+"""If the principal point is farther from the middle than this share, K belongs to another image size."""
 
 ASPECT_TOLERANCE = 0.02
-"""1296 x 968 resized to 640 x 480 changes the aspect by 0.4 %; a crop changes it by more than this."""
+"""A resize from 1296 x 968 to 640 x 480 changes the aspect ratio by 0.4 %; a crop changes it by more."""
 
 
 @dataclass(frozen=True)
 class RgbdCamera:
-    """One of the two cameras of the device.
+    """The colour or the depth camera of the device.
 
-    K (3,3) float64 pixels. base_from_camera (4,4) float64 rigid, metres; the base is what poses place.
-    size_hw: of the images that K was made for; None where no file says. where: K's file, for messages.
+    K (3,3) float64, pixels.
+    base_from_camera (4,4) float64 rigid, metres. The poses are poses of the base.
+    size_hw: image size for which K was made; None if no file says it.
+    where: the file of K, for messages.
     """
 
     K: np.ndarray
@@ -35,7 +37,7 @@ class RgbdCamera:
 
 @dataclass(frozen=True)
 class RgbdFrame:
-    """One moment. pose_part: where world_from_base (4,4) float64 rigid, metres, is read from."""
+    """One frame. world_from_base (4,4) float64 rigid, metres. pose_part: the file part that holds it."""
 
     number: int
     world_from_base: np.ndarray
@@ -46,9 +48,11 @@ class RgbdFrame:
 
 @dataclass(frozen=True)
 class RgbdSequence:
-    """The frames of a scene that have a pose, ascending. skipped: how many have none (tracking was lost).
+    """The frames of a scene that have a pose, in ascending order.
 
-    calibration: what the cameras are read from. depth_codec, units_per_m: see DepthImage.
+    skipped: number of frames without a pose (tracking was lost).
+    calibration: the file parts from which the cameras are read.
+    depth_codec, units_per_m: see DepthImage.
     """
 
     colour: RgbdCamera
@@ -61,7 +65,7 @@ class RgbdSequence:
 
 
 def view_of(sequence: RgbdSequence, frame: RgbdFrame, image_id: str) -> View:
-    """The frame as a view of the scene. Raises DataError where an image is not there or K is not its own."""
+    """The frame as a view. Raises DataError if an image is missing or K belongs to another image size."""
     depth = None
     if frame.depth is not None and sequence.depth is not None:
         camera = _camera(sequence.depth, frame, frame.depth)
@@ -70,12 +74,10 @@ def view_of(sequence: RgbdSequence, frame: RgbdFrame, image_id: str) -> View:
 
 
 def fitted_intrinsics(camera: RgbdCamera, size_hw: tuple[int, int], image: FilePart) -> np.ndarray:
-    """K (3,3) for `image` of size size_hw. Raises DataError where K belongs to another size.
-
-    Decision: people resize images and leave K, or scale K too, so both are tried, K as it is and K scaled
-    from the size that the files declare, and the one whose principal point is nearer to the middle is
-    taken. Lenses are centred: where neither is near the middle, the calibration is of other images.
-    """
+    """K (3,3) for `image` of size size_hw. Raises DataError if K belongs to another size."""
+    # Some people resize the images and leave K, others scale K too. So K is tried as it is, and scaled from
+    # the size that the files declare. The one whose principal point is nearer to the middle is right, because
+    # lenses are centred. If neither is near the middle, the calibration belongs to other images.
     candidates = [camera.K]
     if camera.size_hw is not None and _same_aspect(camera.size_hw, size_hw):
         candidates.insert(0, scale_intrinsics(camera.K, camera.size_hw, size_hw))
@@ -93,26 +95,27 @@ def fitted_intrinsics(camera: RgbdCamera, size_hw: tuple[int, int], image: FileP
 def checked_camera(
     intrinsic: np.ndarray, extrinsic: np.ndarray, size_hw: tuple[int, int] | None, where: str
 ) -> RgbdCamera:
-    """A camera from its matrices (4,4) as the files hold them. Raises DataError where they are none."""
+    """A camera from the matrices (4,4) in the files. Raises DataError if they are not a camera's."""
     K = intrinsic[:3, :3].astype(np.float64)
     if not np.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0 or not np.array_equal(K[2], (0, 0, 1)):
         raise DataError(f"{where} holds no intrinsics of a pinhole camera; copy it again")
     if not _is_rigid(extrinsic):
-        raise DataError(f"{where}: the extrinsics beside it are no rigid transform; copy them again")
+        raise DataError(f"{where}: the extrinsics beside it are not a rigid transform; copy them again")
     return RgbdCamera(K, extrinsic.astype(np.float64), size_hw, where)
 
 
 def usable_pose(matrix: np.ndarray, where: str) -> bool:
-    """Whether the pose (4,4) is finite; lost frames are -inf. Raises DataError for one that is not rigid."""
+    """Whether the pose (4,4) is finite; a lost frame has -inf. Raises DataError if it is not rigid."""
     if not np.isfinite(matrix).all():
         return False
     if not _is_rigid(matrix):
-        raise DataError(f"{where}: the pose is no rigid transform (camera to world); copy it again")
+        raise DataError(f"{where}: the pose is not a rigid transform (camera to world); copy it again")
     return True
 
 
 def _camera(camera: RgbdCamera, frame: RgbdFrame, image: FilePart) -> Camera:
-    """The camera of one image, in the world. A container says the size of its images, a file has a header."""
+    """The camera of one image in the world frame."""
+    # A container declares the size of its images; a file has it in its header.
     declared = camera.size_hw if image.size is not None else None
     size_hw = declared or image_size(image)
     camera_from_world = np.linalg.inv(frame.world_from_base @ camera.base_from_camera)

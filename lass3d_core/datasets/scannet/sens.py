@@ -1,7 +1,7 @@
-"""ScanNet's `.sens` container, version 4: every colour and depth image of a scene with its pose.
+"""ScanNet's `.sens` container, version 4: the colour images, depth images and poses of a scene.
 
-The header is walked from frame to frame; images stay where they are and are named as parts of the file.
-All numbers are little-endian, matrices are 16 float32, row by row.
+Only headers are read; images are named as parts of the file. All numbers are little-endian. A matrix is 16
+float32, row by row.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class _Header(NamedTuple):
 
 
 def read_sens(path: Path, stride: int = 1) -> RgbdSequence:
-    """Every stride-th frame of the file, and its cameras; no image is read.
+    """Read the cameras and every stride-th frame; no image is read.
 
-    Decision: colour frames stored raw are refused, as the occi depth codec is: no scene of ScanNet has them.
-    Raises DataError where the file is missing, of another version, damaged or cut off.
+    Raw colour frames and the depth codec occi are refused, because no scene of ScanNet has them.
+    Raises DataError if the file is missing, of another version, damaged or cut off.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -72,7 +72,7 @@ def read_sens(path: Path, stride: int = 1) -> RgbdSequence:
 def _read_header(file: BinaryIO, path: Path) -> _Header:
     version, name_length = _unpack(_START, file, path, "its header")
     if version != VERSION:
-        raise DataError(f"{path} is no .sens file of version {VERSION} (it says {version}); copy it again")
+        raise DataError(f"{path} is not a .sens file of version {VERSION} (it says {version}); copy it again")
     if name_length > _LONGEST_NAME:
         raise DataError(f"{path} is damaged: its sensor's name has {name_length} letters; copy it again")
     file.seek(name_length, 1)
@@ -92,7 +92,7 @@ def _read_header(file: BinaryIO, path: Path) -> _Header:
 def _read_frames(
     file: BinaryIO, path: Path, size: int, header: _Header, stride: int
 ) -> tuple[tuple[RgbdFrame, ...], int]:
-    """Every stride-th frame with a finite pose, and how many of them had none."""
+    """Every stride-th frame if its pose is finite, and the number of those whose pose is not."""
     frames, skipped = [], 0
     start = header.end
     for number in range(header.frames):
@@ -126,6 +126,6 @@ def _unpack(form: struct.Struct, file: BinaryIO, path: Path, where: str) -> tupl
 def _require_known(kind: int, known: dict, refused: dict[int, str], what: str) -> None:
     if kind not in known:
         raise DataError(
-            f"{what} are stored as {refused.get(kind, 'unknown')!r} (compression {kind}), which is not read "
-            "here; export them with ScanNet's SensReader"
+            f"{what} are stored as {refused.get(kind, 'unknown')!r} (compression {kind}), which cannot be "
+            "read; export them with ScanNet's SensReader"
         )

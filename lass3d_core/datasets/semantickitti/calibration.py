@@ -1,7 +1,8 @@
-"""calib.txt of KITTI's odometry: where its cameras are mounted, and how they project."""
+"""calib.txt of KITTI's odometry benchmark: where the cameras are mounted, and how they project."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ OFFICIAL_CALIBRATION = "take calib.txt from data_odometry_calib.zip of the KITTI
 
 
 def read_calibration(path: Path) -> dict[str, np.ndarray]:
-    """Key -> (3,4) float64 of every line "key: 12 numbers" of a calib.txt."""
+    """Read every line "key: 12 numbers" of a calib.txt: key -> (3,4) float64. Raises DataError."""
     try:
-        lines = read_bytes(path).decode().splitlines()
-        texts = {key.strip(): text for key, text in (line.split(":", 1) for line in lines if line.strip())}
+        lines = [line.split(":", 1) for line in read_bytes(path).decode().splitlines() if line.strip()]
+        texts = {key.strip(): text for key, text in lines}
+        if len(texts) < len(lines):
+            twice = Counter(key.strip() for key, _ in lines).most_common(1)[0][0]
+            raise DataError(f'{path} has more than one line "{twice}"; delete the wrong one')
         if "R0_rect" in texts:
             raise DataError(
                 f'{path} has a line "R0_rect": it is of KITTI\'s object benchmark; {OFFICIAL_CALIBRATION}'
@@ -32,12 +36,12 @@ def read_calibration(path: Path) -> dict[str, np.ndarray]:
 
 
 def camera_of(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, int], path: Path) -> Camera:
-    """The camera of image_<number>: P = K [I|t] projects from the rectified camera 0, `Tr` leads there from
-    the LiDAR.
+    """The camera of image_<number>. Raises DataError.
 
-    So cam_from_points = [I | K^-1 P[:,3]] Tr: the offset from camera 0 is in P already and is not added
-    again. A line `Tr_<number>` leads to that camera itself (with P = K [I|0]): cameras that look elsewhere
-    than camera 0.
+    P = K [I|t] projects from the rectified camera 0, and `Tr` transforms from the LiDAR to camera 0.
+    So cam_from_points = [I | K^-1 P[:,3]] Tr: P already contains the offset from camera 0.
+    A line `Tr_<number>` transforms to the camera itself, with P = K [I|0]. It is for cameras that look in
+    another direction than camera 0.
     """
     P, own = f"P{number}", f"Tr_{number}"
     projection, transform = matrices.get(P), matrices.get(own, matrices.get("Tr"))
@@ -49,27 +53,25 @@ def camera_of(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, 
         raise DataError(f'{path} has no line "Tr"; {OFFICIAL_CALIBRATION}')
     if own in matrices and projection[:, 3].any():
         raise DataError(
-            f'{path}: "{own}" leads to image_{number} itself, and the last column of "{P}" holds its offset '
-            "once more; set that column to 0, or name the line `Tr` if it leads to camera 0"
+            f'{path}: "{own}" transforms to image_{number} itself, but the last column of "{P}" holds its '
+            "offset again; set that column to 0, or name the line `Tr` if it transforms to camera 0"
         )
     rotation, K = transform[:, :3], projection[:, :3].copy()
     if abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
         raise DataError(
-            f'{path}: the rotation in "{own if own in matrices else "Tr"}" is not one; copy the file again'
+            f'{path}: "{own if own in matrices else "Tr"}" holds no rotation matrix; copy the file again'
         )
     if not np.array_equal(K[2], (0, 0, 1)) or K[0, 0] <= 0 or K[1, 1] <= 0:
-        raise DataError(f'{path}: the line "{P}" is no projection of a rectified camera; copy the file again')
+        raise DataError(f'{path}: "{P}" is not the projection of a rectified camera; copy the file again')
     offset = rigid(np.eye(3), np.linalg.solve(K, projection[:, 3]))
     return Camera(K, offset @ rigid(rotation, transform[:, 3]), size_hw)
 
 
 def require_central_centre(camera: Camera, image: Path, projection: str) -> None:
-    """Raises DataError where K cannot belong to an image of this size, as after a resize.
-
-    Decision: the principal point must lie in the middle half of the image, both ways. Those of KITTI,
-    KITTI-360, PandaSet and nuScenes lie between 0.44 and 0.64 of its size; an image of half the size, or
-    less, leaves the range, and what stays within is for the audit to tell.
-    """
+    """Raise DataError if K cannot belong to an image of this size, as after a resize."""
+    # The principal point must lie in the middle half of the image in both directions. In KITTI, KITTI-360,
+    # PandaSet and nuScenes it lies between 0.44 and 0.64 of the size. An image of half the size or less
+    # leaves this range. The audit finds smaller changes.
     height, width = camera.size_hw
     across, down = camera.K[0, 2] / width, camera.K[1, 2] / height
     if not (0.25 <= across <= 0.75 and 0.25 <= down <= 0.75):
@@ -80,7 +82,7 @@ def require_central_centre(camera: Camera, image: Path, projection: str) -> None
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file of the data set. Raises DataError where it is missing or unreadable."""
+    """Read a file of the data set. Raises DataError if it is missing or unreadable."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -88,4 +90,4 @@ def read_bytes(path: Path) -> bytes:
             f"{path} does not exist; restore it or mend `root` and `splits` in the manifest"
         ) from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from error

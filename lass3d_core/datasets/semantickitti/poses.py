@@ -1,4 +1,4 @@
-"""poses.txt of KITTI's odometry and of SemanticKITTI: where the rectified camera 0 stood at each scan."""
+"""poses.txt of KITTI's odometry benchmark and of SemanticKITTI: the pose of camera 0 at each scan."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lass3d_core.geometry.projection import rigid
 
 
 def read_poses(path: Path) -> np.ndarray:
-    """world_from_camera0 (S,4,4) float64, metres, a line of 12 numbers (3x4, row by row) for every scan.
+    """Read world_from_camera0 (S,4,4) float64, metres, of the rectified camera 0.
 
-    Raises DataError: a file that is missing or holds something else, a rotation that is none.
+    The file has one line of 12 numbers (3x4, row by row) per scan. Raises DataError.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -23,12 +23,12 @@ def read_poses(path: Path) -> np.ndarray:
             f"{path} does not exist, and pairs.earlier_scans needs it; copy it, or set earlier_scans to 0"
         ) from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from error
     except ValueError:
-        raise DataError(f"{path} must hold 12 numbers a line; copy it again") from None
+        raise DataError(f"{path} must hold 12 numbers per line; copy it again") from None
     for number, row in enumerate(rows):
         if not _is_rigid(row):
-            raise DataError(f"{path}: line {number + 1} is no pose; copy it again")
+            raise DataError(f"{path}: line {number + 1} is not a pose; copy it again")
     return np.array([rigid(row[:, :3], row[:, 3]) for row in rows]).reshape(-1, 4, 4)
 
 

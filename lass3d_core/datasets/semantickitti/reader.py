@@ -1,8 +1,11 @@
 """SemanticKITTI and every data set in its layout.
 
-`root/sequences/SS/` holds velodyne/NNNNNN.bin, labels/NNNNNN.label (not for the test sequences),
-image_2/NNNNNN.png and calib.txt; poses.txt is read where earlier scans lend their images. A scan id is
-"SS/NNNNNN", an image id "SS/NNNNNN/image_2".
+`root/sequences/SS/` holds
+- velodyne/NNNNNN.bin, the points,
+- labels/NNNNNN.label, except for the test sequences,
+- image_2/NNNNNN.png and calib.txt,
+- poses.txt, which is needed only for views of earlier scans.
+A scan id is "SS/NNNNNN", an image id "SS/NNNNNN/image_2".
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ _CLASSES: tuple[tuple[str, tuple[int, ...], tuple[int, int, int]], ...] = (
     ("pole", (80,), (255, 240, 150)),
     ("traffic-sign", (81,), (255, 0, 0)),
 )
-"""Name, raw ids (the first is what a submission writes), colour (r, g, b), as in semantic-kitti.yaml."""
+"""Name, raw ids (the first one is for submissions), colour (r, g, b), as in semantic-kitti.yaml."""
 
 _IGNORED_RAW_IDS = (0, 1, 52, 99)
 """unlabeled, outlier, other-structure, other-object."""
@@ -66,7 +69,7 @@ LABEL_SPACE = LabelSpace(
 
 
 class SemanticKitti:
-    """The `Dataset` contract for the SemanticKITTI layout. Features are the remission alone."""
+    """The `Dataset` contract for the SemanticKITTI layout. The only feature is the remission."""
 
     label_space = LABEL_SPACE
     feature_names: tuple[str, ...] = ("remission",)
@@ -77,7 +80,7 @@ class SemanticKitti:
         self._view_names = spec.views or ("image_2",)
         for name in self._view_names:
             if not re.fullmatch(r"image_\d+", name):
-                raise DataError(f"views: {name!r} is no image folder of this layout, such as image_2")
+                raise DataError(f"views: {name!r} is not an image folder of this layout, such as image_2")
         self._calibrations: dict[str, dict[str, np.ndarray]] = {}
         self._ordered: dict[str, list[str]] = {}
         self._poses: dict[str, np.ndarray] = {}
@@ -91,7 +94,7 @@ class SemanticKitti:
         return cut_blocks(split, self._scans_of(split), size)
 
     def read_scan(self, scan_id: str) -> Scan:
-        """See Dataset. features (N,1): remission, 0 to 1. Raises DataError."""
+        """See Dataset. features (N,1): remission in [0,1]. Raises DataError."""
         bin_path, label_path = (
             self._path(scan_id, "velodyne", ".bin"),
             self._path(scan_id, "labels", ".label"),
@@ -106,7 +109,7 @@ class SemanticKitti:
         return tuple(self._view(scan_id, name) for name in self._view_names)
 
     def input_files(self, scan_id: str) -> ScanFiles:
-        """See Dataset: the calibration of its sequence is among the files of a scan."""
+        """See Dataset. The calibration of the sequence is among `points`."""
         label_path = self._path(scan_id, "labels", ".label")
         return ScanFiles(
             points=(
@@ -119,7 +122,7 @@ class SemanticKitti:
         )
 
     def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
-        """See Dataset: of the files that are there, so a thinned sequence has larger steps."""
+        """See Dataset. Only scans that exist count, so a thinned sequence has larger steps."""
         sequence = scan_id.split("/")[0]
         if sequence not in self._ordered:
             folder = self._sequences / sequence / "velodyne"
@@ -128,7 +131,7 @@ class SemanticKitti:
         return tuple(reversed(self._ordered[sequence][max(0, place - count) : place]))
 
     def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
-        """See Dataset: by the poses of poses.txt. Raises DataError where they are missing or wrong."""
+        """See Dataset. The cameras follow from poses.txt. Raises DataError if it is missing or wrong."""
         earlier = self.scans_before(scan_id, count)
         here = self._world_from_points(scan_id) if earlier else None
         return tuple(
@@ -171,7 +174,7 @@ class SemanticKitti:
         return self._calibrations[sequence]
 
     def _world_from_points(self, scan_id: str) -> np.ndarray:
-        """(4,4): line NNNNNN of poses.txt is world_from_camera0, to which `Tr` leads."""
+        """(4,4) float64: world_from_camera0, which is line NNNNNN of poses.txt, times `Tr`."""
         sequence, frame = scan_id.split("/")
         path = self._poses_path(scan_id)
         if sequence not in self._poses:
@@ -180,7 +183,7 @@ class SemanticKitti:
         if lidar is None:
             raise DataError(f'{self._calibration_path(scan_id)} has no line "Tr"; {OFFICIAL_CALIBRATION}')
         if not frame.isdecimal() or int(frame) >= len(poses):
-            raise DataError(f"{path} has {len(poses)} poses and none of scan {frame}; copy it again")
+            raise DataError(f"{path} has {len(poses)} poses and none for scan {frame}; copy it again")
         return poses[int(frame)] @ rigid(lidar[:, :3], lidar[:, 3])
 
     def _view(self, scan_id: str, name: str) -> View:
@@ -208,9 +211,11 @@ class SemanticKittiSubmission:
         return LABEL_SPACE.raw_ids(train_ids).astype("<u4").tobytes()
 
     def decode(self, content: bytes, where: str) -> np.ndarray:
-        """As evaluate_semantics.py: the lower 16 bits are the class; the instance above them is dropped."""
+        """See Submission. As in evaluate_semantics.py, only the lower 16 bits count."""
         if len(content) % 4:
-            raise DataError(f"{where} is cut off: {len(content)} bytes are no multiple of 4; export it again")
+            raise DataError(
+                f"{where} is cut off: {len(content)} bytes are not a multiple of 4; export it again"
+            )
         return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, where)
 
     def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
@@ -219,7 +224,7 @@ class SemanticKittiSubmission:
 
 
 def _read_points(path: Path) -> np.ndarray:
-    """x, y, z, remission (N,4) float32: metres in the LiDAR frame, x forward, y left, z up."""
+    """Read x, y, z, remission (N,4) float32: metres in the LiDAR frame, x forward, y left, z up."""
     content = read_bytes(path)
     if len(content) % 16:
         raise DataError(f"{path} is cut off: {len(content)} bytes are not a multiple of 16; copy it again")
@@ -235,7 +240,7 @@ def _read_points(path: Path) -> np.ndarray:
 
 
 def _read_labels(path: Path, count: int) -> np.ndarray:
-    """Train ids (N,) uint8; the upper 16 bits of the file's uint32 are the instance and are dropped."""
+    """Read train ids (N,) uint8. The upper 16 bits of the file's uint32 are the instance and are dropped."""
     content = read_bytes(path)
     if len(content) != 4 * count:
         raise DataError(
@@ -245,5 +250,8 @@ def _read_labels(path: Path, count: int) -> np.ndarray:
 
 
 def _moved(camera: Camera, earlier_from_here: np.ndarray) -> Camera:
-    """The camera of an earlier scan for points of this one; earlier_from_here (4,4): between the points."""
+    """The camera of an earlier scan, for points of this scan.
+
+    earlier_from_here (4,4): from the frame of this scan's points to the frame of the earlier scan's points.
+    """
     return replace(camera, cam_from_points=camera.cam_from_points @ earlier_from_here)

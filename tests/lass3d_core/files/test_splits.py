@@ -170,7 +170,7 @@ def test_a_contiguous_choice_takes_a_prefix_of_each_sequence_and_all_of_those_be
 
 
 def test_an_order_that_is_wrong_or_too_short_is_refused() -> None:
-    with pytest.raises(DataError, match=r"labelled\.order: 03, 04 is no training sequence"):
+    with pytest.raises(DataError, match=r"labelled\.order: 03, 04 is not a training sequence"):
         contiguous_choice(TEN, 50, ("00", "03", "04"))
     with pytest.raises(DataError, match="80 % are 16 scans, but only 10 have labels"):
         contiguous_choice((*TEN, *(f"01/{frame}" for frame in range(10))), 80, ("00",))
@@ -233,5 +233,5 @@ def test_a_missing_or_damaged_split_file_is_one_clear_line(tmp_path: Path) -> No
         LabelledSplit.load(path)
     for text in ("", "{", "[]", '{"protocol": "nested"}', '{"protocol": 3, "colour": 1}'):
         path.write_text(text)
-        with pytest.raises(CorruptArtifact, match=r"split\.json is no split file"):
+        with pytest.raises(CorruptArtifact, match=r"split\.json is not a split file"):
             LabelledSplit.load(path)

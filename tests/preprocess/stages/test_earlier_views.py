@@ -172,7 +172,7 @@ def test_a_missing_pose_is_one_clear_line(copied: Any, capfd: pytest.CaptureFixt
     assert copied.run("pairs") == 2
     error = capfd.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ") and error.endswith(
-        "has 2 poses and none of scan 000002; copy it again"
+        "has 2 poses and none for scan 000002; copy it again"
     )
 
 

@@ -70,7 +70,7 @@ def test_every_flipped_bit_is_noticed(shard: Path) -> None:
 def test_a_lost_line_is_counted(shard: Path) -> None:
     lines = shard.read_bytes().splitlines(keepends=True)
     shard.write_bytes(b"".join([*lines[:1], *lines[2:]]))
-    with pytest.raises(CorruptArtifact, match="1 records where line 3 promises 2"):
+    with pytest.raises(CorruptArtifact, match="1 records, but line 3 says 2"):
         read_jsonl(shard)
 
 

@@ -47,7 +47,7 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
         other = context.Process(target=_lock, args=(tmp_path, answers))
         other.start()
         other.join()
-    assert "another process" in answers.get()
+    assert "is already at work on" in answers.get()
     _lock(tmp_path, answers)
     assert answers.get() == "got it"
 

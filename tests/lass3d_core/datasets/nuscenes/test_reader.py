@@ -430,11 +430,11 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a long quaternion": (
         with_all("ego_pose", "rotation", [1, 1, 0, 0]),
-        r"ego_pose\.json: record \w+ has a rotation that is no unit quaternion \(w, x, y, z\)",
+        r"ego_pose\.json: record \w+ has a rotation that is not a unit quaternion \(w, x, y, z\)",
     ),
-    "a short quaternion": (with_all("ego_pose", "rotation", [1, 0, 0]), "no unit quaternion"),
-    "a quaternion of words": (with_all("ego_pose", "rotation", "up"), "pose that is no list of numbers"),
-    "a NaN quaternion": (with_all("ego_pose", "rotation", [float("nan"), 0, 0, 0]), "no unit quaternion"),
+    "a short quaternion": (with_all("ego_pose", "rotation", [1, 0, 0]), "not a unit quaternion"),
+    "a quaternion of words": (with_all("ego_pose", "rotation", "up"), "pose that is not a list of numbers"),
+    "a NaN quaternion": (with_all("ego_pose", "rotation", [float("nan"), 0, 0, 0]), "not a unit quaternion"),
     "an infinite pose": (
         with_all("ego_pose", "translation", [float("-inf"), 0, 0]),
         r"ego_pose\.json: record \w+ has a translation that is not three finite numbers",

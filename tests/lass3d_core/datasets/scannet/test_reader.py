@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lass3d_core.clouds.ply import read_ply
 from lass3d_core.datasets import open_dataset
 from lass3d_core.datasets.scannet.reader import LABEL_SPACE, ScanNet, ScanNetSubmission
 from lass3d_core.errors import DataError, UnknownName
@@ -158,7 +159,7 @@ def test_splits_may_be_the_official_lists(root: Path, tmp_path: Path) -> None:
 
 def test_a_scene_twice_in_a_list_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"{SCENE}\nscene0001_00\n{SCENE}\n")
-    with pytest.raises(DataError, match=f"{SCENE} stands more than once"):
+    with pytest.raises(DataError, match=f"{SCENE} occurs more than once"):
         opened(root, train=(str(tmp_path / "list.txt"),), val=("scene0002_00",))
 
 
@@ -431,6 +432,21 @@ def test_an_unknown_nyu40_id_is_refused(root: Path, refusal: Callable[[], str]) 
     assert "labels.ply: unknown class id 41" in refusal()
 
 
+@pytest.mark.parametrize("kind", ["float", "double"])
+def test_labels_may_be_stored_as_whole_floats(root: Path, kind: str, refusal: Callable[[], str]) -> None:
+    """As CloudCompare and plyfile users write them."""
+    wanted = opened(root).read_scan(SCENE).labels
+    path = folder(root) / f"{SCENE}_vh_clean_2.labels.ply"
+    labels = read_ply(path)["vertex"]["label"].astype("<f4" if kind == "float" else "<f8")
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(labels)}\nproperty {kind} label\n"
+    path.write_bytes(header.encode() + b"end_header\n" + labels.tobytes())
+    assert np.array_equal(opened(root).read_scan(SCENE).labels, wanted)
+    for wrong in (1.5, np.nan, np.inf):
+        labels[3] = wrong
+        path.write_bytes(header.encode() + b"end_header\n" + labels.tobytes())
+        assert f"labels.ply: the label {wrong} is not a whole number" in refusal()
+
+
 def test_a_mesh_without_colours_or_labels_is_refused(root: Path, refusal: Callable[[], str]) -> None:
     mesh, labels = (folder(root) / f"{SCENE}_vh_clean_2{end}" for end in (".ply", ".labels.ply"))
     shutil.copy(mesh, labels)
@@ -447,11 +463,11 @@ def test_a_mesh_without_colours_or_labels_is_refused(root: Path, refusal: Callab
     [
         ("pose/2.txt", "1 0 0 0\n0 1 0 0\n", "must hold 4 lines of 4 numbers"),
         ("pose/2.txt", "a b c d\n" * 4, "must hold 4 lines of 4 numbers"),
-        ("pose/2.txt", "2 0 0 0\n0 2 0 0\n0 0 2 0\n0 0 0 1\n", "the pose is no rigid transform"),
-        ("pose/2.txt", "-1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "the pose is no rigid transform"),
+        ("pose/2.txt", "2 0 0 0\n0 2 0 0\n0 0 2 0\n0 0 0 1\n", "the pose is not a rigid transform"),
+        ("pose/2.txt", "-1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "the pose is not a rigid transform"),
         ("intrinsic/intrinsic_color.txt", "0 " * 16, "holds no intrinsics of a pinhole camera"),
         ("intrinsic/intrinsic_color.txt", "nan " * 16, "holds no intrinsics of a pinhole camera"),
-        ("intrinsic/extrinsic_depth.txt", "0 " * 16, "the extrinsics beside it are no rigid transform"),
+        ("intrinsic/extrinsic_depth.txt", "0 " * 16, "the extrinsics beside it are not a rigid transform"),
         ("color/2.jpg", "no image", "2.jpg is not a readable image"),
     ],
 )

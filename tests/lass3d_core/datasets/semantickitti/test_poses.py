@@ -33,11 +33,11 @@ def test_an_empty_file_has_no_pose(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        (f"{FIRST}\n1 2 3\n", "12 numbers a line"),
-        (FIRST.replace("1", "one"), "12 numbers a line"),
-        (f"{FIRST}\n{FIRST.replace('1', 'nan')}\n", "line 2 is no pose"),
-        (FIRST.replace("1 0 0 0 0 1", "2 0 0 0 0 1"), "line 1 is no pose"),
-        (FIRST.replace("1 0 0 0 0 1", "-1 0 0 0 0 1"), "line 1 is no pose"),
+        (f"{FIRST}\n1 2 3\n", "12 numbers per line"),
+        (FIRST.replace("1", "one"), "12 numbers per line"),
+        (f"{FIRST}\n{FIRST.replace('1', 'nan')}\n", "line 2 is not a pose"),
+        (FIRST.replace("1 0 0 0 0 1", "2 0 0 0 0 1"), "line 1 is not a pose"),
+        (FIRST.replace("1 0 0 0 0 1", "-1 0 0 0 0 1"), "line 1 is not a pose"),
     ],
 )
 def test_a_broken_file_is_one_clear_line(tmp_path: Path, text: str, part: str) -> None:

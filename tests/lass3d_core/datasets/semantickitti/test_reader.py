@@ -145,8 +145,9 @@ def test_the_projections_of_real_cameras_fit_their_images_and_not_those_of_half_
 
 def test_a_camera_that_looks_elsewhere_has_its_own_line(root: Path) -> None:
     """`Tr_3` replaces `Tr` for image_3 alone: here a camera that looks to the left."""
+    replace_line(root, "P3", "100 0 30 0 0 100 20 0 0 0 1 0")
     with (root / "sequences/00/calib.txt").open("a") as file:
-        file.write("P3: 100 0 30 0 0 100 20 0 0 0 1 0\nTr_3: 1 0 0 0 0 0 -1 0 0 1 0 2\n")
+        file.write("Tr_3: 1 0 0 0 0 0 -1 0 0 1 0 2\n")
     front, left = opened(root, ("image_2", "image_3")).views("00/000000")
     points = np.array([[0, 5, 0]], np.float32)
     assert project(left.camera, points)[1].tolist() == [7.0]
@@ -256,6 +257,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "words": (rewrite("calib.txt", lambda text: text.replace("-0.3", "x")), r"calib\.txt must hold lines"),
     "no colon": (rewrite("calib.txt", lambda text: text + "nonsense\n"), r"calib\.txt must hold lines"),
+    "a line twice": (
+        rewrite("calib.txt", lambda text: text + "P2: " + "1 " * 12 + "\n"),
+        r'calib\.txt has more than one line "P2"; delete the wrong one',
+    ),
     "binary": (write("calib.txt", b"\xff\xfe\x00"), r"calib\.txt must hold lines"),
     "infinite Tr": (
         rewrite("calib.txt", lambda text: text.replace("-0.3", "inf")),
@@ -263,11 +268,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no rotation": (
         rewrite("calib.txt", lambda text: text.replace("0 -1 0 0", "0 -2 0 0")),
-        r'rotation in "Tr"',
+        r'"Tr" holds no rotation matrix',
     ),
     "a reflection": (
         rewrite("calib.txt", lambda text: text.replace("0 0 -1 -0.1", "0 0 1 -0.1")),
-        r'rotation in "Tr"',
+        r'"Tr" holds no rotation matrix',
     ),
     "the object benchmark's calibration": (
         rewrite("calib.txt", lambda text: text.replace("Tr:", "R0_rect: 1 0 0 0 1 0 0 0 1\nTr_velo_to_cam:")),
@@ -275,11 +280,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an offset twice": (
         rewrite("calib.txt", lambda text: text + f"Tr_2: {TR}\n"),
-        r'"Tr_2" leads to image_2 itself, and the last column of "P2" holds its offset once more',
+        r'"Tr_2" transforms to image_2 itself, but the last column of "P2" holds its offset again',
     ),
     "no projection": (
         rewrite("calib.txt", lambda text: text.replace("P2: 100", "P2: -100")),
-        r'"P2" is no projection',
+        r'"P2" is not the projection',
     ),
     "an image of another size": (
         lambda folder: Image.new("RGB", (30, 20)).save(folder / IMAGE),
@@ -313,7 +318,7 @@ def test_a_folder_in_place_of_a_file_is_one_clear_line(root: Path) -> None:
 
 
 def test_an_image_folder_has_a_number(root: Path) -> None:
-    with pytest.raises(DataError, match=r"views: 'camera_front' is no image folder of this layout"):
+    with pytest.raises(DataError, match=r"views: 'camera_front' is not an image folder of this layout"):
         opened(root, ("image_2", "camera_front"))
 
 
@@ -325,10 +330,10 @@ def test_a_sequence_without_frames_is_named(root: Path) -> None:
 
 def test_a_sequence_that_a_list_names_twice_is_refused(root: Path) -> None:
     (root / "train.txt").write_text("00\n02\n00\n")
-    with pytest.raises(DataError, match=r"splits: 00 stands more than once; a name belongs to one split"):
+    with pytest.raises(DataError, match=r"splits: 00 occurs more than once; a name belongs to one split"):
         opened(root, train=(str(root / "train.txt"),))
     (root / "train.txt").write_text("00\n01\n")
-    with pytest.raises(DataError, match=r"splits: 01 stands more than once"):
+    with pytest.raises(DataError, match=r"splits: 01 occurs more than once"):
         opened(root, train=(str(root / "train.txt"),))
 
 
@@ -368,7 +373,7 @@ def test_an_earlier_camera_stood_further_back(root: Path) -> None:
 def test_scans_without_a_pose_are_named(root: Path) -> None:
     driven_forward(root, lines=3)
     assert len(opened(root).views_before("00/000002", 2)) == 2
-    with pytest.raises(DataError, match=r"poses\.txt has 3 poses and none of scan 000003"):
+    with pytest.raises(DataError, match=r"poses\.txt has 3 poses and none for scan 000003"):
         opened(root).views_before("00/000003", 2)
     assert opened(root).views_before("01/000000", 2) == ()  # nothing is before it, so no pose is asked for
 

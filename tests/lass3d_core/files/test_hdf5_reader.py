@@ -1,4 +1,4 @@
-"""Files of a stranger: what is not in the file, or not as large as it says, is refused before it is read."""
+"""An array that is not in the file, or not as large as declared, is refused before it is read."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from lass3d_core.errors import CorruptArtifact, StaleArtifact
-from lass3d_core.files.checked_hdf5 import CheckedFile, create, write_array, write_attributes
+from lass3d_core.files.hdf5_reader import Hdf5Reader
+from lass3d_core.files.hdf5_writer import create, write_array, write_attributes
 
 
-def written(path: Path, fill: Callable[[h5py.File], None]) -> CheckedFile:
+def written(path: Path, fill: Callable[[h5py.File], None]) -> Hdf5Reader:
     with create(path) as file:
         write_attributes(file, {"kind": "pairs", "schema": 1})
         fill(file)
-    return CheckedFile(path, "pairs", 1, "run `make pairs`")
+    return Hdf5Reader(path, "pairs", 1, "run `make pairs`")
 
 
 def external_link(file: h5py.File) -> None:
@@ -37,20 +38,13 @@ def raw_bytes_of_another_file(file: h5py.File) -> None:
     file.create_dataset("a", (4,), "u1", external=[("secret.h5", 0, 4)])
 
 
-def view_into_another_file(file: h5py.File) -> None:
-    layout = h5py.VirtualLayout((3,), "i8")
-    layout[:] = h5py.VirtualSource("secret.h5", "a", (3,))
-    file.create_virtual_dataset("a", layout)
-
-
 @pytest.mark.parametrize(
     ("fill", "name", "why"),
     [
         (external_link, "a", "a link to somewhere else"),
         (soft_link, "a", "a link to somewhere else"),
         (linked_group, "scan/a", "a link to somewhere else"),
-        (raw_bytes_of_another_file, "a", "no array of this file"),
-        (view_into_another_file, "a", "no array of this file"),
+        (raw_bytes_of_another_file, "a", "no numbers or fixed-length texts of this file"),
     ],
 )
 def test_what_is_not_in_the_file_is_not_read(
@@ -75,7 +69,7 @@ def test_an_array_is_there_or_not_and_nothing_lies_below_it(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("rows", [100, 200_000])
-def test_what_is_read_is_the_readers_own_however_large(tmp_path: Path, rows: int) -> None:
+def test_every_read_gives_a_new_array(tmp_path: Path, rows: int) -> None:
     values = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
     file = written(tmp_path / "a.h5", lambda file: write_array(file, "a", values))
     first, second = file.array("a"), file.array("a")
@@ -105,17 +99,10 @@ def test_a_constant_array_compresses_as_far_as_it_can_and_is_read(tmp_path: Path
 
 
 OTHER_FORMS: dict[str, Callable[[h5py.File], object]] = {
-    "gzip": lambda file: file.create_dataset("a", data=np.zeros(1000), chunks=(1000,), compression="gzip"),
-    "lzf": lambda file: file.create_dataset("a", data=np.zeros(1000), chunks=(1000,), compression="lzf"),
-    "scale-offset": lambda file: file.create_dataset("a", data=np.zeros(9, int), chunks=(9,), scaleoffset=0),
     "texts of any length": lambda file: file.create_dataset("a", data=["x", "y"], dtype=h5py.string_dtype()),
-    "lists": lambda file: file.create_dataset("a", (2,), h5py.vlen_dtype("i4")),
-    "references": lambda file: file.create_dataset("a", (2,), h5py.ref_dtype),
     "tables": lambda file: file.create_dataset("a", data=np.zeros(3, [("x", "i4"), ("y", "f4")])),
     "nothing": lambda file: file.create_dataset("a", data=h5py.Empty("f4")),
     "a type": lambda file: file.__setitem__("a", np.dtype("f8")),
-    "the file itself": lambda file: file.__setitem__("a", file["/"]),
-    "a text of a gigabyte": lambda file: file.create_dataset("a", (4,), h5py.string_dtype("utf-8", 1 << 30)),
 }
 
 
@@ -135,10 +122,10 @@ def test_numbers_are_no_texts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "schema"),
-    [(5, 1), (b"pairs", b"x"), (b"pairs", [1, 2]), ("any length", 1), (h5py.Empty("f4"), 1)],
+    [(5, 1), (b"pairs", b"x"), (b"pairs", [1, 2]), (b"other", 1), (b"pairs", 2)],
 )
 def test_a_beginning_of_another_form_is_refused(tmp_path: Path, kind: object, schema: object) -> None:
     with create(tmp_path / "shard.h5") as file:
         file.attrs["kind"], file.attrs["schema"] = kind, schema
     with pytest.raises((CorruptArtifact, StaleArtifact)):
-        CheckedFile(tmp_path / "shard.h5", "pairs", 1, "run `make pairs`").attribute("kind")
+        Hdf5Reader(tmp_path / "shard.h5", "pairs", 1, "run `make pairs`").attribute("kind")
