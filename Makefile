@@ -1,4 +1,4 @@
-# LASS3D. `make` alone prints help; every target creates the environment that it needs.
+# LASS3D. `make` alone prints help. Every target creates the environment that it needs.
 
 PYTHON   ?= python3
 VENV     ?= .venv
@@ -38,100 +38,120 @@ EXTRAS := dev,lvm
 PINS   := constraints-lvm.txt
 endif
 
-RUN    := $(VENV)/bin/python
+# What you type reaches the programs as you typed it: every value goes to the shell in single quotes.
+quoted  = '$(subst ','\'',$(1))'
+option  = $(if $(2),$(1) $(call quoted,$(2)))
+options = $(foreach value,$(2),$(1) $(call quoted,$(value)))
+on      = $(filter-out 0 no false,$(1))
+
+RUN    := $(call quoted,$(VENV)/bin/python)
 ENV    := $(VENV)/.ready
-DATA   := --manifest $(MANIFEST) $(if $(DATASET),--dataset $(DATASET))
-CHOICE := --method $(METHOD) --ratio $(RATIO) --seed $(SEED) $(if $(PRESET),--preset $(PRESET)) $(if $(TAG),--tag $(TAG))
-TRAIN  := $(DATA) $(CHOICE) $(foreach s,$(SET),--set $(s))
-ON     := $(if $(SPLIT),--split $(SPLIT))
+DATA    = $(call option,--manifest,$(MANIFEST)) $(call option,--dataset,$(DATASET))
+RECIPE  = $(call option,--preset,$(PRESET)) $(call option,--tag,$(TAG)) $(call options,--set,$(SET))
+CHOICE  = $(call option,--method,$(METHOD)) $(call option,--ratio,$(RATIO)) $(call option,--seed,$(SEED)) $(RECIPE)
+ONSPLIT = $(call option,--split,$(SPLIT))
+ASKED   = $(call option,--text,$(or $(TEXT),$(error give TEXT="a parked car" and SCAN=08/000010, or SCORE=1)))
+OF_SCAN = $(call option,--scan,$(or $(SCAN),$(error give TEXT="a parked car" and SCAN=08/000010, or SCORE=1)))
 
-TOGETHER := $(if $(PROCESSES),-m torch.distributed.run --standalone --nproc-per-node=$(PROCESSES))
+COUNT    = $(or $(filter $(PROCESSES),$(shell seq 1 1024)),$(error PROCESSES is a number from 1 on, not $(PROCESSES)))
+TOGETHER = $(if $(PROCESSES),-m torch.distributed.run --standalone --nproc-per-node=$(COUNT))
 
+# Commands build on each other's files, so `make -j4 captions pairs` runs them in order all the same.
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lvm demo street room captions pairs status audit doctor weights preview train profile eval report \
-        export clouds query table test test-lvm lint bench bench-lvm faults clean
+        export clouds query table test test-slow test-lvm lint bench bench-lvm faults clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; echo
-	@echo "  DATASET=$(DATASET) MANIFEST=$(MANIFEST) METHOD=$(METHOD) RATIO=$(RATIO) SEED=$(SEED) PRESET=$(PRESET) TAG=$(TAG)"
-	@echo "  SET='key=value ...' overrides any setting of a run, RESUME=1 continues one; eval, export and clouds read SPLIT=val|test"
-	@echo "  make table TABLE=2 SEEDS=0,1,2 RATIOS=1,10 PROCESSES=2; PLAN=1 only says what it would train, and for how long"
-	@echo "  VENV=.venv-lvm makes any command use the environment with the real models (make setup-lvm)"
+	@echo "Variables, as they are now:"
+	@printf '  %s\n' $(call quoted,DATASET=$(DATASET) MANIFEST=$(MANIFEST) METHOD=$(METHOD) RATIO=$(RATIO) SEED=$(SEED) \
+		PRESET=$(PRESET) TAG=$(TAG))
+	@echo "  A run is named by DATASET, METHOD, RATIO, SEED, PRESET, TAG and SET: give eval, report, export, clouds and query the same."
+	@echo "  SET='key=value key=value' changes any setting of a run. RESUME=1 continues a run that was stopped."
+	@echo "  SPLIT=val or SPLIT=test chooses the scans of eval, export and clouds."
+	@echo "  make table TABLE=2 SEEDS=0,1,2 RATIOS=1,10 PROCESSES=2. PLAN=1 prints what it would train and how long that takes."
+	@echo "  VENV=.venv-lvm runs any command in the environment of the real models (make setup-lvm)."
 
-setup: $(ENV) ## create the environment in .venv (done by the other targets when needed)
+setup: $(ENV) ## create the environment in .venv; the other targets do it if it is missing
 
 $(ENV): setup.cfg pyproject.toml $(PINS)
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(call quoted,$(VENV))
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c $(PINS) -e ".[$(EXTRAS)]"
-	@touch $@
+	@touch $(call quoted,$@)
 
-setup-lvm: ## create .venv-lvm with the real models' packages (6 GB); VENV=.venv-lvm then makes any command use it
+setup-lvm: ## create .venv-lvm with the packages of the real models (6 GB); any command uses it with VENV=.venv-lvm
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
 
-demo: $(ENV) ## simulated street -> captions -> pairs -> train -> evaluate -> report, minutes on a CPU, no downloads
-	@$(RUN) -m preprocess simulate --manifest $(MANIFEST) --dataset street
-	@$(RUN) -m preprocess captions --manifest $(MANIFEST) --dataset street
-	@$(RUN) -m preprocess pairs --manifest $(MANIFEST) --dataset street
-	@$(RUN) -m train demo --manifest $(MANIFEST) --dataset street --seed $(SEED) $(if $(TAG),--tag $(TAG))
+demo: $(ENV) ## the whole path on a simulated street, minutes on a CPU: data, captions, pairs, training, evaluation, report
+	@$(RUN) -m preprocess simulate $(call option,--manifest,$(MANIFEST)) --dataset street
+	@$(RUN) -m preprocess captions $(call option,--manifest,$(MANIFEST)) --dataset street
+	@$(RUN) -m preprocess pairs $(call option,--manifest,$(MANIFEST)) --dataset street
+	@$(RUN) -m train demo $(call option,--manifest,$(MANIFEST)) --dataset street \
+		$(call option,--seed,$(SEED)) $(call option,--tag,$(TAG))
 
 street room: $(ENV)
-	@$(RUN) -m preprocess simulate --manifest $(MANIFEST) --dataset $(or $(DATASET),$@)
+	@$(RUN) -m preprocess simulate $(call option,--manifest,$(MANIFEST)) $(call option,--dataset,$(or $(DATASET),$@))
 
 street: ## write the simulated street, in SemanticKITTI's layout
 room: ## write the simulated rooms, in ScanNet's layout
 
-captions: $(ENV) ## captions, entities and text embeddings, what the manifest changed; ONLY=stage; LIMIT=n only prints
-	@$(RUN) -m preprocess captions $(DATA) $(if $(ONLY),--only $(ONLY)) $(if $(LIMIT),--limit $(LIMIT))
+captions: $(ENV) ## captions, entities and text embeddings, if the manifest changed; ONLY=stage runs one, LIMIT=n only prints
+	@$(RUN) -m preprocess captions $(DATA) $(call option,--only,$(ONLY)) $(call option,--limit,$(LIMIT))
 
-pairs: $(ENV) ## project points into pixels and write the point-text shards
+pairs: $(ENV) ## project the points into the images and write the point-text shards
 	@$(RUN) -m preprocess pairs $(DATA)
 
-status: $(ENV) ## every stage: fresh, stale and why, missing, partial, with its size
+status: $(ENV) ## print for every stage: fresh, stale (and why), missing or partial, and its size
 	@$(RUN) -m preprocess status $(DATA)
 
-audit: $(ENV) ## coverage, entities against labels (RATIO, SEED), calibration, pictures: look before you train
-	@$(RUN) -m preprocess audit $(DATA) --ratio $(RATIO) --seed $(SEED)
+audit: $(ENV) ## look before you train: coverage, entities against labels (RATIO, SEED), calibration, pictures
+	@$(RUN) -m preprocess audit $(DATA) $(call option,--ratio,$(RATIO)) $(call option,--seed,$(SEED))
 
-doctor: $(ENV) ## is everything there that the manifest names? packages, weights, data, disk, GPU; each with the fix
+doctor: $(ENV) ## check packages, weights, data, disk and GPU for what the manifest names, and print each fix
 	@$(RUN) -m preprocess doctor $(DATA)
 
-weights: $(ENV) ## download the weights that the manifest names; MIRROR=folder reads a copied hub cache, INTO=folder
-	@$(RUN) -m preprocess weights $(DATA) $(if $(MIRROR),--mirror $(MIRROR)) $(if $(INTO),--into $(INTO))
+weights: $(ENV) ## download the weights that the manifest names; MIRROR=folder reads a copied hub cache, INTO=folder writes there
+	@$(RUN) -m preprocess weights $(DATA) $(call option,--mirror,$(MIRROR)) $(call option,--into,$(INTO))
 
 preview: $(ENV) ## caption, phrases and masks of IMAGE=file by the manifest's models, as a picture and as text
-	@$(RUN) -m preprocess preview $(DATA) $(or $(IMAGE),$(error give IMAGE=file))
+	@$(RUN) -m preprocess preview $(DATA) $(call quoted,$(or $(IMAGE),$(error give IMAGE=file)))
 
-train: $(ENV) ## train METHOD on RATIO % labelled scans
-	@$(RUN) $(TOGETHER) -m train run $(TRAIN) $(if $(RESUME),--resume)
+train: $(ENV) ## train METHOD with labels for RATIO % of the scans
+	@$(RUN) $(TOGETHER) -m train run $(DATA) $(CHOICE) $(if $(call on,$(RESUME)),--resume)
 
-profile: $(ENV) ## where the time of one step of that run goes, and its peak memory; writes nothing
-	@$(RUN) -m train profile $(TRAIN)
+profile: $(ENV) ## time and peak memory of one step of that run, part by part; writes nothing
+	@$(RUN) -m train profile $(DATA) $(CHOICE)
 
 eval: $(ENV) ## point-level mIoU of that run on SPLIT
-	@$(RUN) -m train eval $(TRAIN) $(ON)
+	@$(RUN) -m train eval $(DATA) $(CHOICE) $(ONSPLIT)
 
 report: $(ENV) ## one HTML page of that run
-	@$(RUN) -m train report $(TRAIN)
+	@$(RUN) -m train report $(DATA) $(CHOICE)
 
-export: $(ENV) ## that run's predictions on SPLIT as the benchmark wants them; INTO=folder
-	@$(RUN) -m train export $(TRAIN) $(ON) $(if $(INTO),--into $(INTO))
+export: $(ENV) ## that run's predictions on SPLIT in the benchmark's format; INTO=folder
+	@$(RUN) -m train export $(DATA) $(CHOICE) $(ONSPLIT) $(call option,--into,$(INTO))
 
 clouds: $(ENV) ## PLY files of truth, prediction, error and text on SPLIT; SCANS="id ...", LIMIT=n, INTO=folder
-	@$(RUN) -m train clouds $(TRAIN) $(ON) $(if $(SCANS),--scans $(SCANS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(INTO),--into $(INTO))
+	@$(RUN) -m train clouds $(DATA) $(CHOICE) $(ONSPLIT) $(if $(SCANS),--scans $(call options,,$(SCANS))) \
+		$(call option,--limit,$(LIMIT)) $(call option,--into,$(INTO))
 
-query: $(ENV) ## points of SCAN=08/000010 that are like TEXT="a parked car", as PLY and page; SCORE=1: mAP of class names
-	@$(if $(SCORE)$(and $(TEXT),$(SCAN)),,$(error give TEXT="a parked car" and SCAN=08/000010, or SCORE=1))
-	@$(RUN) -m preprocess embed $(DATA) $(if $(SCORE),--classes,--text "$$TEXT")
-	@$(RUN) -m train query $(TRAIN) $(if $(SCORE),--score $(ON),--text "$$TEXT" --scan $(SCAN) $(if $(INTO),--into $(INTO)))
+query: $(ENV) ## points of SCAN=08/000010 that are like TEXT="a parked car", as PLY and page; SCORE=1: mAP of the class names
+	@$(RUN) -m preprocess embed $(DATA) $(if $(call on,$(SCORE)),--classes,$(ASKED))
+	@$(RUN) -m train query $(DATA) $(CHOICE) \
+		$(if $(call on,$(SCORE)),--score $(ONSPLIT),$(ASKED) $(OF_SCAN) $(call option,--into,$(INTO)))
 
-table: $(ENV) ## TABLE=1..7|fig7 of the paper, or plus|plus-parts|plus-stress, on DATASET: the runs it lacks, then what they say; SEEDS, RATIOS, PLAN=1
-	@$(RUN) -m train table $(DATA) --table $(TABLE) $(if $(SEEDS),--seeds $(SEEDS)) \
-		$(if $(RATIOS),--ratios $(RATIOS)) $(ON) $(if $(PRESET),--preset $(PRESET)) $(if $(TAG),--tag $(TAG)) \
-		$(foreach s,$(SET),--set $(s)) $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(PLAN),--plan)
+table: $(ENV) ## TABLE=1..7, fig7, plus or plus-parts on DATASET: train the runs that are missing, print the table; SEEDS, RATIOS, PLAN=1
+	@$(RUN) -m train table $(DATA) $(call option,--table,$(TABLE)) $(call option,--seeds,$(SEEDS)) \
+		$(call option,--ratios,$(RATIOS)) $(ONSPLIT) $(RECIPE) \
+		$(if $(PROCESSES),--processes $(COUNT)) $(if $(call on,$(PLAN)),--plan)
 
-test: lint ## lint, type check and the test suite
-	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile
+test: lint ## lint, type check and the quick tests
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow"
+
+test-slow: $(ENV) ## the other tests: faults, many processes, whole paths
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile -m slow
 
 test-lvm: ## the tests of the real models, on small random weights, in .venv-lvm
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
@@ -142,14 +162,14 @@ lint: $(ENV) ## ruff and mypy
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-bench: $(ENV) ## speed and size against a peer or a limit, into docs/results.md; ONLY="pairing step" prints alone
-	@$(RUN) benchmarks/performance.py $(ONLY)
+bench: $(ENV) ## speed and size against a peer or a limit, into docs/results.md; ONLY="pairing step" only prints
+	@$(RUN) benchmarks/performance.py $(call options,,$(ONLY))
 
-bench-lvm: ## images per second of the real models' adapters against the documented loops, in .venv-lvm
+bench-lvm: ## images per second of the real models, batched and in the documented loops, in .venv-lvm
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
 	@.venv-lvm/bin/python benchmarks/lvm_throughput.py
 
-faults: $(ENV) ## 200 kills and 500 flipped bytes: nothing may be lost (make test has a short form)
+faults: $(ENV) ## kill commands 200 times and flip 500 bytes: no result may be lost (make test-slow has a short form)
 	@$(RUN) benchmarks/faults.py --kills 200 --flips 500
 
 clean: ## remove artifacts and runs (never data)

@@ -1,33 +1,31 @@
-"""What the data and the paper mean: the part that both programs share.
+"""What both programs share: the records, the files, the geometry, the paper's equations and the networks.
 
-Numpy half (never imports torch): errors, atomic, typed, records, labels, geometry, masks, fingerprint,
-manifest, checked_hdf5, shards, pair_index, text_rows, text_table, query_texts, splits, datasets.
-Torch half (never imports manifest, shards, text_table or datasets): voxels, sparse, nets, safm, adapter,
-alignment, query, crops, superpoints, class_bank, confidences, exploitation, label_prior, ema,
-losses, metrics.
+Rooms that never import torch:  manifest, files, geometry, datasets, clouds
+Rooms of torch:                 paper, sparse, nets, compute; they never import manifest, files, datasets
+The drawing is in docs/architecture.md.
 
-Letters in shapes:  N points · M voxels · V views of a scan · E entities of an image · I images · T texts ·
-                    R text rows · P phrases · C classes · F feature channels · D text dimension
+Letters in shapes:
+  N points · M voxels · V views of a scan · E entities of an image · I images · T texts · R text rows ·
+  P phrases · C classes · F feature channels · D text dimension
 
-Paper                       code                                            where
---------------------------  ----------------------------------------------  --------------------------------
-Eq. (1)  theta_teacher      update_teacher, alpha                           ema
-Eq. (2)  [u,v,1] = K M x    project, Camera.K, Camera.cam_from_points       geometry, records
-Eq. (3)  L_KL               feature_kl(f_text, f_ada)                       losses
-Eq. (4)  B, tau_r, tau_v    reliable mask                                   exploitation
-Eq. (5)  y_hat, tau_n       negative classes                                exploitation
-Eq. (6)  L_PE               negative learning loss                          exploitation
-Eq. (7)  L_CE^l             labelled cross-entropy                          losses
-Eq. (8)  L_CE^u             pseudo-label cross-entropy                      losses
-Eq. (9)  L_total            the dict that a method's `losses` returns       train/methods/lass3d
-C_i      image captions     ImageCaption                                    records
-C_e      entity captions    Entity.phrase                                   records
-E_i      image embeddings   TextBatch.image_rows                            safm
-E_e      entity embeddings  TextBatch.entity_rows                           safm
-f_3D     backbone features  f_3d                                            nets
-f_3D^t   text-enhanced      f_text                                          safm
-f_ada    adapted            f_ada                                           adapter
-P_rl, P_url                 reliable, unreliable points                     exploitation
+Paper                                    Names in the code            File
+--------  -----------------------------  ---------------------------  ----------------------------------
+Eq. (1)   teacher, a moving average      update_teacher, alpha_at     lass3d_core/paper/ema.py
+Eq. (2)   points into pixels             project                      lass3d_core/geometry/projection.py
+K, M      a camera                       Camera, K, cam_from_points   lass3d_core/records.py
+Eq. (3)   L_KL, distillation             feature_kl                   lass3d_core/paper/losses.py
+Eq. (4)   reliable points; tau_r, tau_v  is_reliable                  lass3d_core/paper/exploitation.py
+Eq. (5)   negative classes; tau_n        least_likely                 lass3d_core/paper/exploitation.py
+Eq. (6)   L_PE, negative learning        negative_learning            lass3d_core/paper/exploitation.py
+Eq. (7)   L_CE^l, labelled points        cross_entropy                lass3d_core/paper/losses.py
+Eq. (8)   L_CE^u, pseudo-labels          cross_entropy                lass3d_core/paper/losses.py
+Eq. (9)   L_total, the sum of all terms  losses, lambda_u, lambda_pe  train/methods/lass3d.py
+C_i       caption of an image            ImageCaption                 lass3d_core/records.py
+C_e       caption of a thing in it       Entity, phrase               lass3d_core/records.py
+E_i, E_e  their text embeddings          image_rows, entity_rows      lass3d_core/paper/safm.py
+f_3D      features of the backbone       f_3d                         train/methods/lass3d.py
+f_3D^t    features with the text (SAFM)  Safm, f_text                 lass3d_core/paper/safm.py
+f_ada     features after the adapter     FusionAdapter                lass3d_core/paper/adapter.py
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""One thread per process: on busy cores two OpenMP threads are often far slower than one.
-
-And Ctrl-C heard: a shell that runs the suite in the background has it ignored, which the programs under test
-would inherit.
-"""
+"""Settings of every test, and the fixture of the real sample frames."""
 
 from __future__ import annotations
 
@@ -12,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# One thread per process: on busy cores two OpenMP threads are often far slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# In the background a shell ignores Ctrl-C, and the programs under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -24,7 +22,7 @@ def pytest_configure(config: object) -> None:
 
 @pytest.fixture(scope="session")
 def samples() -> Path:
-    """The folder of real frames: LASS3D_SAMPLES, or shared/samples beside the checkout; skips without."""
+    """The folder of real frames: LASS3D_SAMPLES, or shared/samples beside the checkout."""
     beside = Path(__file__).parents[2] / "shared" / "samples"
     folder = Path(os.environ.get("LASS3D_SAMPLES", beside))
     if not folder.is_dir():

@@ -1,6 +1,6 @@
-"""Bad input gets one clear line on stderr and exit status 2, and nothing that was made before is lost.
+"""Bad input gives one clear line on stderr and exit status 2. Nothing that was made before is lost.
 
-Each case breaks one thing of a finished project and runs the command that a user would run next.
+Each case breaks one thing in a finished project and runs the command that a user would run next.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MANIFEST: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Place:
-    """A finished project: data, artifacts and a manifest that reads the street as if it were real."""
+    """A finished project: data, artifacts, and a manifest that reads the street as a real data set."""
 
     folder: Path
 
@@ -58,7 +58,7 @@ class Place:
         return self.folder / "artifacts" / "street" / name
 
     def set(self, key: str, value: Any) -> None:
-        """Change a key of the manifest, given by its path."""
+        """Change the manifest's key at this path, such as `pairs.min_score`."""
         content = yaml.safe_load(self.manifest.read_text())
         *parents, last = key.split(".")
         inner = content
@@ -73,7 +73,7 @@ class Place:
         return main([*arguments, "--manifest", str(self.manifest)])
 
     def shards(self) -> dict[str, bytes]:
-        """Everything that was made, by name."""
+        """The content of every shard and table, by path."""
         made = (path for path in (self.folder / "artifacts").rglob("*") if path.suffix in (".h5", ".jsonl"))
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in made}
 
@@ -160,7 +160,7 @@ def flipped(name: str, at: float = 0.6) -> Callable[[Place], None]:
 
 
 def phrase_rows_flipped(place: Place) -> None:
-    """In the rows that every training reads; those of a caption are read when a batch asks for it."""
+    """Flip a byte in the rows of the phrases, which every training reads."""
     path = place.artifact("text_embeddings.h5")
     with h5py.File(path, "r") as file:
         start = file["phrase_rows"].id.get_chunk_info(0).byte_offset
@@ -243,7 +243,7 @@ CASES: dict[str, tuple[Callable[[Place], None], str, tuple[str, ...]]] = {
     ),
     "unknown key": (setting("pairs.min_skore", 0.5), PAIRS, ("pairs.min_skore", "did you mean 'min_score'")),
     "two problems": (two_things, PAIRS, ("2 problems", "pairs.min_skore", "shard_scans", "whole number")),
-    "value out of range": (setting("pairs.min_score", 7), PAIRS, ("pairs", "min_score", "[0, 1]")),
+    "value out of range": (setting("pairs.min_score", 7), PAIRS, ("pairs", "min_score", "must be at most 1")),
     "unknown model": (
         setting("entities.name", "palete"),
         CAPTIONS,
@@ -288,7 +288,7 @@ CASES: dict[str, tuple[Callable[[Place], None], str, tuple[str, ...]]] = {
         TRAIN + " --set method.tau_r=high",
         ("method.tau_r", "number"),
     ),
-    "setting out of range": (lambda p: None, TRAIN + " --set method.tau_r=3", ("tau_r", "[0, 1]")),
+    "setting out of range": (lambda p: None, TRAIN + " --set method.tau_r=3", ("tau_r", "got 3")),
     "list with an unknown scan": (list_of("00/000000", "00/999999"), PAIRS, ("list.txt", "00/999999")),
     "list with a scan twice": (list_of("00/000000", "00/000000"), PAIRS, ("list.txt", "repeated")),
     "eval before training": (lambda p: None, "train eval --ratio 50 --preset demo", ("make train",)),
@@ -346,7 +346,7 @@ def test_a_full_disk_gets_one_clear_line(
 
 
 def error_line(capfd: pytest.CaptureFixture[str]) -> str:
-    """The one line on stderr, progress bars aside."""
+    """The only line on stderr that is no progress bar."""
     lines = [line for line in capfd.readouterr().err.splitlines() if line and "/s]" not in line]
     assert len(lines) == 1, lines
     return lines[0]

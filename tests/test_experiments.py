@@ -1,4 +1,4 @@
-"""The manifests of the experiments in docs/: a key that is renamed must not leave them behind."""
+"""The manifests of the experiments can still be read after a key is renamed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MANIFESTS = sorted((ROOT / "benchmarks" / "experiments").glob("*.yaml"))
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.stem)
 def test_manifest_of_an_experiment_can_be_read(manifest: Path, tmp_path: Path) -> None:
-    """In a checkout where the data that are not ours to ship lie where its head says."""
+    """The PandaSet frames are not part of the project, so an empty folder takes their place."""
     there = tmp_path / manifest.relative_to(ROOT)
     there.parent.mkdir(parents=True)
     shutil.copyfile(manifest, there)

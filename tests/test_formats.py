@@ -1,4 +1,4 @@
-"""docs/formats.md is true: its snippets run with h5py alone, and it names every field and every key."""
+"""docs/formats.md is correct: its snippets run with h5py alone, and it names every field and every key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RECORD: Record = {"stage": "pairs", "schema": 1, "params": {}, "inputs": {}, "up
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> Path:
-    """A shard of one scan of five points, and its text table, where the snippets look for them."""
+    """A shard with one scan of five points, and its text table, in the places that the snippets read."""
     folder = tmp_path / "artifacts" / "street"
     pairs = PointTextPairs(
         image=np.array([[0], [0], [-1], [0], [-1]], np.int16),
@@ -66,7 +66,7 @@ def artifacts(tmp_path: Path) -> Path:
 
 
 def run(snippet: str, folder: Path) -> str:
-    """What the snippet prints, run in `folder` by an interpreter that does not see this project."""
+    """The output of the snippet, run in `folder` by an interpreter that cannot import this project."""
     command = [sys.executable, "-I", "-W", "error", "-c", snippet]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
@@ -149,7 +149,7 @@ def test_every_parameter_of_the_models_is_described() -> None:
 
 
 def fields_below(params: Any) -> set[str]:
-    """The keys of a model's parameters; of nested ones `run.batch`, `tiles.overlap`, and plain `weights`."""
+    """The keys of a model's parameters: `run.batch` for nested ones, but plain `weights` and `revision`."""
     found = set()
     for field in dataclasses.fields(params):
         value = getattr(params, field.name)

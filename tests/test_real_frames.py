@@ -1,6 +1,6 @@
-"""The whole path on real LiDAR and photographs: one frame to learn from, one of another street to judge by.
+"""The whole path on real LiDAR and photographs: one frame for training, one of another street for evaluation.
 
-PandaSet in SemanticKITTI's layout. `palette` cannot name photographs, so nothing is asked of its words.
+PandaSet's frames in SemanticKITTI's layout. `palette` cannot name photographs, so no test reads its words.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lass3d_core.records import View
 from preprocess.audit.calibration import compare
 from preprocess.audit.calibration_check import observed_in
 
-pytestmark = pytest.mark.samples
+pytestmark = [pytest.mark.samples, pytest.mark.slow]
 
 FRAMES = {"00": "000000", "01": "000000"}
 EVERYTHING = Visibility(kind="none")
@@ -40,7 +40,7 @@ SETTINGS = ("schedule.steps=40", "data.labelled_scans=1", "data.voxel_m=0.5", "d
 
 @pytest.fixture(scope="module")
 def manifest(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two real frames in a tree of their own, and a manifest that points at them."""
+    """A manifest with a data set of two real frames."""
     folder, source = tmp_path_factory.mktemp("real"), samples / "pandaset_as_semantickitti" / "sequences"
     for sequence, frame in FRAMES.items():
         for kind, suffix in (("velodyne", "bin"), ("labels", "label"), ("image_2", "png")):
@@ -101,7 +101,7 @@ def test_every_point_of_the_kitti_frame_that_was_cut_to_its_image_lies_in_it(
     assert share_in_image(dataset, "00/000008") == 1.0
 
 
-def test_what_the_pairs_keep_of_it_is_what_no_other_point_hides(paired: Path) -> None:
+def test_the_pairs_keep_the_points_that_no_other_point_hides(paired: Path) -> None:
     for sequence, frame in FRAMES.items():
         scan = ShardReader(paired / f"{sequence}-000.h5").read(f"{sequence}/{frame}")
         assert 0.11 < np.mean(scan.pairs.image[:, 0] >= 0) < 0.13
@@ -121,10 +121,12 @@ def test_supervised_training_beats_the_majority_class_on_a_street_it_never_saw(
     assert accuracy > counted.max() / counted.sum() + 0.05
 
 
-def test_an_earlier_image_fits_a_scan_where_the_poses_say_that_its_camera_stood(samples: Path) -> None:
-    """PandaSet drives 0.8 m a frame. The scan's outlines lie on the edges of the images of up to three frames
-    before, more than if the camera had not moved, and more than if it had moved the other way. The scores are
-    printed (`pytest -rP`)."""
+def test_an_earlier_image_fits_a_scan_at_the_pose_of_its_camera(samples: Path) -> None:
+    """The scan's outlines lie on the edges of the images of the three frames before it.
+
+    PandaSet drives 0.8 m a frame. The score must be lower with a camera that has not moved, and with one that
+    has moved the other way. The scores are printed (`pytest -rP`).
+    """
     root = samples / "pandaset_as_semantickitti"
     dataset = open_dataset("pandaset", DatasetSpec("semantickitti", root, SplitSpec(("00",), ("01",))))
     scan = dataset.read_scan("00/000003")
@@ -141,5 +143,5 @@ def test_an_earlier_image_fits_a_scan_where_the_poses_say_that_its_camera_stood(
 
 
 def fit(view: View, points: np.ndarray) -> float:
-    """How much the view's image has edges where the points have outlines; 1 is chance."""
+    """The strength of the image's edges at the outlines of the points, relative to chance, which is 1."""
     return compare([observed_in(view, points, PairsSpec(), nudges=())]).given.score

@@ -14,7 +14,7 @@ from lass3d_core.datasets import open_dataset
 from lass3d_core.errors import ManifestError, UnknownName, exit_status
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import Manifest
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train import demo as compare
 from train.config import RunConfig, SavedRun, with_settings
 from train.data.paired_scans import PairedScans
@@ -89,7 +89,7 @@ def _add_clouds(command: argparse.ArgumentParser) -> None:
 
 
 def _add_query(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(command=lambda options: print(query_command.asked(_existing(options), options)))
+    command.set_defaults(command=lambda options: print(query_command.run_query(_existing(options), options)))
     _add_choice(command)
     query_command.add_flags(command)
 

@@ -2,87 +2,76 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from lass3d_core.compute.precision import Precision
 from lass3d_core.errors import CorruptArtifact, ManifestError, MissingArtifact, UnknownName
 from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.files.fingerprint import Record, digest
 from lass3d_core.nets import UNetConfig
-from lass3d_core.typed import build, parse_setting, replace_at, to_json
+from lass3d_core.settings import SETTINGS, WrongSettings, read, to_json
+from lass3d_core.settings import with_settings as changed
 from train.data.augment import AugmentConfig
 from train.data.misnamed import StressConfig
 from train.methods import MethodConfig, config_type, name_of
-from train.methods.parts.band_mix import BandMixConfig
-from train.methods.parts.text_branch import TextBranchConfig
 from train.optimiser import OptimConfig, ScheduleConfig
 
-SCHEMA = 3
-"""Of config.json and of what a training step means; raised when either changes."""
+SCHEMA = 4
+"""Version of config.json and of what a training step does; raised when either changes."""
+
+OfMethod = TypeVar("OfMethod", bound=MethodConfig)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class DataConfig:
     """What a step sees: `accumulate` micro-batches, each of labelled_scans + unlabelled_scans scans.
 
     The defaults are what one of LaserMix's four GPUs sees outdoors.
     """
 
-    labelled_scans: int = 2  # per micro-batch
-    unlabelled_scans: int = 2  # per micro-batch
+    labelled_scans: int = Field(default=2, ge=1)  # per micro-batch
+    unlabelled_scans: int = Field(default=2, ge=0)  # per micro-batch
     panorama: bool = False  # extension: what cameras saw of several scans, see train/data/panorama.py
     stress: StressConfig = field(default_factory=StressConfig)  # phrases that are wrong on purpose
-    accumulate: int = 1  # micro-batches per step, whose gradients are averaged; see train/loop.py
-    voxel_m: float = 0.05  # edge of a voxel, metres
-    from_corner: bool = False  # coordinates count from each scan's least x, y and z, not from its own origin
+    accumulate: int = Field(default=1, ge=1)  # micro-batches per step; their gradients are averaged
+    voxel_m: float = Field(default=0.05, gt=0, lt=100)  # edge of a voxel, metres
+    from_corner: bool = False  # coordinates start at each scan's least x, y and z instead of its own origin
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    workers: int = 4  # processes that build batches; 0 = the training process itself
-
-    def __post_init__(self) -> None:
-        if min(self.labelled_scans, self.accumulate) < 1:
-            raise ValueError(
-                "labelled_scans and accumulate must be at least 1, "
-                f"got {self.labelled_scans} and {self.accumulate}"
-            )
-        if min(self.unlabelled_scans, self.workers) < 0:
-            raise ValueError("unlabelled_scans and workers must not be negative")
-        if not 0 < self.voxel_m < 100:
-            raise ValueError(f"voxel_m is in metres and must lie in (0, 100), got {self.voxel_m}")
+    workers: int = Field(default=4, ge=0)  # processes that build batches; 0 = the training process itself
 
 
-@dataclass(frozen=True)
-class RunConfig:
-    """Everything that decides a run, but for the data's content.
-
-    ratio: percent of the training scans that keep their labels. precision: of training's forward passes;
-    evaluation is always in float32. note: where a preset departs from the paper, and why; shown with the
-    results.
-
-    Decision: the precision is part of the recipe, not of the machine. The published recipes say bfloat16, the
-    CPU demos float32, and either runs on both kinds of machine; a default that looked for a GPU would let
-    one digest stand for two results.
-    """
+@dataclass(frozen=True, config=SETTINGS)
+class RunConfig(Generic[OfMethod]):
+    """Everything that decides a run, except the content of the data."""
 
     dataset: str
     preset: str
-    ratio: float
+    ratio: float  # percent of the training scans that keep their labels
     seed: int
-    method: MethodConfig
+    method: OfMethod
     data: DataConfig = field(default_factory=DataConfig)
     net: UNetConfig = field(default_factory=UNetConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    precision: Precision = "float32"  # see lass3d_core/compute/precision.py
-    note: str = ""
+    # Of training's forward passes; evaluation is always in float32. See lass3d_core/compute/precision.py.
+    # Decision: the precision belongs to the recipe, not to the machine. The published recipes say bfloat16,
+    # the CPU demos float32, and either runs on both kinds of machine. If the default depended on the GPU, one
+    # digest would stand for two results.
+    precision: Precision = "float32"
+    note: str = ""  # where a preset departs from the paper, and why; shown with the results
 
     def __post_init__(self) -> None:
         if self.net.view == "range" and self.data.from_corner:
             raise ValueError(
-                "net.view=range sees a scan from its sensor, at the origin, and with data.from_corner=true, "
-                "as rooms have it, there is none; take net.view=voxel"
+                "net.view=range sees a scan from its sensor, at the origin. With data.from_corner=true, as "
+                "in rooms, there is no sensor; take net.view=voxel"
             )
 
     @property
@@ -92,11 +81,11 @@ class RunConfig:
 
     @property
     def name(self) -> str:
-        """The run's folder, but for a tag: "lass3d-demo-r2-s0"."""
+        """The run's folder without its tag: "lass3d-demo-r2-s0"."""
         return f"{self.method_name}-{self.preset}-r{self.ratio:g}-s{self.seed}"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class SavedRun:
     """What config.json holds. pairs, split: digests of the pairs and of the choice of labelled scans."""
 
@@ -106,39 +95,24 @@ class SavedRun:
 
     @property
     def record(self) -> Record:
-        """What decides the run's result, comparable with that of another one.
+        """What decides the run's result, comparable with another run's.
 
-        Left out is what decides nothing: the note, the number of workers, on which no batch depends, and of
-        voxels, which are the usual view, the range image that is not made, and an extension that is off.
-        A method whose code was changed so that the same settings train other weights says so by a `revision`
-        in its configuration's class: what it trained before is then told from what it would train now.
+        Fields that do not change the result are left out: the note and the number of workers.
         """
         config = replace(self.config, note="", data=replace(self.config.data, workers=0))
-        params = {"method_name": config.method_name, **to_json(config)}
-        if config.net.view == "voxel":
-            del params["net"]["view"], params["net"]["image"]
-        for name, usual in (("panorama", False), ("stress", StressConfig())):
-            if getattr(config.data, name) == usual:
-                del params["data"][name]
-        for name, off in (("text", TextBranchConfig()), ("mix", BandMixConfig())):
-            if getattr(config.method, name, None) == off:
-                del params["method"][name]
-        text = params["method"].get("text", {})
-        if text.get("dropout") == 0:  # younger than the extension that it is a part of
-            del text["dropout"]
-        if revision := getattr(config.method, "revision", 0):
-            params["method"]["revision"] = revision
+        # A method raises its revision if its code changes so that the same settings train other weights.
+        revision = getattr(config.method, "revision", 0)
         return {
             "stage": "train",
             "schema": SCHEMA,
-            "params": params,
+            "params": {"method_name": config.method_name, "revision": revision, **to_json(config)},
             "inputs": {},
             "upstream": {"the pairs": self.pairs, "the choice of labelled scans": self.split},
         }
 
     @property
     def digest(self) -> str:
-        """Of the record: runs with the same digest end with the same weights."""
+        """The record's digest: runs with the same digest end with the same weights."""
         return digest(self.record)
 
     def save(self, path: Path) -> None:
@@ -154,7 +128,7 @@ class SavedRun:
 
     @classmethod
     def load(cls, path: Path) -> SavedRun:
-        """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
+        """Read what `save` wrote. Raises MissingArtifact, CorruptArtifact."""
         try:
             values = read_json(path)
             if values["schema"] != SCHEMA:
@@ -165,42 +139,41 @@ class SavedRun:
             return cls(config, str(values["pairs"]), str(values["split"]))
         except FileNotFoundError:
             raise MissingArtifact(f'{path} is missing; run "make train" first') from None
-        except (OSError, ValueError, KeyError, TypeError, ManifestError, UnknownName) as error:
+        except (OSError, ValueError, KeyError, TypeError, UnknownName) as error:
             raise CorruptArtifact(
                 f"{path} is no run configuration ({error}); delete its folder and train again"
             ) from error
 
 
 def from_plain(values: dict[str, Any], method_name: str) -> RunConfig:
-    """The inverse of `typed.plain` for a run of `method_name`. Raises ManifestError, UnknownName."""
-    problems: list[str] = []
-    method = build(config_type(method_name), values["method"], "method", problems)
-    config = None if method is None else build(RunConfig, {**values, "method": method}, "", problems)
-    if config is None:
-        raise ManifestError(" | ".join(problems))
-    return config
+    """The inverse of `to_json` for a run of `method_name`. Raises WrongSettings, UnknownName."""
+    return read(_of_method(config_type(method_name)), values)
 
 
 def with_settings(config: RunConfig, settings: Iterable[str]) -> RunConfig:
-    """`config` with every "key.key=value" of `settings`. Raises ManifestError naming all wrong ones."""
-    problems: list[str] = []
-    for setting in settings:
-        try:
-            keys, value = parse_setting(setting)
-        except ValueError as error:
-            problems.append(str(error))
-            continue
-        if len(keys) == 1 and keys[0] in _FIXED:
-            problems.append(f"{keys[0]}: give {_FIXED[keys[0]]} instead")
-            continue
-        found: list[str] = []
-        config = replace_at(config, keys, value, "", found)
-        problems += found
+    """Copy `config` with every "key.key=value" of `settings` in place.
+
+    Raises ManifestError naming all wrong ones.
+    """
+    settings = list(settings)
+    keys = [setting.partition("=")[0].strip() for setting in settings]
+    problems = [f"{key}: give {_FIXED[key]} instead" for key in keys if key in _FIXED]
+    try:
+        others = [setting for key, setting in zip(keys, settings) if key not in _FIXED]
+        config = changed(config, others, _of_method(type(config.method)))
+    except WrongSettings as error:
+        problems += error.problems
     if problems:
         raise ManifestError(f"--set: {' | '.join(problems)}")
     return config
 
 
+def _of_method(settings: type[MethodConfig]) -> type[RunConfig]:
+    """The RunConfig of one method: all problems are reported at once, and those of other methods never."""
+    return RunConfig[settings]  # type: ignore[valid-type]
+
+
+# Keys of a RunConfig that have their own flag. The flag names the run's folder.
 _FIXED = {
     "method": "--method",
     "dataset": "--dataset",
@@ -209,4 +182,3 @@ _FIXED = {
     "seed": "--seed",
     "note": "--tag",
 }
-"""Keys of a RunConfig that have a flag of their own, which names the run's folder."""

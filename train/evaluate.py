@@ -20,8 +20,9 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
-from lass3d_core.typed import build, to_json
+from lass3d_core.settings import read, to_json
 from train.data.batches import EvaluationScan
+from train.report.words import percent
 
 
 @torch.inference_mode()
@@ -88,20 +89,14 @@ class Metrics:
     @classmethod
     def load(cls, path: Path) -> Metrics:
         """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
-        problems: list[str] = []
         try:
-            metrics = build(cls, read_json(path), "", problems)
+            return read(cls, read_json(path))
         except FileNotFoundError:
             raise MissingArtifact(f'{path} is missing; run "make eval"') from None
         except (OSError, ValueError) as error:
             raise CorruptArtifact(
                 f'{path} holds no metrics ({error}); delete it and run "make eval"'
             ) from None
-        if metrics is None:
-            raise CorruptArtifact(
-                f'{path} holds no metrics ({" | ".join(problems)}); delete it and run "make eval"'
-            )
-        return metrics
 
     @property
     def matrix(self) -> np.ndarray:
@@ -125,11 +120,14 @@ def figures_of(matrix: np.ndarray, absent: AbsentClasses = "zero") -> dict[str, 
 def metrics_table(metrics: Metrics) -> str:
     """The figures for the terminal: IoU per class in percent, both means, and what they were taken under."""
     width = max(map(len, metrics.class_names))
-    lines = [f"  {name:<{width}}  {percent(value)}" for name, value in zip(metrics.class_names, metrics.iou)]
+    lines = [
+        f"  {name:<{width}}  {percent(value, '-'):>4}"
+        for name, value in zip(metrics.class_names, metrics.iou)
+    ]
     lines += [
-        f"mIoU {percent(mean_iou(metrics.matrix, 'zero'))} % {_rule(metrics, 'zero')}, "
-        f"{percent(metrics.miou_absent_dropped)} % {_rule(metrics, 'dropped')}, "
-        f"accuracy {percent(metrics.accuracy)} %",
+        f"mIoU {percent(mean_iou(metrics.matrix, 'zero'), '-')} % {_rule(metrics, 'zero')}, "
+        f"{percent(metrics.miou_absent_dropped, '-')} % {_rule(metrics, 'dropped')}, "
+        f"accuracy {percent(metrics.accuracy, '-')} %",
         f"{metrics.split}: {metrics.points} points of {metrics.scans} scans, point level, "
         f"{metrics.checkpoint} checkpoint, no test-time augmentation; "
         f"{metrics.labelled_scans} of {metrics.training_scans} training scans labelled "
@@ -141,11 +139,6 @@ def metrics_table(metrics: Metrics) -> str:
 def _rule(metrics: Metrics, absent: AbsentClasses) -> str:
     words = {"zero": "absent classes count 0", "dropped": "absent classes dropped"}[absent]
     return f"({words}: the official rule)" if absent == metrics.absent else f"({words})"
-
-
-def percent(share: float | None) -> str:
-    """A share in [0,1] as percent with one decimal, a dash for None."""
-    return "   -" if share is None else f"{100 * share:4.1f}"
 
 
 def with_progress(

@@ -49,7 +49,7 @@ from train.methods.lass3d import Lass3d
 from train.optimiser import make_optimiser
 from train.presets.demo import demo
 from train.report.curves import ticks
-from train.report.markup import Markup, element, join
+from train.report.render import environment
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 
@@ -205,80 +205,101 @@ def as_csv(courses: Mapping[int, Course]) -> str:
     return text.getvalue()
 
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _NAMES = 330, 260, 40, 52, 190
-_BOTTOM = 44
-_STYLE = Markup(
-    "<style>"
-    "svg{font:12px system-ui,sans-serif;color:#171a1e;background:#fcfcfb}"
-    "text{fill:currentColor}.quiet{fill:#59626d}.grid{stroke:#dcdfe2}"
-    ".seed{fill:none;stroke-width:1;opacity:.35}.mean{fill:none;stroke-width:2.2}"
-    ".b0{stroke:#a3470b}.b1{stroke:#a3470b;stroke-dasharray:5 4}.b2{stroke:#00707a;stroke-dasharray:5 4}"
-    ".b3{stroke:#00707a}.b4{stroke:#777f88}"
-    "@media(prefers-color-scheme:dark){svg{color:#e4e7ea;background:#121518}.quiet{fill:#98a2ad}"
-    ".grid{stroke:#2c3238}.b0,.b1{stroke:#f0a565}.b2,.b3{stroke:#58c4c9}.b4{stroke:#8d96a0}}"
-    "</style>"
-)
+_WIDTH, _HEIGHT = 330, 260
+_DRAWING = """\
+{% set left, top, gap = 40, 52, 40 + width %}
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {{ 2 * gap + 190 }} {{ top + height + 44 }}"
+ width="{{ 2 * gap + 190 }}" height="{{ top + height + 44 }}" role="img">
+<style>
+svg { font: 12px system-ui, sans-serif; color: #171a1e; background: #fcfcfb }
+text { fill: currentColor } .quiet { fill: #59626d } .grid { stroke: #dcdfe2 }
+.seed { fill: none; stroke-width: 1; opacity: .35 } .mean { fill: none; stroke-width: 2.2 }
+.b0 { stroke: #a3470b } .b1 { stroke: #a3470b; stroke-dasharray: 5 4 }
+.b2 { stroke: #00707a; stroke-dasharray: 5 4 } .b3 { stroke: #00707a } .b4 { stroke: #777f88 }
+@media (prefers-color-scheme: dark) {
+  svg { color: #e4e7ea; background: #121518 } .quiet { fill: #98a2ad } .grid { stroke: #2c3238 }
+  .b0, .b1 { stroke: #f0a565 } .b2, .b3 { stroke: #58c4c9 } .b4 { stroke: #8d96a0 }
+}
+</style>
+<title>{{ title }}</title>
+<text x="12" y="20">{{ title }}</text>
+{% for panel in panels %}
+<g transform="translate({{ left + loop.index0 * gap }} {{ top }})">
+<text x="0" y="-10" class="quiet">{{ panel.counted }}</text>
+{% for y, label in panel.mious %}
+<line x1="0" x2="{{ width }}" y1="{{ y }}" y2="{{ y }}" class="grid"/>
+<text x="-6" y="{{ y }}" dy="0.34em" text-anchor="end">{{ label }}</text>
+{% endfor %}
+{% for x, label in panel.steps %}
+<text x="{{ x }}" y="{{ height + 18 }}" text-anchor="middle">{{ label }}</text>
+{% endfor %}
+{% for path, kind in panel.lines %}
+<path d="{{ path }}" class="{{ kind }}"/>
+{% endfor %}
+</g>
+{% endfor %}
+<text x="{{ left }}" y="{{ top + height + 38 }}" class="quiet">steps; thick: mean of the seeds</text>
+<g transform="translate({{ 2 * gap + 12 }} {{ top + 12 }})">
+{% for branch in branches %}
+{% set y = 20 * loop.index0 %}
+<path d="M0 {{ y }}h26" class="mean b{{ loop.index0 }}"/>
+<text x="32" y="{{ y }}" dy="0.34em">{{ branch }}</text>
+{% endfor %}
+</g>
+</svg>"""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Axes and lines for one choice of points, in pixels. mious, steps: place and label of each tick."""
+
+    counted: str
+    mious: list[tuple[float, str]]
+    steps: list[tuple[float, str]]
+    lines: list[tuple[str, str]]
 
 
 def as_svg(courses: Mapping[int, Course], where: str) -> str:
     """A panel for each choice of points; a thin line per seed, a thick one for their mean."""
     high = max(max(figures.values()) for course in courses.values() for figures in course.values()) + 2
-    panels = [
-        element(
-            "g", panel(courses, counted, high), transform=f"translate({_LEFT + i * (_WIDTH + _LEFT)} {_TOP})"
+    return (
+        environment()
+        .from_string(_DRAWING)
+        .render(
+            title=f"Strict LASS3D over training: {where}, validation mIoU in per cent",
+            panels=[panel(courses, counted, high) for counted in COUNTED],
+            branches=BRANCHES,
+            width=_WIDTH,
+            height=_HEIGHT,
         )
-        for i, counted in enumerate(COUNTED)
-    ]
-    width, height = 2 * (_WIDTH + _LEFT) + _NAMES, _TOP + _HEIGHT + _BOTTOM
-    key = [
-        join(
-            element("path", d=f"M0 {20 * i}h26", class_=f"mean b{i}"),
-            element("text", branch, x=32, y=20 * i, dy="0.34em"),
-        )
-        for i, branch in enumerate(BRANCHES)
-    ]
-    title = f"Strict LASS3D over training: {where}, validation mIoU in per cent"
-    return element(
-        "svg",
-        _STYLE,
-        element("title", title),
-        element("text", title, x=12, y=20),
-        *panels,
-        element("text", "steps; thick: mean of the seeds", x=_LEFT, y=height - 6, class_="quiet"),
-        element("g", *key, transform=f"translate({2 * (_WIDTH + _LEFT) + 12} {_TOP + 12})"),
-        viewBox=f"0 0 {width} {height}",
-        width=width,
-        height=height,
-        role="img",
-        xmlns="http://www.w3.org/2000/svg",
     )
 
 
-def panel(courses: Mapping[int, Course], counted: str, high: float) -> Markup:
-    """Axes and lines, in a frame of _WIDTH by _HEIGHT."""
+def panel(courses: Mapping[int, Course], counted: str, high: float) -> Panel:
+    """Scale the courses to a frame of _WIDTH by _HEIGHT. high: the mIoU at its upper edge, per cent."""
     steps = sorted(next(iter(courses.values())))
-    values = {
-        branch: np.array([[course[done][branch, counted] for done in steps] for course in courses.values()])
-        for branch in BRANCHES
-    }
+    lines = []
+    for i, branch in enumerate(BRANCHES):
+        of_seeds = np.array(
+            [[course[done][branch, counted] for done in steps] for course in courses.values()]
+        )
+        for mious, kind in [*((row, "seed") for row in of_seeds), (of_seeds.mean(axis=0), "mean")]:
+            path = "L".join(f"{_x(done, steps)} {_y(miou, high)}" for done, miou in zip(steps, mious))
+            lines.append((f"M{path}", f"{kind} b{i}"))
+    return Panel(
+        counted,
+        [(_y(miou, high), f"{miou:g}") for miou in ticks(0, high)],
+        [(_x(done, steps), f"{done:g}") for done in ticks(0, steps[-1])],
+        lines,
+    )
 
-    def at(done: float, miou: float) -> str:
-        return f"{done / steps[-1] * _WIDTH:.1f} {(1 - miou / high) * _HEIGHT:.1f}"
 
-    def line(mious: np.ndarray, kind: str) -> Markup:
-        return element("path", d="M" + "L".join(map(at, steps, mious)), class_=kind)
+def _x(done: float, steps: Sequence[int]) -> float:
+    return round(float(done / steps[-1] * _WIDTH), 1)
 
-    axes = [element("text", counted, x=0, y=-10, class_="quiet")]
-    for miou in ticks(0, high):
-        y = f"{(1 - miou / high) * _HEIGHT:.1f}"
-        axes.append(element("line", x1=0, x2=_WIDTH, y1=y, y2=y, class_="grid"))
-        axes.append(element("text", f"{miou:g}", x=-6, y=y, dy="0.34em", text_anchor="end"))
-    for done in ticks(0, steps[-1]):
-        x = f"{done / steps[-1] * _WIDTH:.1f}"
-        axes.append(element("text", f"{done:g}", x=x, y=_HEIGHT + 18, text_anchor="middle"))
-    lines = [line(row, f"seed b{i}") for i, branch in enumerate(BRANCHES) for row in values[branch]]
-    lines += [line(values[branch].mean(axis=0), f"mean b{i}") for i, branch in enumerate(BRANCHES)]
-    return join(*axes, *lines)
+
+def _y(miou: float, high: float) -> float:
+    return round(float((1 - miou / high) * _HEIGHT), 1)
 
 
 if __name__ == "__main__":

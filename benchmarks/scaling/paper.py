@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lass3d_core.errors import ManifestError
-from lass3d_core.typed import parse_setting, replace_at
+from lass3d_core.settings import WrongSettings
+from lass3d_core.settings import with_settings as changed
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,10 @@ class Assumptions:
 
 def with_settings(settings: Sequence[str]) -> Assumptions:
     """The assumptions with "costs.gpu_step_s=0.5" and the like changed. Raises ManifestError."""
-    assumed, problems = Assumptions(), list[str]()
-    for setting in settings:
-        try:
-            assumed = replace_at(assumed, *parse_setting(setting), "", problems)
-        except ValueError as error:
-            problems.append(str(error))
-    if problems:
-        raise ManifestError(f"--set: {' | '.join(problems)}")
-    return assumed
+    try:
+        return changed(Assumptions(), settings)
+    except WrongSettings as error:
+        raise ManifestError(f"--set: {error}") from None
 
 
 def paper(assumed: Assumptions) -> str:

@@ -31,7 +31,8 @@ from train.config import DataConfig
 from train.data.batches import EvaluationScans, StepBatches, batch_loader, scan_loader
 from train.data.paired_scans import PairedScans
 from train.evaluate import confusion
-from train.report.artifacts import pictured_images, spread
+from train.outputs.spread import spread
+from train.report.artifacts import pictured_images
 
 _NET = UNetConfig(stem=4, encoder=(6, 6), decoder=(6, 6), blocks=1)
 _DATA = DataConfig(voxel_m=0.5, workers=0)

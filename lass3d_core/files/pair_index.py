@@ -14,7 +14,7 @@ from typing import Literal
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.files.names import is_plain
-from lass3d_core.typed import build, to_json
+from lass3d_core.settings import read, to_json
 
 SCHEMA = 1
 NAME = "index.json"
@@ -66,15 +66,11 @@ def read_index(folder: Path) -> PairIndex:
     """The index in `folder`. Raises MissingArtifact, CorruptArtifact."""
     path = folder / NAME
     try:
-        values = read_json(path)
+        index = read(PairIndex, read_json(path))
     except FileNotFoundError:
         raise MissingArtifact(f"{path} is missing: the pairs are not complete; run `make pairs`") from None
     except (OSError, ValueError) as error:
         raise CorruptArtifact(f"{path} is no index ({error}); run `make pairs`") from None
-    problems: list[str] = []
-    index = build(PairIndex, values, "", problems)
-    if index is None:
-        raise CorruptArtifact(f"{path} is no index ({' | '.join(problems)}); run `make pairs`")
     if index.schema != SCHEMA:
         raise CorruptArtifact(
             f"{path} has schema {index.schema}, this version reads {SCHEMA}; run `make pairs`"

@@ -13,7 +13,7 @@ import numpy as np
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact
 from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.manifest.schema import LabelledSpec
-from lass3d_core.typed import build, to_json
+from lass3d_core.settings import read, to_json
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,11 @@ class LabelledSplit:
     def load(cls, path: Path) -> LabelledSplit:
         """The split that `save` wrote. Raises MissingArtifact, CorruptArtifact."""
         try:
-            values = read_json(path)
+            return read(cls, read_json(path))
         except FileNotFoundError:
             raise MissingArtifact(f'{path} is missing; run "make train"') from None
         except (OSError, ValueError) as error:
             raise CorruptArtifact(f"{path} is no split file: {error}; train again") from None
-        problems: list[str] = []
-        split = build(cls, values, "", problems)
-        if split is None:
-            raise CorruptArtifact(f"{path} is no split file: {' | '.join(problems)}; train again")
-        return split
 
 
 def labelled_split(

@@ -1,82 +1,102 @@
 """`data_manifest.yaml` as frozen dataclasses: which data, which language-vision models, which thresholds.
 
-They are the file's schema; `manifest_file.py` reads it, and `docs/formats.md` describes it for people.
+They are the file's schema. `reading.py` reads it, and `docs/formats.md` describes it for people.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo
+from pydantic.dataclasses import dataclass
 
 from lass3d_core.files.names import is_plain
+from lass3d_core.settings import SETTINGS
 
 SCHEMA = 1
 
 LvmStage = Literal["image_captions", "entities", "text_embeddings"]
 
 
-@dataclass(frozen=True)
-class SimulateSpec:
-    """A simulated world: `street` in SemanticKITTI's layout, `room` in ScanNet's; scans per split.
+def absolute(folder: Path, path: str | Path) -> Path:
+    """`path`, which may start with ~, as seen from `folder`."""
+    return folder / os.path.expanduser(path)  # noqa: PTH111 - lets an unknown ~user pass
 
-    Of the street: cameras (1 front, or 4 around), frames per drive. Of the room: RGB-D frames per scene.
-    """
+
+def _path_in_file(path: Any, info: ValidationInfo) -> Any:
+    if path == "":
+        raise ValueError("expected a path, got ''")
+    # A file gives the folder that its paths start at; a manifest that is made in code has none.
+    if not info.context or not isinstance(path, (str, Path)):
+        return path
+    return str(absolute(info.context["folder"], path))
+
+
+def _sequence(name: str, info: ValidationInfo) -> str:
+    return _path_in_file(name, info) if name.endswith(".txt") else name
+
+
+def _folder_name(name: str) -> str:
+    if not is_plain(name):
+        raise ValueError(f"{name!r} is no name of a folder")
+    return name
+
+
+# Not strict: pydantic makes the path from the text that the validator returns.
+PathInFile = Annotated[Path, Strict(False), BeforeValidator(_path_in_file)]
+Sequence = Annotated[str, AfterValidator(_sequence)]  # or a .txt file that lists some
+FolderName = Annotated[str, AfterValidator(_folder_name)]
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class SimulateSpec:
+    """A simulated world: `street` in SemanticKITTI's layout, `room` in ScanNet's."""
 
     world: Literal["street", "room"] = "street"
-    train: int = 120
-    val: int = 20
-    test: int = 30
-    seed: int = 0
-    cameras: int = 1
-    frames_per_drive: int = 1
-    frames_per_room: int = 10
-
-    def __post_init__(self) -> None:
-        if min(self.train, self.val, self.test) < 1:
-            raise ValueError("train, val and test must each be at least 1")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-        if self.cameras not in (1, 4):
-            raise ValueError(f"cameras must be 1 (front) or 4 (around), got {self.cameras}")
-        if min(self.frames_per_drive, self.frames_per_room) < 1:
-            raise ValueError("frames_per_drive and frames_per_room must be at least 1")
+    train: int = Field(default=120, ge=1)  # scans of the split
+    val: int = Field(default=20, ge=1)
+    test: int = Field(default=30, ge=1)
+    seed: int = Field(default=0, ge=0)
+    cameras: Literal[1, 4] = 1  # of the street: 1 to the front, or 4 around
+    frames_per_drive: int = Field(default=1, ge=1)  # of the street
+    frames_per_room: int = Field(default=10, ge=1)  # of the room: RGB-D frames per scene
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class SplitSpec:
     """Sequences or scenes of each split; an entry that ends in .txt is a file that lists them, one a line.
 
     test may lack labels.
     """
 
-    train: tuple[str, ...]
-    val: tuple[str, ...]
-    test: tuple[str, ...] = ()
+    train: tuple[Sequence, ...] = Field(min_length=1)
+    val: tuple[Sequence, ...] = Field(min_length=1)
+    test: tuple[Sequence, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (self.train and self.val):
-            raise ValueError("train and val each need at least one sequence")
         everything = self.train + self.val + self.test
         twice = sorted({name for name in everything if everything.count(name) > 1})
         if twice:
             raise ValueError(f"{', '.join(twice)} stands more than once; a sequence belongs to one split")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class LabelledSpec:
     """Which training scans keep their labels at RATIO %.
 
-    `nested`: ours, seeded and uniform. `lists`: published; ratio -> text file with one scan id a line.
+    `nested`: ours, drawn evenly by the run's seed; a smaller ratio's scans are among a larger one's.
+    `lists`: published text files, one for each ratio, with one scan id a line.
     `contiguous`: sequence after sequence in `order`, each from its first scan on (GPC's outdoor protocol).
-    name: of the protocol in every result, such as "uniform (IT2)"; empty for the protocol's own.
     """
 
     protocol: Literal["nested", "lists", "contiguous"] = "nested"
-    lists: Mapping[str, Path] = field(default_factory=dict)
+    lists: Mapping[str, PathInFile] = field(default_factory=dict)  # ratio in percent -> file
     order: tuple[str, ...] = ()
-    name: str = ""
+    name: str = ""  # stands beside every result, such as "uniform (IT2)"; empty: the protocol's name
 
     def __post_init__(self) -> None:
         if (self.protocol == "lists") != bool(self.lists):
@@ -85,18 +105,21 @@ class LabelledSpec:
             raise ValueError("`order` (of the sequences) belongs to protocol 'contiguous', which needs it")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class LvmSpec:
-    """A language-vision model by name; `params` are checked by the adapter that owns the name."""
+    """A language-vision model by name. The adapter of that name checks `params`."""
 
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class EntitiesSpec(LvmSpec):
-    """vocabulary: what the detector is asked for: the phrases that the captioner grounded in that image
-    (`captions`), the words in `fixed`, or both. The label set is never the default."""
+    """The detector and its vocabulary.
+
+    `captions`: the phrases that the captioner grounded in that image. `fixed`: the words in `fixed`.
+    `both`: both of them. The label set is never the default.
+    """
 
     vocabulary: Literal["captions", "fixed", "both"] = "captions"
     fixed: tuple[str, ...] = ()
@@ -106,69 +129,51 @@ class EntitiesSpec(LvmSpec):
             raise ValueError("`fixed` lists words exactly when vocabulary is 'fixed' or 'both'")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class PairsSpec:
     """How points get their pixels. See preprocess/stages/pairs.py.
 
-    earlier_scans: how many scans before each one lend it their images; see
+    earlier_scans: how many scans before each one lend it their images. See
     preprocess/stages/earlier_views.py.
     """
 
-    min_score: float = 0.3
+    min_score: float = Field(default=0.3, ge=0, le=1)
     overlap: Literal["smallest_area", "highest_score"] = "smallest_area"
     visibility: Literal["zbuffer", "depth_map", "none"] = "zbuffer"
-    splat_radius_px: int = 4
-    depth_tolerance: float = 0.1
-    depth_slack_m: float = 0.3
-    grazing_deg: float = 4.5
-    min_depth_m: float = 0.5
-    max_views: int = 1
-    earlier_scans: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_score <= 1:
-            raise ValueError(f"min_score must lie in [0, 1], got {self.min_score}")
-        if not 0 < self.grazing_deg <= 90:
-            raise ValueError(f"grazing_deg must lie in (0, 90], got {self.grazing_deg}")
-        if self.max_views < 1:
-            raise ValueError(f"max_views must be at least 1, got {self.max_views}")
-        if self.earlier_scans < 0:
-            raise ValueError(f"earlier_scans must not be negative, got {self.earlier_scans}")
-        if min(self.splat_radius_px, self.depth_tolerance, self.depth_slack_m, self.min_depth_m) < 0:
-            raise ValueError(
-                "splat_radius_px, depth_tolerance, depth_slack_m and min_depth_m must not be negative"
-            )
+    splat_radius_px: int = Field(default=4, ge=0)
+    depth_tolerance: float = Field(default=0.1, ge=0)
+    depth_slack_m: float = Field(default=0.3, ge=0)
+    grazing_deg: float = Field(default=4.5, gt=0, le=90)
+    min_depth_m: float = Field(default=0.5, ge=0)
+    max_views: int = Field(default=1, ge=1)
+    earlier_scans: int = Field(default=0, ge=0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class FramesSpec:
-    """RGB-D frames of a scene: every stride-th, from exported files, or straight from the .sens file.
+    """RGB-D frames of a scene: every stride-th one.
 
-    `any`: exported where they are, else .sens.
+    source: from the exported files, straight from the .sens file, or (`any`) from the .sens file if no files
+    were exported.
     """
 
-    stride: int = 20
+    stride: int = Field(default=20, ge=1)
     source: Literal["any", "exported", "sens"] = "any"
 
-    def __post_init__(self) -> None:
-        if self.stride < 1:
-            raise ValueError(f"stride must be at least 1, got {self.stride}")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class DatasetSpec:
-    """One data set on disk. reader: the module of lass3d_core.datasets that reads its layout.
+    """One data set on disk.
 
-    views: image folders or cameras; empty for the reader's own choice (image_2; all six cameras). frames: of
-    RGB-D data. version: folder of nuScenes' tables. The last four replace the manifest's for this data set.
+    The last four fields replace the manifest's for this data set.
     """
 
-    reader: Literal["semantickitti", "scannet", "nuscenes"]
-    root: Path
+    reader: Literal["semantickitti", "scannet", "nuscenes"]  # a module of lass3d_core.datasets
+    root: PathInFile
     splits: SplitSpec
-    views: tuple[str, ...] = ()
-    frames: FramesSpec = field(default_factory=FramesSpec)
-    version: str = "v1.0-trainval"
+    views: tuple[str, ...] = ()  # image folders or cameras; empty: image_2, or all six cameras
+    frames: FramesSpec = field(default_factory=FramesSpec)  # of RGB-D data
+    version: FolderName = "v1.0-trainval"  # folder of nuScenes' tables
     labelled: LabelledSpec = field(default_factory=LabelledSpec)
     simulate: SimulateSpec | None = None
     image_captions: LvmSpec | None = None
@@ -177,36 +182,32 @@ class DatasetSpec:
     pairs: PairsSpec | None = None
 
     def __post_init__(self) -> None:
-        if not is_plain(self.version):
-            raise ValueError(f"version must name a folder below root, got {self.version!r}")
         layout = {"street": "semantickitti", "room": "scannet"}
         if self.simulate is not None and layout[self.simulate.world] != self.reader:
             world = self.simulate.world
             raise ValueError(f"the simulated {world} is written for reader {layout[world]!r}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Manifest:
-    """The whole file. Relative paths in it are relative to the file.
-
-    caption_splits: whose images the language-vision models look at. Decision: not those of the test split,
-    which are half of SemanticKITTI: training reads the texts of train, a person looks at those of val.
-    """
+    """The whole file. Relative paths in it are relative to the file."""
 
     schema: int
     default: str
-    datasets: Mapping[str, DatasetSpec]
+    datasets: Mapping[FolderName, DatasetSpec]
     image_captions: LvmSpec
     entities: EntitiesSpec
     text_embeddings: LvmSpec
+    # Whose images the language-vision models look at. Decision: not the test split's, which is half of
+    # SemanticKITTI. Training reads the texts of train, and a person looks at those of val.
     caption_splits: tuple[Literal["train", "val", "test"], ...] = ("train", "val")
     pairs: PairsSpec = field(default_factory=PairsSpec)
-    artifacts: Path = Path("artifacts")
-    runs: Path = Path("runs")
-    shard_scans: int = 64
-    max_failures: float = 0.01
+    artifacts: PathInFile = Field(default=Path("artifacts"), validate_default=True)
+    runs: PathInFile = Field(default=Path("runs"), validate_default=True)
+    shard_scans: int = Field(default=64, ge=1)
+    max_failures: float = Field(default=0.01, ge=0, le=1)  # a share of the images
     compact: bool = False
-    workers: int = 0
+    workers: int = Field(default=0, ge=0)  # 0: one per core
     engine: Literal["local", "ray"] = "local"
     ray_address: str = "auto"
 
@@ -217,18 +218,10 @@ class Manifest:
             if (spec.pairs or self.pairs).earlier_scans and spec.reader != "semantickitti":
                 raise ValueError(
                     f"pairs.earlier_scans: the reader {spec.reader} of {name} knows no poses of scans; "
-                    f"give datasets.{name} a block `pairs` of its own, without it"
+                    f"give datasets.{name} its own block `pairs` without it"
                 )
         if "train" not in self.caption_splits:
             raise ValueError("caption_splits must name train, whose texts the training reads")
-        if self.shard_scans < 1:
-            raise ValueError(f"shard_scans must be at least 1, got {self.shard_scans}")
-        if not 0 <= self.max_failures <= 1:
-            raise ValueError(
-                f"max_failures is a share of the images and must lie in [0, 1], got {self.max_failures}"
-            )
-        if self.workers < 0:
-            raise ValueError(f"workers must not be negative (0 = one per core), got {self.workers}")
 
     def artifacts_of(self, dataset: str) -> Path:
         """Folder of everything that preprocess writes for `dataset`."""

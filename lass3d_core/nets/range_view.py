@@ -11,23 +11,25 @@ import math
 from dataclasses import dataclass
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as settings_dataclass
 from torch import Tensor
 
+from lass3d_core.settings import SETTINGS
 
-@dataclass(frozen=True)
+
+@settings_dataclass(frozen=True, config=SETTINGS)
 class RangeImageConfig:
-    """Pixels of an image, and the lowest and the highest inclination that it shows.
+    """The size of a range image, and the inclinations that it shows.
 
     The defaults are those of SemanticKITTI's 64 beams in FIDNet, LaserMix's network for the range view.
     """
 
-    height: int = 64
-    width: int = 2048
-    pitch_deg: tuple[float, float] = (-25.0, 3.0)
+    height: int = Field(default=64, ge=1)  # pixels
+    width: int = Field(default=2048, ge=1)  # pixels
+    pitch_deg: tuple[float, float] = (-25.0, 3.0)  # the lowest and the highest inclination, degrees
 
     def __post_init__(self) -> None:
-        if min(self.height, self.width) < 1:
-            raise ValueError(f"height and width must be at least 1, got {self.height} and {self.width}")
         if not -90 <= self.pitch_deg[0] < self.pitch_deg[1] <= 90:
             raise ValueError(f"pitch_deg must rise within [-90, 90], got {self.pitch_deg}")
 

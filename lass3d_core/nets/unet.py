@@ -6,35 +6,38 @@ Letters: M voxels of a level, C channels.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import ModuleType
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lass3d_core.nets.batch_norm import BatchNorm
 from lass3d_core.nets.range_view import RangeImageConfig
+from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import KernelMap, KernelPyramid
 
 View = Literal["voxel", "range"]
+Width = Annotated[int, Field(ge=1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class UNetConfig:
     """Widths of the network; defaults = MinkUNet18-w32 of LaserMix's semi-supervised SemanticKITTI runs.
 
-    The encoder halves the resolution once per entry, the decoder doubles it once per entry. view: whether the
-    network sees voxels or a scan's range image, see range_unet.py; the widths are those of either.
+    The encoder halves the resolution once per entry. The decoder doubles it once per entry.
     """
 
-    stem: int = 32  # channels at full resolution
-    encoder: tuple[int, ...] = (32, 64, 128, 256)  # channels after each halving
-    decoder: tuple[int, ...] = (256, 128, 96, 96)  # channels after each doubling; the last is the output
-    blocks: int = 2  # residual blocks per stage
+    stem: Width = 32  # channels at full resolution
+    encoder: tuple[Width, ...] = (32, 64, 128, 256)  # channels after each halving
+    decoder: tuple[Width, ...] = (256, 128, 96, 96)  # channels after each doubling; the last is the output
+    blocks: int = Field(default=2, ge=1)  # residual blocks per stage
     standardise_input: bool = False  # batch norm of the inputs first; LaserMix feeds them as they are
     backend: str = "reference"  # of lass3d_core.sparse
-    view: View = "voxel"
+    view: View = "voxel"  # the network sees voxels, or a scan's range image: see range_unet.py
     image: RangeImageConfig = field(default_factory=RangeImageConfig)  # of the range view
 
     def __post_init__(self) -> None:
@@ -42,15 +45,14 @@ class UNetConfig:
             raise ValueError(
                 f"encoder and decoder need as many widths, got {self.encoder} and {self.decoder}"
             )
-        if min(self.stem, self.blocks, *self.encoder, *self.decoder) < 1:
-            raise ValueError("widths and blocks must be at least 1")
         halvings, image = len(self.encoder), self.image
         if self.view == "range" and (image.height % 2**halvings or image.width % 2**halvings):
             raise ValueError(f"{image.height} x {image.width} pixels cannot be halved {halvings} times")
 
     @property
     def levels(self) -> int:
-        """How many levels of kernel maps the network asks for: a range image is its own."""
+        """How many levels of kernel maps the network needs from the batch."""
+        # The range view makes its own images; only the points of level 0 are needed.
         return 1 if self.view == "range" else len(self.encoder) + 1
 
 

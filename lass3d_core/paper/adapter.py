@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lass3d_core.compute.precision import to_float32
+from lass3d_core.settings import SETTINGS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class AdapterConfig:
     """hidden: width of the hidden layer."""
 
-    hidden: int = 128  # the paper says "multi-layer perceptron" and no width (Sec. 4.2)
-
-    def __post_init__(self) -> None:
-        if self.hidden < 1:
-            raise ValueError(f"hidden must be at least 1, got {self.hidden}")
+    hidden: int = Field(default=128, ge=1)  # the paper says "multi-layer perceptron" and no width (Sec. 4.2)
 
 
 class FusionAdapter(nn.Module):

@@ -13,11 +13,14 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass as settings_dataclass
 from torch import Tensor, nn
 
 from lass3d_core.compute.precision import to_float32
 from lass3d_core.errors import ManifestError
 from lass3d_core.paper.adapter import normalised
+from lass3d_core.settings import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,14 @@ class TextBatch:
         )
 
 
-@dataclass(frozen=True)
+@settings_dataclass(frozen=True, config=SETTINGS)
 class SafmConfig:
-    """fusion: how image captions enter. hidden: width of both MLPs' hidden layers. heads: attention heads."""
+    """The shape of the fusion module."""
 
-    fusion: Literal["cross_attention", "add", "concat"] = "cross_attention"  # Tab. 4
-    hidden: int = 128  # the paper gives no width
-    heads: int = 8  # the paper gives no number; CLIP's text transformer has 8 heads of 64
-
-    def __post_init__(self) -> None:
-        if self.hidden < 1 or self.heads < 1:
-            raise ValueError(f"hidden and heads must be at least 1, got {self.hidden} and {self.heads}")
+    fusion: Literal["cross_attention", "add", "concat"] = "cross_attention"  # of image captions, Tab. 4
+    hidden: int = Field(default=128, ge=1)  # width of both MLPs' hidden layers; the paper gives no width
+    # Attention heads. The paper gives no number; CLIP's text transformer has 8 heads of 64.
+    heads: int = Field(default=8, ge=1)
 
 
 class Safm(nn.Module):

@@ -14,7 +14,7 @@ import importlib
 from types import ModuleType
 
 from lass3d_core.errors import BackendUnavailable, UnknownName
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 
 BACKENDS = ("reference", "spconv", "torchsparse")
 

@@ -10,11 +10,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from lass3d_core.errors import DataError, StaleArtifact
 from lass3d_core.files.atomic import write_text
+from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.files.shards import ShardReader, ShardsByScan
 from lass3d_core.files.splits import LabelledSplit, labelled_split
 from lass3d_core.records import PairedScan
-from lass3d_core.typed import to_json
-from preprocess.audit.agreement import Agreement, ClassRow, EntityCoverage
+from lass3d_core.settings import to_json
+from preprocess.audit.agreement import ClassRow, class_rows
 from preprocess.audit.calibration_check import Checked, check_calibration
 from preprocess.audit.pictures import write_pictures
 from preprocess.project import SPLITS, Project
@@ -42,7 +43,7 @@ class Audit:
     """
 
     dataset: str
-    coverage: dict[str, EntityCoverage]
+    coverage: dict[str, Coverage]
     skipped_frames: dict[str, int]
     labelled: LabelledSplit | None
     remark: str
@@ -107,8 +108,8 @@ def _labelled(project: Project, shards: Shards, ratio: float, seed: int) -> tupl
         return None, f"entities are not compared with labels: {error}"
 
 
-def _coverage(project: Project, shards: Shards, split: str) -> EntityCoverage:
-    coverage = EntityCoverage()
+def _coverage(project: Project, shards: Shards, split: str) -> Coverage:
+    coverage = Coverage()
     for scan_id in project.dataset.scan_ids(split):
         coverage.add(shards.read(scan_id))
     return coverage
@@ -144,7 +145,10 @@ def as_json(found: Audit) -> dict[str, Any]:
 
 
 def _agreement_json(agreement: Agreement) -> dict[str, Any]:
-    return {"share": agreement.share, "classes": [to_json(row) for row in agreement.rows(shown=20)]}
+    return {
+        "share": agreement.share or 0.0,
+        "classes": [to_json(row) for row in class_rows(agreement, shown=20)],
+    }
 
 
 def _checked_json(checked: Checked) -> dict[str, Any]:
@@ -183,10 +187,10 @@ def _lines(found: Audit) -> Iterator[str]:
 def _agreement_lines(agreement: Agreement, labelled: LabelledSplit) -> Iterator[str]:
     yield (
         f"entities and labels on {plural(len(labelled.labelled), 'labelled scan')} ({labelled.ratio:g} %, "
-        f"{labelled.protocol}, seed {labelled.seed}): {agreement.share:.1%} of the points with an entity "
-        "have the main class of its phrase"
+        f"{labelled.protocol}, seed {labelled.seed}): {agreement.share or 0.0:.1%} of the points with an "
+        "entity have the main class of its phrase"
     )
-    rows = list(agreement.rows())
+    rows = list(class_rows(agreement))
     width = max(len(row.name) for row in rows) if rows else 0
     yield f"{'class':{width}} {'points':>9} {'entity':>7} {'agree':>6}  most frequent phrases (purity)"
     yield from (_class_line(row, width) for row in rows)

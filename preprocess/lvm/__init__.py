@@ -15,7 +15,7 @@ import numpy as np
 from lass3d_core.errors import BackendUnavailable, UnknownName
 from lass3d_core.manifest.schema import LvmSpec, LvmStage, Manifest
 from lass3d_core.records import Entity, ImageCaption, TextRows
-from lass3d_core.typed import build, nearest, to_json
+from lass3d_core.settings import WrongSettings, nearest, read, to_json
 from preprocess.lvm.params import RunParams
 
 
@@ -148,16 +148,18 @@ def check_lvm(stage: LvmStage, spec: LvmSpec, path: str, problems: list[str]) ->
             f"(known: {', '.join(known)}){nearest(spec.name, known)}"
         )
         return
-    build(known[spec.name], spec.params, f"{path}.params", problems)
+    try:
+        read(known[spec.name], spec.params, f"{path}.params")
+    except WrongSettings as error:
+        problems += error.problems
 
 
 def params_of(stage: LvmStage, spec: LvmSpec) -> Any:
     """`spec.params` as the adapter's frozen dataclass; defaults filled in. Raises UnknownName."""
-    problems: list[str] = []
-    params = build(param_types(stage)[spec.name], spec.params, f"{stage}.params", problems)
-    if params is None:
-        raise UnknownName(" | ".join(problems))
-    return params
+    try:
+        return read(param_types(stage)[spec.name], spec.params, f"{stage}.params")
+    except WrongSettings as error:
+        raise UnknownName(str(error)) from None
 
 
 def identity_of(stage: LvmStage, spec: LvmSpec) -> dict[str, Any]:

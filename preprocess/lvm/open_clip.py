@@ -17,7 +17,7 @@ from open_clip.transformer import TextTransformer
 
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.records import TextRows
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import OpenClipParams
 from preprocess.lvm.quick_gelu import quick_gelu_of

@@ -25,7 +25,7 @@ from lass3d_core.geometry.visibility import Visibility
 from lass3d_core.geometry.visible_pixels import MeasuredDepth, VisiblePixels, at_pixels, visible_pixels
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE, Camera, Entity, PairedScan, PointTextPairs, Scan, View
-from lass3d_core.typed import to_json
+from lass3d_core.settings import to_json
 from preprocess.project import Failure, Job, Make, Project, Tick
 from preprocess.stages import entities
 from preprocess.stages.earlier_views import EarlierView, earlier_views, lenders

@@ -13,6 +13,8 @@ from benchmarks.fault_injection.project import RUN_FOLDER, TARGETS, Target, Tiny
 from preprocess.engine.lock import only_one
 from train.runs.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 TARGET = {target.name: target for target in TARGETS}
 STREET = "artifacts/street"
 

@@ -8,6 +8,8 @@ from benchmarks.fault_injection.flips import flip_all
 from benchmarks.fault_injection.kills import kill_all
 from benchmarks.fault_injection.project import TinyProject
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(900)
 def test_killed_commands_run_again_give_the_same_bytes(finished: TinyProject) -> None:

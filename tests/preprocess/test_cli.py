@@ -214,10 +214,10 @@ def test_a_read_only_folder_is_named(street: Any, one_line: Line) -> None:
     [
         ({"default": "nowhere"}, "there is no data set 'nowhere' (known: street)"),
         ({"pairs__min_scor": 0.2}, "pairs.min_scor: unknown key; did you mean 'min_score'?"),
-        ({"pairs__min_score": 2.0}, "min_score must lie in [0, 1]"),
+        ({"pairs__min_score": 2.0}, "pairs.min_score: must be at most 1, got 2.0"),
         ({"image_captions__name": "palete"}, "did you mean 'palette'?"),
         ({"text_embeddings__params__dimm": 3}, "text_embeddings.params.dimm: unknown key"),
-        ({"max_failures": 7}, "max_failures is a share"),
+        ({"max_failures": 7}, "max_failures: must be at most 1, got 7"),
     ],
 )
 def test_a_wrong_manifest_is_named(

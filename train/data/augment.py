@@ -1,48 +1,49 @@
 """Augmentation of one scan. Pure functions: every draw comes from the generator that is passed in.
 
-Nothing here touches which image or entity a point is paired with: those are indices in raw point order.
+A point keeps its image and its entity: they are paired with it by index, in raw point order.
 Letters: N points of the scan, K of them kept, F features of a point.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
+from lass3d_core.settings import SETTINGS
 from train.data.elastic import elastic_offsets
 
+Spacing = Annotated[float, Field(gt=0)]
+Magnitude = Annotated[float, Field(ge=0)]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=SETTINGS)
 class AugmentConfig:
-    """Ranges of the random draws, 0 for none. train/presets has those of the published recipes."""
+    """Ranges of the random draws; 0 for none. train/presets has the values of the published recipes.
 
-    yaw_rad: float = np.pi  # turn about +z by an angle in [-yaw_rad, yaw_rad]
-    flip: float = 0.5  # probability of mirroring x, and the same again of mirroring y
-    scale: float = 0.05  # all coordinates times a factor in [1 - scale, 1 + scale]
-    distort: float = 0.0  # standard deviation of draws added to the identity (3,3): shears and squeezes
-    shift_m: float = 0.1  # standard deviation of one offset of the whole scan, per axis, metres
-    elastic_m: tuple[tuple[float, float], ...] = ()  # elastic fields: (node spacing, magnitude), metres
-    jitter_m: float = 0.0  # standard deviation of an offset per point and axis, metres
-    tint: float = 0.0  # standard deviation of one offset of each feature of the whole scan, in its own unit
-    crop_m: float = 0.0  # edge of the square window, in x and y, that is cut out; 0 = the whole scan
-    keep: float = 1.0  # share of the points that is kept, at random
-    max_points: int = 0  # at most so many points are kept, at random; 0 = no limit
+    deviation: the standard deviation of normal draws, in the unit of what they are added to.
+    """
 
-    def __post_init__(self) -> None:
-        if not (0 <= self.flip <= 1 and 0 < self.keep <= 1):
-            raise ValueError(f"flip must lie in [0, 1] and keep in (0, 1], got {self.flip} and {self.keep}")
-        if not 0 <= self.scale < 1:
-            raise ValueError(f"scale must lie in [0, 1), got {self.scale}")
-        for name in ("yaw_rad", "distort", "shift_m", "jitter_m", "tint", "crop_m", "max_points"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if any(spacing <= 0 or magnitude < 0 for spacing, magnitude in self.elastic_m):
-            raise ValueError(f"elastic_m needs spacings > 0 and magnitudes >= 0, got {self.elastic_m}")
+    yaw_rad: float = Field(default=np.pi, ge=0)  # turn about +z by an angle in [-yaw_rad, yaw_rad]
+    flip: float = Field(default=0.5, ge=0, le=1)  # probability of mirroring x, and again of mirroring y
+    scale: float = Field(default=0.05, ge=0, lt=1)  # times a factor in [1 - scale, 1 + scale]
+    distort: float = Field(default=0.0, ge=0)  # deviation of draws added to the identity (3,3)
+    shift_m: float = Field(default=0.1, ge=0)  # deviation of one offset of the whole scan, per axis, metres
+    elastic_m: tuple[tuple[Spacing, Magnitude], ...] = ()  # elastic fields: (node spacing, magnitude), metres
+    jitter_m: float = Field(default=0.0, ge=0)  # deviation of an offset per point and axis, metres
+    tint: float = Field(default=0.0, ge=0)  # deviation of one offset of each feature of the whole scan
+    crop_m: float = Field(default=0.0, ge=0)  # edge of the square window in x and y, metres; 0 = whole scan
+    keep: float = Field(default=1.0, gt=0, le=1)  # share of the points that is kept, at random
+    max_points: int = Field(default=0, ge=0)  # at most so many points are kept, at random; 0 = no limit
 
 
 def keep_indices(points: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Which of points (N,3) stay: ascending indices (K,) int64, at least one where there is any."""
+    """Choose which points stay.
+
+    points (N,3). Returns ascending indices (K,) int64, at least one unless the scan is empty.
+    """
     inside = window(points, config.crop_m, rng) if config.crop_m else np.arange(len(points))
     count = len(inside)
     share = max(round(count * config.keep), min(count, 1))
@@ -53,23 +54,24 @@ def keep_indices(points: np.ndarray, config: AugmentConfig, rng: np.random.Gener
 
 
 def window(points: np.ndarray, edge: float, rng: np.random.Generator) -> np.ndarray:
-    """The points (N,3) in a square window of `edge` metres in x and y: ascending indices (K,) int64.
+    """Choose the points in a square window of `edge` metres in x and y, as GPC does.
 
-    As GPC: the window is centred at a point of the scan, which makes windows where points are likely, and
-    moved to lie within the scan's extent, so that none is half empty. Where the scan is smaller than the
-    window, all of it is inside.
+    points (N,3). Returns ascending indices (K,) int64. If the scan is smaller than the window, all of it is
+    inside.
     """
     if not len(points):
         return np.arange(0)
     plane = points[:, :2].astype(np.float64)
     low, high = plane.min(0), plane.max(0)
+    # Centred at a point of the scan: dense places are chosen more often.
     centre = plane[rng.integers(len(points))]
+    # Moved into the scan's extent: no window is half empty.
     centre = np.clip(centre, low + edge / 2, np.maximum(high - edge / 2, low + edge / 2))
     return np.flatnonzero((np.abs(plane - centre) <= edge / 2 + 1e-6).all(axis=1))
 
 
 def augmented(points: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """points (N,3) float32 metres, moved by everything that `config` has; same shape, same order."""
+    """Move points (N,3) float32, metres, by every draw of `config`; same shape, same order."""
     turn = yaw(rng.uniform(-config.yaw_rad, config.yaw_rad)) @ mirror(rng.random(2) < config.flip)
     factor = rng.uniform(1 - config.scale, 1 + config.scale)
     offset = rng.normal(0.0, config.shift_m, 3)
@@ -82,11 +84,14 @@ def augmented(points: np.ndarray, config: AugmentConfig, rng: np.random.Generato
 
 
 def shift_features(features: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """features (N,F) of any floating type, each shifted by one draw for the whole scan; (N,F) float32."""
+    """Shift each feature by one draw for the whole scan.
+
+    features (N,F) of any floating type. Returns (N,F) float32.
+    """
     shown = features.astype(np.float32)
     if not config.tint:
         return shown
-    return shown + rng.normal(0.0, config.tint, shown.shape[1]).astype(np.float32)
+    return shown + rng.normal(0.0, config.tint, shown.shape[1:]).astype(np.float32)
 
 
 def yaw(angle: float) -> np.ndarray:
@@ -96,7 +101,7 @@ def yaw(angle: float) -> np.ndarray:
 
 
 def mirror(flips: np.ndarray) -> np.ndarray:
-    """The mirroring (3,3) float64 of x and of y where flips (2,) bool says so."""
+    """The mirroring (3,3) float64 of x if flips[0], and of y if flips[1]; flips (2,) bool."""
     return np.diag([-1.0 if flips[0] else 1.0, -1.0 if flips[1] else 1.0, 1.0])
 
 
@@ -106,5 +111,6 @@ def distortion(sigma: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def jitter(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Independent offsets of `shape`, float32, cut at three sigma so that points stay where they are."""
+    """Independent offsets of `shape`, float32."""
+    # Cut at three sigma: no point is moved far away.
     return np.clip(rng.normal(0.0, sigma, shape), -3 * sigma, 3 * sigma).astype(np.float32)

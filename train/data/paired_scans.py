@@ -20,7 +20,7 @@ from lass3d_core.files.text_rows import TextRowsFile
 from lass3d_core.files.text_table import TEXT_TABLE, read_text_table_record
 from lass3d_core.manifest.schema import LabelledSpec
 from lass3d_core.records import PairedScan
-from lass3d_core.typed import to_json
+from lass3d_core.settings import to_json
 
 
 @dataclass(frozen=True)

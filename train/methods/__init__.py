@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lass3d_core.errors import UnknownName
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train.methods.cbst import Cbst, CbstConfig
 from train.methods.contract import Ingredients, Method
 from train.methods.cps import Cps, CpsConfig

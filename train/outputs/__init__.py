@@ -1,1 +1,1 @@
-"""What a finished run gives away: submission files, coloured clouds, answers to queries."""
+"""Results of a finished run: submission files, coloured point clouds, answers to queries."""

@@ -1,12 +1,13 @@
-"""Point clouds for CloudCompare, Open3D or MeshLab: one coloured PLY file per scan and thing to look at.
+"""Point clouds for CloudCompare, Open3D or MeshLab: coloured PLY files of the scans and their predictions.
 
-SCAN-truth.ply and SCAN-error.ply (of scans with labels), SCAN-prediction.ply, SCAN-entities.ply and
-SCAN-images.ply. The comments in a file's header say what its colours are. Letters: N points of a scan.
+Per scan: SCAN-truth.ply and SCAN-error.ply (if it has labels), SCAN-prediction.ply, SCAN-entities.ply and
+SCAN-images.ply. The comments in a file's header say what its colours are.
+
+Letters: N points of a scan.
 """
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,29 +19,30 @@ from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.files.shards import ShardHeader
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train.data.batches import scan_loader
 from train.evaluate import predictions, with_progress
-from train.report.artifacts import spread
+from train.outputs.colours import Colour, distinct_colours
+from train.outputs.spread import spread
 from train.runs.run import Run
 
-Colour = tuple[int, int, int]
-
 GREY: Colour = (128, 128, 128)
-"""Of points without a class, an entity or an image."""
+"""Points without a class, an entity or an image."""
 
 RIGHT: Colour = (150, 170, 190)
 WRONG: Colour = (225, 35, 25)
 
 SOME_SCANS = 5
-"""How many scans are written when neither scans nor a limit are given; a whole split is large."""
+"""How many scans are written if neither scans nor a limit are given: a whole split is large."""
 
 
 @dataclass(frozen=True)
 class ColouredCloud:
     """How one file shows the points of a scan.
 
-    name: of the file, after the scan. colours (N,3) uint8. scalars: name -> (N,), for viewers to filter by.
+    name: what the file is called after the scan's id.
+    colours (N,3): uint8.
+    scalars: name -> (N,), for viewers to filter by.
     meaning: lines that say what the colours are.
     """
 
@@ -51,12 +53,14 @@ class ColouredCloud:
 
 
 def write_clouds(run: Run, scan_ids: Sequence[str], folder: Path) -> list[Path]:
-    """Write the clouds of these scans, with the predictions of the trained run; the files, in order.
+    """Predict these scans with the trained run and write their clouds. Returns the files, in order.
 
     Raises MissingArtifact (the run is not trained), CorruptArtifact, StorageError.
     """
     predictor = run.trained_method().predictor
-    colour_of = phrase_colours(run.pairs.text_table.phrases)
+    # One colour for each phrase of the data set, so that it is the same in all scans and runs.
+    phrases = run.pairs.text_table.phrases
+    colour_of = dict(zip(phrases, distinct_colours(len(phrases))))
     scans = scan_loader(run.whole_scans_of(scan_ids), run.config.data.workers)
     written = []
     for whole, prediction in predictions(
@@ -72,9 +76,9 @@ def write_clouds(run: Run, scan_ids: Sequence[str], folder: Path) -> list[Path]:
 
 
 def chosen_scans(run: Run, split: str, named: Sequence[str] | None, limit: int | None) -> Sequence[str]:
-    """The scans of `split` that are named, or `limit` of them, evenly spread.
+    """The named scans of `split`, or `limit` of its scans, evenly spread.
 
-    Raises DataError where the split has none or the limit is below 1, UnknownName for a scan that it has not.
+    Raises DataError (the split has no scans, the limit is below 1), UnknownName (no such scan in the split).
     """
     scan_ids = run.pairs.splits[split]
     if not scan_ids:
@@ -90,9 +94,10 @@ def chosen_scans(run: Run, split: str, named: Sequence[str] | None, limit: int |
 def clouds_of(
     scan: PairedScan, prediction: np.ndarray, header: ShardHeader, colour_of: Mapping[str, Colour]
 ) -> Iterator[ColouredCloud]:
-    """Everything that is shown of `scan`, whose predicted train ids are `prediction` (N,) uint8.
+    """Yield the clouds of one scan; truth and error only if it has labels.
 
-    colour_of: that of every phrase. Without labels there is neither truth nor error.
+    prediction (N,): uint8 train ids.
+    colour_of: the colour of every phrase.
     """
     table = np.full((256, 3), GREY, np.uint8)
     table[: len(header.colours)] = header.colours
@@ -101,7 +106,7 @@ def clouds_of(
     if scan.labels is not None:
         scalars = {"label": scan.labels, "prediction": prediction}
         yield ColouredCloud("truth", table[scan.labels], {"label": scan.labels}, classes)
-        yield ColouredCloud("error", _error_colours(scan.labels, prediction), scalars, _ERROR_MEANING)
+        yield ColouredCloud("error", _error_colours(scan.labels, prediction), scalars, _error_meaning())
     yield ColouredCloud("prediction", table[prediction], {"prediction": prediction}, classes)
     pairs = scan.pairs
     phrases = [colour_of[phrase] for phrase in pairs.phrases]
@@ -110,47 +115,25 @@ def clouds_of(
     yield _by_slot("images", "image", pairs.image[:, 0], pairs.image_ids, views)
 
 
-_ERROR_MEANING = (
-    f"{'{} {} {}'.format(*WRONG)} wrong",
-    f"{'{} {} {}'.format(*RIGHT)} right",
-    f"{'{} {} {}'.format(*GREY)} without a true class",
-)
-
-
 def _error_colours(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    colours = np.where((truth == prediction)[:, None], np.uint8(RIGHT), np.uint8(WRONG))
+    colours = np.where((truth == prediction)[:, None], RIGHT, WRONG).astype(np.uint8)
     colours[truth == IGNORE] = GREY
     return colours
+
+
+def _error_meaning() -> tuple[str, ...]:
+    return f"{_words(WRONG)} wrong", f"{_words(RIGHT)} right", f"{_words(GREY)} without a true class"
 
 
 def _by_slot(
     name: str, scalar: str, slots: np.ndarray, texts: Sequence[str], colours: Sequence[Colour]
 ) -> ColouredCloud:
-    """Points in the colour of their slot (N,) int16, grey where they have NONE; the texts that occur."""
+    """Colour each point by its slot (N,) int16, grey if it has none. Only texts that occur are explained."""
+    # NONE is -1, so it takes the last row.
     table = np.array([*colours, GREY], np.uint8)
-    assert NONE == -1, "the last row is that of NONE"
     occur = [slot for slot in np.unique(slots).tolist() if slot != NONE]
     meaning = [f"{_words(GREY)} none", *(f"{_words(colours[slot])} {slot} = {texts[slot]}" for slot in occur)]
     return ColouredCloud(name, table[slots], {scalar: slots}, meaning)
-
-
-def phrase_colours(phrases: Sequence[str]) -> dict[str, Colour]:
-    """A colour for every phrase of a data set, the same in all of its scans and runs."""
-    return dict(zip(phrases, distinct_colours(len(phrases))))
-
-
-def distinct_colours(count: int) -> list[Colour]:
-    """`count` colours, none grey: hues a golden angle apart, blue first, so that a few neighbours differ."""
-    shades = ((0.85, 0.95), (0.6, 0.75), (1.0, 0.7), (0.45, 1.0))
-    return [
-        _rgb((0.6 + 0.6180339887498949 * index) % 1, *shades[index // 8 % len(shades)])
-        for index in range(count)
-    ]
-
-
-def _rgb(hue: float, saturation: float, value: float) -> Colour:
-    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _words(colour: Colour) -> str:

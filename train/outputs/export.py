@@ -1,8 +1,7 @@
-"""A run's predictions as a benchmark wants them handed in: written, read back, packed.
+"""Write a run's predictions as a benchmark's submission, check them, and pack them.
 
-FOLDER/ holds the benchmark's files and `export.json`, which says whose predictions they are; of the test
-split also `submission.zip`, what each of the three servers takes: those files, at their places, with their
-folders as entries of their own (semantic-kitti-api's validate_submission.py asks for them).
+The folder holds the benchmark's files, and `export.json`, which says which run made them. For the test split
+it also holds `submission.zip`, which each of the three servers takes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from lass3d_core.errors import CorruptArtifact, DataError, Lass3dError, StaleArt
 from lass3d_core.files.atomic import atomic_write, remove_parts, write_text
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec
-from lass3d_core.typed import build, to_json
+from lass3d_core.settings import read, to_json
 from train.data.batches import scan_loader
 from train.data.paired_scans import PairedScans
 from train.evaluate import predictions, with_progress
@@ -36,7 +35,7 @@ ARCHIVE = "submission.zip"
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """export.json: what the predictions of a folder are of."""
+    """export.json: which run made the predictions of a folder, for which reader and split."""
 
     run_digest: str
     reader: str
@@ -45,7 +44,10 @@ class ExportRecord:
 
 @dataclass(frozen=True)
 class Exported:
-    """What lies in `folder` after an export. predicted: of the scans, those that were not there before."""
+    """What lies in `folder` after an export.
+
+    predicted: number of scans that were predicted now; the others were there before.
+    """
 
     folder: Path
     scans: int
@@ -62,10 +64,11 @@ class Exported:
 def export(run: Run, spec: DatasetSpec, split: str, folder: Path) -> Exported:
     """Predict every scan of `split`, labelled or not, and write the files of the data set's benchmark.
 
-    Decision: what an interrupted export of the same run has left is kept where it reads back whole; a folder
-    with anything else in it is refused and never written into.
-    Raises MissingArtifact (the run is not trained), DataError (an empty split, other classes than the
-    benchmark's), StaleArtifact, Lass3dError (the folder is not ours), CorruptArtifact, StorageError.
+    Decision: an export that was interrupted goes on. Files of the same run that read back whole are kept. A
+    folder with anything else in it is refused, and nothing is written into it.
+    Raises MissingArtifact (the run is not trained), DataError (the split is empty, or its classes are not the
+    benchmark's), StaleArtifact (the folder is another run's), Lass3dError (the folder is no export),
+    CorruptArtifact, StorageError.
     """
     files = PredictionFiles(folder, submission_of(spec), split, run.pairs)
     run.folder.require_trained(run.config.schedule.steps)
@@ -108,7 +111,7 @@ class PredictionFiles:
         return self.submission.file(self.split, scan_id)
 
     def write(self, scan_id: str, predicted: np.ndarray) -> None:
-        """Write the train ids (N,) uint8; read back and compared before the file takes its name."""
+        """Write the train ids (N,) uint8. The file takes its name only if it reads back the same."""
         path = self.folder / self.place(scan_id)
         with atomic_write(path) as part:
             part.write_bytes(self.submission.encode(predicted))
@@ -118,7 +121,7 @@ class PredictionFiles:
     def read(self, scan_id: str) -> np.ndarray:
         """The train ids (N,) uint8 of one scan, as the official tool reads them.
 
-        Raises DataError: no file, not one class of the benchmark for every point.
+        Raises DataError if the file is missing, or does not give every point a class of the benchmark.
         """
         path, count = self.folder / self.place(scan_id), self.pairs.point_count(scan_id)
         try:
@@ -134,7 +137,7 @@ class PredictionFiles:
         return found
 
     def is_whole(self, scan_id: str) -> bool:
-        """Whether the scan's file is there and can be handed in."""
+        """Whether the scan's file is there and complete."""
         try:
             self.read(scan_id)
         except DataError:
@@ -142,7 +145,7 @@ class PredictionFiles:
         return True
 
     def remove_parts(self) -> None:
-        """Delete what killed exports have left half-written."""
+        """Delete the half-written files of exports that were killed."""
         for folder in {
             self.folder,
             *((self.folder / self.place(scan_id)).parent for scan_id in self.scan_ids),
@@ -151,7 +154,7 @@ class PredictionFiles:
 
 
 def _require_classes(pairs: PairedScans, split: str, submission: Submission) -> None:
-    """Raises DataError where nothing could be handed in: no scan, or classes that the benchmark has not."""
+    """Raise DataError if the split has no scans, or if the classes are not the benchmark's."""
     if not pairs.splits[split]:
         raise DataError(
             f"{pairs.folder / 'pairs'} holds no scan of the split {split}; "
@@ -165,7 +168,7 @@ def _require_classes(pairs: PairedScans, split: str, submission: Submission) -> 
 
 
 def _claim(folder: Path, record: ExportRecord) -> None:
-    """Say in `folder` whose predictions it is for. Raises as `export` does where it is for others."""
+    """Write the record into `folder`. Raises as `export` does if the folder holds anything else."""
     path = folder / RECORD
     if path.exists():
         if _read_record(path) != record:
@@ -183,25 +186,21 @@ def _claim(folder: Path, record: ExportRecord) -> None:
 
 
 def _is_as_new(folder: Path) -> bool:
-    """Whether nothing lies there, or only what a killed export had begun to write first."""
+    """Whether the folder is empty but for the half-written record of a killed export."""
     return all(path.match(f"{RECORD}.*.part") for path in folder.iterdir())
 
 
 def _read_record(path: Path) -> ExportRecord:
-    problems: list[str] = []
     try:
-        record = build(ExportRecord, json.loads(path.read_text(encoding="utf-8")), "", problems)
+        return read(ExportRecord, json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise CorruptArtifact(
             f"{path} cannot be read ({error}); delete its folder and export again"
         ) from None
-    if record is None:
-        raise CorruptArtifact(f"{path}: {' | '.join(problems)}; delete its folder and export again")
-    return record
 
 
 def _require_no_others(folder: Path, places: Sequence[PurePosixPath]) -> None:
-    """Raises Lass3dError where a file lies there that official tools would count."""
+    """Raise Lass3dError if the folder holds other files: official tools would count them as predictions."""
     ours = {folder / place for place in places} | {folder / RECORD, folder / ARCHIVE}
     others = sorted(path for path in folder.rglob("*") if path.is_file() and path not in ours)
     if others:
@@ -212,9 +211,10 @@ def _require_no_others(folder: Path, places: Sequence[PurePosixPath]) -> None:
 
 
 def _pack(folder: Path, places: Sequence[PurePosixPath]) -> Path:
-    """Write the archive that is uploaded. Equal files give equal bytes. Raises StorageError."""
+    """Write the archive to upload. Equal files give equal bytes. Raises StorageError."""
     archive = folder / ARCHIVE
     with atomic_write(archive) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as packed:
+        # semantic-kitti-api's validate_submission.py wants the folders as entries.
         for parent in sorted({parent for place in places for parent in place.parents if parent.name}):
             packed.writestr(_entry(f"{parent}/", 0o40755), b"")
         for place in _bar(places, "packing"):
@@ -223,7 +223,8 @@ def _pack(folder: Path, places: Sequence[PurePosixPath]) -> Path:
 
 
 def _entry(name: str, mode: int) -> zipfile.ZipInfo:
-    """An entry dated 1980, which is zip's for no date."""
+    """An entry with fixed permissions and a fixed date."""
+    # ZipInfo's default date is 1980, not today.
     entry = zipfile.ZipInfo(name)
     entry.external_attr = mode << 16
     return entry

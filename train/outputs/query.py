@@ -1,4 +1,4 @@
-"""Which points of a scan are like a text? The trained network sees points alone, and so does the answer.
+"""Find the points of a scan that are similar to a text. The trained network sees points alone.
 
 Letters: N points of a scan, T texts, D text dimension.
 """
@@ -15,7 +15,7 @@ from lass3d_core.errors import MissingArtifact, UnknownName
 from lass3d_core.files.query_texts import rows_of
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.records import PairedScan
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train.data.batches import EvaluationScan
 from train.methods.parts.query import QueryHead
 from train.runs.run import Run
@@ -26,7 +26,7 @@ UNLIKE, LIKE = (184, 190, 197), (200, 50, 20)
 
 @dataclass(frozen=True)
 class QueryNetwork:
-    """The part of a trained run that answers queries: its text-free network and the head on its features."""
+    """The part of a trained run that answers queries: the text-free network, and the head on its features."""
 
     segmenter: Segmenter
     head: QueryHead
@@ -34,7 +34,7 @@ class QueryNetwork:
 
     @classmethod
     def of(cls, run: Run) -> QueryNetwork:
-        """That of a trained run. Raises MissingArtifact where it has no head, or is not trained."""
+        """Load it from a run. Raises MissingArtifact if the run is not trained or has no query head."""
         method = run.trained_method()
         head, segmenter = getattr(method, "query_head", None), method.predictor
         if not isinstance(head, QueryHead) or not isinstance(segmenter, Segmenter):
@@ -46,8 +46,10 @@ class QueryNetwork:
 
     @torch.inference_mode()
     def answer(self, scan: EvaluationScan, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The cosine similarity (N,T) float32 of every point of `scan`, in raw order, to text rows (T,D); and
-        the train ids (N,) uint8 that the same features give."""
+        """Compare every point of `scan` with text rows (T,D); one forward pass also gives its classes.
+
+        Returns, in raw point order: cosine similarities (N,T) float32, train ids (N,) uint8.
+        """
         features = self.segmenter.embed(scan.features.to(self.device), scan.pyramid.to(self.device))
         texts = F.normalize(torch.from_numpy(rows).to(self.device), dim=1)
         similarity = (self.head(features) @ texts.T).cpu()[scan.inverse]
@@ -57,7 +59,11 @@ class QueryNetwork:
 
 @dataclass(frozen=True)
 class Answer:
-    """A query's answer in one scan: similarity (N,) float32 in [-1,1], prediction (N,) uint8 train ids."""
+    """A query's answer in one scan.
+
+    similarity (N,): float32 in [-1,1].
+    prediction (N,): uint8 train ids.
+    """
 
     text: str
     scan: PairedScan
@@ -66,27 +72,28 @@ class Answer:
 
     @property
     def median(self) -> float:
-        """The similarity of the point in the middle."""
+        """The median similarity of the scan."""
         return float(np.median(self.similarity))
 
     @property
     def highest(self) -> float:
-        """The similarity of the best point."""
+        """The highest similarity of the scan."""
         return float(self.similarity.max())
 
     @property
     def likeness(self) -> np.ndarray:
-        """(N,) uint8: 0 up to the median of the scan, 255 at its highest.
+        """The similarity (N,) as uint8: 0 up to the scan's median, 255 at its highest.
 
-        Decision: relative to the scan. How high a cosine is depends on text and encoder, and no threshold
-        says "this is one"; most of a scan is not what is asked for, so half of it shows nothing.
+        Decision: the scale is relative to the scan. The height of a cosine depends on the text and the
+        encoder, so no threshold separates what was asked for from the rest. Most of a scan is not what was
+        asked for, so half of its points show nothing.
         """
         span = max(self.highest - self.median, 1e-6)
         return np.rint(255 * ((self.similarity - self.median) / span).clip(0, 1)).astype(np.uint8)
 
 
-def answered(run: Run, text: str, scan_id: str) -> Answer:
-    """Hold `text` against the scan. Raises UnknownName for a scan that there is not, MissingArtifact."""
+def answer_query(run: Run, text: str, scan_id: str) -> Answer:
+    """Compare `text` with one scan. Raises UnknownName (no such scan), MissingArtifact."""
     known = [known_id for scan_ids in run.pairs.splits.values() for known_id in scan_ids]
     if scan_id not in known:
         raise UnknownName(f"--scan: there is no scan {scan_id!r}{nearest(scan_id, known)}")
@@ -96,6 +103,6 @@ def answered(run: Run, text: str, scan_id: str) -> Answer:
 
 
 def colours(likeness: np.ndarray) -> np.ndarray:
-    """(N,3) uint8 from UNLIKE at 0 to LIKE at 255, of likeness (N,) uint8."""
+    """Blend from UNLIKE at 0 to LIKE at 255: likeness (N,) uint8 to colours (N,3) uint8."""
     share = likeness[:, None] / 255
     return np.rint((1 - share) * np.array(UNLIKE) + share * np.array(LIKE)).astype(np.uint8)

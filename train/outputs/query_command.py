@@ -1,4 +1,4 @@
-"""`python -m train query`: what is asked, of which scan, and where the answer goes."""
+"""`python -m train query`: its flags, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -10,37 +10,42 @@ import numpy as np
 
 from lass3d_core.clouds.ply import write_ply
 from lass3d_core.errors import ManifestError
-from train.outputs.query import LIKE, UNLIKE, Answer, answered, colours
-from train.outputs.retrieval import scored
-from train.report.query import page
+from train.outputs.query import LIKE, UNLIKE, Answer, answer_query, colours
+from train.outputs.retrieval import score_queries
+from train.report.query import write_query_page
 from train.runs.run import Run
 
 
 def add_flags(command: ArgumentParser) -> None:
-    """What is asked."""
+    """Add the flags of the command."""
     command.add_argument("--text", metavar="TEXT", help='what to look for, such as "a parked car"')
     command.add_argument("--scan", metavar="SCAN", help="where, such as 08/000010")
     command.add_argument(
-        "--score", action="store_true", help="instead: how well class names find their points"
+        "--score", action="store_true", help="score instead: how well class names find their points"
     )
     command.add_argument(
-        "--split", default="val", metavar="SPLIT", help="of --score: train, val or test (val)"
+        "--split", default="val", metavar="SPLIT", help="with --score: train, val or test (val)"
     )
-    command.add_argument("--into", type=Path, metavar="FOLDER", help="(queries in the run's folder)")
+    command.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="where to write (default: queries in the run's folder)"
+    )
 
 
-def asked(run: Run, options: Namespace) -> str:
-    """The answer to the flags by a trained run, as text. Raises ManifestError where they ask nothing."""
+def run_query(run: Run, options: Namespace) -> str:
+    """Do what the flags ask, with a trained run. Returns what to print.
+
+    Raises ManifestError if the flags ask nothing, and what the answer or the score raises.
+    """
     if options.score:
-        return scored(run, options.split)
+        return score_queries(run, options.split)
     if not options.text or not options.scan:
         raise ManifestError('query: give --text "a parked car" and --scan SCAN, or --score')
-    answer = answered(run, options.text, options.scan)
-    return written(answer, run, options.into or run.folder.queries)
+    answer = answer_query(run, options.text, options.scan)
+    return write_answer(answer, run, options.into or run.folder.queries)
 
 
-def written(answer: Answer, run: Run, folder: Path) -> str:
-    """Write SCAN-TEXT.ply and .html into `folder`; the line that says so. Raises StorageError."""
+def write_answer(answer: Answer, run: Run, folder: Path) -> str:
+    """Write SCAN-TEXT.ply and .html into `folder`; returns the line to print. Raises StorageError."""
     scan = answer.scan
     name = f"{scan.scan_id.replace('/', '_')}-{file_name(answer.text)}"
     comments = (
@@ -50,7 +55,7 @@ def written(answer: Answer, run: Run, folder: Path) -> str:
     )
     scalars = {"similarity": answer.similarity.astype(np.float32), "prediction": answer.prediction}
     write_ply(folder / f"{name}.ply", scan.points, colours(answer.likeness), scalars, comments)
-    page(folder / f"{name}.html", answer, run)
+    write_query_page(folder / f"{name}.html", answer, run)
     return (
         f"wrote {folder / name}.ply and .html: {answer.text!r} in {scan.scan_id}, "
         f"top similarity {answer.highest:.2f}, median {answer.median:.2f}"
@@ -58,5 +63,5 @@ def written(answer: Answer, run: Run, folder: Path) -> str:
 
 
 def file_name(text: str) -> str:
-    """`text` as a part of a file's name: its letters and digits, at most forty, joined by hyphens."""
+    """Make `text` a part of a file's name: at most 40 characters, letters and digits joined by hyphens."""
     return re.sub(r"[\W_]+", "-", text.lower())[:40].strip("-") or "text"

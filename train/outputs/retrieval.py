@@ -1,4 +1,4 @@
-"""How well a query finds: every class's name is asked for, and the points of the class should come first.
+"""Score queries: ask for the name of every class, and see how far the points of the class come first.
 
 Letters: N points, C classes, T texts, L levels of similarity.
 """
@@ -15,23 +15,25 @@ from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, Unkn
 from lass3d_core.files.checked_json import read_json, write_json
 from lass3d_core.files.query_texts import rows_of
 from lass3d_core.labels import IGNORE, in_words
-from lass3d_core.typed import build, nearest, to_json
+from lass3d_core.settings import nearest, read, to_json
 from train.data.batches import EvaluationScan, scan_loader
-from train.evaluate import percent, with_progress
+from train.evaluate import with_progress
 from train.outputs.query import QueryNetwork
+from train.report.words import percent
 from train.runs.run import Run
 
 LEVELS = 1 << 16
-"""Steps between the similarities -1 and 1: points are counted in them, so that a split of any size fits."""
+"""Similarities from -1 to 1 are rounded to so many levels, so that the counts of any split fit in memory."""
 
 
 @dataclass(frozen=True)
 class Retrieval:
     """retrieval-<split>.json: average precision of each class's name as a query, over all points of a split.
 
-    queries: the text asked for, per class. average_precision: in [0,1], None where the class does not occur.
-    share: of the points that count, which is what a random order would reach. mean and chance: of both, over
-    the classes that occur.
+    queries: the text asked for, one per class.
+    average_precision: in [0,1], one per class; None if the class does not occur.
+    share: each class's share of the labelled points. A random order would reach it.
+    mean, chance: the means of `average_precision` and `share` over the classes that occur.
     """
 
     run_digest: str
@@ -52,26 +54,28 @@ class Retrieval:
     @classmethod
     def load(cls, path: Path) -> Retrieval:
         """What `save` wrote. Raises MissingArtifact, CorruptArtifact."""
-        problems: list[str] = []
         again = "`make query SCORE=1` writes it"
         try:
-            found = build(cls, read_json(path), "", problems)
+            return read(cls, read_json(path))
         except FileNotFoundError:
             raise MissingArtifact(f"{path} is missing; {again}") from None
         except (OSError, ValueError) as error:
             raise CorruptArtifact(f"{path} holds no retrieval score ({error}); delete it, {again}") from None
-        if found is None:
-            raise CorruptArtifact(f"{path} holds no retrieval score ({' | '.join(problems)}); {again}")
-        return found
+
+    def best_found(self) -> list[tuple[str, float | None, float]]:
+        """(query, average precision, share) of the classes that occur, the best found first."""
+        rows = zip(self.queries, self.average_precision, self.share)
+        return sorted((row for row in rows if row[2]), key=lambda row: -(row[1] or 0.0))
 
 
 def average_precision(found: np.ndarray, seen: np.ndarray) -> float:
     """AP = sum_k precision_k * (recall_k - recall_(k-1)) over levels k of similarity, the highest first.
 
-    found, seen (L,) int64: points of the class, and all points, at each level, the lowest first. Precision
-    is that of all points down to level k, so points of one level, such as those of one voxel, have no order.
-    NaN where no point is of the class.
+    found, seen (L,) int64: points of the class, and all points, at each level, the lowest level first.
+    Returns NaN if no point is of the class.
     """
+    # precision_k counts all points down to level k. So points of one level, such as the points of one voxel,
+    # have no order among them.
     found, seen = found[::-1], seen[::-1]
     so_far = np.cumsum(found)
     precision = so_far / np.maximum(np.cumsum(seen), 1)
@@ -86,9 +90,11 @@ def levels(similarity: np.ndarray) -> np.ndarray:
 def count(
     network: QueryNetwork, scans: Iterable[EvaluationScan], rows: np.ndarray, classes: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """found, seen (T,L) int64 of the points of `scans` that count.
+    """Count the labelled points of `scans` by level: the points of the class sought, and all points.
 
-    rows (T,D): of the texts asked for. classes: the train id whose points each of them should find.
+    rows (T,D): rows of the texts asked for.
+    classes: for each text, the train id that it should find.
+    Returns found, seen (T,L) int64.
     """
     found, seen = (np.zeros((len(rows), LEVELS), np.int64) for _ in range(2))
     for scan in scans:
@@ -100,11 +106,11 @@ def count(
     return found, seen
 
 
-def scored(run: Run, split: str) -> str:
-    """Ask for every class of the run's data on `split`, write the score, and say it.
+def score_queries(run: Run, split: str) -> str:
+    """Ask for every class on `split`, write the score into the run's folder, and return it in words.
 
-    Raises UnknownName, DataError where no scan of the split has labels, MissingArtifact where a name has no
-    text row.
+    Raises UnknownName (no such split), DataError (no labelled point in it), MissingArtifact (the name of a
+    class has no text row, or the run has no query head).
     """
     if split not in run.pairs.splits:
         raise UnknownName(f"--split: there is no split {split!r}{nearest(split, run.pairs.splits)}")
@@ -144,7 +150,7 @@ def retrieval_table(score: Retrieval) -> str:
     """The score for the terminal, in per cent."""
     wide = max(map(len, score.queries))
     rows = [
-        f"  {query:<{wide}}  {percent(precision)}  chance {percent(share)}"
+        f"  {query:<{wide}}  {percent(precision, '-'):>4}  chance {percent(share):>4}"
         for query, precision, share in zip(score.queries, score.average_precision, score.share)
     ]
     last = (

@@ -1,8 +1,7 @@
 """Whole configurations by name: a published recipe for each family of data sets, and short ones for a CPU.
 
-To add one: its function, and its line in PRESETS. Variants are made with `dataclasses.replace`; the settings
-of a method live beside the method. Every preset says in `note` where its values are from, and where it
-departs.
+To add a preset, write its function and one line in PRESETS. The settings of a method live beside the method.
+Every preset says in `note` where its values come from, and how it differs from its source.
 """
 
 from __future__ import annotations
@@ -11,15 +10,15 @@ from collections.abc import Callable
 
 from lass3d_core.errors import UnknownName
 from lass3d_core.manifest.schema import DatasetSpec
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train.config import RunConfig
 from train.presets.demo import demo, demo_room
 from train.presets.nuscenes import nuscenes
 from train.presets.scannet import scannet
 from train.presets.semantickitti import semantickitti
 
+# (data set, method, ratio in percent, seed) -> the run. Raises UnknownName for the method.
 Preset = Callable[[str, str, float, int], RunConfig]
-"""(data set, method, ratio in percent, seed) -> the run. Raises UnknownName for the method."""
 
 PRESETS: dict[str, Preset] = {
     "semantickitti": semantickitti,
@@ -29,17 +28,16 @@ PRESETS: dict[str, Preset] = {
     "demo_room": demo_room,
 }
 
-PAPER = "paper"
-"""Stands for the published recipe of the data set's reader, so that one word works for every data set."""
+PAPER = "paper"  # the published recipe for the data set's reader: one word for every data set
 
 _PUBLISHED = {"semantickitti": semantickitti, "scannet": scannet, "nuscenes": nuscenes}
 _DEMO_OF = {"semantickitti": demo, "scannet": demo_room, "nuscenes": demo}
 
 
 def preset_for(name: str | None, spec: DatasetSpec) -> Preset:
-    """The preset `name`; without a name, the demo of a simulated data set and the published recipe of a real
-    one.
+    """The preset `name`.
 
+    Without a name: the demo for a simulated data set, and the published recipe for a real one.
     Raises UnknownName.
     """
     if name is None:
@@ -53,11 +51,11 @@ def preset_for(name: str | None, spec: DatasetSpec) -> Preset:
 
 
 def demo_for(spec: DatasetSpec) -> Preset:
-    """The short recipe for data of this kind: scans outdoors, or RGB-D rooms."""
+    """The short recipe for this kind of data: scans outdoors, or RGB-D rooms."""
     return _DEMO_OF[spec.reader]
 
 
 def published_beside(name: str) -> Preset:
-    """The published recipe that the preset `name` is, or that it is the short form of."""
+    """The published recipe: the preset `name` itself, or the recipe that `name` shortens."""
     short = {"demo": semantickitti, "demo_room": scannet}
     return short.get(name) or PRESETS[name]

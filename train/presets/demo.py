@@ -1,4 +1,4 @@
-"""Short schedules that train a small network on a CPU in minutes; docs/results.md: how they were chosen."""
+"""Short schedules that train a small network on a CPU in minutes; how they were chosen: docs/results.md."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ def demo(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
 def demo_room(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
     """RGB-D rooms of some ten thousand points, such as the simulated ones. Raises UnknownName.
 
-    Decision: voxels of 12 cm. Trained on labels alone, 4 of 24 rooms, one seed, they gave 40.5 % mIoU on
-    validation rooms, and twice as many voxels of 8 cm 37.2 %; a distortion of 0.1 changed nothing (40.7 %).
+    Decision: voxels of 12 cm. With labels alone on 4 of 24 rooms and one seed they gave 40.5 % mIoU on
+    validation rooms. Voxels of 8 cm, twice as many, gave 37.2 %. A distortion of 0.1 changed nothing
+    (40.7 %).
     """
     settings = indoors(_short(config_type(method)()))
     return RunConfig(
@@ -95,12 +96,12 @@ _SCHEDULE = ScheduleConfig(
 )
 
 _NOTE = (
-    "The demo departs from the paper to fit some minutes on a CPU: a network of 0.5 M parameters on "
-    "voxels of {voxel}, its inputs standardised; three quarters of the points; 300 steps of AdamW with "
-    "one cycle up to 1e-2; cross-entropy weighted by the inverse root of class frequency (rare classes "
-    "are not learnt otherwise in so few steps); a teacher with alpha 0.95 instead of 0.999, whose "
-    "horizon of 1000 steps does not fit; and progressive negative learning in the form single_pass, "
-    "because reforward takes four times the time of a step and more optimiser steps than the controls. "
-    "CBST's rounds have 40 steps and SSS-Net's 60, GPC contrasts from step 30 on and LiM3D distils from "
-    "step 220 on."
+    "The demo differs from the paper so that it takes some minutes on a CPU. The network has 0.5 M "
+    "parameters, voxels of {voxel} and standardised inputs. It sees three quarters of the points. It trains "
+    "for 300 steps of AdamW with one cycle up to 1e-2. The cross-entropy is weighted by the inverse root of "
+    "class frequency, because rare classes are not learnt otherwise in so few steps. The teacher has alpha "
+    "0.95, because the horizon of 0.999 is 1000 steps. Progressive negative learning has the form "
+    "single_pass, because with reforward a step takes four times as long, and more optimiser steps than the "
+    "controls. CBST's rounds have 40 steps and SSS-Net's 60, GPC contrasts from step 30 on and LiM3D "
+    "distils from step 220 on."
 )

@@ -1,4 +1,4 @@
-"""What a method needs to know of rooms."""
+"""What changes in a method's settings indoors."""
 
 from __future__ import annotations
 
@@ -9,5 +9,6 @@ from train.methods.gpc import GpcConfig
 
 
 def indoors(settings: MethodConfig) -> MethodConfig:
-    """Crops are windows of the floor plan: there is no sensor in the middle to cut fans about."""
+    """The method's settings for rooms."""
+    # Crops are windows of the floor plan: a room has no sensor in its middle about which fans could be cut.
     return replace(settings, crop="window") if isinstance(settings, GpcConfig) else settings

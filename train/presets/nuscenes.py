@@ -16,10 +16,10 @@ from train.presets.unlabelled import panoramas, unlabelled_scans
 def nuscenes(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
     """80 000 steps of 8 labelled and 8 unlabelled scans, voxels of 10 cm, SGD 0.24. Raises UnknownName.
 
-    Decision: the paper does not train on nuScenes, and LaserMix publishes a configuration for Cylinder3D
-    alone. From that one are the batch, the number of steps and the augmentation; from its MinkUNet18 on
-    SemanticKITTI the network and the optimiser. The voxel size is a guess: twice SemanticKITTI's, for half as
-    many beams.
+    Decision: the paper does not train on nuScenes, and LaserMix publishes only a configuration of Cylinder3D
+    for it. That one gives the batch, the number of steps and the augmentation. LaserMix's MinkUNet18 on
+    SemanticKITTI gives the network and the optimiser. The voxel size is a guess: twice SemanticKITTI's, since
+    nuScenes has half as many beams.
     """
     settings = config_type(method)()
     return RunConfig(
@@ -41,7 +41,7 @@ def nuscenes(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
             encoder=(32, 64, 128, 256),
             decoder=(256, 128, 96, 96),
             blocks=2,
-            image=RangeImageConfig(32, 1088, (-30.0, 10.0)),  # its 32 beams, each of some 1085 points a turn
+            image=RangeImageConfig(32, 1088, (-30.0, 10.0)),  # 32 beams, each of some 1085 points a turn
         ),
         OptimConfig("sgd", peak_lr=0.24, weight_decay=1e-4, nesterov=True),
         ScheduleConfig(
@@ -53,9 +53,10 @@ def nuscenes(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
 
 
 _NOTE = (
-    "Method: the paper's values (Sec. 4.2), which the paper does not try on nuScenes. Batch, number of steps "
-    "and augmentation: LaserMix's published configuration of Cylinder3D for nuScenes; network and optimiser: "
-    "that of MinkUNet18-w32 for SemanticKITTI. The voxel of 0.1 m, and that these two halves fit, are "
-    "guesses. Departures: one GPU takes the four parts of a step one after another; mixed precision "
-    "in bfloat16 instead of float16; no Lovász term; the classifier has a hidden layer, as the paper says."
+    "Method: the paper's values (Sec. 4.2). The paper does not try them on nuScenes. Batch, number of steps "
+    "and augmentation: LaserMix's published configuration of Cylinder3D for nuScenes. Network and optimiser: "
+    "LaserMix's published configuration of MinkUNet18-w32 for SemanticKITTI. The voxel of 0.1 m, and that "
+    "these two halves fit, are guesses. Differences: one GPU takes the four parts of a step one after "
+    "another; mixed precision in bfloat16 instead of float16; no Lovász term; the classifier has a hidden "
+    "layer, as the paper says."
 )

@@ -14,10 +14,7 @@ from train.presets.unlabelled import unlabelled_scans
 def scannet(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
     """38 000 steps of 16 labelled and 16 unlabelled crops, voxels of 2 cm, SGD 0.2. Raises UnknownName.
 
-    The paper follows GPC indoors (Sec. 4.2). GPC counts its elastic fields in voxels: granularity 6 and 20,
-    magnitude 40 and 160; its code puts the nodes two granularities apart. It shifts colours in [-1, 1] by
-    draws of deviation 0.1; ours lie in [0, 1]. It mirrors x alone, which under any yaw is the same as
-    mirroring both. From 40 % of labels on it takes 36 000 steps.
+    The paper follows GPC indoors (Sec. 4.2).
     """
     settings = indoors(config_type(method)())
     return RunConfig(
@@ -33,12 +30,14 @@ def scannet(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
             voxel_m=0.02,
             from_corner=True,
             augment=AugmentConfig(
-                flip=0.5,
+                flip=0.5,  # GPC mirrors x alone; under any yaw that is the same as mirroring both
                 scale=0.0,
                 distort=0.1,
                 shift_m=0.0,
+                # GPC counts in voxels of 2 cm: granularity 6 and 20, magnitude 40 and 160. Its code puts the
+                # nodes two granularities apart.
                 elastic_m=((0.24, 0.8), (0.8, 3.2)),
-                tint=0.05,
+                tint=0.05,  # GPC: deviation 0.1 of colours in [-1, 1]; ours lie in [0, 1]
                 crop_m=3.5,
             ),
         ),
@@ -47,7 +46,7 @@ def scannet(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
         ),
         OptimConfig("sgd", peak_lr=0.2, weight_decay=1e-4, nesterov=False),
         ScheduleConfig(
-            steps=36_000 if ratio >= 40 else 38_000,
+            steps=36_000 if ratio >= 40 else 38_000,  # as GPC
             shape="poly",
             warm_up=0.0,
             validate_every=1_000,
@@ -60,12 +59,11 @@ def scannet(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
 
 _NOTE = (
     "Method: the paper's values (Sec. 4.2). Everything else: GPC's published configuration for ScanNet V2. "
-    "Departures: one GPU takes a step in four parts, and batch norm sees each part of 4 + 4 crops by itself, "
-    "where GPC synchronises it over the whole batch; mixed precision in bfloat16 instead of full; one crop "
+    "Differences: one GPU takes a step in four parts; batch norm sees each part of 4 + 4 crops by itself, "
+    "while GPC synchronises it over the whole batch; mixed precision in bfloat16 instead of full; one crop "
     "of each unlabelled scene instead of two that overlap; no 200 steps on labels alone at the start; "
-    "residual blocks that normalise after the convolution, and two plain convolutions at full resolution on "
-    "the way in instead of two blocks; colours "
-    "in [0, 1]; the loss is taken on voxels, whose label is their points' commonest, and the classifier has "
-    "a hidden layer, as the paper says. GPC reports the sum of three turned views at test time; figures here "
-    "are of one view."
+    "residual blocks normalise after the convolution; two plain convolutions at full resolution before the "
+    "encoder instead of two blocks; colours in [0, 1]; the loss is taken on voxels, labelled by the majority "
+    "of their points; the classifier has a hidden layer, as the paper says. GPC reports the sum of three "
+    "turned views at test time; figures here are of one view."
 )

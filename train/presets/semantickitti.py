@@ -15,8 +15,8 @@ def semantickitti(dataset: str, method: str, ratio: float, seed: int) -> RunConf
     """25 000 steps of 8 labelled and 8 unlabelled scans, voxels of 5 cm, SGD 0.24. Raises UnknownName.
 
     Decision: the paper follows "the basic experimental settings of LaserMix" (Sec. 4.2) and names no
-    backbone. Of the two that LaserMix trains on voxels this is the sparse U-Net; the other, Cylinder3D, has
-    cylindrical voxels (240 x 180 x 20) and takes 45 000 steps of AdamW, weight decay 0.01, one cycle up to
+    backbone. LaserMix trains two backbones on voxels; this is the sparse U-Net. The other is Cylinder3D with
+    cylindrical voxels (240 x 180 x 20). It takes 45 000 steps of AdamW, weight decay 0.01, one cycle up to
     1e-3, with flips, yaw up to 45 degrees, scale 0.05 and shifts of 0.1 m.
     """
     settings = config_type(method)()
@@ -53,8 +53,9 @@ def semantickitti(dataset: str, method: str, ratio: float, seed: int) -> RunConf
 _NOTE = (
     "Method: the paper's values (Sec. 4.2). Everything else: LaserMix's published configuration of "
     "MinkUNet18-w32 for SemanticKITTI, which trains on four GPUs with 2 labelled and 2 unlabelled scans "
-    "each; here one GPU takes the four parts of a step one after another, with the same batch norm per part. "
-    "Departures: mixed precision in bfloat16 instead of float16; a voxel holds the mean of its points and "
-    "their commonest label instead of one point's; the classifier has a hidden layer, as the paper says; the "
-    "teacher's alpha is the paper's 0.999, LaserMix has 0.99."
+    "each; here one GPU takes the four parts of a step one after another. "
+    "Differences: batch norm sees the labelled and the unlabelled scans of a part together; mixed precision "
+    "in bfloat16 instead of float16; a voxel holds the mean of its points and their majority label instead "
+    "of one point's; the classifier has a hidden layer, as the paper says; the teacher's alpha is the "
+    "paper's 0.999, LaserMix has 0.99."
 )

@@ -1,4 +1,4 @@
-"""How many unlabelled scans a method is given, and in which form."""
+"""How many unlabelled scans a method gets, and in which form."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from train.methods.supervised import SupervisedConfig
 
 
 def unlabelled_scans(settings: MethodConfig, usual: int) -> int:
-    """Per micro-batch: `usual`, but none for a method that does not look at them."""
+    """How many per micro-batch: `usual`, or none if the method does not use them."""
     return 0 if isinstance(settings, SupervisedConfig) else usual
 
 
 def panoramas(settings: MethodConfig) -> bool:
-    """Outdoors: whether the method wants its unlabelled scans full of text."""
+    """Whether the method gets panoramas outdoors: unlabelled scans with a text on most points."""
     return isinstance(settings, Lass3dPlusConfig)

@@ -1,1 +1,1 @@
-"""One run as one self-contained HTML page: what ran, how it learnt, what it sees, and how to do it again."""
+"""One HTML page per run, and one per query. Each page is one file that needs no network."""

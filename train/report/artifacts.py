@@ -1,12 +1,10 @@
-"""What the page shows of program one's files: classes, captions, entities, and the pictures themselves."""
+"""Read what preprocess wrote: classes, captions, entities, and where the pictures lie."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from lass3d_core.datasets import Dataset
 from lass3d_core.errors import CorruptArtifact, Lass3dError
@@ -19,32 +17,25 @@ from train.report.images import PicturedImage
 
 
 def label_space(header: ShardHeader) -> LabelSpace:
-    """The classes as the shards record them; of the raw ids only those that a submission writes."""
+    """The classes as the shards record them. Of the raw ids it knows only those that a submission writes."""
     train_id_of_raw = {raw: train_id for train_id, raw in enumerate(header.raw_ids)}
     return LabelSpace(header.class_names, train_id_of_raw, header.raw_ids, header.colours)
-
-
-def spread(items: Sequence[str], count: int) -> list[str]:
-    """At most `count` of `items`, evenly spread from the first to the last."""
-    if not items:
-        return []
-    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[index] for index in chosen]
 
 
 def pictured_images(
     scans: PairedScans, scan_ids: Sequence[str], dataset: Dataset | None
 ) -> list[PicturedImage]:
-    """The images of the named scans with what was said of them.
+    """The images of the named scans, with their captions and entities.
 
-    dataset: knows where the pictures lie; without it, or where it does not find them, they come without file.
-    Images that no shard of captions or entities mentions come without those. Raises CorruptArtifact.
+    dataset: knows where the pictures lie. Without it, and for pictures that it does not find, file is None.
+    An image that no shard of captions or entities mentions has none. Raises CorruptArtifact.
     """
+    # A scan may borrow the images of earlier scans; only its own count here.
     image_ids = [
         image_id
         for scan_id in scan_ids
         for image_id in scans.read(scan_id).pairs.image_ids
-        if image_id.startswith(f"{scan_id}/")  # its own: earlier scans may have lent it theirs
+        if image_id.startswith(f"{scan_id}/")
     ]
     files = _files(dataset, scan_ids)
     blocks = list(dict.fromkeys(scans.block(scan_id) for scan_id in scan_ids))
@@ -59,7 +50,7 @@ def pictured_images(
 
 
 def _files(dataset: Dataset | None, scan_ids: Sequence[str]) -> dict[str, FilePart]:
-    """image id -> its picture; none where the data set is no longer where it was."""
+    """image id -> its picture; empty if the data set is no longer where it was."""
     try:
         views = [view for scan_id in scan_ids for view in dataset.views(scan_id)] if dataset else []
     except Lass3dError:
@@ -68,7 +59,7 @@ def _files(dataset: Dataset | None, scan_ids: Sequence[str]) -> dict[str, FilePa
 
 
 def _records(folder: Path, blocks: Sequence[str], image_ids: Collection[str]) -> dict[str, dict[str, Any]]:
-    """image id -> its record in the JSONL shards of `blocks`, for the images that have one."""
+    """image id -> its record in the JSONL shards of `blocks`. Failed images are left out."""
     return {
         record["image_id"]: record
         for block in blocks
@@ -78,7 +69,7 @@ def _records(folder: Path, blocks: Sequence[str], image_ids: Collection[str]) ->
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects in a file, none where it is not there."""
+    """Yield the objects in a file; none if the file is missing."""
     if not path.exists():
         return
     with path.open("rb") as file:

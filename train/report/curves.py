@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: no script, both colour schemes, several runs over each other."""
+"""Line charts: from values by step to paths and ticks, which chart.html draws as inline SVG."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.report.markup import Markup, element, join
-
-WIDTH, HEIGHT = 340, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 26
 _MOST_DRAWN = 400
+_MOST_DOTS = 12
+_LEAST_SMOOTHED = 30
 _SMOOTH_OVER = 1 / 20
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's values of one quantity. steps (n,) and values (n,) float64; NaN values are left out.
+    """One run's values of one quantity.
 
-    rank: 0 is the run that the page is about; higher ranks are its siblings, drawn quieter.
+    steps, values (n,) float64: values that are NaN are left out.
+    rank: 0 is the run that the page is about; the others are drawn quieter.
     """
 
     name: str
@@ -29,54 +28,66 @@ class Curve:
     rank: int = 0
 
 
-def chart(title: str, curves: Sequence[Curve], *, unit: str = "", smooth: bool = False) -> Markup:
-    """A figure of `curves` against the step. smooth: the raw values stay, faint, behind a moving mean.
+@dataclass(frozen=True)
+class Line:
+    """A path in SVG's notation. dots: (x, y) of measurements that are few enough to be told apart."""
 
-    A quantity without a single finite value gets a line that says so instead of an empty frame.
+    path: str
+    rank: int
+    faint: bool
+    dots: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing, in pixels from the upper left corner. Without lines nothing was measured.
+
+    words: what the chart shows, for readers who cannot see it.
+    steps, values: place and label of each tick on the two axes.
     """
-    finite = [_finite(curve) for curve in curves]
-    finite = [curve for curve in finite if len(curve.steps)]
-    heading = element("figcaption", title, element("span", f" {unit}", class_="unit") if unit else None)
+
+    title: str
+    unit: str
+    words: str = ""
+    steps: tuple[tuple[float, str], ...] = ()
+    values: tuple[tuple[float, str], ...] = ()
+    lines: tuple[Line, ...] = ()
+    width: int = 340
+    height: int = 200
+    left: int = 46
+    right: int = 328
+    top: int = 12
+    bottom: int = 174
+
+
+def chart(title: str, curves: Sequence[Curve], *, unit: str = "", smooth: bool = False) -> Chart:
+    """Draw `curves` against the step.
+
+    smooth: draw a moving mean; the raw values of the page's run stay behind it, faint.
+    """
+    finite = [curve for curve in map(_finite, curves) if len(curve.steps)]
     if not finite:
-        return element(
-            "figure", heading, element("p", "Not recorded in this run.", class_="absent"), class_="chart"
-        )
+        return Chart(title, unit)
     frame = _Frame.around(finite)
+    # The page's run comes last, so that it lies on top.
     ordered = sorted(finite, key=lambda curve: -curve.rank)
-    drawing = element(
-        "svg",
-        _axes(frame),
-        *[_line(curve, frame, smooth and len(curve.steps) > 30) for curve in ordered],
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        role="img",
-        aria_label=f"{title}: {describe(finite)}",
-        xmlns="http://www.w3.org/2000/svg",
+    return Chart(
+        title,
+        unit,
+        describe(finite),
+        tuple((frame.x(step), _number(step)) for step in ticks(frame.first, frame.last)),
+        tuple((frame.y(value), _number(value)) for value in ticks(frame.low, frame.high)),
+        tuple(line for curve in ordered for line in _lines(curve, frame, smooth)),
     )
-    return element("figure", heading, drawing, class_="chart")
 
 
 def describe(curves: Sequence[Curve]) -> str:
-    """What the chart shows, in words, for readers who cannot see it."""
+    """Say where each curve starts and ends."""
     return "; ".join(
         f"{curve.name} goes from {curve.values[0]:.3g} at step {curve.steps[0]:.0f} "
         f"to {curve.values[-1]:.3g} at step {curve.steps[-1]:.0f}"
         for curve in curves
     )
-
-
-def legend(names: Sequence[str]) -> Markup:
-    """Which stroke is which run, in rank order; one legend serves all charts of the page."""
-    items = [
-        element(
-            "li",
-            element(
-                "svg", _stroke("M0 5H30", rank), viewBox="0 0 30 10", width=30, height=10, aria_hidden="true"
-            ),
-            name,
-        )
-        for rank, name in enumerate(names)
-    ]
-    return element("ul", *items, class_="legend strokes")
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -93,10 +104,10 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 @dataclass(frozen=True)
 class _Frame:
-    """The data window (steps left..right, values low..high) and its place in the drawing."""
+    """The window of the data: steps first..last, values low..high."""
 
-    left: float
-    right: float
+    first: float
+    last: float
     low: float
     high: float
 
@@ -105,73 +116,47 @@ class _Frame:
         steps = np.concatenate([curve.steps for curve in curves])
         values = np.concatenate([curve.values for curve in curves])
         low, high = float(values.min()), float(values.max())
-        if low > 0 and low < 0.5 * high:
+        if 0 < low < 0.5 * high:
             low = 0.0
         pad = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
-        bottom = low if low == 0 else low - pad
-        left, right = float(steps.min()), float(steps.max())
-        return _Frame(left, right if right > left else left + 1.0, bottom, high + pad)
+        first, last = float(steps.min()), float(steps.max())
+        bottom = low - pad if low else 0.0
+        return _Frame(first, last if last > first else first + 1.0, bottom, high + pad)
 
-    def x(self, steps: np.ndarray | float) -> np.ndarray | float:
-        return _LEFT + (steps - self.left) / (self.right - self.left) * (WIDTH - _LEFT - _RIGHT)
+    def x(self, step: float) -> float:
+        share = (step - self.first) / (self.last - self.first)
+        return round(float(Chart.left + share * (Chart.right - Chart.left)), 1)
 
-    def y(self, values: np.ndarray | float) -> np.ndarray | float:
-        return HEIGHT - _BOTTOM - (values - self.low) / (self.high - self.low) * (HEIGHT - _TOP - _BOTTOM)
+    def y(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return round(float(Chart.bottom - share * (Chart.bottom - Chart.top)), 1)
 
-
-def _axes(frame: _Frame) -> Markup:
-    parts: list[Markup] = []
-    for value in ticks(frame.low, frame.high):
-        y = f"{frame.y(value):.1f}"
-        parts.append(element("line", x1=_LEFT, x2=WIDTH - _RIGHT, y1=y, y2=y, class_="grid"))
-        parts.append(element("text", _number(value), x=_LEFT - 6, y=y, dy="0.34em", text_anchor="end"))
-    for step in ticks(frame.left, frame.right):
-        x = f"{frame.x(step):.1f}"
-        parts.append(element("text", _number(step), x=x, y=HEIGHT - 8, text_anchor="middle"))
-    return element("g", *parts, class_="axes")
+    def path(self, steps: np.ndarray, values: np.ndarray) -> str:
+        return "M" + "L".join(f"{self.x(step)} {self.y(value)}" for step, value in zip(steps, values))
 
 
-def _line(curve: Curve, frame: _Frame, smooth: bool) -> Markup:
-    kept = np.unique(np.linspace(0, len(curve.steps) - 1, _MOST_DRAWN).astype(int))
-    steps = curve.steps[kept]
-    raw = _stroke(_path(frame.x(steps), frame.y(curve.values[kept])), curve.rank, faint=smooth)
-    if smooth and curve.rank > 0:
-        raw = None
-    shown = _moving_mean(curve.values)[kept] if smooth else None
-    line = _stroke(_path(frame.x(steps), frame.y(shown)), curve.rank) if shown is not None else None
-    return join(raw, line, _dots(curve, frame))
-
-
-def _dots(curve: Curve, frame: _Frame) -> Markup:
-    """Dots where measurements are few enough to be told apart, so that a single one is visible at all."""
-    if len(curve.steps) > 12:
-        return Markup()
-    return join(
-        *[
-            element(
-                "circle",
-                cx=f"{frame.x(step):.1f}",
-                cy=f"{frame.y(value):.1f}",
-                r=2.4,
-                class_=f"dot run-{curve.rank}",
-            )
-            for step, value in zip(curve.steps, curve.values)
-        ]
+def _lines(curve: Curve, frame: _Frame, smooth: bool) -> list[Line]:
+    """The line of one run, behind it the raw values if it is smoothed and the page's own."""
+    count = len(curve.steps)
+    smooth = smooth and count > _LEAST_SMOOTHED
+    drawn = np.unique(np.linspace(0, count - 1, _MOST_DRAWN).astype(int))
+    values = _moving_mean(curve.values) if smooth else curve.values
+    dots = list(zip(curve.steps, curve.values)) if count <= _MOST_DOTS else []
+    line = Line(
+        frame.path(curve.steps[drawn], values[drawn]),
+        curve.rank,
+        faint=False,
+        dots=tuple((frame.x(step), frame.y(value)) for step, value in dots),
     )
-
-
-def _stroke(path: str, rank: int, faint: bool = False) -> Markup:
-    return element("path", d=path, class_=f"line run-{rank}{' faint' if faint else ''}")
-
-
-def _path(x: np.ndarray | float, y: np.ndarray | float) -> str:
-    points = [f"{a:.1f} {b:.1f}" for a, b in zip(np.atleast_1d(x), np.atleast_1d(y))]
-    return "M" + "L".join(points)
+    if not smooth or curve.rank > 0:
+        return [line]
+    raw = frame.path(curve.steps[drawn], curve.values[drawn])
+    return [Line(raw, curve.rank, faint=True, dots=()), line]
 
 
 def _finite(curve: Curve) -> Curve:
-    keep = np.isfinite(curve.values) & np.isfinite(curve.steps)
-    return Curve(curve.name, curve.steps[keep], curve.values[keep], curve.rank)
+    finite = np.isfinite(curve.values) & np.isfinite(curve.steps)
+    return Curve(curve.name, curve.steps[finite], curve.values[finite], curve.rank)
 
 
 def _moving_mean(values: np.ndarray) -> np.ndarray:
@@ -180,7 +165,7 @@ def _moving_mean(values: np.ndarray) -> np.ndarray:
     sums = np.concatenate([[0.0], np.cumsum(values)])
     at = np.arange(len(values))
     first, last = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
-    return (sums[last] - sums[first]) / (last - first)
+    return np.asarray((sums[last] - sums[first]) / (last - first))
 
 
 def _number(value: float) -> str:

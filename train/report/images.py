@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,20 +16,17 @@ from lass3d_core.errors import DataError
 from lass3d_core.files.images import read_image
 from lass3d_core.files.masks import decode
 from lass3d_core.records import Entity, FilePart, ImageCaption
-from train.report.markup import Markup, element, join
+from train.outputs.colours import Colour, phrase_colours
 
 _WIDEST = 960
 _SMALL = 480
 _FILL_ALPHA, _BORDER_ALPHA = 120, 255
-_HUES = (
-    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44bb99", "#7a5cc0"),
-    *("#ffaabb", "#a8bb2a", "#b0703c", "#1f9ed1", "#c6396b", "#7fcf6a", "#d9b382", "#5560c9", "#e0e05a"),
-)
+_MOST_IN_PALETTE = 127
 
 
 @dataclass(frozen=True)
 class PicturedImage:
-    """An image with what was said of it. file: the picture's, or None where nobody recorded one."""
+    """An image with its caption and entities. file: None if nobody recorded where the picture lies."""
 
     image_id: str
     file: FilePart | None
@@ -36,72 +34,82 @@ class PicturedImage:
     entities: tuple[Entity, ...]
 
 
-def image_gallery(images: Sequence[PicturedImage]) -> Markup:
-    """The images with captions, entity overlays and phrases. A phrase keeps its colour throughout."""
+@dataclass(frozen=True)
+class ShownPhrase:
+    """The entities of one phrase in an image. colour: CSS. best: the highest score."""
+
+    phrase: str
+    colour: str
+    count: int
+    best: float
+
+
+@dataclass(frozen=True)
+class ShownImage:
+    """An image as images.html writes it.
+
+    photo, overlay: data URIs; "" if there is none. problem: why there is no photo.
+    is_small: the page must not smooth its pixels.
+    caption: the text in pieces; every second piece is a phrase that was grounded in the image.
+    phrases: the best score first.
+    """
+
+    image_id: str
+    photo: str
+    problem: str
+    is_small: bool
+    overlay: str
+    caption: list[str]
+    phrases: list[ShownPhrase]
+
+
+def image_gallery(images: Sequence[PicturedImage]) -> list[ShownImage]:
+    """Draw the images with their entities. A phrase has the same colour in all of them."""
     colours = phrase_colours([{entity.phrase for entity in image.entities} for image in images])
-    return element("div", *[_figure(image, colours) for image in images], class_="gallery")
+    return [_shown(image, colours) for image in images]
 
 
-def phrase_colours(together: Sequence[Set[str]]) -> dict[str, str]:
-    """A colour for every phrase; those that stand together differ while there are colours left."""
-    colours: dict[str, str] = {}
-    for phrase in sorted(set().union(*together)):
-        near = {
-            colours[other] for phrases in together if phrase in phrases for other in phrases & colours.keys()
-        }
-        free = [hue for hue in _HUES if hue not in near]
-        colours[phrase] = free[0] if free else _HUES[len(colours) % len(_HUES)]
-    return colours
-
-
-def _figure(image: PicturedImage, colours: dict[str, str]) -> Markup:
-    said = image.caption.text if image.caption else "no caption"
-    picture = _photograph(image.file, alt=f"Image {image.image_id}. Caption: {said}")
-    overlay = None
-    if image.entities:
-        names = ", ".join(sorted({entity.phrase for entity in image.entities}))
-        overlay = element(
-            "img", src=_overlay(image.entities, colours), alt=f"Masks of: {names}", class_="overlay"
-        )
-    toggle = element("label", element("input", type="checkbox", checked=True), "entities", class_="toggle")
-    return element(
-        "figure",
-        element("div", picture, overlay, class_="stack"),
-        element(
-            "figcaption",
-            element("div", element("code", image.image_id), toggle if overlay else None, class_="line"),
-            _caption(image.caption),
-            _phrases(image.entities, colours),
-        ),
+def _shown(image: PicturedImage, colours: Mapping[str, Colour]) -> ShownImage:
+    photo, problem, is_small = "", "The picture's file is not recorded.", False
+    if image.file is not None:
+        try:
+            picture = Image.fromarray(read_image(image.file))
+        except DataError as error:
+            problem = f"No picture: {error}."
+        else:
+            is_small = picture.width <= _SMALL
+            photo = _photograph(picture, is_small)
+    return ShownImage(
+        image.image_id,
+        photo,
+        problem,
+        is_small,
+        _overlay(image.entities, colours) if image.entities else "",
+        _pieces(image.caption) if image.caption else [],
+        _phrases(image.entities, colours),
     )
 
 
-def _photograph(file: FilePart | None, alt: str) -> Markup:
-    if file is None:
-        return element("p", "The picture's file is not recorded.", class_="absent")
-    try:
-        photo = Image.fromarray(read_image(file))
-    except DataError as error:
-        return element("p", f"No picture: {error}.", class_="absent")
-    small = photo.width <= _SMALL
-    photo.thumbnail((_WIDEST, _WIDEST))
-    form = {"format": "PNG", "optimize": True} if small else {"format": "JPEG", "quality": 84}
-    return element("img", src=_data_uri(photo, **form), alt=alt, class_="pixels" if small else None)
+def _photograph(picture: Image.Image, is_small: bool) -> str:
+    picture.thumbnail((_WIDEST, _WIDEST))
+    if is_small:
+        return _data_uri(picture, format="PNG", optimize=True)
+    return _data_uri(picture, format="JPEG", quality=84)
 
 
-def _overlay(entities: Sequence[Entity], colours: dict[str, str]) -> str:
-    """A transparent palette PNG. Large entities lie under small ones, as the smallest owns a pixel's text."""
-    phrases = sorted({entity.phrase for entity in entities})[:127]
+def _overlay(entities: Sequence[Entity], colours: Mapping[str, Colour]) -> str:
+    """A transparent PNG: each phrase's masks in its colour, their borders in a stronger one."""
+    phrases = sorted({entity.phrase for entity in entities})[:_MOST_IN_PALETTE]
     height, width = entities[0].mask.size_hw
     drawn = np.zeros((height, width), np.uint8)
     masks = [(decode(entity.mask), entity.phrase) for entity in entities if entity.phrase in phrases]
+    # Large entities lie under small ones: the smallest entity owns a pixel's text.
     for mask, phrase in sorted(masks, key=lambda pair: -int(pair[0].sum())):
         slot = 1 + 2 * phrases.index(phrase)
         drawn[mask] = slot
         drawn[_border(mask)] = slot + 1
-    rgb = [tuple(bytes.fromhex(colours[phrase][1:])) for phrase in phrases]
     palette = Image.fromarray(drawn)
-    palette.putpalette([0, 0, 0, *[channel for colour in rgb for channel in colour * 2]])
+    palette.putpalette([0, 0, 0, *[channel for phrase in phrases for channel in colours[phrase] * 2]])
     alpha = bytes([0, *[_FILL_ALPHA, _BORDER_ALPHA] * len(phrases)])
     return _data_uri(palette, format="PNG", optimize=True, transparency=alpha)
 
@@ -110,48 +118,31 @@ def _border(mask: np.ndarray) -> np.ndarray:
     """The pixels of `mask` (H,W) that touch a pixel outside it; the image's edge is no border."""
     padded = np.pad(mask, 1, mode="edge")
     inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inner
+    return np.asarray(mask & ~inner)
 
 
-def _caption(caption: ImageCaption | None) -> Markup:
-    if caption is None:
-        return element("p", "No caption for this image.", class_="absent")
-    return element(
-        "p", _marked(caption.text, [grounded.phrase for grounded in caption.phrases]), class_="said"
-    )
-
-
-def _marked(text: str, phrases: Sequence[str]) -> Markup:
-    """`text` with the grounded phrases that stand in it marked, the longest match first."""
-    wanted = sorted({phrase for phrase in phrases if phrase}, key=len, reverse=True)
+def _pieces(caption: ImageCaption) -> list[str]:
+    """Cut the text at the grounded phrases that stand in it, which become every second piece."""
+    # The longest phrase first, so that "red car" is found before "car".
+    wanted = sorted({grounded.phrase for grounded in caption.phrases} - {""}, key=len, reverse=True)
     if not wanted:
-        return join(text)
-    pieces = re.split(rf"\b({'|'.join(map(re.escape, wanted))})\b", text, flags=re.IGNORECASE)
-    return join(*[element("mark", piece) if index % 2 else piece for index, piece in enumerate(pieces)])
+        return [caption.text]
+    return re.split(rf"\b({'|'.join(map(re.escape, wanted))})\b", caption.text, flags=re.IGNORECASE)
 
 
-def _phrases(entities: Sequence[Entity], colours: dict[str, str]) -> Markup:
-    if not entities:
-        return element("p", "No entities found.", class_="absent")
-    best: dict[str, list[float]] = {}
+def _phrases(entities: Sequence[Entity], colours: Mapping[str, Colour]) -> list[ShownPhrase]:
+    scores: dict[str, list[float]] = {}
     for entity in entities:
-        best.setdefault(entity.phrase, []).append(entity.score)
-    items = [
-        element(
-            "li",
-            element("span", class_="swatch", style=f"background:{colours[phrase]}"),
-            phrase,
-            element(
-                "span", f"{f' ×{len(scores)}' if len(scores) > 1 else ''} {max(scores):.2f}", class_="quiet"
-            ),
-        )
-        for phrase, scores in sorted(best.items(), key=lambda item: -max(item[1]))
+        scores.setdefault(entity.phrase, []).append(entity.score)
+    shown = [
+        ShownPhrase(phrase, "rgb({} {} {})".format(*colours[phrase]), len(found), max(found))
+        for phrase, found in scores.items()
     ]
-    return element("ul", *items, class_="legend")
+    return sorted(shown, key=lambda one: -one.best)
 
 
-def _data_uri(image: Image.Image, **options: object) -> str:
+def _data_uri(image: Image.Image, **options: Any) -> str:
     buffer = BytesIO()
     image.save(buffer, **options)
-    kind = str(options["format"]).lower()
+    kind = options["format"].lower()
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

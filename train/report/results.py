@@ -1,155 +1,172 @@
-"""What the run reached: the head of the page, the figures, the comparison in words, the tables."""
+"""Figures of a run and of the runs beside it: IoU per class, means, confusion.
+
+Letters: C classes. A confusion matrix is (C,C) int64, rows the truth, columns the prediction.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from lass3d_core.labels import LabelSpace
-from lass3d_core.paper.metrics import mean_iou
+from lass3d_core.paper.metrics import accuracy, iou, mean_iou
 from train.demo import NOISE
 from train.evaluate import Metrics
-from train.report.markup import Markup, element
 from train.report.runs import SPLITS, RunRecord
-from train.report.tables import RunResult, confusion_map, headline, per_class_table, shares_of_truth
-from train.report.words import SPLIT_NAMES, capitalised, percent, plural
+from train.report.words import percent
 
 _WORST = 8
 
 
-def header(run: RunRecord) -> Markup:
-    """What ran and what came of it, in one glance."""
-    config = run.config
-    facts = {
-        "data set": config.dataset,
-        "labelled": f"{config.ratio:g} %, {plural(len(run.split.labelled), 'scan')}",
-        "seed": str(config.seed),
-        "preset": config.preset,
-        "steps": str(config.schedule.steps),
-        "metric": "point-level mIoU",
-    }
-    named = [element("div", element("dt", name), element("dd", fact)) for name, fact in facts.items()]
-    return element(
-        "header",
-        element("p", "LASS3D, report of a run", class_="eyebrow"),
-        element("h1", f"{capitalised(run.title)} on {config.dataset}, {config.ratio:g} % labelled"),
-        element("p", _summary(run), class_="lede"),
-        element("dl", *named, class_="facts"),
-    )
+@dataclass(frozen=True)
+class RunResult:
+    """What a run reached on one split. name: how the page calls the run. matrix: its confusion (C,C)."""
+
+    name: str
+    matrix: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Mean IoU over the classes that occur, in [0,1]."""
+        return mean_iou(self.matrix, "dropped")
 
 
-def results(runs: Sequence[RunRecord], space: LabelSpace) -> Markup:
-    """Headline, comparison, IoU per class, confusion. runs: the page's own first, then its siblings."""
-    split = reported_split(runs[0])
+@dataclass(frozen=True)
+class Line:
+    """A row of the table of IoU: a class or a mean.
+
+    values: one per run, in [0,1]; NaN if the class is neither true nor predicted.
+    points: the class's share of all true points, in words.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    colour: str = ""
+    points: str = ""
+
+    @property
+    def best(self) -> int | None:
+        """Index of the run that is better than every other; None in a tie or if there is one run only."""
+        highest = [index for index, value in enumerate(self.values) if value == np.nanmax(self.values)]
+        return highest[0] if len(self.values) > 1 and len(highest) == 1 else None
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """share: of the points of the class `truth`, in [0,1]."""
+
+    truth: str
+    taken_for: str
+    share: float
+
+
+@dataclass(frozen=True)
+class ConfusionMap:
+    """The confusion of the classes that occur. shares: each row as shares of its sum."""
+
+    names: tuple[str, ...]
+    shares: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that the page says of the figures.
+
+    split, metrics: of the page's run. validation: its figures for validation, if `split` is another.
+    found: the page's run, then the runs beside it. absent: classes that are neither true nor predicted.
+    noise: differences of mIoU below this many points mean nothing.
+    """
+
+    split: str
+    metrics: Metrics
+    validation: Metrics | None
+    found: tuple[RunResult, ...]
+    classes: tuple[Line, ...]
+    means: tuple[Line, ...]
+    absent: tuple[str, ...]
+    mistakes: tuple[Mistake, ...]
+    confusion: ConfusionMap
+    noise: float = NOISE
+
+
+def results(runs: Sequence[RunRecord], space: LabelSpace) -> Results | None:
+    """Collect the figures of `runs`, the page's run first; None if it was not evaluated."""
+    own = runs[0].metrics
+    split = next((split for split in SPLITS if split in own), None)
     if split is None:
-        return element("p", "No split was evaluated; run “make eval”.", class_="absent")
-    found = [RunResult(run.title, run.metrics[split].matrix) for run in runs if split in run.metrics]
-    metrics = runs[0].metrics[split]
-    return element(
-        "div",
-        headline(_figures(runs[0], split)),
-        element("p", verdict(found, split), class_="note") if len(found) > 1 else None,
-        element("p", protocol(metrics)),
-        element("h3", f"IoU per class on the {SPLIT_NAMES[split]} scans, per cent"),
-        per_class_table(found, space),
-        element(
-            "div",
-            element(
-                "div",
-                element("h3", "Truth in rows, prediction in columns"),
-                confusion_map(metrics.matrix, space),
-            ),
-            element("div", element("h3", "Most often mistaken"), _mistakes(metrics.matrix, space)),
-            class_="columns",
-        ),
+        return None
+    found = tuple(RunResult(run.title, run.metrics[split].matrix) for run in runs if split in run.metrics)
+    classes = class_lines(found, space)
+    shown = {line.name for line in classes}
+    return Results(
+        split=split,
+        metrics=own[split],
+        validation=own.get("val") if split == "test" else None,
+        found=found,
+        classes=classes,
+        means=mean_lines(found),
+        absent=tuple(name for name in space.names if name not in shown),
+        mistakes=tuple(mistakes(own[split].matrix, space)),
+        confusion=confusion_map(own[split].matrix, space),
     )
 
 
-def reported_split(run: RunRecord) -> str | None:
-    """The split whose figures head the page: test where it was evaluated, else validation."""
-    return next((split for split in SPLITS if split in run.metrics), None)
-
-
-def verdict(found: Sequence[RunResult], split: str) -> str:
-    """How the first run, the page's own, compares with each of the others, whichever is better."""
-    own, *others = [(result.name, 100 * mean_iou(result.matrix, "dropped")) for result in found]
-    sentences = [_compared(own, other) for other in others]
-    return (
-        f"On the {SPLIT_NAMES[split]} scans, with the same labelled scans: {'; '.join(sentences)}. "
-        "Each is one run with one seed, and another choice of labelled scans moves such figures: "
-        f"differences under about {NOISE:.0f} points are noise."
-    )
-
-
-def protocol(metrics: Metrics) -> str:
-    """What the figures were taken under."""
-    augmented = "with" if metrics.test_time_augmentation else "no"
-    return (
-        f"One confusion matrix over all {plural(metrics.points, 'point')} of "
-        f"{plural(metrics.scans, 'scan')} whose label counts; {metrics.level.removesuffix('s')} level, "
-        f"{metrics.checkpoint} checkpoint after {plural(metrics.steps, 'step')}, {augmented} test-time "
-        f"augmentation. {metrics.labelled_scans} of {plural(metrics.training_scans, 'training scan')} had "
-        f"labels ({metrics.protocol} choice, {metrics.ratio:g} %, seed {metrics.seed})."
-    )
-
-
-def _summary(run: RunRecord) -> str:
-    split = reported_split(run)
-    if split is None:
-        return "This run was not evaluated yet."
-    labelled, every = len(run.split.labelled), len(run.split.labelled) + len(run.split.unlabelled)
-    reached = percent(run.metrics[split].miou_absent_dropped)
-    return (
-        f"A network that reads points alone, trained with labels on {labelled} of {every} scans, "
-        f"reaches {reached}\u202f% mean IoU on the {SPLIT_NAMES[split]} scans."
-    )
-
-
-def _compared(own: tuple[str, float], other: tuple[str, float]) -> str:
-    gap = own[1] - other[1]
-    noise = ", which is within the noise" if abs(gap) < NOISE else ""
-    better = "better" if gap > 0 else "worse"
-    return (
-        f"{own[0]} ({own[1]:.1f}) is {abs(gap):.1f} points {better} than {other[0]} ({other[1]:.1f}){noise}"
-    )
-
-
-def _figures(run: RunRecord, split: str) -> list[tuple[str, str, str]]:
-    """What, how much, how measured: the mean over the classes that occur, then the official one."""
-    metrics = run.metrics[split]
-    absent = sum(share is None for share in metrics.iou)
-    over = "classes that occur" if absent else "classes"
-    how = f"per cent, over the {len(metrics.iou) - absent} {over}"
-    figures = [(f"mean IoU, {SPLIT_NAMES[split]}", percent(metrics.miou_absent_dropped), how)]
-    if absent and metrics.absent == "zero":
-        how = f"per cent, with {plural(absent, 'class', 'classes')} that occur nowhere as 0"
-        figures.append(("mean IoU, official form", percent(metrics.miou_official), how))
-    figures.append(("points right", percent(metrics.accuracy), "per cent of the points whose label counts"))
-    if split == "test" and "val" in run.metrics:
-        validation = percent(run.metrics["val"].miou_absent_dropped)
-        figures.append(
-            ("mean IoU, validation", validation, "per cent, on the split that choices are made on")
+def class_lines(found: Sequence[RunResult], space: LabelSpace) -> tuple[Line, ...]:
+    """One line for each class that is true or predicted in any run."""
+    columns = np.array([iou(result.matrix) for result in found])
+    truth = found[0].matrix.sum(axis=1)
+    return tuple(
+        Line(
+            space.names[label],
+            tuple(columns[:, label].tolist()),
+            css_colour(space, label),
+            _share(int(truth[label]), int(truth.sum())),
         )
-    return figures
+        for label in np.flatnonzero(~np.isnan(columns).all(axis=0)).tolist()
+    )
 
 
-def _mistakes(matrix: np.ndarray, space: LabelSpace) -> Markup:
-    """The largest shares off the diagonal, in words."""
+def mean_lines(found: Sequence[RunResult]) -> tuple[Line, ...]:
+    """Both means of IoU, and the share of points that are right."""
+    return (
+        Line("mean over classes that occur", tuple(result.mean for result in found)),
+        Line("mean, absent classes as 0", tuple(mean_iou(result.matrix, "zero") for result in found)),
+        Line("points right", tuple(accuracy(result.matrix) for result in found)),
+    )
+
+
+def mistakes(matrix: np.ndarray, space: LabelSpace) -> list[Mistake]:
+    """The largest shares off the diagonal, the largest first; shares below half a per cent are left out."""
     wrong = shares_of_truth(matrix) * (1 - np.eye(len(matrix)))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:_WORST]
-    pairs = [divmod(int(index), len(matrix)) for index in order]
-    items = [
-        element(
-            "li",
-            element("span", f"{100 * wrong[row, column]:.0f} %", class_="number"),
-            f" of {space.names[row]} is taken for {space.names[column]}",
-        )
-        for row, column in pairs
-        if wrong[row, column] >= 0.005
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_WORST].tolist()
+    found = [(divmod(index, len(matrix)), float(wrong.flat[index])) for index in order]
+    return [
+        Mistake(space.names[row], space.names[column], share)
+        for (row, column), share in found
+        if share >= 0.005
     ]
-    return (
-        element("ul", *items, class_="mistakes")
-        if items
-        else element("p", "Nothing is mistaken.", class_="absent")
-    )
+
+
+def confusion_map(matrix: np.ndarray, space: LabelSpace) -> ConfusionMap:
+    """Leave out the classes that are neither true nor predicted."""
+    occur = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
+    shares = shares_of_truth(matrix)[np.ix_(occur, occur)]
+    return ConfusionMap(tuple(space.names[label] for label in occur), shares.tolist())
+
+
+def shares_of_truth(matrix: np.ndarray) -> np.ndarray:
+    """The confusion matrix (C,C) float64 with each row as shares of its sum; rows without points are 0."""
+    return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+
+
+def css_colour(space: LabelSpace, label: int) -> str:
+    """The colour of a class as CSS."""
+    return "rgb({} {} {})".format(*space.colours[label])
+
+
+def _share(part: int, whole: int) -> str:
+    if not part:
+        return "–"
+    return f"{percent(part / whole)} %" if part >= whole / 1000 else "< 0.1 %"

@@ -1,4 +1,4 @@
-"""A run's folder as plain records: configuration, split, log, figures, and the runs to compare it with."""
+"""Read a run's folder: configuration, split, log, figures; and the runs to compare it with."""
 
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact
 from lass3d_core.files.splits import LabelledSplit
-from lass3d_core.typed import to_json
 from train.config import RunConfig, SavedRun
 from train.evaluate import Metrics
-from train.presets import published_beside
-from train.report.tables import Setting
 from train.runs.logs import read_log
 
 SPLITS = ("test", "val")
-"""The splits that are evaluated, the one to report first."""
+"""The splits that are evaluated; the page reports the first that is there."""
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything that a run's folder says of it, but for its weights.
+    """Everything in a run's folder except the weights.
 
-    title: how the page calls the run. log: column -> values (n,) float64 by row, NaN where not taken; it has
-    "step", or is empty. metrics: "val", "test" -> its figures, where it was evaluated.
+    title: how the page calls the run.
+    log: column -> values (n,) float64 by row, NaN if not measured. It is empty or has the column "step".
+    metrics: "test", "val" -> the figures, for the splits that were evaluated.
     """
 
     folder: Path
@@ -64,10 +62,10 @@ def read_run(folder: Path, title: str | None = None) -> RunRecord:
 
 
 def siblings(run: RunRecord) -> list[RunRecord]:
-    """The other runs of the comparison that `run` is in, from demo.json (title -> folder) beside its folder.
+    """The other runs of the comparison that `run` is in, from the demo.json beside its folder.
 
-    None where there is no such file or it does not name the run; runs that are gone are left out.
-    Raises CorruptArtifact.
+    demo.json: title -> folder. No runs if there is no such file, or if it does not name `run`. Runs whose
+    folder is gone are left out. Raises CorruptArtifact.
     """
     listed = {
         title: Path(folder).resolve()
@@ -101,37 +99,6 @@ def title_of(config: RunConfig) -> str:
     return f"{title} without text" if silent else title
 
 
-def settings(config: RunConfig) -> list[Setting]:
-    """Every setting of the run by its path, with the published recipe's value where that is another one."""
-    papers = published_beside(config.preset)(config.dataset, config.method_name, config.ratio, config.seed)
-    here, there = flat(to_json(config)), flat(to_json(papers))
-    return [
-        Setting(key, worded(value), None if value == there.get(key) else worded(there.get(key)))
-        for key, value in here.items()
-        if key not in ("note", "preset")
-    ]
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values as "key.key" -> value."""
-    named: dict[str, Any] = {}
-    for key, value in values.items():
-        path = f"{prefix}{key}"
-        named |= flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
-    return named
-
-
-def worded(value: Any) -> str:
-    """A setting's value as people read it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list):
-        return ", ".join(map(worded, value)) or "none"
-    return "none" if value is None else str(value)
-
-
 def _columns(path: Path) -> dict[str, np.ndarray]:
     rows = read_log(path)
     names = list(rows[0]) if rows else []
@@ -139,7 +106,7 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
 
 
 def _json(path: Path) -> Any:
-    """The content of a JSON file, None where there is none. Raises CorruptArtifact."""
+    """The content of a JSON file; None if it is missing. Raises CorruptArtifact."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

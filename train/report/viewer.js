@@ -123,7 +123,7 @@ for (const viewer of document.querySelectorAll(".clouds")) {
     if (!width || !height) return;
     project();
     const colours = classes.colours.map((colour) => legible(colour, css("--ground")));
-    for (const entry of entries) entry.firstChild.style.background = `rgb(${colours[entry.dataset.class]})`;
+    for (const entry of entries) entry.firstElementChild.style.background = `rgb(${colours[entry.dataset.class]})`;
     for (const canvas of canvases) {
       const context = canvas.getContext("2d");
       const image = context.createImageData(width, height);

@@ -20,7 +20,7 @@ from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.paper.metrics import mean_iou
-from lass3d_core.typed import to_json
+from lass3d_core.settings import to_json
 from train import methods
 from train.config import RunConfig, SavedRun
 from train.data.batches import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lass3d_core.errors import UnknownName
-from lass3d_core.typed import nearest
+from lass3d_core.settings import nearest
 from train.tables import ours, paper
 from train.tables.rows import Table
 

@@ -17,7 +17,7 @@ from PIL import Image
 from lass3d_core.clouds.ply import write_ply
 from lass3d_core.files.atomic import atomic_folder, remove_parts, write_text
 from lass3d_core.manifest.schema import SimulateSpec
-from lass3d_core.typed import to_json
+from lass3d_core.settings import to_json
 from preprocess.simulation.parallel import do_all
 from preprocess.simulation.room.sensors import (
     COLOUR_HW,

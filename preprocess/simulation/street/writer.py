@@ -17,7 +17,7 @@ from PIL import Image
 from lass3d_core.errors import ManifestError
 from lass3d_core.files.atomic import atomic_write, remove_parts, write_text
 from lass3d_core.manifest.schema import SimulateSpec, SplitSpec
-from lass3d_core.typed import to_json
+from lass3d_core.settings import to_json
 from preprocess.simulation.parallel import do_all
 from preprocess.simulation.shapes import Scene
 from preprocess.simulation.street import rig

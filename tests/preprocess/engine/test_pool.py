@@ -45,6 +45,7 @@ def remove(street: Any, stage: str) -> None:
         path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "arguments", "workers"),
     [

@@ -25,7 +25,7 @@ from preprocess.lvm.params import RunParams
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
 ROOT = Path(__file__).parents[3]
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,8 @@ def test_a_wrong_parameter_is_reported_by_its_path() -> None:
     check_lvm("image_captions", LvmSpec("kosmos2", params), "image_captions", problems)
     assert [problem.split(": ")[0] for problem in problems] == [
         "image_captions.params.prompt",
-        "image_captions.params.tiles",
+        "image_captions.params.tiles.overlap",
+        "image_captions.params.run.batch",
         "image_captions.params.run.gpu",
     ]
 

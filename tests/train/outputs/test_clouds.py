@@ -15,9 +15,8 @@ from train.outputs.clouds import (
     WRONG,
     ColouredCloud,
     clouds_of,
-    distinct_colours,
-    phrase_colours,
 )
+from train.outputs.colours import distinct_colours
 
 HEADER = ShardHeader(
     dataset="hand",
@@ -90,18 +89,6 @@ def test_phrases_that_do_not_occur_are_not_in_the_comment() -> None:
     entities = {cloud.name: cloud for cloud in clouds_of(bare, PREDICTION, HEADER, COLOUR_OF)}["entities"]
     assert colours(entities) == [GREY] * 4
     assert entities.meaning == ["128 128 128 none"]
-
-
-def test_the_first_colours_are_far_from_grey_and_from_each_other() -> None:
-    palette = np.array(distinct_colours(24), float)
-    distance = np.linalg.norm(palette[:, None] - palette[None], axis=2) + 1e3 * np.eye(24)
-    assert distance.min() > 25
-    assert np.ptp(palette, axis=1).min() > 80
-    assert len(set(distinct_colours(500))) > 490
-
-
-def test_a_phrase_has_one_colour_in_all_scans() -> None:
-    assert phrase_colours(("a", "b", "c"))["b"] == distinct_colours(3)[1]
 
 
 @pytest.fixture

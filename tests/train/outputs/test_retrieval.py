@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,16 @@ def test_levels_keep_the_order_and_the_ends() -> None:
 def test_a_score_comes_back_from_its_file(tmp_path: Path) -> None:
     SCORE.save(tmp_path / "retrieval-val.json")
     assert Retrieval.load(tmp_path / "retrieval-val.json") == SCORE
+
+
+def test_best_found_classes_come_first_and_absent_ones_not_at_all() -> None:
+    score = replace(
+        SCORE,
+        queries=("road", "bus", "sign"),
+        average_precision=(0.5, None, 0.75),
+        share=(0.9, 0.0, 0.1),
+    )
+    assert score.best_found() == [("sign", 0.75, 0.1), ("road", 0.5, 0.9)]
 
 
 def test_a_score_that_is_missing_or_damaged_is_one_line(tmp_path: Path) -> None:

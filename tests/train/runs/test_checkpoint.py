@@ -91,6 +91,7 @@ def final_state(run: Path) -> dict[str, torch.Tensor]:
     return load_latest(run / "checkpoints", SavedRun.load(run / "config.json").digest).method
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_run_ends_with_the_same_weights_bit_for_bit(tiny) -> None:
     """kill -9 at a random moment after the first checkpoint."""
     long = (

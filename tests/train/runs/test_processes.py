@@ -17,7 +17,7 @@ import pytest
 from train.runs.logs import read_log
 
 ROOT = Path(__file__).parents[3]
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 COMPARED = {"loss", "ce_l", "ce_u", "ce_mix", "pe", "kl", "consistency", "gradient_norm", "updates"}
 
 
@@ -106,13 +106,13 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from train.runs.processes import joined
+from train.runs.processes import process_group
 
 def threads():
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
     return sum("gloo" in name for name in names)
 
-with joined():
+with process_group():
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1).step()
     dist.all_reduce(torch.ones(1))
     inside = threads()

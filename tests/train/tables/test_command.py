@@ -13,6 +13,7 @@ from train.tables.plan import Recipe
 from train.tables.rows import Table
 
 
+@pytest.mark.slow
 def test_missing_runs_are_trained_a_failed_one_leaves_its_place_and_the_next_command_goes_on(
     small: Table, recipe: Recipe, tiny, capsys: pytest.CaptureFixture[str]
 ) -> None:

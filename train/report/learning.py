@@ -1,0 +1,61 @@
+"""The training log as charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from train.report.curves import Chart, Curve, chart
+from train.report.runs import RunRecord
+
+_TITLES = {
+    "loss": "Whole objective, Eq. (9)",
+    "ce_l": "Labelled cross-entropy, Eq. (7)",
+    "ce_u": "Pseudo-label cross-entropy, Eq. (8)",
+    "kl": "Distillation into the adapter, Eq. (3)",
+    "pe": "Negative learning, Eq. (6)",
+    "align": "Alignment with the text",
+    "consistency": "Consistency with the teacher",
+    "query": "Which text is the point's own (extension)",
+    "reliable_share": "Share of reliable points, Eq. (4)",
+    "agreement": "Student and teacher agree",
+    "text_share": "Share of points with text",
+    "rate": "Learning rate",
+}
+"""Columns of the log that are always shown. The page folds the other columns away."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """names: the runs in the order of their strokes. further: the charts that are folded away."""
+
+    names: tuple[str, ...]
+    shown: tuple[Chart, ...]
+    further: tuple[Chart, ...]
+
+
+def learning(runs: Sequence[RunRecord]) -> Learning | None:
+    """Chart the log of the page's run, which comes first, over the other runs; None if it has no log."""
+    own = runs[0].log
+    if not own:
+        return None
+    validation = chart("Validation mIoU", _curves(runs, "val_miou", 100.0), unit="per cent")
+    shown = [
+        chart(title, _curves(runs, name), smooth=name != "rate")
+        for name, title in _TITLES.items()
+        if name in own
+    ]
+    rest = [name for name in own if name not in _TITLES and name not in ("step", "val_miou")]
+    return Learning(
+        tuple(run.title for run in runs),
+        (validation, *shown),
+        tuple(chart(name, _curves(runs, name), smooth=True) for name in rest),
+    )
+
+
+def _curves(runs: Sequence[RunRecord], column: str, scale: float = 1.0) -> list[Curve]:
+    return [
+        Curve(run.title, run.log["step"], run.log[column] * scale, rank)
+        for rank, run in enumerate(runs)
+        if column in run.log
+    ]
