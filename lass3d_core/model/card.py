@@ -5,15 +5,16 @@ The card is the JSON in the file's header. It names no path and no shard.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from lass3d_core.labels import IGNORE
 from lass3d_core.nets.unet import UNetConfig
 from lass3d_core.paper.adapter import AdapterConfig
-from lass3d_core.settings import SETTINGS
+from lass3d_core.settings import SETTINGS, read, to_json
 
 SCHEMA = 1
 
@@ -99,8 +100,8 @@ class ModelCard:
     origin: Origin
     adapter: AdapterConfig | None = None
     query: QueryCard | None = None
-    temperature: float = Field(1.0, gt=0)
-    reach_m: float = Field(100.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
+    reach_m: float = Field(default=100.0, gt=0)
     ignore: int = IGNORE
     schema: int = SCHEMA
 
@@ -122,12 +123,9 @@ class ModelCard:
 
     def to_json(self) -> str:
         """The card as one line of JSON."""
-        return _ADAPTER.dump_json(self).decode()
+        return json.dumps(to_json(self))
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """The inverse of `to_json`. Raises ValueError."""
-        return _ADAPTER.validate_json(text)
-
-
-_ADAPTER: TypeAdapter[ModelCard] = TypeAdapter(ModelCard)
+        """The inverse of `to_json`. Raises ValueError, whose text names each problem by its path."""
+        return read(cls, json.loads(text))

@@ -81,16 +81,7 @@ def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     try:
         return ModelCard.from_json(metadata[_CARD])
     except ValueError as error:
-        raise CorruptArtifact(f"{path}: the card in its header is wrong: {_problem(error)}") from None
-
-
-def _problem(error: ValueError) -> str:
-    """The first problem that pydantic names, as "path: what"."""
-    errors = getattr(error, "errors", None)
-    if errors is None:
-        return _first_line(error)
-    first = errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise CorruptArtifact(f"{path}: the card in its header is wrong: {error}") from None
 
 
 def _first_line(error: BaseException) -> str:

@@ -67,8 +67,9 @@ def checked_features(features: np.ndarray | None, card: ModelCard, count: int) -
 
 def warn_if_far(points: np.ndarray, card: ModelCard) -> None:
     """Warn if the cloud is ten times as large as those that the model learnt: millimetres, or a map."""
-    seen = points - points.min(axis=0) if card.from_corner else points
-    reach = float(np.quantile(np.linalg.norm(seen[:: max(1, len(seen) // 10_000)], axis=1), 0.99))
+    seen = points[:: max(1, len(points) // 10_000)].astype(np.float64)
+    seen = seen - seen.min(axis=0) if card.from_corner else seen
+    reach = float(np.quantile(np.linalg.norm(seen, axis=1), 0.99))
     if reach > 10 * card.reach_m:
         warnings.warn(
             f"points lie up to {reach:.0f} from the origin, in training up to {card.reach_m:.0f} m; "
