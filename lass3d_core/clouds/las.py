@@ -18,10 +18,13 @@ def read_las(path: Path) -> dict[str, np.ndarray]:
     try:
         with laspy.open(path) as opened:
             cloud = opened.read()
+            promised = opened.header.point_count
     except (laspy.errors.LaspyException, ValueError, OSError, EOFError, RuntimeError) as error:
         raise DataError(
             f"{path} is no whole LAS file ({str(error).splitlines()[0]}); copy it again"
         ) from None
+    if len(cloud) != promised:
+        raise DataError(f"{path} is cut short: {len(cloud)} of {promised} points; copy it again")
     raw = ("X", "Y", "Z")
     named = {name: np.asarray(cloud[name]) for name in cloud.point_format.dimension_names if name not in raw}
     return {axis: np.asarray(getattr(cloud, axis)) for axis in "xyz"} | named

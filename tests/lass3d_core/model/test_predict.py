@@ -57,7 +57,11 @@ def test_float64_far_from_the_origin_keeps_its_digits_from_the_corner(
 ) -> None:
     model = lass3d_core.load(write_tiny_model(tmp_path / "m.safetensors", replace(CARD, from_corner=True)))
     here = cloud[:, :3].astype(np.float64)
-    there = here + [500_000, 5_000_000, 100]  # a map's coordinates, at which float32 has steps of half a metre
+    there = here + [
+        500_000,
+        5_000_000,
+        100,
+    ]  # a map's coordinates, at which float32 has steps of half a metre
     assert (model.predict(there, cloud[:, 3]).labels == model.predict(here, cloud[:, 3]).labels).mean() > 0.99
 
 
@@ -88,10 +92,10 @@ def test_a_query_is_a_cosine(model: Model, cloud: np.ndarray) -> None:
     assert np.allclose(similarity, other, atol=1e-6)  # the same direction as the row in the file
 
 
-def test_a_query_that_cannot_be_answered_says_why(
-    model: Model, cloud: np.ndarray, tmp_path: Path
-) -> None:
-    with pytest.raises(MissingArtifact, match=r"no row of the text 'a cat' \(it holds: a wall\); give encode="):
+def test_a_query_that_cannot_be_answered_says_why(model: Model, cloud: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(
+        MissingArtifact, match=r"no row of the text 'a cat' \(it holds: a wall\); give encode="
+    ):
         model.query("a cat", cloud[:, :3], cloud[:, 3])
     with pytest.raises(DataError, match="a row of 2 numbers; hashing has 5"):
         model.query("a cat", cloud[:, :3], cloud[:, 3], encode=lambda text: np.zeros(2))
@@ -106,9 +110,7 @@ def test_devices_that_are_not_there_are_one_line(model: Model) -> None:
 
 
 @pytest.mark.parametrize(("argument", "value"), [("tta", 0), ("most_points", 0)])
-def test_counts_below_one_are_refused(
-    model: Model, cloud: np.ndarray, argument: str, value: int
-) -> None:
+def test_counts_below_one_are_refused(model: Model, cloud: np.ndarray, argument: str, value: int) -> None:
     with pytest.raises(DataError, match=argument):
         model.predict(cloud[:, :3], cloud[:, 3], **{argument: value})
 
@@ -133,7 +135,11 @@ def test_a_fresh_process_needs_neither_program_nor_shards(model_path: Path, tmp_
         "print(sorted({name.split('.')[0] for name in sys.modules} & {'train', 'preprocess', 'h5py'}))"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT)},
     )
     assert (run.stdout.strip(), run.stderr) == ("[]", "")
 
