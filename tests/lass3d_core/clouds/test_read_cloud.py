@@ -162,7 +162,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, scan: np.ndarray, name: str) -
 
 def test_an_array_with_pickled_objects_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "scan.npy", np.array([{"x": 1}], object), allow_pickle=True)
-    with pytest.raises(DataError, match="no whole .npy file"):
+    with pytest.raises(DataError, match=r"no whole \.npy file"):
         read_cloud(tmp_path / "scan.npy")
 
 

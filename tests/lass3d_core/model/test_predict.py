@@ -57,11 +57,8 @@ def test_float64_far_from_the_origin_keeps_its_digits_from_the_corner(
 ) -> None:
     model = lass3d_core.load(write_tiny_model(tmp_path / "m.safetensors", replace(CARD, from_corner=True)))
     here = cloud[:, :3].astype(np.float64)
-    there = here + [
-        500_000,
-        5_000_000,
-        100,
-    ]  # a map's coordinates, at which float32 has steps of half a metre
+    # At a map's coordinates float32 has steps of half a metre.
+    there = here + np.array([500_000, 5_000_000, 100])
     assert (model.predict(there, cloud[:, 3]).labels == model.predict(here, cloud[:, 3]).labels).mean() > 0.99
 
 
@@ -93,9 +90,7 @@ def test_a_query_is_a_cosine(model: Model, cloud: np.ndarray) -> None:
 
 
 def test_a_query_that_cannot_be_answered_says_why(model: Model, cloud: np.ndarray, tmp_path: Path) -> None:
-    with pytest.raises(
-        MissingArtifact, match=r"no row of the text 'a cat' \(it holds: a wall\); give encode="
-    ):
+    with pytest.raises(MissingArtifact, match=r"no row of the text 'a cat' \(it holds: a wall\); give"):
         model.query("a cat", cloud[:, :3], cloud[:, 3])
     with pytest.raises(DataError, match="a row of 2 numbers; hashing has 5"):
         model.query("a cat", cloud[:, :3], cloud[:, 3], encode=lambda text: np.zeros(2))
