@@ -1,13 +1,14 @@
-"""Does the calibration check tell the true calibration from one turned by 1 degree or shifted by 10 cm?
+"""Does the calibration check find a calibration that is turned by 1 degree or shifted by 10 cm?
 
     python benchmarks/calibration.py [--scans 16] [--warnings] [--pictures FOLDER]
 
-Simulated streets and rooms need no files; the real frames (PandaSet in SemanticKITTI's layout, KITTI,
-nuScenes) are added where the folder LASS3D_SAMPLES, by default shared/samples beside the checkout, holds
-them. Per row: the score of the true calibration (1 is chance), and the scores of the nudged ones as shares of
-it; below 1 they are told apart. The second table asks the same of the labels: the edges where the points of
-a class end. --warnings: of how many wrong calibrations the audit would warn, and how often with the way back
-(minutes). --pictures writes the audit's outlines on edges of every image.
+Simulated streets and rooms need no files. Real frames (PandaSet in SemanticKITTI's layout, KITTI, nuScenes)
+are added if they are in the folder LASS3D_SAMPLES, by default shared/samples beside the checkout.
+A row has the score of the true calibration (1 is chance) and the scores of the nudged ones as shares of it. A
+nudge with a share below 1 is found. The second table does the same for labels: the edges where the points of
+a class end.
+--warnings (minutes): of how many wrong calibrations the audit warns, and how often it names the way back.
+--pictures: write the outlines on the edges of every image.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ INDOORS = PairsSpec(visibility="depth_map", depth_tolerance=0.1)
 
 @dataclass(frozen=True)
 class Pose:
-    """An image and the scan that it sees. labels (N,) uint8, or None."""
+    """An image and its scan. points (N,3) float32. labels (N,) uint8, or None."""
 
     view: View
     points: np.ndarray
@@ -58,13 +59,13 @@ class Pose:
 
 
 def main() -> None:
-    """Measure every group of frames at hand and print one line for each."""
+    """Measure every group of frames and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scans", type=int, default=16, help="simulated streets (default: 16)")
     parser.add_argument(
-        "--warnings", action="store_true", help="give wrong calibrations to the audit's check"
+        "--warnings", action="store_true", help="also check wrong calibrations as the audit does"
     )
-    parser.add_argument("--pictures", type=Path, help="where to write the outlines on the images' edges")
+    parser.add_argument("--pictures", type=Path, help="folder for the outlines on the edges of the images")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         groups = dict(simulated(Path(scratch), arguments.scans)) | dict(real_frames())
@@ -82,7 +83,7 @@ def main() -> None:
 
 
 def simulated(scratch: Path, scans: int) -> Iterator[tuple[str, list[Pose]]]:
-    """Streets seen by four cameras, and four rooms with RGB-D frames."""
+    """Streets with four cameras, and four rooms with RGB-D frames."""
     street = DatasetSpec(
         reader="semantickitti",
         root=scratch / "street",
@@ -105,7 +106,7 @@ def simulated(scratch: Path, scans: int) -> Iterator[tuple[str, list[Pose]]]:
 
 
 def real_frames() -> Iterator[tuple[str, list[Pose]]]:
-    """What the folder of samples holds."""
+    """The frames in the folder of samples."""
     root = SAMPLES / "pandaset_as_semantickitti"
     if root.is_dir():
         for sequence, other in (("00", "01"), ("01", "00")):
@@ -126,7 +127,7 @@ def poses_of(dataset: Dataset, spec: PairsSpec) -> list[Pose]:
 
 
 def kitti(folder: Path) -> Pose:
-    """The frame of the object benchmark: P2 projects from the rectified camera 0, Tr leads there."""
+    """The frame of the object benchmark. P2 projects from the rectified camera 0, Tr transforms into it."""
     lines = dict(line.split(":", 1) for line in (folder / "calib.txt").read_text().splitlines() if line)
     projection, cam0 = (np.array(lines[key].split(), float).reshape(3, 4) for key in ("P2", "Tr"))
     K = projection[:, :3].copy()
@@ -164,12 +165,12 @@ def labelled(groups: dict[str, list[Pose]]) -> Iterator[tuple[str, list[Pose]]]:
 
 
 def scored(poses: Sequence[Pose]) -> Alignment:
-    """The edges on the outlines of the scans."""
+    """Compare the calibrations by the edges on the outlines of the scans."""
     return compare([observed_in(one.view, one.points, one.spec, NUDGES) for one in poses], NUDGES)
 
 
 def witness(poses: Sequence[Pose], train_id: int) -> Alignment:
-    """The edges where, in the image, points of a class end."""
+    """Compare the calibrations by the edges where the points of a class end in the image."""
     observations = []
     for one in poses:
         assert one.labels is not None
@@ -179,7 +180,7 @@ def witness(poses: Sequence[Pose], train_id: int) -> Alignment:
 
 
 def print_warnings(groups: dict[str, list[Pose]]) -> None:
-    """Of how many calibrations that are wrong by each kind and amount the audit warns, and how rightly."""
+    """Print of how many wrong calibrations the audit warns, and for how many it names the way back."""
     print(f"\n{'given wrong by':20} {'':16} warned, the way back named")
     for name, poses in groups.items():
         print(f"{name:20} {'nothing':16} {'yes' if doubted(poses, None).warning else 'no'}", flush=True)
@@ -201,7 +202,7 @@ def print_warnings(groups: dict[str, list[Pose]]) -> None:
 
 
 def doubted(poses: Sequence[Pose], wrong: Nudge | None) -> Alignment:
-    """What the audit finds when it is given calibrations that are wrong by this."""
+    """The finding of the audit for calibrations that are wrong by a nudge."""
     views = [
         one.view if wrong is None else replace(one.view, camera=wrong.of(one.view.camera)) for one in poses
     ]
@@ -209,7 +210,7 @@ def doubted(poses: Sequence[Pose], wrong: Nudge | None) -> Alignment:
 
 
 def draw(groups: dict[str, list[Pose]], folder: Path) -> None:
-    """Every image's edges under the outlines of its scan."""
+    """Write the edges of every image under the outlines of its scan."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, poses in groups.items():
         for number, one in enumerate(tqdm(poses, name, unit="image", disable=None)):
@@ -219,13 +220,13 @@ def draw(groups: dict[str, list[Pose]], folder: Path) -> None:
 
 
 def print_head(what: str) -> None:
-    """The names of the columns: turns and shifts, by axis and sign."""
+    """Print the names of the columns: turns and shifts by axis and sign."""
     columns = " ".join(f"{one.kind[0]}{one.axis}{'+' if one.amount > 0 else '-'}".rjust(5) for one in NUDGES)
     print(f"\n{what:20} {'images':>6} {'points':>6} {'true':>5} {columns}")
 
 
 def print_row(name: str, found: Alignment) -> None:
-    """One line of a table."""
+    """Print a row of a table."""
     shares = " ".join(f"{fit.score / found.given.score:5.3f}" for fit in found.nudged.values())
     print(f"{name:20} {found.images:6} {found.points:6} {found.given.score:5.2f} {shares}", flush=True)
 

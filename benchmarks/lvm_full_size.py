@@ -1,12 +1,11 @@
-"""What the paper's models cost at full size: seconds to load, seconds per image, peak memory. As Markdown.
+"""The cost of the paper's models at full size, as Markdown: seconds to load and per image, peak memory.
 
     python benchmarks/lvm_full_size.py [IMAGE] [--new-tokens 32] [--boxes 20]
 
-Needs the packages of `make setup-lvm` and no download: the weights are random, which changes neither time nor
-memory, and lie in a temporary folder (5 GB) until the end. Every model is loaded by its adapter's ordinary
-path in a process of its own, so that the peak of its memory is its own: what is resident, the mapped weight
-file included. What a model says is meaningless, so an answer has as many tokens, and an image as many boxes,
-as the options say.
+Needs the packages of `make setup-lvm` but no download: the weights are random, which changes neither time nor
+memory. They lie in a temporary folder (5 GB) until the end. Every model is loaded by its adapter in another
+process, so that the peak is the memory of this model: all that is resident, with the mapped weight file.
+The answers are meaningless, so the options set the tokens of an answer and the boxes of an image.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ CAPTION = "An image of a city street with parked cars along the road and a build
 
 @dataclass(frozen=True)
 class Cost:
-    """One row of the table. gpu_gib: 0 without a GPU."""
+    """A row of the table. gpu_gib: 0 without a GPU."""
 
     model: str
     work: str
@@ -53,7 +52,7 @@ class Cost:
 
 
 def main() -> None:
-    """Write, measure and print one model after the other."""
+    """Write and measure one model after the other, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("image", type=Path, nargs="?", help="default: noise of the size of a KITTI frame")
     parser.add_argument("--new-tokens", type=int, default=32, help="tokens per answer (default: 32)")
@@ -77,7 +76,7 @@ def read(path: Path | None) -> np.ndarray:
 
 
 def measure(folder: Path, image: np.ndarray, new_tokens: int, boxes: int) -> list[Cost]:
-    """The cost of every model, each written before it is loaded."""
+    """The cost of every model. Each is written before it is loaded."""
     costs = []
     with tqdm(total=5, desc="models", unit="model") as bar:
 
@@ -99,13 +98,13 @@ def measure(folder: Path, image: np.ndarray, new_tokens: int, boxes: int) -> lis
 
 
 def alone(work: Callable[..., Result], *arguments: Any) -> Result:
-    """What `work` returns, run in a fresh process."""
+    """The result of `work` in a new process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=quiet) as pool:
         return pool.submit(work, *arguments).result()
 
 
 def machine() -> str:
-    """What the measurements were taken on."""
+    """The machine and the versions of the measurements."""
     import torch
     import transformers
 
@@ -136,7 +135,7 @@ def write_encoder(folder: Path) -> None:
 
 
 def captioner(folder: Path, image: np.ndarray, new_tokens: int) -> Cost:
-    """KOSMOS-2: a caption of that many tokens."""
+    """KOSMOS-2: a caption of `new_tokens` tokens."""
     from lass3d_core.manifest.schema import LvmSpec
     from preprocess.lvm import kosmos2, load_captioner
     from preprocess.lvm.params import TileParams
@@ -153,39 +152,40 @@ def captioner(folder: Path, image: np.ndarray, new_tokens: int) -> Cost:
 
 
 def dino(names: dict[str, Any], image: np.ndarray, boxes: int) -> tuple[Cost, np.ndarray, float]:
-    """Also the best boxes_xyxy (boxes,4), and the floor that leaves as many."""
-    from random_models.boxes import floor_for, search_with
+    """Grounding DINO. Also returns the best boxes_xyxy (boxes,4) and the floor that keeps as many."""
+    from random_models.boxes import floor_for
 
     from lass3d_core.manifest.schema import EntitiesSpec
     from preprocess.lvm import params_of
+    from preprocess.lvm.box_search import BoxSearch
     from preprocess.lvm.device import pick_device, pick_dtype
-    from preprocess.lvm.grounded_sam import BoxFinder, load_dino
+    from preprocess.lvm.grounded_sam import DINO, GroundingDino, load_dino
 
     params = params_of("entities", EntitiesSpec("grounded_sam", {**names, "box_floor": 0.0}))
     device = pick_device("auto")
     cost, found = cost_of(
         "Grounding DINO Swin-T, 173 M",
         f"{len(PHRASES)} phrases",
-        lambda: BoxFinder(load_dino(params).to(device), params.dino, pick_dtype("auto", device)),
-        lambda finder: search_with(finder, params)([image], [PHRASES])[0],
+        lambda: GroundingDino(load_dino(params).to(device), params.dino, pick_dtype("auto", device)),
+        lambda model: BoxSearch(DINO, model, params)([image], [PHRASES])[0],
     )
     return cost, found.xyxy[:boxes], floor_for(found, boxes)
 
 
 def sam(names: dict[str, Any], image: np.ndarray, boxes: np.ndarray) -> Cost:
-    """SAM ViT-B: a mask for every box."""
+    """SAM ViT-B: a mask per box."""
     from lass3d_core.manifest.schema import EntitiesSpec
     from preprocess.lvm import params_of
     from preprocess.lvm.device import pick_device, pick_dtype
-    from preprocess.lvm.grounded_sam import Masker, load_sam
+    from preprocess.lvm.grounded_sam import SegmentAnything, load_sam
 
     params = params_of("entities", EntitiesSpec("grounded_sam", names))
     device = pick_device("auto")
     return cost_of(
         "SAM ViT-B, 94 M",
         f"{len(boxes)} boxes",
-        lambda: Masker(load_sam(params.sam).to(device), pick_dtype("auto", device)),
-        lambda masker: masker.masks(image, boxes),
+        lambda: SegmentAnything(load_sam(params.sam).to(device), pick_dtype("auto", device)),
+        lambda model: model.masks(image, boxes),
     )[0]
 
 
@@ -194,7 +194,7 @@ def detector(names: dict[str, Any], image: np.ndarray, floor: float) -> Cost:
     from lass3d_core.manifest.schema import EntitiesSpec
     from preprocess.lvm import load_detector
 
-    import_module("preprocess.lvm.grounded_sam")  # which is no part of the loading
+    import_module("preprocess.lvm.grounded_sam")  # the import is not a part of the loading time
     spec = EntitiesSpec("grounded_sam", {**names, "box_floor": floor})
     return cost_of(
         "both (`grounded_sam`)",
@@ -221,10 +221,7 @@ def encoder(folder: Path) -> Cost:
 def cost_of(
     model: str, work: str, load: Callable[[], Model], do: Callable[[Model], Result]
 ) -> tuple[Cost, Result]:
-    """Time and memory of loading a model and of its work on one image; also what it answers.
-
-    On a GPU the work is done once before, since its first call also prepares the GPU.
-    """
+    """Time and memory of loading a model and of its work on an image. Also returns the answer."""
     import torch
 
     started = time.perf_counter()
@@ -232,11 +229,11 @@ def cost_of(
     load_s = time.perf_counter() - started
     on_gpu = torch.cuda.is_available()
     if on_gpu:
-        do(loaded)
+        do(loaded)  # the first call also prepares the GPU
     started = time.perf_counter()
     answer = do(loaded)
     work_s = time.perf_counter() - started
-    host_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # from KiB, as Linux counts
+    host_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB
     gpu_gib = torch.cuda.max_memory_allocated() / 2**30 if on_gpu else 0.0
     return Cost(model, work, load_s, work_s, host_gib, gpu_gib), answer
 

@@ -1,14 +1,16 @@
-"""How many images a second our adapters do, against the loops that the models' own documentation shows.
+"""Images per second of the adapters, against the loops in the documentation of the models.
 
     python benchmarks/lvm_throughput.py [IMAGE] [--size small|full] [--images 12] [--rounds 2]
 
-Needs the packages of `make setup-lvm` and no download: weights are random, which changes no time. `small` has
-the real architectures with fewer and narrower layers, for two minutes on a CPU; `full` wants a GPU.
-Both sides read the same copies of one image from disk and do the same work: answers of as many tokens, no
-tiles, as many boxes per image, each text once. Ours goes the way of `make captions`: decoded ahead, in
-batches, in inference mode, in bfloat16 on a GPU. The loop takes one after the other in float32, as
-documented. Loading is not counted. Both take turns in one process; of each, the median of the rounds. Other
-work on the machine changes the rates, the ratio less.
+Needs the packages of `make setup-lvm` but no download: weights are random, which does not change the time.
+`small` has the real architectures with fewer and narrower layers, for two minutes on a CPU; `full` is for a
+GPU.
+Both sides read the same copies of an image from disk and do the same work: the same number of tokens per
+answer, no tiles, the same number of boxes per image, each text once. Ours works as `make captions` does:
+images decoded ahead, batches, inference mode, bfloat16 on a GPU. The loop takes image after image in float32,
+as documented.
+The time to load is not counted. Both sides take turns in one process; each row has the median of the rounds.
+Other work on the machine changes the rates, but the ratio less.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from groundingdino.datasets import transforms
 from groundingdino.util.inference import predict
 from PIL import Image
 from random_models import PHRASES, Size, quiet
-from random_models.boxes import floor_for, search_with
+from random_models.boxes import floor_for
 from random_models.clip import write_clip
 from random_models.grounded_sam import write_grounded_sam
 from random_models.kosmos2 import write_kosmos2
@@ -43,8 +45,9 @@ from lass3d_core.files.images import read_image
 from lass3d_core.manifest.schema import EntitiesSpec, LvmSpec
 from lass3d_core.records import Camera, FilePart, View
 from preprocess.lvm import load_captioner, load_detector, load_encoder, params_of
+from preprocess.lvm.box_search import BoxSearch
 from preprocess.lvm.device import pick_device, pick_dtype
-from preprocess.lvm.grounded_sam import BoxFinder, load_dino, load_sam
+from preprocess.lvm.grounded_sam import DINO, GroundingDino, load_dino, load_sam
 from preprocess.lvm.params import GroundedSamParams
 from preprocess.stages.image_batches import Ask, answers
 
@@ -55,7 +58,7 @@ TEXTS_PER_IMAGE = 8
 
 @dataclass(frozen=True)
 class Contest:
-    """The same work done by our adapter and by the documentation's loop."""
+    """The same work by an adapter and by the documented loop."""
 
     name: str
     count: int
@@ -64,14 +67,14 @@ class Contest:
     loop: Callable[[], object]
 
     def row(self, rounds: int) -> str:
-        """Units per second of both, and their ratio. A round before the first warms up."""
+        """Units per second of both, and their ratio. The first round warms up and is not counted."""
         taken = [(seconds_of(self.ours), seconds_of(self.loop)) for _ in range(rounds + 1)][1:]
         ours, loop = (self.count / median(column) for column in zip(*taken))
         return f"{self.name:<12} {ours:>9.2f} {loop:>9.2f} {self.unit:<9} {ours / loop:>6.2f}"
 
 
 def main() -> None:
-    """Write the models, run the contests and print one line for each."""
+    """Write the models, run the contests and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("image", type=Path, nargs="?", help="default: noise of 640 x 480 pixels")
     parser.add_argument("--size", choices=("small", "full"), default="small")
@@ -105,7 +108,7 @@ def copies(image: Path | None, folder: Path, count: int) -> list[View]:
 
 
 def captions(folder: Path, size: Size, views: Sequence[View], device: torch.device) -> Contest:
-    """KOSMOS-2, `kosmos2` against the example of its model card."""
+    """KOSMOS-2: `kosmos2` against the example of the model card."""
     write_kosmos2(folder / "kosmos2", size)
     params = {
         "weights": str(folder / "kosmos2"),
@@ -135,11 +138,11 @@ def captions(folder: Path, size: Size, views: Sequence[View], device: torch.devi
 
 
 def entities(folder: Path, size: Size, views: Sequence[View], device: torch.device) -> Contest:
-    """Grounding DINO and SAM, `grounded_sam` against `predict` and `SamPredictor` as their READMEs show."""
+    """Grounding DINO and SAM: `grounded_sam` against `predict` and `SamPredictor` as in their READMEs."""
     names = write_grounded_sam(folder / "grounded_sam", size)
     params = params_of("entities", EntitiesSpec("grounded_sam", {**names, "box_floor": 0.0}))
-    finder = BoxFinder(load_dino(params).to(device), params.dino, pick_dtype("auto", device))
-    (boxes,) = search_with(finder, params)([read_image(views[0].image)], [PHRASES])
+    dino = GroundingDino(load_dino(params).to(device), params.dino, pick_dtype("auto", device))
+    (boxes,) = BoxSearch(DINO, dino, params)([read_image(views[0].image)], [PHRASES])
     spec = EntitiesSpec("grounded_sam", {**names, "box_floor": floor_for(boxes, BOXES)})
     detector = load_detector(spec)
     return Contest(
@@ -154,7 +157,7 @@ def entities(folder: Path, size: Size, views: Sequence[View], device: torch.devi
 def documented_detector(
     params: GroundedSamParams, views: Sequence[View], device: torch.device
 ) -> Callable[[], None]:
-    """The loop of the READMEs, with GroundedSAM's suppression and the best `BOXES` boxes masked."""
+    """The loop of the READMEs, with GroundedSAM's suppression and masks for the best `BOXES` boxes."""
     dino = load_dino(params).to(device)
     sam = SamPredictor(load_sam(params.sam).to(device))
     scaled = transforms.Compose(
@@ -184,7 +187,7 @@ def documented_detector(
 
 
 def texts(folder: Path, size: Size, views: Sequence[View], device: torch.device) -> Contest:
-    """CLIP's text encoder, `open_clip` against the example of its README."""
+    """CLIP's text encoder: `open_clip` against the example of the README."""
     write_clip(folder / "clip", size)
     encoder = load_encoder(LvmSpec("open_clip", {"weights": str(folder / "clip")}))
     model = open_clip.create_model(f"local-dir:{folder / 'clip'}").to(device).eval()
@@ -204,14 +207,14 @@ def texts(folder: Path, size: Size, views: Sequence[View], device: torch.device)
 
 
 def answered(views: Sequence[View], ask: Ask[object]) -> None:
-    """Ask as a stage does. Raises DataError where an answer is the reason of a failure."""
+    """Ask as a stage does. Raises DataError if an image fails."""
     for answer in answers(views, ask, lambda units: None):
         if isinstance(answer, str):
             raise DataError(answer)
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Wall time of `work`; its answers are on the CPU, so that a GPU has finished."""
+    """Wall time of `work`. The answers are on the CPU, so the GPU has finished."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -1,17 +1,17 @@
-"""Do points behind a car get the car's name? What the z-buffer of the scan itself saves, and what it costs.
+"""Do points behind a car get the name of the car? What the z-buffer of the scan prevents, and what it loses.
 
     python benchmarks/occlusion.py [--scans 30] [--seed 0]
 
-Simulated streets, seen by the LiDAR and by one camera or four. Points are paired as `make pairs` does, once
-with `visibility: none` and once with the manifest's defaults, and judged by the class of each point:
+Simulated streets with a LiDAR and one or four cameras. Points are paired as `make pairs` does, once with
+`visibility: none` and once with the manifest's defaults. Each point is judged by its class:
 
 wrong: background points (road, building, vegetation, ...) whose entity is a foreground thing (car, pole,
-       person, ...), over all background points that fall into an image;
-right: points whose entity names their own class; lost: those among them that the z-buffer leaves without an
-       entity or with that of another class.
+       ...), as a share of all background points in an image;
+right: points whose entity names their class;
+lost:  right points that the z-buffer leaves without an entity, or with an entity of another class.
 
-Entities are the true ones (per pixel the class that the ray caster meets there, every mask exact), so that
-occlusion and the size of a pixel are the only causes of error, or what the palette names.
+Two kinds of entities are tried. `true`: per pixel, the class that the ray caster meets there. Then occlusion
+and the size of a pixel are the only causes of error. `palette`: what the stand-in finds.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from preprocess.lvm.palette import (
 from preprocess.simulation.pinhole import cast_from, pixel_directions
 from preprocess.simulation.shapes import NOTHING, Scene
 from preprocess.simulation.street import rig
-from preprocess.simulation.street.materials import MATERIAL_ORDER
-from preprocess.simulation.street.sensors import LidarModel, picture, sweep
+from preprocess.simulation.street.materials import MATERIALS
+from preprocess.simulation.street.sensors import LidarModel, camera_image, sweep
 from preprocess.simulation.street.world import build_scene, drive, lay_out
-from preprocess.stages.pairs import Entities, pair
+from preprocess.stages.pairing import Entities, pair
 
 FOREGROUND = ("fence", "trunk", "pole", "traffic sign", "car", "truck", "person", "bicyclist")
 RANGE_M = 80.0
@@ -51,12 +51,12 @@ PHRASE_OF_CLASS = {
     "vegetation": "trees",
     "bicyclist": "cyclist",
 }
-"""Where the palette's word for a class of the street is another."""
+"""Class of the street -> word of the palette, if they differ."""
 
 
 @dataclass(frozen=True)
 class Street:
-    """One scan of a street, as measured. classes (N,): index into MATERIAL_ORDER, NONE for dust."""
+    """A scan of a street. classes (N,): index into MATERIALS, NONE for dust."""
 
     scan: Scan
     classes: np.ndarray
@@ -66,7 +66,7 @@ class Street:
 
 @dataclass
 class Counts:
-    """Points over all scans. See the head of this file."""
+    """Numbers of points over all scans, see the head of this file."""
 
     background: int = 0
     wrong: int = 0
@@ -75,7 +75,7 @@ class Counts:
 
 
 def main() -> None:
-    """Print one line for each set of cameras and each source of entities."""
+    """Print a line for each set of cameras and each source of entities."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scans", type=int, default=30, help="streets of one scan each (default: 30)")
     parser.add_argument("--seed", type=int, default=0, help="of the streets (default: 0)")
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def line(cameras: int, name: str, none: Counts, tested: Counts) -> str:
-    """One row of the table."""
+    """A row of the table."""
     wrong = [f"{counts.wrong} ({counts.wrong / none.background:.2%})" for counts in (none, tested)]
     lost = f"{tested.lost} ({tested.lost / none.right:.2%})"
     return (
@@ -113,7 +113,7 @@ def measure(streets: Iterator[Street]) -> dict[str, tuple[Counts, Counts]]:
 
 
 def add(counts: Counts, classes: np.ndarray, without: np.ndarray, given: np.ndarray) -> None:
-    """Count points (n,) in an image: their class, the class named without an occlusion test, and with one."""
+    """Count points (n,) in an image by three classes: true, named without the z-buffer, named with it."""
     foreground = [_class(name) for name in FOREGROUND]
     background, right = ~np.isin(classes, foreground), without == classes
     counts.background += int(background.sum())
@@ -123,20 +123,20 @@ def add(counts: Counts, classes: np.ndarray, without: np.ndarray, given: np.ndar
 
 
 def classes_named(pairs: PointTextPairs) -> np.ndarray:
-    """The class (N,) that each point's entity names, NONE where it has none."""
+    """The class (N,) that the entity of each point names, NONE without an entity."""
     classes = [_CLASS_OF_CONCEPT.get(OUTDOOR.concept_of(phrase), NONE) for phrase in pairs.phrases]
     return np.array([*classes, NONE])[pairs.entity]
 
 
 def street(seed: int, number: int, cameras: int) -> Street:
-    """A scan of a street of its own."""
+    """Simulate a street and a scan of it."""
     rng = np.random.default_rng((seed, number))
     layout = lay_out(rng, frames=1)
     scene, pose = build_scene(rng, layout), drive(rng, layout)[0]
     measured = sweep(scene, pose, rng, LidarModel())
     rigged = rig.cameras(cameras)
-    class_of = {material.raw_id: index for index, material in enumerate(MATERIAL_ORDER)}
-    images = [picture(scene, pose, camera, rng) for camera in rigged.values()]
+    class_of = {material.raw_id: index for index, material in enumerate(MATERIALS)}
+    images = [camera_image(scene, pose, camera, rng) for camera in rigged.values()]
     views = tuple(View(name, FilePart(Path(name)), camera) for name, camera in rigged.items())
     return Street(
         scan=Scan(f"{number:06d}", measured.points, measured.remission[:, None], None, views),
@@ -147,7 +147,7 @@ def street(seed: int, number: int, cameras: int) -> Street:
 
 
 def true_entities(scene: Scene, pose: np.ndarray, camera: Camera) -> list[Entity]:
-    """One entity per class: the pixels whose central ray meets it first."""
+    """An entity per class: the pixels whose central ray meets it first."""
     world_from_camera = pose @ np.linalg.inv(camera.cam_from_points)
     _, solid = cast_from(scene, world_from_camera, pixel_directions(camera), RANGE_M)
     classes = np.where(solid == NOTHING, NONE, scene.material[solid]).reshape(camera.size_hw)
@@ -159,23 +159,23 @@ def true_entities(scene: Scene, pose: np.ndarray, camera: Camera) -> list[Entity
 
 
 def palette_entities(images: Sequence[np.ndarray]) -> list[list[Entity]]:
-    """What the stand-ins find, asked for the phrases of their own captions."""
+    """What the palette finds for the phrases of its captions."""
     captions = PaletteCaptioner(PaletteCaptionParams()).caption(images)
     words = [[grounded.phrase for grounded in caption.phrases] for caption in captions]
     return PaletteDetector(PaletteEntityParams()).detect(images, words)
 
 
 def _class(name: str) -> int:
-    return [material.name for material in MATERIAL_ORDER].index(name)
+    return [material.name for material in MATERIALS].index(name)
 
 
 def _phrase(index: int) -> str:
-    name = MATERIAL_ORDER[index].name
+    name = MATERIALS[index].name
     return PHRASE_OF_CLASS.get(name, name)
 
 
-_CLASS_OF_CONCEPT = {OUTDOOR.concept_of(_phrase(index)): index for index in range(len(MATERIAL_ORDER))}
-"""The palette's concept -> the class of the street; the sky is no class."""
+_CLASS_OF_CONCEPT = {OUTDOOR.concept_of(_phrase(index)): index for index in range(len(MATERIALS))}
+"""Concept of the palette -> class of the street; the sky has no class."""
 
 
 if __name__ == "__main__":

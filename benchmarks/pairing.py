@@ -1,39 +1,36 @@
 """How fast points meet pixels, against the projections that the public tool boxes run.
 
-    python benchmarks/pairing.py [--points 120000] [--rounds 21] [--without-numba]
+    python benchmarks/pairing.py [--points 120000] [--rounds 21]
 
-One scan and six cameras of 1600 x 900, as on nuScenes. What is timed, per scan:
+One scan and six cameras of 1600 x 900, as on nuScenes. These are timed, per scan:
 
-pairing:   all that stage `pairs` does per point and camera, `visible_pixels` and the lookup of the owner:
-           project, keep what is in front and inside the image, drop what the z-buffer of the scan hides
-           (the manifest's defaults, within the masks), read the entity that owns the pixel. Making the cloud
-           ready, once per scan, is counted. Where numba is installed (the extra `fast`) these are compiled
-           loops, otherwise array operations of numpy. Beside it stand `painting`, which makes the masks of a
-           view into an image of owners just before, as `make pairs` does, and `all of pair`, which ranks the
-           views of each point too;
+pairing:   what stage `pairs` does per point and camera, `visible_pixels` and the lookup of the owner:
+           project, keep what is in front and inside the image, drop what other points hide (the manifest's
+           z-buffer, within the masks), read the entity that owns the pixel. Includes cutting the cloud into
+           blocks, once per scan. `painting` comes before it: it turns the masks of a view into an image of
+           owners. `all of pair` is both, and ranks the views of each point;
 mmdet3d:   `points_cam2img` of its numpy years, box_np_ops: append a column of ones, multiply by the 4 x 4
-           lidar2img, divide by the depth. Nothing else: no bounds, no occlusion, no lookup. Since v1.0 the
-           same lines run in torch, on float32: `mmdet3d torch`;
-devkit:    `map_pointcloud_to_image` of nuscenes-devkit from the loaded cloud on: copy it, rotate and
-           translate lidar -> ego -> global -> ego -> camera by matrices made of quaternions, `view_points`,
-           mask by depth and border. No occlusion, no lookup;
+           lidar2img, divide by the depth. No bounds, no occlusion, no lookup. Since v1.0 the same lines run
+           in torch, on float32: `mmdet3d torch`;
+devkit:    `map_pointcloud_to_image` of nuscenes-devkit without the reading: copy the cloud, rotate and
+           translate it lidar -> ego -> global -> ego -> camera by matrices made of quaternions,
+           `view_points`, mask by depth and border. No occlusion, no lookup;
 memory:    copy the coordinates once per camera.
 
-The twins are written anew after those formulas, and their pixels are compared with ours first. Single
-thread, processor time, the median of the rounds; only the ratios mean anything. In every round the sides
-take turns, and each does all views of the scan one after another, as its users do: taking turns in every
-view would make each side find the caches full of the others' arrays.
+The twins are rewritten from those formulas, and their pixels are compared with ours first. Times are
+processor time of one thread, the median of the rounds. Only the ratios mean anything. In every round the
+sides take turns, and each does all views of the scan. If they took turns in every view, each side would find
+the caches full of the others' arrays.
 
-The simulated street needs no files; a real sweep (nuScenes, repeated with a jitter of 2 cm up to the same
-number of points) is added where the folder LASS3D_SAMPLES, by default shared/samples beside the checkout,
-holds it.
+The simulated street needs no files. A real sweep (nuScenes, repeated with a jitter of 2 cm up to the same
+number of points) is added if it is in the folder LASS3D_SAMPLES, by default shared/samples beside the
+checkout.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,12 +50,11 @@ from six_cameras.twins import (
 )
 from tqdm import tqdm
 
-from lass3d_core.geometry.point_runs import PointRuns
 from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import at_pixels, loops, visible_pixels
+from lass3d_core.geometry.visible_pixels import PreparedPoints, at_pixels, visible_pixels
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE
-from preprocess.stages.pairs import painted, pair, visibility_of
+from preprocess.stages.pairing import painted, pair, visibility_of
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
 RULE = visibility_of(PairsSpec())
@@ -69,12 +65,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=120_000, help="per scan (default: 120000)")
     parser.add_argument("--rounds", type=int, default=21, help="measurements of each side (default: 21)")
-    parser.add_argument("--without-numba", action="store_true", help="measure the operations of numpy")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if arguments.without_numba:
-        sys.modules["numba"] = None  # type: ignore[assignment]  # what `import` takes for not installed
-    print("pairing by", "compiled loops" if loops() else "array operations")
     frames = {"simulated street": simulated(arguments.points)}
     if (SAMPLES / "nuscenes").is_dir():
         frames["nuScenes sweep, repeated"] = real(SAMPLES / "nuscenes", arguments.points)
@@ -85,7 +77,7 @@ def main() -> None:
 
 
 def table(seconds: Mapping[str, float], frame: Frame) -> str:
-    """One line per side: its time, its speed and how many times longer than pairing it takes."""
+    """One line per side: its time, its speed, and its time relative to pairing."""
     work = len(frame.scan.points) * len(frame.scan.views)
     lines = [f"  {'':<14} {'ms/scan':>8} {'M point-cameras/s':>18} {'time / pairing':>15}"]
     for name, taken in seconds.items():
@@ -106,7 +98,7 @@ def measure(frame: Frame, rounds: int) -> dict[str, float]:
 
 
 def measure_once(frame: Frame, chains: list[Chain]) -> dict[str, float]:
-    """Side -> processor seconds, the sides after one another, each of them all views."""
+    """Side -> processor seconds for all views."""
     points, rows = frame.scan.points, as_loaded(frame.scan.points)
     copy, tensor = np.empty_like(points), torch.from_numpy(points)
     cameras = [view.camera for view in frame.scan.views]
@@ -136,29 +128,28 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def painted_and_paired(frame: Frame, rule: Visibility) -> tuple[float, float]:
-    """Processor seconds to paint the owner of each pixel of each view, and to find the phrase slots of the
-    points that the view sees. See the head of this file."""
-    runs = PointRuns(frame.scan.points)
+    """Processor seconds of `painting` and of `pairing`; see the head of this file."""
+    points = PreparedPoints(frame.scan.points)
     painting = pairing = 0.0
     for view in frame.scan.views:
         start = time.process_time()
         found, size_hw = frame.found[view.image_id], view.camera.size_hw
         owner = painted(found, frame.slot_of, size_hw, PairsSpec().overlap)
         between = time.process_time()
-        seen = visible_pixels(view.camera, runs, rule, regions=owner)
+        seen = visible_pixels(view.camera, points, rule, regions=owner)
         at_pixels(owner, seen.v, seen.u)
         painting, pairing = painting + between - start, pairing + time.process_time() - between
     return painting, pairing
 
 
 def each(work: Callable[[Any, Any], object], points: object, views: Sequence[object]) -> None:
-    """`work` on the points and one view after another."""
+    """Call `work` with the points and each view in turn."""
     for view in views:
         work(points, view)
 
 
 def check_twins(frame: Frame) -> None:
-    """All sides name the same pixels, save where rounding moves a point across a border."""
+    """Assert that all sides give the same pixels, unless rounding moves a point across a border."""
     points = frame.scan.points
     columns = as_loaded(points)
     for view in frame.scan.views:

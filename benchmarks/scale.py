@@ -1,17 +1,17 @@
-"""Whether cost grows linearly with the scans and memory does not: every stage at 1, 4 and 16 times the scans.
+"""Does cost grow linearly with the scans, and memory not at all? Every stage at 1, 4 and 16 times the scans.
 
     python benchmarks/scale.py [--scans 64] [--cameras 1] [--shard-scans 8] [--only STAGE ...]
     python benchmarks/scale.py --units
     python benchmarks/scale.py --paper [--set costs.gpu_step_s=0.5 ...]
 
-The scans are tiny and the same few over and over, so that what is seen is the cost of many, not of large
-ones: planning, records, indices, files. Each stage runs in a fresh process, its seconds are processor time
-without the imports. `power` is the exponent p of seconds ~ scans^p between the two larger sizes, 1 where cost
-is linear (and less where a start-up cost still shows). `memory` is the peak above what the imports take;
-`B/scan` is how much of it each further scan adds, beside whatever a shard takes.
+The scans are tiny, and the same few over and over. So the cost of many scans is seen (planning, records,
+indices, files), and not the cost of large ones. Each stage runs in a fresh process.
+Seconds are processor time without the imports. `power` is the exponent p of seconds ~ scans^p between the two
+larger sizes: 1 if cost is linear, less if a start-up cost still shows. `memory` is the peak above the
+imports. `B/scan` is what each further scan adds to it.
 
---units measures what a scan of full size costs here; --paper calculates hours, bytes and hosts for the sizes
-of the public data sets from such costs, each of which `--set` changes. docs/scale.md has both.
+--units measures what a scan of full size costs here. --paper calculates hours, bytes and hosts for the sizes
+of the public data sets from such costs; `--set` changes any of them. docs/scale.md has both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 TIMES = (1, 4, 16)
 _STREET_SHARE = 40
-"""A scan of full size is simulated for so many tiny ones."""
+"""Tiny scans per simulated scan of full size."""
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def measure(folder: Path, sizes: list[Size], stages: list[str]) -> dict[str, lis
 
 
 def scans_of(stage: str, size: Size) -> int:
-    """How many scans a stage is given."""
+    """The number of scans that a stage gets."""
     return max(4, size.scans // _STREET_SHARE) if stage == "street" else size.scans
 
 

@@ -38,8 +38,8 @@ from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
 from lass3d_core.files.text_rows import CaptionRows, TextNames, TextRowsFile, write_text_rows
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import PairedScan
-from preprocess.simulation.street.materials import MATERIAL_ORDER
-from preprocess.stages.pairs import pair
+from preprocess.simulation.street.materials import MATERIALS
+from preprocess.stages.pairing import pair
 
 DENSE_DIM, TEXT_DIM, CAPTION_ROWS = 768, 512, 24
 SHARDS = ("plain", "compact")
@@ -92,9 +92,9 @@ def header() -> ShardHeader:
         dataset="street",
         shard="00",
         split="train",
-        class_names=tuple(material.name for material in MATERIAL_ORDER),
-        colours=((0, 0, 0),) * len(MATERIAL_ORDER),
-        raw_ids=tuple(material.raw_id for material in MATERIAL_ORDER),
+        class_names=tuple(material.name for material in MATERIALS),
+        colours=((0, 0, 0),) * len(MATERIALS),
+        raw_ids=tuple(material.raw_id for material in MATERIALS),
         feature_names=("remission",),
         record=RECORD,
         producer="benchmark",

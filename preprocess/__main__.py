@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from lass3d_core.errors import ManifestError, exit_status
 from lass3d_core.manifest.reading import read_manifest
@@ -28,21 +29,11 @@ CAPTIONS = tuple(name for name, stage in STAGES.items() if stage.command == "cap
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     chosen = _parser().parse_args(arguments)
-    commands = {
-        "simulate": _simulate,
-        "captions": _captions,
-        "pairs": _pairs,
-        "status": _status,
-        "audit": _audit,
-        "doctor": _doctor,
-        "weights": _weights,
-        "preview": _preview,
-        "embed": _embed,
-    }
+    command, _ = COMMANDS[chosen.command]
 
     def run() -> int | None:
         manifest, name = read_manifest(chosen.manifest, chosen.dataset, check_lvm)
-        return commands[chosen.command](Project(manifest, name), chosen)
+        return command(Project(manifest, name), chosen)
 
     return exit_status(run)
 
@@ -50,41 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m preprocess", description="images and scans -> shards")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, text in (
-        ("simulate", "write the simulated world that the data set names: street or room"),
-        ("captions", "image captions, entities and text embeddings"),
-        ("pairs", "project points into pixels and write the point-text shards"),
-        ("status", "every stage: fresh, stale and why, missing, partial"),
-        ("audit", "coverage, entities against labels, calibration, overlay pictures"),
-        ("doctor", "is everything there that the manifest names"),
-        ("weights", "download the weights that the manifest names"),
-        ("preview", "caption, phrases and masks of one image, as a picture and as text"),
-        ("embed", "rows of texts to query a trained network with, by the encoder of the text table"),
-    ):
+    for name, (_, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
-        command.add_argument("--dataset", help="a key of `datasets` in the manifest; default: its `default`")
-        if name == "captions":
-            command.add_argument("--only", choices=CAPTIONS, metavar="STAGE", help=", ".join(CAPTIONS))
-            command.add_argument("--limit", type=int, metavar="N", help="print the first N images only")
-        elif name == "audit":
-            command.add_argument("--ratio", type=float, default=1, help="labelled scans, percent; default: 1")
-            command.add_argument("--seed", type=int, default=0, help="of the choice of labelled scans")
-        elif name == "weights":
-            command.add_argument("--mirror", type=Path, help="a copied hub cache to take them from")
-            command.add_argument("--into", type=Path, help="put plain files into this folder too")
-        elif name == "preview":
-            command.add_argument("image", type=Path, help="an image file")
-        elif name == "embed":
-            command.add_argument("--text", action="append", default=[], help="may be given several times")
-            command.add_argument("--classes", action="store_true", help="the name of every class too")
+        for option, settings in (OF_ALL | OPTIONS.get(name, {})).items():
+            command.add_argument(option, **settings)
     return parser
 
 
 def _simulate(project: Project, chosen: argparse.Namespace) -> None:
     if project.spec.simulate is None:
         raise ManifestError(
-            f"data set {project.name!r} is not simulated; only one with `simulate` can be written"
+            f"data set {project.name!r} is not simulated; choose one that has `simulate` in the manifest"
         )
     with only_one(project.folder):
         print(f"{project.spec.simulate.world}: {_simulated(project)}")
@@ -134,7 +101,7 @@ def _embed(project: Project, chosen: argparse.Namespace) -> None:
 
 
 def _ensure_data(project: Project) -> None:
-    """Decision: a simulated world that is not there, or not as the manifest wants it, is written unasked."""
+    """Write the simulated world if it is absent, or was made with other settings."""
     if project.spec.simulate is not None:
         report = _simulated(project)
         if report.written:
@@ -143,6 +110,51 @@ def _ensure_data(project: Project) -> None:
 
 def _simulated(project: Project) -> SimulationReport:
     return simulate(project.spec, project.manifest.workers)
+
+
+COMMANDS: dict[str, tuple[Callable[[Project, argparse.Namespace], int | None], str]] = {
+    "simulate": (_simulate, "write the simulated world of the data set: street or room"),
+    "captions": (_captions, "make image captions, entities and text embeddings"),
+    "pairs": (_pairs, "project points into pixels and write the point-text shards"),
+    "status": (_status, "say of every stage whether it is fresh, missing, partial, or stale and why"),
+    "audit": (_audit, "check coverage, entities against labels, and calibration; draw overlay pictures"),
+    "doctor": (_doctor, "check that everything is there that the manifest names"),
+    "weights": (_weights, "download the weights that the manifest names"),
+    "preview": (_preview, "show caption, phrases and masks of one image, as a picture and as text"),
+    "embed": (_embed, "encode texts to query a trained network with, by the encoder of the text table"),
+}
+"""Name -> what it does, and its help."""
+
+OF_ALL: dict[str, dict[str, Any]] = {
+    "--manifest": {
+        "type": Path,
+        "default": Path("data_manifest.yaml"),
+        "help": "default: data_manifest.yaml",
+    },
+    "--dataset": {"help": "a key of `datasets` in the manifest; default: the manifest's `default`"},
+}
+"""The options of every command."""
+
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "captions": {
+        "--only": {"choices": CAPTIONS, "metavar": "STAGE", "help": f"one of {', '.join(CAPTIONS)}"},
+        "--limit": {"type": int, "metavar": "N", "help": "only print the first N images"},
+    },
+    "audit": {
+        "--ratio": {"type": float, "default": 1, "help": "labelled scans in percent; default: 1"},
+        "--seed": {"type": int, "default": 0, "help": "seed that chooses the labelled scans; default: 0"},
+    },
+    "weights": {
+        "--mirror": {"type": Path, "help": "take them from this copied hub cache"},
+        "--into": {"type": Path, "help": "also write plain files to this folder"},
+    },
+    "preview": {"image": {"type": Path, "help": "an image file"}},
+    "embed": {
+        "--text": {"action": "append", "default": [], "help": "a text; may be repeated"},
+        "--classes": {"action": "store_true", "help": "also the name of every class"},
+    },
+}
+"""Command -> its own options."""
 
 
 if __name__ == "__main__":

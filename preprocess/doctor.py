@@ -1,4 +1,4 @@
-"""`make doctor`: is everything there that the manifest names? One line each, with the fix where it is not."""
+"""`make doctor`: is everything there that the manifest names? One line each, with the fix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 
 from lass3d_core.errors import DataError, Lass3dError
-from lass3d_core.geometry.visible_pixels import loops
 from preprocess.lvm import params_of
 from preprocess.lvm.fetch_weights import Wanted, models_of, wanted_weights
 from preprocess.project import Project
@@ -37,16 +36,16 @@ PACKAGES = {
     "open_clip": ("open_clip_torch", "torchvision"),
     "hf_text": ("transformers",),
 }
-"""Model -> the packages of the [lvm] extra that it imports."""
+"""Model -> the packages that it imports, all in the extra [lvm]."""
 
 SYSTEM_LIBRARIES = {"grounded_sam": "cv2"}
-"""Model -> a module that is installed and yet fails to import where a library of the system is absent."""
+"""Model -> a module that fails to import, though it is installed, if a library of the system is absent."""
 
 SPARSE_BACKENDS = {
     "spconv": "pip install -e '.[spconv]'",
     "torchsparse": "build it from its sources (README)",
 }
-"""Optional backend, which is also its module -> how to get it."""
+"""Optional backend, which is the name of its module too -> how to get it."""
 
 _SPARE_BYTES = 1e9
 _SHARD_PER_POINT_BYTE = 1.25
@@ -57,7 +56,7 @@ Mark = Literal["ok", "note", "FIX"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line. FIX: needed and missing; note: works, but worth knowing."""
+    """One line. FIX: needed and missing. note: it works, but is worth knowing."""
 
     mark: Mark
     what: str
@@ -65,7 +64,7 @@ class Finding:
 
 
 def doctor(project: Project) -> tuple[str, bool]:
-    """Every finding, and whether nothing that is needed is missing."""
+    """Return every finding as text, and whether everything that is needed is there."""
     findings = [
         _python(),
         *_packages(project),
@@ -74,7 +73,6 @@ def doctor(project: Project) -> tuple[str, bool]:
         _disk(project),
         *_gpu(project),
         *_backends(),
-        _projection(),
         *_cluster(project),
     ]
     width = max(len(finding.what) for finding in findings)
@@ -87,7 +85,7 @@ def _python() -> Finding:
 
 
 def _packages(project: Project) -> Iterator[Finding]:
-    """The core's requirements, then those of the models that the manifest names, then what they link to."""
+    """The project's requirements, then the packages of the manifest's models, then their system libraries."""
     try:
         declared = [Requirement(line) for line in requires("lass3d") or ()]
     except PackageNotFoundError:
@@ -116,7 +114,7 @@ def _package(requirement: Requirement, remedy: str) -> Finding:
 
 
 def _linked(module: str) -> Iterator[Finding]:
-    """Whether `module` finds the libraries that it links to; nothing where it is not installed at all."""
+    """Whether `module` finds the libraries that it links to; nothing if it is not installed."""
     try:
         importlib.import_module(module)
     except ModuleNotFoundError:
@@ -152,7 +150,8 @@ def _data(project: Project) -> Finding:
 
 
 def _disk(project: Project) -> Finding:
-    """Decision: the shards take what the point files take and a quarter more, the masks 100 kB an image."""
+    """Whether the artifacts fit."""
+    # Decision: shards take a quarter more than the point files, masks 100 kB per image.
     folder = project.folder
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(there).free
@@ -173,7 +172,7 @@ def _needed(project: Project) -> float:
 
 
 def _gpu(project: Project) -> Iterator[Finding]:
-    """What PyTorch sees, and whether the devices that the manifest asks for are among it."""
+    """The GPUs that PyTorch sees, and whether those that the manifest asks for are among them."""
     import torch
 
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -194,19 +193,12 @@ def _gpu(project: Project) -> Iterator[Finding]:
 
 
 def _backends() -> Iterator[Finding]:
-    """The sparse convolutions that could take the reference's place; nothing needs them."""
+    """The optional backends of sparse convolution. Nothing needs them."""
     for name, remedy in SPARSE_BACKENDS.items():
         if importlib.util.find_spec(name):
             yield Finding("ok", name, "installed: net.backend may name it")
         else:
             yield Finding("note", name, f"not installed, and not needed; for net.backend={name}: {remedy}")
-
-
-def _projection() -> Finding:
-    what = "projection"
-    if loops():
-        return Finding("ok", what, "compiled loops")
-    return Finding("note", what, "array operations; compiled loops are faster: pip install -e '.[fast]'")
 
 
 def _cluster(project: Project) -> Iterator[Finding]:
@@ -222,6 +214,6 @@ def _device_of(params: Any) -> str:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, or of every file below a folder; 0 where there is nothing."""
+    """Bytes of a file, or of all files below a folder; 0 if there is nothing."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())

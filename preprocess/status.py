@@ -1,4 +1,4 @@
-"""What `make status` prints: every stage with its state, its size, and in words why it is not fresh."""
+"""`make status`: the state of every stage, its size on disk, and why it is not fresh."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN_REASONS = 3
 
 
 def status(project: Project) -> str:
-    """The table, one line per stage. Raises nothing for absent data: that is a state too."""
+    """The table, one line per stage. Absent data is a line too, and no error."""
     fresh: dict[str, bool] = {}
     try:
         rows = [_row(project, plan(project, stage, fresh)) for stage in STAGES.values()]
@@ -29,7 +29,7 @@ def status(project: Project) -> str:
 
 
 def state_of(planned: StagePlan) -> str:
-    """`fresh`, `missing`, `partial (n of m)`, or `stale (n of m): reasons`; for people."""
+    """The state in words, such as `fresh`, `missing`, `partial (n of m)` or `stale (n of m): reasons`."""
     count = len(planned.shards)
     states = Counter(shard.state for shard in planned.shards)
     failed = sum(shard.failures for shard in planned.shards if shard.state == "fresh")
@@ -46,7 +46,7 @@ def state_of(planned: StagePlan) -> str:
 
 
 def why(planned: StagePlan) -> str:
-    """Why some shards are not fresh: the distinct reasons, the most frequent first."""
+    """The distinct reasons why shards are not fresh, the most frequent first."""
     frequent = Counter(reason for shard in planned.to_do for reason in shard.reasons or (shard.state,))
     shown = [reason for reason, _ in frequent.most_common(_SHOWN_REASONS)]
     more = len(frequent) - len(shown)
@@ -54,7 +54,7 @@ def why(planned: StagePlan) -> str:
 
 
 def size_on_disk(paths: Sequence[Path]) -> str:
-    """The files' size in words, "-" where there is none."""
+    """The size of the files in words; "-" if there are none."""
     found = [path.stat().st_size for path in paths if path.exists()]
     if not found:
         return "-"
@@ -62,7 +62,7 @@ def size_on_disk(paths: Sequence[Path]) -> str:
 
 
 def in_words(size: float) -> str:
-    """`340 B`, `1.2 GB`: a number of bytes."""
+    """A number of bytes, as `340 B` or `1.2 GB`."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if size < 1000 or unit == "TB":
             break
@@ -72,15 +72,12 @@ def in_words(size: float) -> str:
 
 def _row(project: Project, planned: StagePlan) -> tuple[str, str, str]:
     stage = planned.stage
-    everything = sorted((project.folder / stage.name).glob(f"*{stage.suffix}"))
     current = [shard.path for shard in planned.shards]
-    others = set(everything) - set(current)
-    left = (
-        f"; {plural(len(others), 'file')} of other blocks ({size_on_disk(sorted(others))})" if others else ""
-    )
+    others = sorted(set((project.folder / stage.name).glob(f"*{stage.suffix}")) - set(current))
+    left = f"; {plural(len(others), 'file')} of other blocks ({size_on_disk(others)})" if others else ""
     return stage.name, size_on_disk(current), state_of(planned) + left
 
 
 def plural(number: int, thing: str) -> str:
-    """`1 shard`, `2 shards`."""
+    """The number with its noun, as `1 shard` or `2 shards`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"

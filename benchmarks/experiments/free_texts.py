@@ -1,13 +1,14 @@
-"""Do texts that stand nowhere in the data find their points? Average precision of words nobody trained with.
+"""Average precision of the query head for texts that are not in the data.
 
     python benchmarks/experiments/free_texts.py --texts | xargs python -m preprocess embed --manifest M
     python benchmarks/experiments/free_texts.py --manifest M --seeds 0 1 2 3 4 5 6 7
 
-The list was written down before the first of them was asked. A text that is a phrase of the data's table,
-which the query head has seen, is refused. It needs the runs lass3d_plus-demo-r2-s<seed> of the manifest, and
-a real text encoder: the stand-in knows no word beyond its own list. Beside each text stand the class's own
-name as a query, the share of the points that are of the class, which is what a random order reaches, and the
-phrase of the data that is likest to the text, to the encoder.
+The list of texts was fixed before the first query. A text that is a phrase of the data is refused, because
+the query head was trained with it. Needed are the runs lass3d_plus-demo-r2-s<seed> of the manifest and a real
+text encoder: the stand-in knows only the words of its table.
+The other columns: the average precision of the class name as a query; the share of points of the class, which
+is the average precision of a random order; and the phrase of the data that the encoder finds most similar to
+the text.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ MEANT = {
     "street light column": "pole",
     "stop sign": "traffic-sign",
 }
-"""Text -> the class whose points it should find."""
+"""Text -> the class of the points that it should find."""
 
 
 def main() -> None:
-    """Print the table, or with --texts the flags that embed its texts."""
+    """Print the table or, with --texts, the flags that embed its texts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -73,20 +74,20 @@ def main() -> None:
         raise DataError(f"phrases of the data, which the head was trained with: {', '.join(sorted(known))}")
     names = pairs.header.class_names
     precision, share = map(np.array, zip(*(precisions(run, names) for run in runs)))
-    print(f"{'text':26} {'AP':>5}  {'class':12} {'its name':>8}  {'share':>5}  likest phrase")
-    likest = likest_phrases(rows_of(pairs.folder, tuple(MEANT)), phrases)
+    print(f"{'text':26} {'AP':>5}  {'class':12} {'its name':>8}  {'share':>5}  most similar phrase")
+    nearest = nearest_phrases(rows_of(pairs.folder, tuple(MEANT)), phrases)
     for number, (text, name) in enumerate(MEANT.items()):
         index = names.index(name)
         figures = precision[:, number].mean(), precision[:, len(MEANT) + index].mean(), share[0, index]
         found, own, by_chance = (100 * figure for figure in figures)
-        print(f"{text:26} {found:5.1f}  {name:12} {own:8.1f}  {by_chance:5.1f}  {likest[number]}")
+        print(f"{text:26} {found:5.1f}  {name:12} {own:8.1f}  {by_chance:5.1f}  {nearest[number]}")
     means = 100 * precision[:, : len(MEANT)].mean(axis=1)
     print("mean over texts, seed by seed:", ", ".join(f"{mean:.1f}" for mean in means))
     print("runs:", ", ".join(run.saved.digest[:12] for run in runs))
 
 
 def trained(manifest_path: Path, seed: int) -> Run:
-    """The finished run of the manifest's default data set."""
+    """The finished run for the manifest's default data set."""
     manifest, _ = read_manifest(manifest_path)
     folder = RunFolder(manifest.runs / manifest.default / f"lass3d_plus-demo-r2-s{seed}")
     pairs = PairedScans.open(manifest.artifacts_of(manifest.default))
@@ -94,8 +95,8 @@ def trained(manifest_path: Path, seed: int) -> Run:
     return Run.of(config, pairs, manifest.datasets[manifest.default], folder, torch.device("cpu"))
 
 
-def likest_phrases(rows: np.ndarray, phrases: Mapping[str, np.ndarray]) -> list[str]:
-    """The phrase of highest cosine, and that cosine, for each of the text rows (T,D)."""
+def nearest_phrases(rows: np.ndarray, phrases: Mapping[str, np.ndarray]) -> list[str]:
+    """For each of the text rows (T,D), the phrase with the highest cosine, and the cosine."""
     others = np.stack(list(phrases.values())).astype(np.float32)
     unit, others = (some / np.linalg.norm(some, axis=1, keepdims=True) for some in (rows, others))
     cosine = unit @ others.T
@@ -105,7 +106,7 @@ def likest_phrases(rows: np.ndarray, phrases: Mapping[str, np.ndarray]) -> list[
 
 
 def precisions(run: Run, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """On validation scans: the average precision of every text, then of every class's name; shares (C,)."""
+    """Average precisions on validation scans, of every text, then of every class name; and shares (C,)."""
     wanted = [*map(names.index, MEANT.values()), *range(len(names))]
     network, rows = QueryNetwork.of(run), rows_of(run.pairs.folder, (*MEANT, *map(in_words, names)))
     scans = run.whole_scans_of(run.pairs.labelled_scans("val"))

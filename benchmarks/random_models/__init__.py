@@ -1,6 +1,6 @@
-"""The paper's models with random weights, written by the libraries' own save calls, for benchmarks without a
-download: time and memory do not depend on what the weights are.
+"""The paper's models with random weights, saved by their libraries, for benchmarks without a download.
 
+Time and memory do not depend on the values of the weights.
 `full` is the real architecture; `small` has fewer and narrower layers.
 """
 
@@ -24,10 +24,10 @@ PHRASES = (
     "traffic sign",
     "pole",
 )
-"""What a detector is asked for; words of BERT's vocabulary here."""
+"""The vocabulary of a detector: words that the small BERT knows."""
 
 
 def quiet() -> None:
-    """No warnings of the libraries: of what they deprecate, and that weights are random, as wanted."""
+    """Silence the warnings of the libraries: deprecations, and that weights are random."""
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)

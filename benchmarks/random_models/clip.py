@@ -1,4 +1,4 @@
-"""CLIP ViT-B/16 as open_clip has it: 150 million parameters at full size, 63 of them the text encoder's."""
+"""CLIP ViT-B/16 of open_clip: 150 million parameters at full size, 63 million of them in the text encoder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = {
 
 
 def write_clip(folder: Path, size: Size) -> int:
-    """Write the model as a local folder of open_clip; the number of parameters."""
+    """Write the model as a local folder of open_clip. Returns the number of parameters."""
     config: dict[str, Any] = {**open_clip.get_model_config("ViT-B-16"), "quick_gelu": True}  # as OpenAI's
     if size == "small":
         config |= SMALL

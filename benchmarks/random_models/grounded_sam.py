@@ -27,7 +27,7 @@ SMALL_SAM = {"depth": 2, "embed_dim": 192, "num_heads": 3, "global_attn_indexes"
 
 
 def write_grounded_sam(folder: Path, size: Size) -> dict[str, Any]:
-    """Write both models; the parameters of `grounded_sam` that name them."""
+    """Write both models. Returns the parameters of `grounded_sam` that name them."""
     bert, dino, sam = folder / "bert", folder / "dino.pth", folder / "sam.pth"
     config = Path(groundingdino.__file__).parent / "config" / "GroundingDINO_SwinT_OGC.py"
     if size == "small":
@@ -46,7 +46,7 @@ def write_grounded_sam(folder: Path, size: Size) -> dict[str, Any]:
 
 
 def _write_bert(folder: Path, size: Size) -> None:
-    """BERT, its vocabulary of the real size; it knows the special tokens and the words of the phrases."""
+    """Write BERT. Its vocabulary, of the real size, has the special tokens and the words of the phrases."""
     shape = BertConfig(**(SMALL_BERT if size == "small" else {}))
     tokens = [SPECIAL.get(number, f"[unused{number}]") for number in range(shape.vocab_size)]
     words = sorted({word for phrase in PHRASES for word in phrase.split()})
@@ -62,12 +62,12 @@ def _write_dino(path: Path, config: Path, bert: Path) -> None:
     settings.text_encoder_type = str(bert)
     with contextlib.redirect_stdout(io.StringIO()):
         model = build_model(settings)
-    model.transformer.decoder.norm.weight.data *= 0.1  # scores that are neither all 0 nor all 1
+    model.transformer.decoder.norm.weight.data *= 0.1  # so that scores are neither all 0 nor all 1
     torch.save({"model": model.state_dict()}, path)
 
 
 def _with_settings(config: Path, settings: dict[str, int], target: Path) -> Path:
-    """A copy of a configuration file, with other values: what stands last counts."""
+    """A copy of a configuration file with other values at the end, where they replace the first ones."""
     lines = [f"{name} = {value}" for name, value in settings.items()]
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("\n".join([config.read_text(encoding="utf-8"), *lines]), encoding="utf-8")

@@ -17,8 +17,9 @@ from transformers.modeling_utils import no_init_weights
 
 from random_models import Size
 
-PIECES, IMAGE_SLOTS, END = 64_002, 64, 2
-"""Pieces of the real vocabulary before the tags and patches; image tokens; the number of the end token."""
+PIECES = 64_002  # of the real vocabulary, before the tags and patches
+IMAGE_SLOTS = 64
+END = 2  # number of the end token
 
 SMALL = {
     "text_config": {"embed_dim": 256, "layers": 4, "ffn_dim": 1024, "attention_heads": 8},
@@ -32,7 +33,7 @@ SMALL = {
 
 
 def write_kosmos2(folder: Path, size: Size) -> int:
-    """Write model and processor; the number of parameters. Answers never end before max_new_tokens."""
+    """Write model and processor. Returns the number of parameters. Answers are as long as max_new_tokens."""
     config = Kosmos2Config(**(SMALL if size == "small" else {}))
     with no_init_weights():
         model = Kosmos2ForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
@@ -48,7 +49,7 @@ def write_kosmos2(folder: Path, size: Size) -> int:
 
 @torch.no_grad()
 def _fill(model: torch.nn.Module) -> None:
-    """Small weights, norms that do nothing, and an end token that scores 0 where others score more."""
+    """Small weights, norms that change nothing, and an end token whose score is below others'."""
     torch.manual_seed(0)
     for name, parameter in model.named_parameters():
         if parameter.dim() > 1:

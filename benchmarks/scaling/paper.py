@@ -1,8 +1,8 @@
 """Hours, bytes and hosts for the public data sets, from the cost of one image, scan, caption and step.
 
-Nothing is run here. A value is measured (by `scale.py`, `scale.py --units` or a table of docs/results.md),
-counted (from the files' formats or a published data set), or assumed: its comment says which. `--set` changes
-any of them.
+Nothing is measured here. The comment of each value says whether it was measured (by `scale.py`,
+`scale.py --units` or a table of docs/results.md), counted (from file formats or a published data set), or
+assumed. `--set` changes any of them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from lass3d_core.settings import with_settings as changed
 
 @dataclass(frozen=True)
 class Data:
-    """What a data set is. points: of a scan. image_mb: of a file. tiles: of an image, for KOSMOS-2.
-    shard_scans: of a block, which never crosses the end of a sequence. steps, scans_per_step: of the preset.
+    """The size of a data set.
 
-    All are published or counted, but for the sizes of images and Waymo's points and steps, which are assumed.
+    points: per scan. image_mb: per file. tiles: per image, for KOSMOS-2.
+    shard_scans: per block, which never crosses the end of a sequence. steps, scans_per_step: of the preset.
+    The sizes of images, and Waymo's points and steps, are assumed. The rest is published or counted.
     """
 
     train: int
@@ -35,18 +36,18 @@ class Data:
 
     @property
     def scans(self) -> int:
-        """Those that are paired."""
+        """The number of paired scans."""
         return self.train + self.val
 
     @property
     def images(self) -> int:
-        """Those that belong to the scans."""
+        """The number of images of these scans."""
         return self.scans * self.cameras
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Of one unit. gpu_*: on one GPU; cpu_*: on one core."""
+    """Costs of one unit. gpu_*: on one GPU. cpu_*: on one core."""
 
     gpu_caption_s: float = 0.2  # per tile of KOSMOS-2, batched; assumed, no GPU has been at hand
     gpu_entities_s: float = 0.6  # per image, Grounding DINO and SAM, batched; assumed
@@ -72,7 +73,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Assumptions:
-    """Everything that the tables follow from."""
+    """All inputs of the tables."""
 
     semantickitti: Data = Data(19_130, 4_071, 1, 122_000, 0.85, 3, 64, 25_000, 16)
     nuscenes: Data = Data(28_130, 6_019, 6, 34_700, 0.15, 2, 40, 80_000, 16)
@@ -81,7 +82,7 @@ class Assumptions:
 
 
 def with_settings(settings: Sequence[str]) -> Assumptions:
-    """The assumptions with "costs.gpu_step_s=0.5" and the like changed. Raises ManifestError."""
+    """The assumptions, changed by settings such as "costs.gpu_step_s=0.5". Raises ManifestError."""
     try:
         return changed(Assumptions(), settings)
     except WrongSettings as error:
@@ -109,7 +110,7 @@ def _lines(data: Data, costs: Costs) -> Iterator[tuple[str, str]]:
 
 
 def _hours(data: Data, costs: Costs) -> Iterator[tuple[str, str]]:
-    """Program one."""
+    """Time of program one."""
     gpu = {
         "image_captions": data.images * data.tiles * costs.gpu_caption_s,
         "entities": data.images * costs.gpu_entities_s,
@@ -131,7 +132,7 @@ def _hours(data: Data, costs: Costs) -> Iterator[tuple[str, str]]:
 
 
 def _bytes(data: Data, costs: Costs) -> Iterator[tuple[str, str]]:
-    """What lies on the disk."""
+    """Size on disk."""
     scan = _scan_bytes(data, costs)
     table = data.images * (costs.text_rows + 1) * costs.text_dim * 2
     yield "pairs, MB/scan", f"{scan / 1e6:.2f}"
@@ -143,7 +144,7 @@ def _bytes(data: Data, costs: Costs) -> Iterator[tuple[str, str]]:
 
 
 def _training(data: Data, costs: Costs) -> Iterator[tuple[str, str]]:
-    """Program two."""
+    """Time and bandwidth of program two."""
     texts = data.cameras * (costs.text_rows + 1) * costs.text_dim * 2
     step = data.scans_per_step * (_scan_bytes(data, costs) + texts)
     loading = data.scans_per_step * data.points * costs.cpu_load_s_per_point
@@ -159,7 +160,7 @@ def _scan_bytes(data: Data, costs: Costs) -> float:
 
 
 def _files(data: Data) -> int:
-    """Points, labels, images."""
+    """The number of files of points, labels and images."""
     return data.scans * (2 + data.cameras)
 
 

@@ -1,4 +1,4 @@
-"""A project of any number of tiny scans: a few simulated ones, thinned, under as many ids as wanted."""
+"""A project of any number of tiny scans: a few simulated ones, thinned, linked under many ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHRUNK = 4
 
 @dataclass(frozen=True)
 class Size:
-    """How large the project is. shard_scans: of a block. cameras: images per scan, all the same one."""
+    """The size of the project. shard_scans: scans per block. cameras: images per scan, all the same image."""
 
     scans: int
     cameras: int
@@ -32,14 +32,14 @@ class Size:
 
     @property
     def sequences(self) -> dict[str, int]:
-        """Name -> its number of scans; one more scan validates."""
+        """Name -> number of scans. One more scan is the validation split."""
         full, rest = divmod(self.scans, SEQUENCE)
         counts = [SEQUENCE] * full + [rest] * (rest > 0)
         return {f"{number:03d}": count for number, count in enumerate(counts)} | {"val": 1}
 
 
 def write_originals(folder: Path) -> None:
-    """Simulate a few scans; every eighth point and every fourth pixel of a row and of a column are kept."""
+    """Simulate a few scans; keep every eighth point, and every fourth row and column of pixels."""
     write_street(
         folder / "full", SimulateSpec(train=_DIFFERENT, val=1, test=1), SplitSpec(("0",), ("1",), ("2",))
     )
@@ -54,7 +54,7 @@ def write_originals(folder: Path) -> None:
 
 
 def write_project(folder: Path, originals: Path, size: Size) -> Path:
-    """Links to the originals in SemanticKITTI's layout; returns the manifest that names them."""
+    """Link to the originals in SemanticKITTI's layout; returns the manifest."""
     cameras = [f"image_{number}" for number in range(2, 2 + size.cameras)]
     for name, count in size.sequences.items():
         sequence = folder / "data" / "sequences" / name

@@ -1,4 +1,4 @@
-"""The stages that grow with a data set, each run in a process of its own that says what it took."""
+"""The stages that grow with a data set, each measured in a separate process."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ _PICTURES = 6
 
 @dataclass(frozen=True)
 class Taken:
-    """What one stage took. seconds: of processor time, without the imports. peak_bytes: of memory, with
-    them; start_bytes: after them. written_bytes: how much larger the project's folder has become.
+    """What one stage took.
+
+    seconds: processor time without the imports. peak_bytes: of memory, with the imports.
+    start_bytes: of memory, after the imports. written_bytes: growth of the project's folder.
     """
 
     seconds: float
@@ -53,7 +55,8 @@ class Taken:
 
 
 def measured(stage: str, manifest: Path, scans: int) -> Taken:
-    """Run the stage in a process of its own, forked so that nothing is imported again."""
+    """Run the stage in a separate process."""
+    # Forked, so that nothing is imported again.
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe()
     process = fork.Process(target=_measure, args=(theirs, stage, manifest, scans))
@@ -69,25 +72,25 @@ def measured(stage: str, manifest: Path, scans: int) -> Taken:
 
 
 def warm_up(manifest: Path) -> None:
-    """Import here what the stages import when they run: their processes are forked from this one."""
+    """Import what the stages import when they run, because their processes are forked from this one."""
     project = _project(manifest)
     for name in ("image_captions", "entities", "text_embeddings"):
-        MAKERS[name].opened(project)
+        MAKERS[name].load(project)
     torch.ones(2).sum()
 
 
 def _street(manifest: Path, scans: int) -> None:
-    """The simulator itself, on a tree of its own."""
+    """The simulator itself, on a separate tree."""
     spec = SimulateSpec(train=scans - 2, val=1, test=1)
     write_street(manifest.parent / "street", spec, SplitSpec(("0",), ("1",), ("2",)), workers=1)
 
 
-def _made(stage: str) -> Callable[[Path, int], None]:
+def _stage(stage: str) -> Callable[[Path, int], None]:
     return lambda manifest, scans: run_stage(_project(manifest), stage)
 
 
 def _distinct_captions(manifest: Path, scans: int) -> None:
-    """Not a stage: the few pictures would have few captions, and real ones have one each, of 25 words."""
+    """Give every image a distinct caption of 25 words, as real images have; here the images repeat."""
     for path in sorted((_project(manifest).folder / image_captions.NAME).glob("*.jsonl")):
         header, images, _ = read_jsonl(path)
         for image in images:
@@ -121,26 +124,26 @@ def _evaluate(manifest: Path, scans: int) -> None:
 
 
 def _report(manifest: Path, scans: int) -> None:
-    """What a page reads of the captions and entities for its pictures."""
+    """What a report reads of the captions and entities for its pictures."""
     pairs = _pairs(manifest)
     pictured_images(pairs, spread(pairs.splits["train"], _PICTURES), _project(manifest).dataset)
 
 
 STAGES: dict[str, Callable[[Path, int], None]] = {
     "street": _street,
-    "image_captions": _made("image_captions"),
+    "image_captions": _stage("image_captions"),
     "distinct captions": _distinct_captions,
-    "entities": _made("entities"),
-    "text_embeddings": _made("text_embeddings"),
-    "pairs": _made("pairs"),
-    "pairs, fresh": _made("pairs"),
+    "entities": _stage("entities"),
+    "text_embeddings": _stage("text_embeddings"),
+    "pairs": _stage("pairs"),
+    "pairs, fresh": _stage("pairs"),
     "status": _status,
     "open": _open,
     "loader, one epoch": _epoch,
     "evaluation": _evaluate,
     "report's pictures": _report,
 }
-"""In the order of running: each but the first reads what those before it left."""
+"""In the order of running. Each but the first reads what the earlier ones wrote."""
 
 
 def _project(manifest: Path) -> Project:
@@ -163,7 +166,7 @@ def _levels() -> int:
 
 
 def _peak_bytes() -> int:
-    """Of this process since its fork; unlike ru_maxrss, not of the one that it was forked from."""
+    """Peak memory of this process since its fork. ru_maxrss would count the parent's too."""
     status_lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) << 10 for line in status_lines if line.startswith("VmHWM"))
 

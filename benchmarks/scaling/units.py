@@ -1,4 +1,4 @@
-"""What one scan of full size costs here, in processor time of one thread: the measured values of `paper`."""
+"""Measure what one scan of full size costs here, in processor time of one thread, for paper.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import PairedScan, Scan
-from preprocess.stages.pairs import pair
+from preprocess.stages.pairing import pair
 from train.config import DataConfig
 from train.data.augment import AugmentConfig, augmented
 from train.data.batches import evaluation_scan
@@ -39,7 +39,7 @@ _HEADER = ShardHeader(
 
 
 def units(rounds: int = 3) -> str:
-    """The keys of `paper.Costs` that are measured, with their values as `--set` takes them."""
+    """Measure the keys of `paper.Costs` that can be measured; one `--set` argument a line."""
     torch.set_num_threads(1)
     frame = simulated(POINTS)
     scan = paired(frame.scan, lambda: pair(frame.scan, frame.found, PairsSpec()))
@@ -61,7 +61,7 @@ def units(rounds: int = 3) -> str:
 
 
 def paired(scan: Scan, work: Callable[[], PairedScan]) -> PairedScan:
-    """The paired scan with remissions and labels of a hundred runs, so that it is as large as a real one."""
+    """The paired scan with remissions and labels, as large as a real one. The labels are a hundred runs."""
     rng = np.random.default_rng(0)
     labels = np.repeat(rng.integers(0, 19, 100), -(-len(scan.points) // 100))[: len(scan.points)]
     remission = rng.random((len(scan.points), 1), np.float32)
@@ -69,7 +69,7 @@ def paired(scan: Scan, work: Callable[[], PairedScan]) -> PairedScan:
 
 
 def load(path: Path, scan_id: str) -> None:
-    """What a loader's process does for a scan: read, augment, voxelise, build the kernel maps."""
+    """Do what a loader's process does for a scan: read, augment, voxelise, build the kernel maps."""
     scan = ShardReader(path).read(scan_id)
     points = augmented(scan.points, AugmentConfig(), np.random.default_rng(0))
     evaluation_scan(replace(scan, points=points.astype(np.float32)), DataConfig(), _LEVELS)

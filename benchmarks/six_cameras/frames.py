@@ -14,10 +14,10 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, Camera, Entity, FilePart, Scan, View
 from preprocess.simulation.pinhole import cast_from, pixel_directions
 from preprocess.simulation.shapes import NOTHING
-from preprocess.simulation.street.materials import MATERIAL_ORDER
+from preprocess.simulation.street.materials import MATERIALS
 from preprocess.simulation.street.sensors import LidarModel, sweep
 from preprocess.simulation.street.world import build_scene, drive, lay_out
-from preprocess.stages.pairs import Entities
+from preprocess.stages.pairing import Entities
 
 SIZE_HW = (900, 1600)
 YAW_AND_FOCAL = ((0, 1266), (-55, 1260), (55, 1272), (180, 809), (110, 1257), (-110, 1260))
@@ -36,7 +36,7 @@ class Frame:
 def simulated(count: int, seed: int = 0) -> Frame:
     """A street of the demo's world, seen by a LiDAR of 64 beams and by six cameras of nuScenes' size.
 
-    Labels are the true classes, so are the entities, cast for every fourth pixel of a row and of a column.
+    Labels and entities are the true classes. Entities are cast for every fourth row and column of pixels.
     """
     rng = np.random.default_rng(seed)
     layout = lay_out(rng, frames=1)
@@ -51,13 +51,13 @@ def simulated(count: int, seed: int = 0) -> Frame:
         classes = np.where(solid == NOTHING, NONE, scene.material[solid]).reshape(small.size_hw)
         views.append(View(str(slot), FilePart(Path(str(slot))), camera))
         found[str(slot)] = entities_of(classes.repeat(4, axis=0).repeat(4, axis=1))
-    class_of = {material.raw_id: index for index, material in enumerate(MATERIAL_ORDER)}
+    class_of = {material.raw_id: index for index, material in enumerate(MATERIALS)}
     labels = np.array([class_of.get(raw, IGNORE) for raw in measured.raw_labels.tolist()], np.uint8)
     return frame_of(measured.points, measured.remission, labels, views, found, count)
 
 
 def real(folder: Path, count: int) -> Frame:
-    """nuScenes' points and cameras; each image is cut into blobs of the size of things, for want of masks."""
+    """nuScenes' points and cameras. There are no masks, so each image gets blobs of the size of things."""
     rng = np.random.default_rng(0)
     rows = np.fromfile(folder / "LIDAR_TOP.bin", np.float32).reshape(-1, 5)
     entries = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))["cameras"]
@@ -77,9 +77,9 @@ def frame_of(
     found: Entities,
     count: int,
 ) -> Frame:
-    """A frame of `count` points: those given, in their order, thinned out or repeated with a jitter of 2 cm.
+    """A frame of `count` points: the given ones in order, thinned out or repeated with a jitter of 2 cm.
 
-    Phrases take their slots in the order of the alphabet, as in `pair`.
+    Phrases get their slots in alphabetical order, as in `pair`.
     """
     taken = np.arange(count) * len(points) // count
     repeats = np.diff(taken, prepend=-1) == 0
@@ -99,7 +99,7 @@ def entities_of(classes: np.ndarray) -> list[Entity]:
     """One entity per class (H,W) that is not NONE."""
     height, width = classes.shape
     return [
-        Entity(MATERIAL_ORDER[index].name, 1.0, (0.0, 0.0, width, height), encode(classes == index))
+        Entity(MATERIALS[index].name, 1.0, (0.0, 0.0, width, height), encode(classes == index))
         for index in np.unique(classes[classes != NONE])
     ]
 

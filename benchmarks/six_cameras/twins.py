@@ -1,4 +1,4 @@
-"""The projections that public tool boxes run, written anew after their formulas."""
+"""The projections of public tool boxes, rewritten from their formulas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIN_DEPTH_M = 1.0
 
 
 def lidar2img(camera: Camera) -> np.ndarray:
-    """(4,4) float64."""
+    """The projection matrix (4,4) float64 of mmdet3d."""
     K = np.eye(4)
     K[:3, :3] = camera.K
     return K @ camera.cam_from_points
@@ -29,7 +29,7 @@ def points_cam2img(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def points_cam2img_torch(points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """The same lines in torch: uv (N,2) float32."""
+    """The same in torch: uv (N,2) float32."""
     homogeneous = torch.cat([points, points.new_ones(len(points), 1)], dim=-1)
     projected = homogeneous @ matrix.T
     return projected[..., :2] / projected[..., 2:3]
@@ -50,7 +50,7 @@ class Chain:
 
     @classmethod
     def of(cls, camera: Camera) -> Chain:
-        """A chain that ends in `camera`, by way of made-up poses of lidar and car."""
+        """A chain that ends in `camera`, with made-up poses of lidar and car."""
         rng = np.random.default_rng(0)
         ego, then, now = (_quaternion(rng) for _ in range(3))
         car_from_lidar = rigid(_rotation(ego), rng.normal(size=3))
@@ -70,7 +70,7 @@ class Chain:
         )
 
     def pixels(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """uv (2,N) float64 and the mask (N,) of what lies inside, of columns (4,N) float32."""
+        """Project columns (4,N) float32: uv (2,n) float64 of the points inside, and their mask (N,)."""
         cloud = columns.copy(order="K")  # in the layout of the file
         for quaternion, translation, undone in self.steps:
             if undone:
@@ -92,7 +92,7 @@ class Chain:
 
 
 def view_points(points: np.ndarray, K: np.ndarray) -> np.ndarray:
-    """The devkit's projection: (3,N) float64, the last row ones, of points (3,N) in the camera frame."""
+    """The devkit's projection of points (3,N) in the camera frame: (3,N) float64, last row ones."""
     view = np.eye(4)
     view[:3, :3] = K
     count = points.shape[1]
@@ -106,7 +106,7 @@ def _quaternion(rng: np.random.Generator) -> np.ndarray:
 
 
 def _rotation(q: np.ndarray) -> np.ndarray:
-    """(3,3) of a unit quaternion (w, x, y, z)."""
+    """The rotation (3,3) of a unit quaternion (w, x, y, z)."""
     w, x, y, z = q
     return np.array(
         [
@@ -118,7 +118,7 @@ def _rotation(q: np.ndarray) -> np.ndarray:
 
 
 def _quaternion_of(rotation: np.ndarray) -> np.ndarray:
-    """A unit quaternion (w, x, y, z) of a rotation: the eigenvector of Bar-Itzhack's matrix."""
+    """The unit quaternion (w, x, y, z) of a rotation: an eigenvector of Bar-Itzhack's matrix."""
     (a, b, c), (d, e, f), (g, h, i) = rotation
     K = np.array(
         [

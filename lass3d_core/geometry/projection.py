@@ -1,9 +1,8 @@
 """Rigid transforms and the pinhole projection of Eq. (2).
 
-Frames and units: metres; the camera frame looks along +z, x right, y down. `uv` is (u right, v down) in
-pixels, continuous, with its origin at the outer corner of the first pixel: pixel (u, v) covers
-[u, u+1) x [v, v+1), so a coordinate becomes a pixel by rounding down, and an image is looked up as `image[v,
-u]`.
+Unit: metres. Camera frame: +z forward, x right, y down.
+`uv` is (u right, v down) in continuous pixels. Its origin is the outer corner of the first pixel, and pixel
+(u, v) covers [u, u+1) x [v, v+1). So a coordinate becomes a pixel by rounding down. Lookup is `image[v, u]`.
 """
 
 from __future__ import annotations
@@ -13,14 +12,16 @@ import numpy as np
 from lass3d_core.records import Camera
 
 NEAREST_DEPTH_M = 1e-3
-"""Points nearer to the camera plane than this have no pixel: the division by their depth means nothing."""
+"""Points nearer to the camera plane have no pixel, because division by their depth is meaningless."""
 
 
 def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eq. (2), whose left side leaves out the depth factor: depth * (u, v, 1) = K [R|t] (x, y, z, 1).
+    """Project points into pixels, Eq. (2): depth * (u, v, 1) = K [R|t] (x, y, z, 1).
 
-    points (N,3) float32 metres, points frame. Returns uv (N,2) float32 pixels, NaN where the point is not
-    in front of the camera, and depth (N,) float32 metres, negative behind it.
+    The paper leaves out the factor depth on the left side.
+    points (N,3) float32: metres, points frame.
+    Returns uv (N,2) float32 pixels, NaN unless the point is in front of the camera; and depth (N,) float32
+    metres, negative behind the camera.
     """
     matrix = image_from_points(camera)
     u, v, depth = homogeneous_product(matrix, points.T)
@@ -32,16 +33,17 @@ def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def image_from_points(camera: Camera) -> np.ndarray:
-    """K [R|t] (3,4) float32: multiplied in double precision and rounded once, so that pixels stay exact."""
+    """K [R|t] (3,4) float32."""
+    # Multiplied in double precision and rounded once, so that pixels stay exact.
     return (camera.K @ camera.cam_from_points[:3]).astype(np.float32)
 
 
 def image_borders(matrix: np.ndarray, size_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The planes (4,4) float64 between which an image's points lie, and the magnitudes (4,4) of their parts.
+    """The planes (4,4) float64 that bound an image's view, and the magnitudes (4,4) of their terms.
 
-    matrix (3,4) as image_from_points has it. A point in the image has u, v >= 0 and u < width, v < height at
-    a depth above 0: its products with the planes are >= 0, save what rounding of the order of the products
-    with the magnitudes does to them.
+    matrix (3,4): from image_from_points.
+    The product of each plane with (x, y, z, 1) is >= 0 for a point in the image, up to rounding. The rounding
+    error is proportional to the product of the magnitudes with (|x|, |y|, |z|, 1).
     """
     height, width = size_hw
     borders = np.array([[1, 0, 0], [-1, 0, width], [0, 1, 0], [0, -1, height]], np.float64)
@@ -51,9 +53,10 @@ def image_borders(matrix: np.ndarray, size_hw: tuple[int, int]) -> tuple[np.ndar
 def pixels_in_image(
     uv: np.ndarray, depth: np.ndarray, size_hw: tuple[int, int], min_depth_m: float = NEAREST_DEPTH_M
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points in front of the camera and inside the image: index (n,) int64, row v and column u (n,) int32.
+    """Find the points in front of the camera and inside the image.
 
-    uv (N,2) and depth (N,) as `project` returns them; NaN is outside. Rounds down, see the module.
+    uv (N,2) and depth (N,): from `project`; NaN is outside.
+    Returns index (n,) int64, row v and column u (n,) int32, rounded down.
     """
     height, width = size_hw
     u, v = uv[:, 0], uv[:, 1]
@@ -76,18 +79,19 @@ def invert_rigid(transform: np.ndarray) -> np.ndarray:
 
 
 def transform_points(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """points (N,3) taken through a (4,4) transform, in the dtype of `points`."""
+    """Apply a (4,4) transform to points (N,3); the dtype stays."""
     return (points @ transform[:3, :3].T + transform[:3, 3]).astype(points.dtype)
 
 
 def scale_intrinsics(K: np.ndarray, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> np.ndarray:
-    """K (3,3) of an image of size from_hw, for the same image resized to to_hw."""
+    """K (3,3) for an image that is resized from from_hw to to_hw."""
     height, width = to_hw[0] / from_hw[0], to_hw[1] / from_hw[1]
     return np.diag([width, height, 1.0]) @ K
 
 
 def homogeneous_product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """matrix (R,4) times homogeneous columns (3,N), summed in a fixed order: subsets agree to the bit."""
+    """Multiply matrix (R,4) with homogeneous columns (3,N)."""
+    # Summed in a fixed order, so that any subset of the points gives the same bits.
     total = columns[0] * matrix[:, :1]
     total += columns[1] * matrix[:, 1:2]
     total += columns[2] * matrix[:, 2:3]

@@ -1,44 +1,51 @@
-"""The functions of view_arrays.py as loops that numba compiles: the same results to the bit.
+"""Which points lie in a view, and which of them another point hides, in compiled loops.
 
-Imported where numba is installed, and nowhere else. Arithmetic is that of the arrays, in their order and
-precision: no fast-math, for pairs must not depend on what is installed. Places in an array are unsigned
-where they are read from another array: numba lets a negative one count from the end, and that is not free.
+Import this module inside a function only, see compiled.py. The tests compare every function with brute force,
+to the bit, so the order and the precision of the arithmetic are fixed.
 """
+
+# Indices that are read from an array are unsigned: numba lets a negative index count from the end, and the
+# check for it costs time.
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from lass3d_core.geometry.block_loops import BLOCK, outside, point_blocks
-from lass3d_core.geometry.point_runs import PointRuns
+from lass3d_core.geometry.compiled import compiled
+from lass3d_core.geometry.point_blocks import BLOCK, PointBlocks, outside
 from lass3d_core.geometry.projection import image_borders, image_from_points
-from lass3d_core.geometry.view_arrays import cell_bits
 from lass3d_core.geometry.visibility import Visibility
 from lass3d_core.records import Camera
 
+_SMALLEST_CELL = 2
+"""log2 of the smallest side of a z-buffer cell, pixels: there would be more cells than points otherwise."""
 
-def in_image(camera: Camera, runs: PointRuns, min_depth_m: float) -> tuple[np.ndarray, ...]:
-    """See view_arrays."""
+
+def in_image(camera: Camera, blocks: PointBlocks, min_depth_m: float) -> tuple[np.ndarray, ...]:
+    """Find the points in the image that are deeper than min_depth_m.
+
+    The results of `project` and `pixels_in_image`, to the bit.
+    Returns point (n,) int64 ascending, v and u (n,) int32, depth (n,) float32 metres.
+    """
     height, width = camera.size_hw
-    count = len(runs.points)
-    columns_and_boxes = runs.prepared(point_blocks)
     matrix = image_from_points(camera)
     planes, magnitudes = image_borders(matrix, camera.size_hw)
+    count = blocks.columns.shape[1]
+    columns = (
+        np.empty(count, np.int64),
+        np.empty(count, np.int32),
+        np.empty(count, np.int32),
+        np.empty(count, np.float32),
+    )
     found = _in_image(
-        *columns_and_boxes,
+        *blocks,
         planes.astype(np.float32),
         magnitudes.astype(np.float32),
         matrix,
         np.float32(height),
         np.float32(width),
         np.float32(min_depth_m),
-        columns := (
-            np.empty(count, np.int64),
-            np.empty(count, np.int32),
-            np.empty(count, np.int32),
-            np.empty(count, np.float32),
-        ),
+        columns,
     )
     return tuple(column[:found] for column in columns)
 
@@ -51,9 +58,16 @@ def seen_by_zbuffer(
     visibility: Visibility,
     regions: np.ndarray | None,
 ) -> np.ndarray:
-    """See view_arrays."""
-    bits = cell_bits(visibility.splat_radius_px)
-    rows, stride = (((size - 1) >> bits) + 3 for size in camera.size_hw)  # a border of empty cells
+    """Find the points of one image that no other point hides: (n,) bool. The rule is in Visibility.
+
+    v, u (n,) int32. depth (n,) float32 metres. regions (H,W) int: points hide others of their region alone.
+    Every pair of points at most splat_radius_px apart is decided alike, whatever the order of the points.
+    """
+    # Few points can be in such a pair. Cells are at least as wide as the radius. A point is a suspect if it
+    # lies behind the nearest point of its own and the eight cells around it; only a point that lies before
+    # the farthest suspect around it can hide anything.
+    bits = _cell_bits(visibility.splat_radius_px)
+    rows, stride = (((size - 1) >> bits) + 3 for size in camera.size_hw)  # with a border of empty cells
     cells = rows * stride
     near = np.empty(cells, np.float32)
     slack = np.float32(visibility.depth_slack_m)
@@ -74,15 +88,20 @@ def seen_by_zbuffer(
 
 
 def at_pixels(image: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """See view_arrays."""
+    """Look up image[v, u] (n,) of an image (H,W), for rows and columns (n,) int32 that lie in it."""
     if image.flags.f_contiguous:
         image, v, u = image.T, u, v
     return _at_places(np.ascontiguousarray(image).reshape(-1), np.uint32(image.shape[1]), v, u)
 
 
-@njit(cache=True)
-def kept(seen, point, v, u, depth):  # type: ignore[no-untyped-def]
-    """See view_arrays."""
+def _cell_bits(radius: int) -> int:
+    """log2 of the side of a z-buffer cell, pixels: at least the radius."""
+    return max(_SMALLEST_CELL, (radius - 1).bit_length())
+
+
+@compiled
+def compress(seen, point, v, u, depth):  # type: ignore[no-untyped-def]
+    """Keep of each column (n,) the entries that are marked in seen (n,) bool, as np.compress does."""
     count = len(point)
     points, depths = np.empty(count, point.dtype), np.empty(count, depth.dtype)
     vs, us = np.empty(count, v.dtype), np.empty(count, u.dtype)
@@ -93,7 +112,7 @@ def kept(seen, point, v, u, depth):  # type: ignore[no-untyped-def]
     return points[:place], vs[:place], us[:place], depths[:place]
 
 
-@njit(cache=True)
+@compiled
 def _at_places(pixels, stride, v, u):  # type: ignore[no-untyped-def]
     found = np.empty(len(v), pixels.dtype)
     for i in range(len(v)):
@@ -101,18 +120,18 @@ def _at_places(pixels, stride, v, u):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True)
+@compiled
 def _in_image(columns, boxes, planes, margins, matrix, height, width, min_depth_m, found_columns):  # type: ignore[no-untyped-def]
-    """Fills the beginning of the found columns; how many points there are."""
+    """Write the points in the image to the beginning of found_columns; returns how many there are."""
     point, v, u, depth = found_columns
     x, y, z = columns[0], columns[1], columns[2]
-    passed_over = np.empty(boxes.shape[1], np.uint8)
-    outside(boxes, planes, margins, passed_over)
+    skipped = np.empty(boxes.shape[1], np.uint8)
+    outside(boxes, planes, margins, skipped)
     image, inside = np.empty((3, BLOCK), np.float32), np.zeros(BLOCK, np.uint8)
-    eights = inside.view(np.uint64)  # most are 0: points that lie together were measured together
+    eights = inside.view(np.uint64)  # eight flags at once: most are 0, for neighbours are in or out together
     found = np.uint64(0)
-    for block in range(len(passed_over)):
-        if passed_over[block]:
+    for block in range(len(skipped)):
+        if skipped[block]:
             continue
         start, end = block * BLOCK, min((block + 1) * BLOCK, len(x))
         inside[end - start :] = 0
@@ -128,9 +147,10 @@ def _in_image(columns, boxes, planes, margins, matrix, height, width, min_depth_
     return found
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _project(x, y, z, matrix, height, width, min_depth_m, image, inside):  # type: ignore[no-untyped-def]
-    """Into image (3,n): u, v and depth; into inside (n,): 1 in the image, else 0. Vectorised: no branch."""
+    """Write u, v and depth into image (3,n), and into inside (n,) 1 if a point is in the image, else 0."""
+    # No branch, so the compiler vectorises the loop.
     across, down, depth = image[0], image[1], image[2]
     m00, m01, m02, m03 = matrix[0, 0], matrix[0, 1], matrix[0, 2], matrix[0, 3]
     m10, m11, m12, m13 = matrix[1, 0], matrix[1, 1], matrix[1, 2], matrix[1, 3]
@@ -143,11 +163,12 @@ def _project(x, y, z, matrix, height, width, min_depth_m, image, inside):  # typ
         inside[i] = (d > min_depth_m) & (a >= 0) & (a < width) & (b >= 0) & (b < height)
 
 
-@njit(cache=True)
+@compiled
 def _nearest_around(v, u, depth, factor, slack, bits, stride, near):  # type: ignore[no-untyped-def]
-    """Each point's cell and limit. Into near (cells,) the least limit in a cell and the eight around it.
+    """Return each point's cell, and its limit: the depth beyond which it may hide others.
 
-    The cells lie row by row, `stride` from one row to the next, with a border of empty ones.
+    Writes into near (cells,) the smallest limit in each cell and the eight around it.
+    Cells are numbered row by row, `stride` to a row, with a border of empty cells.
     """
     near.fill(np.float32(np.inf))
     cell, limit = np.empty(len(v), np.uint32), np.empty(len(v), np.float32)
@@ -159,12 +180,10 @@ def _nearest_around(v, u, depth, factor, slack, bits, stride, near):  # type: ig
     return cell, limit
 
 
-@njit(cache=True)
+@compiled
 def _least_around(values, stride):  # type: ignore[no-untyped-def]
-    """In place, of each value but those of the border the least of it and the eight around it.
-
-    Three rows at a time, for a second array as large as the first would not stay in the cache.
-    """
+    """Replace each value inside the border by the smallest of it and the eight around it."""
+    # Three rows at a time: a second array as large as the first would not stay in the processor's cache.
     beside = np.empty((3, stride), values.dtype)
     before, here, after = beside[0], beside[1], beside[2]
     _least_beside(values[:stride], before)
@@ -177,28 +196,30 @@ def _least_around(values, stride):  # type: ignore[no-untyped-def]
         before, here, after = here, after, before
 
 
-@njit(cache=True)
+@compiled
 def _least_beside(row, least):  # type: ignore[no-untyped-def]
-    """Of each value but the first and the last the least of it and its neighbours. Slices are vectorised."""
+    """Write into least the smallest of each value and its two neighbours; both ends are copied."""
+    # Slices of equal length, so that the loop is vectorised.
     before, here, after, middle = row[:-2], row[1:-1], row[2:], least[1:-1]
     least[0], least[-1] = row[0], row[-1]
     for k in range(len(here)):
         middle[k] = _less(here[k], _less(before[k], after[k]))
 
 
-@njit(cache=True)
+@compiled
 def _less(a, b):  # type: ignore[no-untyped-def]
     return a if a < b else b
 
 
-@njit(cache=True)
+@compiled
 def _seen(pixels, near, first, stride, regions, radius, least, slack, optics):  # type: ignore[no-untyped-def]
-    """Every suspect, which lies behind the nearest around it, is held against the points around it that lie
-    before the farthest suspect there. near (cells,): the least limits, and memory; first (cells,): memory.
+    """Compare every suspect with the points around it that may hide it; see seen_by_zbuffer.
+
+    near (cells,): the smallest limits around each cell; overwritten. first (cells,): memory to work in.
     """
     _, _, depth, cell, limit = pixels
     suspect = _beyond(depth, near, cell, np.float32(1))
-    far = near  # its memory: what is not in the cache yet would cost more than all the rest
+    far = near  # the same memory again: a new array, not yet in the cache, would cost more than all the rest
     far.fill(-np.float32(np.inf))
     for i in suspect:
         for k in _around(cell[i], stride):
@@ -215,20 +236,18 @@ def _seen(pixels, near, first, stride, regions, radius, least, slack, optics):  
     return seen
 
 
-@njit(cache=True)
+@compiled
 def _around(cell, stride):  # type: ignore[no-untyped-def]
-    """A cell and the eight around it."""
+    """Return a cell and the eight around it."""
     one = np.uint64(1)
     up, here, down = np.uint64(cell - stride), np.uint64(cell), np.uint64(cell + stride)
     return up - one, up, up + one, here - one, here, here + one, down - one, down, down + one
 
 
-@njit(cache=True)
+@compiled
 def _beyond(values, bounds, cell, sign):  # type: ignore[no-untyped-def]
-    """The points whose value (n,) is above the bound (cells,) of their cell, for sign -1 below it.
-
-    Most are not, so there is no branch.
-    """
+    """Find the points whose value (n,) is above the bound (cells,) of their cell; below it if sign is -1."""
+    # No branch: most points are not found, and each is written where the next one overwrites it.
     found = np.empty(len(cell), np.uint32)
     place = np.uint64(0)
     for i in range(len(cell)):
@@ -237,11 +256,11 @@ def _beyond(values, bounds, cell, sign):  # type: ignore[no-untyped-def]
     return found[:place]
 
 
-@njit(cache=True)
+@compiled
 def _chains(cell, points, first):  # type: ignore[no-untyped-def]
-    """`points` as chains: into first (cells,) the first one of each cell; returned, the one following each.
+    """Link the points of each cell: first (cells,) gets one of them, the result (n,) the next after each.
 
-    -1 ends a chain; it must stand in `first` for the cells of the points.
+    -1 ends a chain; `first` must hold it for the cells of the points.
     """
     following = np.empty(len(cell), np.int32)
     for i in points:
@@ -250,8 +269,9 @@ def _chains(cell, points, first):  # type: ignore[no-untyped-def]
     return following
 
 
-@njit(cache=True)
+@compiled
 def _hides(before, behind, pixels, regions, radius, least, slack, optics):  # type: ignore[no-untyped-def]
+    """Whether point `before` hides point `behind`, by the rule in Visibility."""
     v, u, depth, _, _ = pixels
     focal_x, focal_y, steep = optics
     down, across = abs(v[before] - v[behind]), abs(u[before] - u[behind])

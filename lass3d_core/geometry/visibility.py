@@ -1,4 +1,4 @@
-"""The rule by which an image sees or does not see the points that lie in it."""
+"""The rule that says which points in an image are visible."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Visibility:
-    """Which of the points in the image the image sees.
+    """Which of the points in an image the image sees.
 
-    `zbuffer`: the scan hides itself. Each point is splatted over the square of 2*splat_radius_px + 1 pixels
-    around its own; one at `nearest` metres, seen under the angle `apart` from another, hides that other
-    unless depth <= nearest * (1 + depth_tolerance + apart / tan(grazing_deg)) + depth_slack_m.
-    Decision: the term with the angle is how fast the depth of a plane grows that is seen at grazing_deg, so
-    that no steeper surface hides itself, whatever the resolution. Decision: where the image's masks are
-    known, a point hides others within its own mask alone: a thing covers no pixel outside of its own.
-    `depth_map`: the depth camera's own measurement agrees within depth_tolerance of it (relative).
-    `none`: every point in the image. min_depth_m: nearer points are never seen.
+    `zbuffer`: points hide one another. Each point is splatted over the square of 2*splat_radius_px + 1 pixels
+    around its own. A point at `nearest` metres hides another, seen under the angle `apart` from it, unless
+    depth <= nearest * (1 + depth_tolerance + apart / tan(grazing_deg)) + depth_slack_m.
+    `depth_map`: a point is seen if the depth camera measured its depth, within depth_tolerance (relative).
+    `none`: every point in the image is seen.
+    min_depth_m: nearer points are never seen.
+    Decision: apart / tan(grazing_deg) is how fast the depth of a plane grows that is seen at grazing_deg. So
+    no steeper surface hides itself, at any resolution.
+    Decision: if the image's masks are known, a point hides others within its own mask alone, because a thing
+    covers no pixel outside its mask.
     """
 
     kind: Literal["zbuffer", "depth_map", "none"] = "zbuffer"

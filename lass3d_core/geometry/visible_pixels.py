@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from types import ModuleType
-from typing import NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lass3d_core.errors import DataError
-from lass3d_core.geometry import view_arrays
-from lass3d_core.geometry.point_runs import PointRuns
 from lass3d_core.geometry.projection import NEAREST_DEPTH_M, pixels_in_image, project
 from lass3d_core.geometry.visibility import Visibility
 from lass3d_core.records import Camera
 
+if TYPE_CHECKING:
+    from lass3d_core.geometry.point_blocks import PointBlocks
+
 
 @dataclass(frozen=True)
 class MeasuredDepth:
-    """What a depth camera measured: depth (H,W) float32 metres along its optical axis, 0 or non-finite where
-    nothing.
+    """What a depth camera measured.
 
-    Raises DataError where it is not of the camera's size.
+    depth (H,W) float32: metres along the optical axis; 0 or not finite if nothing was measured.
+    Raises DataError if the depth map's size differs from the camera's.
     """
 
     depth: np.ndarray
@@ -37,9 +37,11 @@ class MeasuredDepth:
 
 
 class VisiblePixels(NamedTuple):
-    """The points that an image sees, in ascending order of their index, and where.
+    """The points that an image sees, and their pixels.
 
-    point (n,) int64 index into the scan. v, u (n,) int32 pixel row and column. depth (n,) float32 metres.
+    point (n,) int64: index into the scan, ascending.
+    v, u (n,) int32: pixel row and column.
+    depth (n,) float32: metres.
     """
 
     point: np.ndarray
@@ -48,47 +50,69 @@ class VisiblePixels(NamedTuple):
     depth: np.ndarray
 
 
+class PreparedPoints:
+    """Points (N,3) float32 of a scan with several cameras: cut into blocks once, when the first camera looks.
+
+    Points that are not finite are in no view.
+    """
+
+    def __init__(self, points: np.ndarray) -> None:
+        self.points = points
+
+    @cached_property
+    def blocks(self) -> PointBlocks:
+        """The points as the compiled loops read them."""
+        from lass3d_core.geometry.point_blocks import point_blocks
+
+        return point_blocks(self.points)
+
+
 def visible_pixels(
     camera: Camera,
-    points: np.ndarray | PointRuns,
+    points: np.ndarray | PreparedPoints,
     visibility: Visibility,
     measured: MeasuredDepth | None = None,
     regions: np.ndarray | None = None,
 ) -> VisiblePixels:
-    """The pixels of those points (N,3) float32 that are in front of the camera, inside the image and visible.
+    """Find the points that are in front of the camera, inside the image and visible.
 
-    measured: needed by, and only used for, visibility `depth_map`. Raises DataError where it is absent.
-    regions (H,W) int: which mask owns each pixel, for `zbuffer`; without them the image is one region. Raises
-    DataError where they are not of its size. Where a scan has several images, make its PointRuns once.
+    points (N,3) float32, or PreparedPoints, made once, if the scan has several images.
+    measured: used by visibility `depth_map` alone, which needs it.
+    regions (H,W) int: which mask owns each pixel, used by `zbuffer` alone; without them the image is one
+    region.
+    Raises DataError if `depth_map` has nothing measured, or if the regions' size differs from the image's.
     """
+    from lass3d_core.geometry import view_loops
+
     if regions is not None and regions.shape != camera.size_hw:
         raise DataError(
             f"the regions are {regions.shape}, their camera's image {camera.size_hw}; rescale them"
         )
-    runs = points if isinstance(points, PointRuns) else PointRuns(points)
-    backend = loops() or view_arrays
-    point, v, u, depth = backend.in_image(camera, runs, max(visibility.min_depth_m, NEAREST_DEPTH_M))
+    prepared = points if isinstance(points, PreparedPoints) else PreparedPoints(points)
+    nearest = max(visibility.min_depth_m, NEAREST_DEPTH_M)
+    point, v, u, depth = view_loops.in_image(camera, prepared.blocks, nearest)
     match visibility.kind:
         case "zbuffer":
-            seen = backend.seen_by_zbuffer(v, u, depth, camera, visibility, regions)
+            seen = view_loops.seen_by_zbuffer(v, u, depth, camera, visibility, regions)
         case "depth_map":
-            seen = seen_by_depth_map(runs.points[point], _present(measured), visibility.depth_tolerance)
+            seen = seen_by_depth_map(prepared.points[point], _present(measured), visibility.depth_tolerance)
         case "none":
             seen = np.ones(len(point), bool)
-    return VisiblePixels(*backend.kept(seen, point, v, u, depth))
+    return VisiblePixels(*view_loops.compress(seen, point, v, u, depth))
 
 
 def at_pixels(image: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """image[v, u] (n,) of an image (H,W), for rows and columns (n,) int32 that lie in it."""
-    return (loops() or view_arrays).at_pixels(image, v, u)
+    """Look up image[v, u] (n,) of an image (H,W), for rows and columns (n,) int32 that lie in it."""
+    from lass3d_core.geometry import view_loops
+
+    return view_loops.at_pixels(image, v, u)
 
 
 def seen_by_depth_map(points: np.ndarray, measured: MeasuredDepth, tolerance: float) -> np.ndarray:
-    """Which points (n,3) lie on the surface that the depth camera measured, within tolerance * depth: (n,)
-    bool.
+    """Find the points (n,3) on the measured surface, within tolerance * depth: (n,) bool.
 
-    The depth camera has its own K, size and pose. Where it measured nothing, or does not look, no point is
-    seen.
+    The depth camera has its own K, size and pose. A point is not seen if it lies outside of the depth image,
+    or if nothing was measured at its pixel.
     """
     uv, depth = project(measured.camera, points)
     inside, v, u = pixels_in_image(uv, depth, measured.camera.size_hw)
@@ -98,20 +122,6 @@ def seen_by_depth_map(points: np.ndarray, measured: MeasuredDepth, tolerance: fl
     seen = np.zeros(len(points), bool)
     seen[inside[valid & agrees]] = True
     return seen
-
-
-@cache
-def loops() -> ModuleType | None:
-    """view_loops.py where numba is installed (the extra `fast`): the same pixels, sooner.
-
-    None too where it does not fit the installed numpy (ImportError), or finds no folder to keep what it
-    compiles in (RuntimeError).
-    """
-    try:
-        from lass3d_core.geometry import view_loops
-    except (ImportError, RuntimeError):
-        return None
-    return view_loops
 
 
 def _present(measured: MeasuredDepth | None) -> MeasuredDepth:

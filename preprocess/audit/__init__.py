@@ -1,1 +1,1 @@
-"""Look before you train: coverage, truth of the words, calibration, pictures."""
+"""Checks before training: coverage, words against labels, calibration, pictures."""

@@ -1,19 +1,22 @@
 """Does a scan lie on its images? Where things end in the scan, the images must have edges.
 
 After Levinson and Thrun, "Automatic Online Calibration of Cameras and Lasers" (RSS 2013): depth jumps of the
-scan are projected into the image, the strength of its edges is summed there, and a calibration is doubted
-when a slightly turned or shifted one scores more. Decision: three things differ, each because 10 cm could not
-be told on single frames without it. Jumps are looked for between neighbours as the *camera* sees them, for
-the LiDAR, which stands elsewhere, sees other outlines. Each is placed halfway between its two points, where
-it is unbiased. And edges are counted relative to those at all points of the scan, so that nothing is gained
-by moving it onto a busier part of the image: a score of 1 is chance.
+scan are projected into the image, the strength of the image's edges is summed there, and a calibration is in
+doubt if a slightly turned or shifted one scores more.
 
-A shift along the optical axis hardly moves a pixel and cannot be told.
+Decision: three things differ. Without each of them, a shift of 10 cm could not be found on single frames.
+- Jumps are looked for between neighbours in the *image*. The LiDAR stands elsewhere and sees other outlines.
+- A jump is placed halfway between its two points, where it is unbiased.
+- Edges are divided by the mean edge at all points of the scan. So a nudge gains nothing if it moves the scan
+onto a
+  part of the image with more edges. A score of 1 is chance.
+
+A shift along the optical axis hardly moves a pixel and cannot be found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -25,12 +28,12 @@ from lass3d_core.geometry.projection import pixels_in_image, project, rigid
 from lass3d_core.records import Camera
 from preprocess.audit.outlines import Outline
 
+# Standard errors of a lead that counts as sure. More than the usual 2, because neighbours on an outline are
+# not independent and because the best of many nudges is taken.
 SURE = 4.0
-"""Standard errors that convince. More than the usual 2, for neighbours on one outline are not independent and
-the best of many nudges is looked at."""
 
+# With fewer points on outlines, nothing is said: chance may lead by as much.
 LEAST_POINTS = 500
-"""With fewer points on outlines nothing is said: chance alone may then lead by as much."""
 
 _BLUR_RAD = 0.001
 _LEAST_BLUR_PX = 0.6
@@ -39,19 +42,23 @@ _STRONG = 2.0
 _CHANCE_POINTS = 6000
 
 
+Kind = Literal["turn", "shift"]
+Axis = Literal["x", "y", "z"]
+
+
 @dataclass(frozen=True)
 class Nudge:
     """A small change of a calibration: a turn in degrees about a camera axis, or a shift in metres along it.
 
-    It moves the points in the camera's frame: x right, y down, z forward.
+    It moves the points in the frame of the camera: x right, y down, z forward.
     """
 
-    kind: Literal["turn", "shift"]
-    axis: Literal["x", "y", "z"]
+    kind: Kind
+    axis: Axis
     amount: float
 
     def of(self, camera: Camera) -> Camera:
-        """The camera with the change."""
+        """`camera` with the change."""
         along = np.eye(3)["xyz".index(self.axis)] * self.amount
         turn, shift = (along, np.zeros(3)) if self.kind == "turn" else (np.zeros(3), along)
         change = rigid(Rotation.from_rotvec(turn, degrees=True).as_matrix(), shift)
@@ -64,19 +71,26 @@ class Nudge:
         return f"a shift by {100 * self.amount:+g} cm along the camera's {axis}"
 
 
-NUDGES = tuple(
-    Nudge(kind, axis, sign * amount)
-    for kind, axes, amounts in (("turn", "xyz", (1.0, 2.0, 4.0)), ("shift", "xy", (0.1, 0.3)))
-    for axis in axes
-    for amount in amounts
-    for sign in (1, -1)
-)
-"""What is tried: turns about every axis, shifts across the view."""
+def _nudges() -> Iterator[Nudge]:
+    kinds: tuple[tuple[Kind, tuple[Axis, ...], tuple[float, ...]], ...] = (
+        ("turn", ("x", "y", "z"), (1.0, 2.0, 4.0)),
+        ("shift", ("x", "y"), (0.1, 0.3)),
+    )
+    for kind, axes, amounts in kinds:
+        yield from (Nudge(kind, axis, sign * step) for axis in axes for step in amounts for sign in (1, -1))
+
+
+NUDGES = tuple(_nudges())
+"""The nudges that are tried: turns about every axis, shifts across the view."""
 
 
 class Observation(NamedTuple):
-    """One image. weights (n,): of the outline points. edges (1+K,n) float32: the image's edges there over
-    those at all points, under the given calibration and under K nudged ones; NaN outside the image."""
+    """The edges of one image on the outline points of a scan.
+
+    weights (n,): of the outline points.
+    edges (1+K,n) float32: edge strength at each outline point over the mean at all points, under the given
+    calibration and under K nudged ones; NaN outside the image.
+    """
 
     weights: np.ndarray
     edges: np.ndarray
@@ -84,8 +98,11 @@ class Observation(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """score: the edges on the outline, 1 is chance. sure: its lead in standard errors, of the given
-    calibration over chance, of a nudged one over the given."""
+    """How well a calibration fits.
+
+    score: edges on the outline, relative to chance. sure: the lead in standard errors; the given calibration
+    leads over chance, a nudged one over the given.
+    """
 
     score: float
     sure: float
@@ -93,7 +110,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How well images that share a calibration fit their scans: as given, and nudged."""
+    """How well the images of one calibration fit their scans: as given, and nudged."""
 
     images: int
     points: int
@@ -107,7 +124,7 @@ class Alignment:
 
     @property
     def warning(self) -> str:
-        """What looks wrong, in words; empty where nothing does."""
+        """What looks wrong, in words; empty if nothing does."""
         if self.points < LEAST_POINTS:
             return ""
         if self.nudged[self.best].sure > SURE:
@@ -128,10 +145,10 @@ class Alignment:
 
 
 def edge_strength(image: np.ndarray, focal_px: float) -> np.ndarray:
-    """How much of an edge each pixel of an image (H,W,3) uint8 is: (H,W) float32 in [0,1).
+    """The strength of the edge at each pixel of an image (H,W,3) uint8: (H,W) float32 in [0,1).
 
-    The gradient of the strongest channel relative to its mean within 0.05 rad, squashed: a faint edge on a
-    smooth surface counts, and no bright lamp counts for all others.
+    It is the gradient of the strongest channel, divided by the mean gradient within 0.05 rad, through tanh.
+    So a faint edge on a smooth surface counts, and a bright lamp does not outweigh all others.
     """
     blur = max(_LEAST_BLUR_PX, _BLUR_RAD * focal_px)
     gradient = np.zeros(image.shape[:2], np.float32)
@@ -149,7 +166,7 @@ def observe(
     outline: Outline,
     nudges: Sequence[Nudge] = NUDGES,
 ) -> Observation:
-    """The edges of an image (H,W,3) uint8 on the outline of the points (N,3) float32 that it sees."""
+    """Measure the edges of an image (H,W,3) uint8 on the outline of the points (N,3) float32 that it sees."""
     strength = edge_strength(image, camera.K[0, 0])
     sample = points[:: len(points) // _CHANCE_POINTS + 1]
     edges = np.full((1 + len(nudges), len(outline.points)), np.nan, np.float32)
@@ -161,7 +178,7 @@ def observe(
 
 
 def compare(observations: Sequence[Observation], nudges: Sequence[Nudge] = NUDGES) -> Alignment:
-    """The given calibration against the nudged ones, over images that share it (at least one)."""
+    """Compare a calibration with nudged ones, over one or more images that share it."""
     weights = np.concatenate([one.weights for one in observations])
     edges = np.concatenate([one.edges for one in observations], axis=1)
     chance, *nudged = (_lead(row - edges[0], weights) for row in (np.ones_like(edges[0]), *edges[1:]))
@@ -183,14 +200,14 @@ def _at(strength: np.ndarray, camera: Camera, points: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:
-    """The weighted mean of the values that are not NaN; 0 where there are none."""
+    """The weighted mean of the values that are not NaN; 0 if there are none."""
     known = np.isfinite(values)
     total = weights[known].sum()
     return float((values[known] * weights[known]).sum() / total) if total > 0 else 0.0
 
 
 def _lead(differences: np.ndarray, weights: np.ndarray) -> float:
-    """Their weighted mean in standard errors of it, as if they were independent."""
+    """The weighted mean of `differences` in standard errors, as if they were independent."""
     known = np.isfinite(differences)
     differences, weights = differences[known], weights[known]
     mean = _mean(differences, weights)

@@ -1,4 +1,4 @@
-"""The calibration check of a data set: a few scans of a few sequences, each camera on its own."""
+"""The calibration check of a data set: each camera, on a few scans of a few sequences."""
 
 from __future__ import annotations
 
@@ -18,14 +18,11 @@ from lass3d_core.records import View
 from preprocess.audit.calibration import NUDGES, Alignment, Nudge, Observation, compare, observe
 from preprocess.audit.outlines import depth_outline
 from preprocess.project import SPLITS, Project
-from preprocess.stages.pairs import measured_by
+from preprocess.stages.pairing import measured_by
 
-SEQUENCES = 4
-"""Sequences or scenes of each split that are looked at, evenly spread..."""
-SCANS = 4
-"""...scans of each..."""
-VIEWS = 6
-"""...and images of each scan: all cameras of a car, some frames of a room."""
+# What is looked at, evenly spread: sequences or scenes per split, scans per sequence, images per scan. Six
+# images are all cameras of a car, or some frames of a room.
+SEQUENCES, SCANS, VIEWS = 4, 4, 6
 
 _FRAMES = "frames"
 
@@ -33,8 +30,8 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Checked:
-    """One camera of one sequence, and how well its images fit."""
+class CheckedCamera:
+    """A camera of a sequence, and how well its images fit the scans."""
 
     split: str
     sequence: str
@@ -45,10 +42,10 @@ class Checked:
         return f"{self.split} {self.sequence} {self.camera}: {self.alignment}"
 
 
-def check_calibration(project: Project, points_of: Callable[[str], np.ndarray]) -> list[Checked]:
-    """Every camera of the chosen scans. points_of: scan id -> its points (N,3) float32; no label is read.
+def check_calibration(project: Project, points_of: Callable[[str], np.ndarray]) -> list[CheckedCamera]:
+    """Check every camera on a few scans; no label is read.
 
-    Raises DataError for an image that cannot be read.
+    points_of: scan id -> points (N,3) float32. Raises DataError for an image that cannot be read.
     """
     chosen = [(split, scan_id) for split in SPLITS for scan_id in _chosen(project.dataset.scan_ids(split))]
     observed: dict[tuple[str, str, str], list[Observation]] = defaultdict(list)
@@ -57,23 +54,23 @@ def check_calibration(project: Project, points_of: Callable[[str], np.ndarray]) 
         for view in spread(project.dataset.views(scan_id), VIEWS):
             key = split, scan_id.split("/")[0], camera_of(view, scan_id)
             observed[key].append(observed_in(view, points, project.manifest.pairs))
-    return [Checked(*key, compare(observations)) for key, observations in observed.items()]
+    return [CheckedCamera(*key, compare(observations)) for key, observations in observed.items()]
 
 
 def observed_in(
     view: View, points: np.ndarray, spec: PairsSpec, nudges: Sequence[Nudge] = NUDGES
 ) -> Observation:
-    """The edges of a view on the outlines of the points (N,3) that it may see."""
+    """Measure the edges of a view on the outlines of the points (N,3) that it may see."""
     seen = seen_points(view, points, spec)
     return observe(view.camera, read_image(view.image), seen, depth_outline(view.camera, seen), nudges)
 
 
 def seen_points(view: View, points: np.ndarray, spec: PairsSpec) -> np.ndarray:
-    """The points (n,3) of a scan (N,3) that the view sees by its depth image, or all that are in it.
+    """The points (n,3) of a scan (N,3) that the view sees.
 
-    Decision: without a depth image hidden points stay: the z-buffer removes what lies around an outline, and
-    depth_outline needs both sides.
+    With a depth image: those that agree with it. Without one: all that fall into the image.
     """
+    # Decision: no z-buffer. It removes points around an outline, and depth_outline needs both sides of it.
     measured = measured_by(view, spec)
     visibility = Visibility(
         kind="none" if measured is None else "depth_map",
@@ -84,13 +81,13 @@ def seen_points(view: View, points: np.ndarray, spec: PairsSpec) -> np.ndarray:
 
 
 def camera_of(view: View, scan_id: str) -> str:
-    """The camera's name in the image id; the numbered frames of a scene are one camera's."""
+    """The name of the camera in the image id. Numbered frames of a scene belong to one camera, `frames`."""
     name = view.image_id.removeprefix(f"{scan_id}/")
     return _FRAMES if name.isdigit() else name
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """At most `count` of them, the first and the last included, evenly apart."""
+    """At most `count` items, evenly apart, with the first and the last."""
     if len(items) <= count:
         return list(items)
     return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]

@@ -1,4 +1,4 @@
-"""Where things end, as a camera sees a scan: between neighbouring points of which one is in front."""
+"""Outlines: places in an image where a thing of the scan ends, between two neighbouring points."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from lass3d_core.geometry.projection import invert_rigid, pixels_in_image, proje
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import Camera
 
+# Least step of depth, as a share of the nearer depth, beyond the plane that continues the nearer side.
 JUMP = 0.1
-"""The least step of depth, as a share of the nearer depth, beyond that of a plane through the points."""
 
 _NEIGHBOURS = 8
+# Neighbours are at most this many median spacings of the scan apart in the image, and at most _FARTHEST at
+# depth 1: a sparser scan does not show where an outline is.
 _FARTHEST_GAPS = 2.0
-"""Points are neighbours up to this many times the scan's own spacing in the image..."""
 _FARTHEST = 0.06
-"""...and up to this distance at depth 1: a scan so sparse does not say where an outline is."""
+# A point stands for the place beyond a pair if it lies nearer to it than this share of the farthest gap.
 _BEYOND = 0.7
-"""How near to the place beyond a pair a point must lie to stand for it, in farthest gaps."""
 
 
 class Outline(NamedTuple):
-    """Points (n,3) float32 metres, points frame, at the depth of the nearer thing; weights (n,) float32.
+    """Points on outlines.
 
-    Near points weigh more, for a shift moves them more, and so do points between close neighbours, for they
-    are located better.
+    points (n,3) float32: metres, frame of the scan, at the depth of the nearer thing. weights (n,) float32.
+    Near points weigh more, because a shift moves them more. Points between close neighbours weigh more,
+    because they are located better.
     """
 
     points: np.ndarray
@@ -35,12 +36,13 @@ class Outline(NamedTuple):
 
 
 def depth_outline(camera: Camera, points: np.ndarray) -> Outline:
-    """Where one of two neighbours in the image stands in front of the other. points (N,3) float32 metres.
+    """Find where one of two neighbours in the image stands in front of the other.
 
-    The depth must leave, by more than JUMP, the plane that continues the nearer side (the inverse depth of a
-    plane is linear in the image: ground seen at a flat angle is no jump), and the farther side must continue
-    too: a single point seen through a gap is none.
+    points (N,3) float32: metres.
     """
+    # Two conditions. The depth leaves the plane that continues the nearer side, by more than JUMP: ground at
+    # a flat angle is no jump (the inverse depth of a plane is linear in the image). And the farther side
+    # continues: a single point in a gap is no jump.
     seen = _Neighbours(camera, points)
     near, far = seen.first, seen.second
     farther = seen.depth[far] > (1 + JUMP) * seen.depth[near]
@@ -57,7 +59,7 @@ def depth_outline(camera: Camera, points: np.ndarray) -> Outline:
 
 
 def label_outline(camera: Camera, points: np.ndarray, labels: np.ndarray, train_id: int) -> Outline:
-    """Where the points of a class end in the image. labels (N,) uint8; ignored points end nothing."""
+    """Find where the points of a class end in the image. labels (N,) uint8; ignored points end nothing."""
     seen = _Neighbours(camera, points)
     labels = labels[seen.point]
     inside, outside = seen.first, seen.second
@@ -68,10 +70,11 @@ def label_outline(camera: Camera, points: np.ndarray, labels: np.ndarray, train_
 
 
 class _Neighbours:
-    """The points in an image and which of them are neighbours there.
+    """The points in an image and the pairs of neighbours among them.
 
-    point (n,) int64 index into the scan. direction (n,2): x/z and y/z in the camera. depth (n,) metres.
-    first, second (m,) int64: the neighbours, each pair both ways round, indices into the former.
+    point (n,) int64: index into the scan. direction (n,2): x/z and y/z in the camera frame. depth (n,):
+    metres.
+    first, second (m,) int64: pairs of neighbours, in both orders, as indices into `point`.
     """
 
     def __init__(self, camera: Camera, points: np.ndarray) -> None:
@@ -93,12 +96,14 @@ class _Neighbours:
         return farthest, first, others[first, column]
 
     def apart(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Distance of pairs in the image at depth 1: (m,)."""
+        """The distance (m,) of pairs in the image, at depth 1."""
         return np.linalg.norm(self.direction[one] - self.direction[other], axis=1)
 
     def beyond(self, one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The point as far behind `other` as that is from `one`: index (m,), and whether there is one: bool
-        (m,)."""
+        """The point beyond each pair, as far from `other` as `one` is, on the other side.
+
+        Returns its index (m,) and whether there is one, bool (m,).
+        """
         if not len(one):
             return one, np.empty(0, bool)
         distance, found = self._tree.query(2 * self.direction[other] - self.direction[one])
@@ -106,7 +111,7 @@ class _Neighbours:
         return found, (distance < _BEYOND * self._farthest) & clear
 
     def outline(self, near: np.ndarray, far: np.ndarray) -> Outline:
-        """The places halfway to the nearest farther neighbour of each nearer point, at the nearer depth."""
+        """A place per nearer point: halfway to its closest farther neighbour, at the nearer depth."""
         gaps = self.apart(near, far)
         order = np.lexsort((gaps, near))
         once = order[np.unique(near[order], return_index=True)[1]]

@@ -1,4 +1,4 @@
-"""Pictures to look at before training: do the points lie on their things, and what are the things called?"""
+"""Pictures that show whether points lie on their things, and what the things are called."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ON_EDGE = 0.5
 
 
 def point_panel(image: np.ndarray, seen: VisiblePixels, colours: np.ndarray) -> Image.Image:
-    """The image (H,W,3) uint8 under its points, in colours (n,3) uint8, the nearest on top."""
+    """An image (H,W,3) uint8 under its points in colours (n,3) uint8, the nearest on top."""
     factor = _factor(image)
     panel = _enlarged(image, factor)
     _draw_points(panel, seen, colours, factor)
@@ -35,7 +35,10 @@ def point_panel(image: np.ndarray, seen: VisiblePixels, colours: np.ndarray) -> 
 
 
 def entity_panel(image: np.ndarray, found: Sequence[Entity], owner: np.ndarray) -> Image.Image:
-    """The image (H,W,3) uint8 tinted by entity, named. owner (H,W): the slot of each pixel, NONE for none."""
+    """An image (H,W,3) uint8 in a tint per entity, with phrases.
+
+    owner (H,W): the entity slot of each pixel, NONE for none.
+    """
     factor = _factor(image)
     panel = _enlarged(tinted(image, owner), factor)
     _draw_names(panel, found, factor)
@@ -43,9 +46,11 @@ def entity_panel(image: np.ndarray, found: Sequence[Entity], owner: np.ndarray) 
 
 
 def outline_panel(image: np.ndarray, camera: Camera, outline: Outline) -> Image.Image:
-    """The edges of an image (H,W,3) uint8 in white under the outlines of the scan: green on an edge, red off.
+    """The edges of an image (H,W,3) uint8 in white, under the outlines of the scan.
 
-    Where the calibration is right, outlines follow the white lines; where it is wrong, they run beside them.
+    An outline point is green if it lies on an edge, else red.
+
+    If the calibration is right, the outlines follow the white lines. If it is wrong, they run beside them.
     """
     factor = _factor(image)
     strength = edge_strength(image, camera.K[0, 0])
@@ -58,21 +63,21 @@ def outline_panel(image: np.ndarray, camera: Camera, outline: Outline) -> Image.
 
 
 def stacked(*panels: Image.Image) -> Image.Image:
-    """The panels above each other."""
-    picture = Image.new("RGB", (max(one.width for one in panels), sum(one.height for one in panels)))
+    """The panels, one above the other."""
+    whole = Image.new("RGB", (max(one.width for one in panels), sum(one.height for one in panels)))
     top = 0
     for panel in panels:
-        picture.paste(panel, (0, top))
+        whole.paste(panel, (0, top))
         top += panel.height
-    return picture
+    return whole
 
 
 def caption_panels(
     image: np.ndarray, caption: ImageCaption, found: Sequence[Entity], owner: np.ndarray
 ) -> Image.Image:
-    """The image (H,W,3) uint8 twice, above each other: the caption's grounded phrases, the masked entities.
+    """An image (H,W,3) uint8 with the grounded phrases, above it with the entities, above the caption's text.
 
-    The sentence stands below. owner (H,W): the entity slot that owns each pixel, NONE for none.
+    owner (H,W): the entity slot of each pixel, NONE for none.
     """
     factor = _factor(image)
     boxes = _enlarged(image, factor)
@@ -83,8 +88,10 @@ def caption_panels(
 
 
 def point_colours(labels: np.ndarray | None, seen: VisiblePixels, space: LabelSpace) -> np.ndarray:
-    """The colour (n,3) uint8 of each seen point of a scan with labels (N,) uint8: its class's, grey where
-    ignored; by depth without labels."""
+    """The colours (n,3) uint8 of the points of a scan that are seen.
+
+    labels (N,) uint8: the colour is by class, grey if ignored. None: the colour is by depth.
+    """
     if labels is None:
         nearness = np.clip(1 - seen.depth / max(float(seen.depth.max(initial=1)), 1), 0, 1)[:, None]
         return (nearness * (255, 230, 0) + (1 - nearness) * (0, 60, 255)).astype(np.uint8)
@@ -94,34 +101,34 @@ def point_colours(labels: np.ndarray | None, seen: VisiblePixels, space: LabelSp
 
 
 def tinted(image: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """`image` (H,W,3) uint8 with the pixels of each slot of `owner` (H,W) in a tint of its own."""
+    """`image` (H,W,3) uint8 with a different tint for the pixels of each slot of `owner` (H,W)."""
     tints = np.array([_tint(slot) for slot in range(owner.max(initial=NONE) + 1)], np.float32).reshape(-1, 3)
-    picture = image.astype(np.float32)
+    coloured = image.astype(np.float32)
     masked = owner != NONE
-    picture[masked] = 0.5 * picture[masked] + 0.5 * tints[owner[masked]]
-    return picture.astype(np.uint8)
+    coloured[masked] = 0.5 * coloured[masked] + 0.5 * tints[owner[masked]]
+    return coloured.astype(np.uint8)
 
 
-def _draw_points(picture: Image.Image, seen: VisiblePixels, colours: np.ndarray, factor: int) -> None:
-    """Every point as a small square, the nearest last."""
-    draw, half = ImageDraw.Draw(picture), max(1, factor // 2, picture.width // 640)
+def _draw_points(panel: Image.Image, seen: VisiblePixels, colours: np.ndarray, factor: int) -> None:
+    """Draw every point as a small square, the nearest last."""
+    draw, half = ImageDraw.Draw(panel), max(1, factor // 2, panel.width // 640)
     for i in np.argsort(-seen.depth):
         x, y = int((seen.u[i] + 0.5) * factor), int((seen.v[i] + 0.5) * factor)
         draw.rectangle((x - half, y - half, x + half, y + half), fill=tuple(map(int, colours[i])))
 
 
-def _draw_names(picture: Image.Image, found: Sequence[Entity], factor: int) -> None:
-    """The phrases of the largest entities, each in the middle of its box."""
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_NAME_SIZE)
+def _draw_names(panel: Image.Image, found: Sequence[Entity], factor: int) -> None:
+    """Write the phrases of the largest entities into the middles of their boxes."""
+    draw, font = ImageDraw.Draw(panel), ImageFont.load_default(size=_NAME_SIZE)
     for entity in sorted(found, key=lambda one: -np.count_nonzero(decode(one.mask)))[:_NAMED]:
         left, top, right, bottom = (side * factor for side in entity.box_xyxy)
         middle = ((left + right) / 2, (top + bottom) / 2)
         draw.text(middle, entity.phrase, "white", font, anchor="mm", stroke_width=2, stroke_fill="black")
 
 
-def _draw_boxes(picture: Image.Image, caption: ImageCaption, factor: int) -> None:
-    """The box of every grounded phrase, named in its upper left corner."""
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_NAME_SIZE)
+def _draw_boxes(panel: Image.Image, caption: ImageCaption, factor: int) -> None:
+    """Draw the box of every grounded phrase, with the phrase in its upper left corner."""
+    draw, font = ImageDraw.Draw(panel), ImageFont.load_default(size=_NAME_SIZE)
     for slot, grounded in enumerate(caption.phrases):
         left, top, right, bottom = (side * factor for side in grounded.box_xyxy)
         draw.rectangle((left, top, right - 1, bottom - 1), outline=_tint(slot), width=2)
@@ -144,12 +151,13 @@ def _factor(image: np.ndarray) -> int:
     return max(1, PICTURE_WIDTH // image.shape[1])
 
 
-def _enlarged(picture: np.ndarray, factor: int) -> Image.Image:
-    """Whole multiples of the pixels, so that single points of a small picture can be seen."""
-    return Image.fromarray(picture.repeat(factor, axis=0).repeat(factor, axis=1))
+def _enlarged(image: np.ndarray, factor: int) -> Image.Image:
+    """Repeat every pixel `factor` times in both directions: single points of a small image can be seen."""
+    return Image.fromarray(image.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
 def _tint(slot: int) -> tuple[int, int, int]:
-    """Well apart for neighbouring slots: steps of the golden angle around the colour wheel."""
+    """A colour for a slot."""
+    # Steps of the golden angle around the colour wheel keep neighbouring slots well apart.
     red, green, blue = colorsys.hsv_to_rgb(slot * 0.381966 % 1, 0.8, 1)
     return int(red * 255), int(green * 255), int(blue * 255)

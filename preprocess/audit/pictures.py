@@ -13,18 +13,18 @@ from preprocess.audit.calibration_check import VIEWS, seen_points, spread
 from preprocess.audit.outlines import depth_outline
 from preprocess.audit.overlays import entity_panel, outline_panel, point_colours, point_panel, stacked
 from preprocess.project import SPLITS, Project
-from preprocess.stages import entities, pairs
+from preprocess.stages import entities, pairing
 
 _SCANS_PER_SPLIT = 2
 
 ReadScan = Callable[[str, bool], PairedScan]
-"""Scan id, whether to read its labels -> the scan."""
+"""Scan id and whether to read its labels -> the scan."""
 
 
 def write_pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> list[Path]:
-    """Write `audit/<image id>.png` for two scans of each split, labelled ones first; remove older ones.
+    """Write `audit/<image id>.png` for two scans of each split, and remove older pictures.
 
-    Points are coloured by label where the scan is one of `labelled`; other labels are not read.
+    Scans in `labelled` come first, with points coloured by label. Labels of other scans are not read.
     """
     written = list(_pictures(project, read, labelled))
     for other in set((project.folder / "audit").glob("*.png")) - set(written):
@@ -43,13 +43,13 @@ def _pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> It
                 yield _picture(project, scan, view, found)
 
 
-def _picture(project: Project, scan: PairedScan, view: View, found: pairs.Entities) -> Path:
+def _picture(project: Project, scan: PairedScan, view: View, found: pairing.Entities) -> Path:
     spec = project.manifest.pairs
-    kept = pairs.confident(found.get(view.image_id, ()), spec.min_score)
+    kept = pairing.confident(found.get(view.image_id, ()), spec.min_score)
     slot_of: Mapping[str, int] = {name: i for i, name in enumerate(sorted({one.phrase for one in kept}))}
-    owner = pairs.painted(kept, slot_of, view.camera.size_hw, spec.overlap, view.image_id)
-    measured = pairs.measured_by(view, spec)
-    seen = visible_pixels(view.camera, scan.points, pairs.visibility_of(spec), measured, owner)
+    owner = pairing.painted(kept, slot_of, view.camera.size_hw, spec.overlap, view.image_id)
+    measured = pairing.measured_by(view, spec)
+    seen = visible_pixels(view.camera, scan.points, pairing.visibility_of(spec), measured, owner)
     outline = depth_outline(view.camera, seen_points(view, scan.points, spec))
     image = read_image(view.image)
     picture = stacked(

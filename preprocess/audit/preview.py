@@ -1,6 +1,6 @@
-"""`make preview` and `make captions LIMIT=n`: what the manifest's models say, before a day is spent on it.
+"""`make preview` and `make captions LIMIT=n`: what the models of the manifest say of a few images.
 
-Nothing here touches a shard: a shard of some of its images would be a lie.
+No shard is written: a shard always holds all of its images.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from lass3d_core.records import Entity, FilePart, ImageCaption
 from preprocess.audit.overlays import caption_panels
 from preprocess.lvm import load_captioner, load_detector, load_encoder
 from preprocess.project import Project
-from preprocess.stages import pairs
 from preprocess.stages.entities import detected
+from preprocess.stages.pairing import confident, painted
 from preprocess.stages.phrases import normalise_all
 from preprocess.status import plural
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What the models say of one image (H,W,3) uint8 RGB. words: what the detector was asked for.
+    """What the models say of one image (H,W,3) uint8 RGB.
 
-    words, found: None where the detector was not asked.
+    words: the vocabulary of the detector. words, found: None if the detector was not asked.
     """
 
     name: str
@@ -42,25 +42,26 @@ class Preview:
 
 
 def preview(project: Project, path: Path) -> str:
-    """Caption, phrases and masks of the image at `path`, as text; writes them as a picture too.
+    """Describe the image at `path`: caption, phrases and entities. Returns a text and writes a picture.
 
-    Raises DataError for an unreadable image, and what the models raise.
+    Raises DataError for an unreadable image, and the errors of the models.
     """
     (seen,) = _detected(project, _captioned(project, [path.name], [read_image(FilePart(path))]))
     picture = project.folder / "preview" / f"{path.stem}.png"
-    kept = pairs.confident(seen.found or (), project.manifest.pairs.min_score)
+    kept = confident(seen.found or (), project.manifest.pairs.min_score)
     slot_of = {phrase: slot for slot, phrase in enumerate(sorted({one.phrase for one in kept}))}
     size_hw = (seen.image.shape[0], seen.image.shape[1])
-    owner = pairs.painted(kept, slot_of, size_hw, project.manifest.pairs.overlap)
+    owner = painted(kept, slot_of, size_hw, project.manifest.pairs.overlap)
     with atomic_write(picture) as part:
         caption_panels(seen.image, seen.caption, kept, owner).save(part, format="PNG")
     return f"{_in_words(seen, project.manifest.pairs.min_score)}\npicture written to {picture}"
 
 
 def first_images(project: Project, count: int, only: LvmStage | None) -> str:
-    """What each stage, or `only` that one and what it reads, says of the data set's first `count` images.
+    """Describe the first `count` images of the data set by every stage.
 
-    Raises ManifestError for a count below 1, DataError for an unreadable image, and what the models raise.
+    only: the last stage to run; the stages that it reads run too.
+    Raises ManifestError for a count below 1, DataError for an unreadable image, and the errors of the models.
     """
     if count < 1:
         raise ManifestError(f"LIMIT must be at least 1, got {count}")
@@ -80,7 +81,7 @@ def _captioned(project: Project, names: Sequence[str], images: Sequence[np.ndarr
 
 
 def _detected(project: Project, seen: Sequence[Preview]) -> list[Preview]:
-    """The same with the entities, asked for as the stage asks."""
+    """Add the entities, with the vocabulary that the stage `entities` uses."""
     spec = project.manifest.entities
     detector = load_detector(spec)
     words = [_vocabulary(spec, one.caption) for one in seen]
@@ -97,7 +98,7 @@ def _vocabulary(spec: EntitiesSpec, caption: ImageCaption) -> tuple[str, ...]:
 
 
 def _encoded(project: Project, seen: Sequence[Preview]) -> str:
-    """How the encoder takes the captions and the phrases: rows, dimensions, cut texts."""
+    """Encode captions and phrases; report rows, dimensions and cut texts."""
     encoder = load_encoder(project.manifest.text_embeddings)
     phrases = {entity.phrase for one in seen for entity in one.found or ()}
     texts = sorted({one.caption.text for one in seen} | phrases)
@@ -119,14 +120,14 @@ def _in_words(seen: Preview, min_score: float) -> str:
 
 
 def _table(words: Sequence[str], found: Sequence[Entity], min_score: float) -> list[str]:
-    """A row per phrase: how many were found, how many reach min_score, the best score, the share covered."""
+    """A row per phrase: entities found and kept, the best score, the share of the image that they cover."""
     if not words:
         return ["  entities  none: the detector was asked for nothing"]
     wide = max(len("entities"), *map(len, words))
     rows = [f"  {'entities':{wide}}  found  kept  best  of the image"]
     for word in words:
         named = [entity for entity in found if entity.phrase == word]
-        kept = pairs.confident(named, min_score)
+        kept = confident(named, min_score)
         best = max((f"{entity.score:.2f}" for entity in named), default="-")
         share = np.any([decode(entity.mask) for entity in kept], axis=0).mean() if kept else 0.0
         rows.append(f"  {word:{wide}}  {len(named):5}  {len(kept):4}  {best:>4}  {share:12.1%}")

@@ -1,4 +1,4 @@
-"""Which GPUs a run may use, asked without loading PyTorch: the parent of the workers needs none of it."""
+"""Which GPUs a run may use. PyTorch is not loaded: the parent of the workers does not need it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import shutil
 import subprocess
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-"""NVIDIA's variable: the GPUs that a process sees, by number or name, separated by commas."""
+"""NVIDIA's environment variable: the GPUs that a process sees, by number or name, separated by commas."""
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """The GPUs as `CUDA_VISIBLE_DEVICES` names them; without it, all that the driver's own tool lists."""
+    """The GPUs in CUDA_VISIBLE_DEVICES; if it is not set, those that nvidia-smi lists."""
     named = os.environ.get(VISIBLE)
     if named is not None:
         return tuple(name.strip() for name in named.split(",") if name.strip() not in ("", "-1"))

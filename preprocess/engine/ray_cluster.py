@@ -1,30 +1,33 @@
-"""The shards of a stage on a Ray cluster: an actor per GPU (or core) that loads the stage's model once.
+"""Makes the shards of a stage on a Ray cluster: one actor per GPU (or core), which loads the model once.
 
 Every host must see the data set and the artifacts under the same paths. A shard is written whole or not at
-all, so that a worker or host that is lost costs the time of its shard, which another one makes again.
+all, so if a worker or a host is lost, another worker makes its shard again.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from lass3d_core.errors import BackendUnavailable, Lass3dError
 from lass3d_core.manifest.schema import Manifest
+from lass3d_core.pool import OnProgress
 from preprocess.lvm import run_params
-from preprocess.project import Failure, Job, Project, Tick
+from preprocess.project import Project
 from preprocess.stages.plan import STAGES
+from preprocess.stages.stage import Failure, Job, MakeShard
 
 TRIES = 3
-"""Workers that a shard may lose before the stage stops: then it is the shard that ends them."""
+"""A shard that loses so many workers stops the stage: the shard itself must be what ends them."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one worker holds, and how many of them the cluster can."""
+    """The number of workers, and what each one holds."""
 
     workers: int
     cpus: float
@@ -32,66 +35,68 @@ class Resources:
 
 
 class ShardMaker:
-    """A worker: loads the model when it starts, then makes shards."""
+    """A worker: loads the model at its first shard, so that an error of loading is an error of that shard."""
 
     def __init__(self, project: Project, stage: str) -> None:
-        self._make = STAGES[stage].opened(project)
-
-    def loaded(self) -> None:
-        """Answers as soon as the model is loaded."""
+        self._project, self._stage = project, stage
+        self._make_shard: MakeShard | None = None
 
     def make(self, job: Job) -> list[Failure]:
-        return self._make(job, lambda units: None)
+        self._make_shard = self._make_shard or STAGES[self._stage].load(self._project)
+        return self._make_shard(job, lambda units: None)
 
 
-def run_on_ray(project: Project, stage: str, jobs: Sequence[Job], tick: Tick) -> Iterator[list[Failure]]:
-    """Make every shard; yields the failed images of each as it is written. Stop iterating to stop the work.
+def run_on_ray(
+    project: Project, stage: str, jobs: Sequence[Job], on_progress: OnProgress
+) -> Generator[list[Failure], None, None]:
+    """Make every shard; see preprocess.engine.run_shards. Progress comes shard by shard.
 
-    tick is told of a shard's units when the shard is there. Raises what a shard raises, and
-    BackendUnavailable: no Ray, no cluster, or a shard that `TRIES` workers did not survive.
+    Raises BackendUnavailable if there is no Ray or no cluster, or if a shard loses TRIES workers.
     """
     ray = _connected(project.manifest)
     resources = resources_for(run_params(stage, project.manifest), project.manifest, ray.cluster_resources())
-    bare = replace(project)  # without what this process has cached
+    bare = replace(project)  # a copy without what this process has cached
     actor = ray.remote(ShardMaker).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_restarts=0)
     waiting, lost = deque(jobs), Counter[str]()
-    busy: dict[Any, tuple[Any, Job | None]] = {}  # what a worker was asked -> the worker, its shard
+    busy: dict[Any, tuple[Any, Job]] = {}  # pending call -> its worker and shard
 
-    def start_worker() -> None:
-        worker = actor.remote(bare, stage)
-        busy[worker.loaded.remote()] = (worker, None)
+    def give(worker: Any) -> None:
+        job = waiting.popleft()
+        busy[worker.make.remote(job)] = (worker, job)
 
     try:
         for _ in range(min(resources.workers, len(jobs))):
-            start_worker()
-        while waiting or any(job for _, job in busy.values()):
+            give(actor.remote(bare, stage))
+        while busy:
             (answered,), _ = ray.wait([*busy], num_returns=1)
             worker, job = busy.pop(answered)
             try:
                 failures = _answer(ray, answered)
             except ray.exceptions.RayActorError:
-                lost.update([str(job.path) if job else ""])
-                _refuse_after_tries(stage, lost)
-                if job is not None:
-                    waiting.append(job)
-                start_worker()
+                lost[job.path.name] += 1
+                if lost[job.path.name] >= TRIES:
+                    raise BackendUnavailable(
+                        f"{stage}: {TRIES} workers were lost while they made {job.path} (out of memory?); "
+                        "what is done is kept, run again"
+                    ) from None
+                waiting.append(job)
+                give(actor.remote(bare, stage))
                 continue
-            if job is not None:
-                tick(STAGES[stage].units_of(project, job.block) or 0)
-                yield failures
+            on_progress(STAGES[stage].units_of(project, job.block) or 0)
+            yield failures
             if waiting:
-                job = waiting.popleft()
-                busy[worker.make.remote(job)] = (worker, job)
+                give(worker)
+            else:
+                ray.kill(worker)  # another worker may wait for its core, if a host was lost
     finally:
         for worker, _ in busy.values():
             ray.kill(worker)
 
 
 def resources_for(run: Any, manifest: Manifest, cluster: dict[str, float]) -> Resources:
-    """A model with weights (run: its RunParams) takes a GPU where the cluster has any; else a worker is a
-    core.
+    """A worker takes a GPU if the stage's model has weights and the cluster has GPUs; otherwise a core.
 
-    `workers` of the manifest is the most.
+    run: the model's RunParams; None if it has no weights. There are at most `workers` of the manifest.
     """
     gpus, cpus = int(cluster.get("GPU", 0)), int(cluster.get("CPU", 0))
     on_gpu = run is not None and run.device in ("auto", "cuda") and gpus > 0
@@ -102,7 +107,7 @@ def resources_for(run: Any, manifest: Manifest, cluster: dict[str, float]) -> Re
 
 
 def _connected(manifest: Manifest) -> Any:
-    """The package, connected to the manifest's cluster."""
+    """The package ray, connected to the manifest's cluster."""
     try:
         import ray
     except ImportError:
@@ -113,7 +118,7 @@ def _connected(manifest: Manifest) -> Any:
         address = manifest.ray_address
         try:
             _require_listener(address)
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
             raise BackendUnavailable(
@@ -123,26 +128,17 @@ def _connected(manifest: Manifest) -> Any:
 
 
 def _require_listener(address: str) -> None:
-    """Raises OSError where nobody listens at "host:port": Ray itself would try for minutes."""
+    """Raises OSError if nobody listens at "host:port". Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if host and "/" not in address and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _answer(ray: Any, asked: Any) -> list[Failure]:
-    """What the worker answered. Raises its Lass3dError as it was, RayActorError where the worker is lost."""
+    """The worker's answer. Raises its Lass3dError as it was, and RayActorError if the worker is lost."""
     try:
         return list(ray.get(asked) or ())
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, Lass3dError):
             raise error.cause from None
         raise
-
-
-def _refuse_after_tries(stage: str, lost: Counter[str]) -> None:
-    (shard, times), *_ = lost.most_common(1)
-    if times >= TRIES:
-        what = f"while making {shard}" if shard else "while loading the model"
-        raise BackendUnavailable(
-            f"{stage}: {times} workers were lost {what} (out of memory?); what is done is kept, run again"
-        )

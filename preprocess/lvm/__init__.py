@@ -1,13 +1,13 @@
-"""Language-vision models behind three one-method Protocols; each adapter is one file.
+"""Language-vision models (LVMs) behind three Protocols of one method; each adapter is one file.
 
-An adapter takes a list of images and batches it itself. It raises for a batch that it cannot do; the stage
-then tries the images one by one and records the failing ones by name.
+An adapter takes a list of images and makes the batches itself. If it raises an error, the stage tries the
+images one by one and records those that fail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,100 +20,50 @@ from preprocess.lvm.params import RunParams
 
 
 class ImageCaptioner(Protocol):
-    """Names what an image shows."""
+    """Describes images."""
 
     def caption(self, images: Sequence[np.ndarray]) -> list[ImageCaption]:
-        """One caption per image; images are (H,W,3) uint8 RGB, boxes are in pixels of the given image."""
+        """A caption per image (H,W,3) uint8 RGB, with boxes in its pixels."""
 
 
 class EntityDetector(Protocol):
-    """Finds and masks the things that a vocabulary names."""
+    """Finds and masks the things of a vocabulary."""
 
     def detect(
         self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
     ) -> list[list[Entity]]:
-        """Per image, every entity above the model's floor, its phrase taken from that image's vocabulary."""
+        """Per image (H,W,3) uint8 RGB, the entities above the model's floor, by phrases of its vocabulary."""
 
 
 class TextEncoder(Protocol):
-    """Embeds texts. cut: how many of them so far were longer than the model's window and lost their end."""
+    """Embeds texts. cut: how many texts so far were longer than the model's window and lost their end."""
 
     cut: int
 
     def encode(self, texts: Sequence[str]) -> TextRows:
-        """Token-level rows and one pooled row per text, float32."""
+        """Token-level rows, and one pooled row per text, float32."""
 
 
-@contextmanager
-def _packages_at_hand() -> Iterator[None]:
-    """A package that an adapter imports and that is not installed, as one clear line."""
-    try:
-        yield
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"{error}; run `make setup-lvm`, which installs the models' packages"
-        ) from None
-
-
-@_packages_at_hand()
 def load_captioner(spec: LvmSpec) -> ImageCaptioner:
-    """The captioner that `spec` names, its model loaded once. Raises UnknownName, BackendUnavailable."""
-    match spec.name:
-        case "palette":
-            from preprocess.lvm.palette import PaletteCaptioner
-
-            return PaletteCaptioner(params_of("image_captions", spec))
-        case "kosmos2":
-            from preprocess.lvm.kosmos2 import Kosmos2Captioner
-
-            return Kosmos2Captioner(params_of("image_captions", spec))
-        case "florence2":
-            from preprocess.lvm.florence2 import Florence2Captioner
-
-            return Florence2Captioner(params_of("image_captions", spec))
-    raise _unknown("image_captions", spec.name)
+    """Load the captioner that `spec` names. Raises UnknownName, BackendUnavailable."""
+    return _load("image_captions", spec)
 
 
-@_packages_at_hand()
 def load_detector(spec: LvmSpec) -> EntityDetector:
-    """The detector that `spec` names, its model loaded once. Raises UnknownName, BackendUnavailable."""
-    match spec.name:
-        case "palette":
-            from preprocess.lvm.palette import PaletteDetector
-
-            return PaletteDetector(params_of("entities", spec))
-        case "grounded_sam":
-            from preprocess.lvm.grounded_sam import GroundedSamDetector
-
-            return GroundedSamDetector(params_of("entities", spec))
-        case "hf_grounded_sam":
-            from preprocess.lvm.hf_grounded_sam import HfGroundedSamDetector
-
-            return HfGroundedSamDetector(params_of("entities", spec))
-    raise _unknown("entities", spec.name)
+    """Load the detector that `spec` names. Raises UnknownName, BackendUnavailable."""
+    return _load("entities", spec)
 
 
-@_packages_at_hand()
 def load_encoder(spec: LvmSpec) -> TextEncoder:
-    """The text encoder that `spec` names, its model loaded once. Raises UnknownName, BackendUnavailable."""
-    match spec.name:
-        case "hashing":
-            from preprocess.lvm.hashing import HashingEncoder
-
-            return HashingEncoder(params_of("text_embeddings", spec))
-        case "open_clip":
-            from preprocess.lvm.open_clip import OpenClipEncoder
-
-            return OpenClipEncoder(params_of("text_embeddings", spec))
-        case "hf_text":
-            from preprocess.lvm.hf_text import HfTextEncoder
-
-            return HfTextEncoder(params_of("text_embeddings", spec))
-    raise _unknown("text_embeddings", spec.name)
+    """Load the text encoder that `spec` names. Raises UnknownName, BackendUnavailable."""
+    return _load("text_embeddings", spec)
 
 
-def param_types(stage: LvmStage) -> dict[str, type]:
-    """Name -> the frozen dataclass of parameters, for every model that can serve `stage`. Loads no model."""
+def adapters(stage: LvmStage) -> dict[str, tuple[type, str]]:
+    """Name -> (parameters, module:class) of every model that can serve `stage`.
+
+    A new model is one line here. Nothing is loaded: a package is imported only if its model is chosen.
+    """
     from preprocess.lvm import params
     from preprocess.lvm.hashing import HashingParams
     from preprocess.lvm.palette import PaletteCaptionParams, PaletteEntityParams
@@ -121,26 +71,31 @@ def param_types(stage: LvmStage) -> dict[str, type]:
     match stage:
         case "image_captions":
             return {
-                "palette": PaletteCaptionParams,
-                "kosmos2": params.Kosmos2Params,
-                "florence2": params.Florence2Params,
+                "palette": (PaletteCaptionParams, "palette:PaletteCaptioner"),
+                "kosmos2": (params.Kosmos2Params, "kosmos2:Kosmos2Captioner"),
+                "florence2": (params.Florence2Params, "florence2:Florence2Captioner"),
             }
         case "entities":
             return {
-                "palette": PaletteEntityParams,
-                "grounded_sam": params.GroundedSamParams,
-                "hf_grounded_sam": params.HfGroundedSamParams,
+                "palette": (PaletteEntityParams, "palette:PaletteDetector"),
+                "grounded_sam": (params.GroundedSamParams, "grounded_sam:GroundedSamDetector"),
+                "hf_grounded_sam": (params.HfGroundedSamParams, "hf_grounded_sam:HfGroundedSamDetector"),
             }
         case "text_embeddings":
             return {
-                "hashing": HashingParams,
-                "open_clip": params.OpenClipParams,
-                "hf_text": params.HfTextParams,
+                "hashing": (HashingParams, "hashing:HashingEncoder"),
+                "open_clip": (params.OpenClipParams, "open_clip:OpenClipEncoder"),
+                "hf_text": (params.HfTextParams, "hf_text:HfTextEncoder"),
             }
 
 
+def param_types(stage: LvmStage) -> dict[str, type]:
+    """Name -> the frozen dataclass of parameters, for every model that can serve `stage`."""
+    return {name: params for name, (params, _) in adapters(stage).items()}
+
+
 def check_lvm(stage: LvmStage, spec: LvmSpec, path: str, problems: list[str]) -> None:
-    """Append what is wrong with `spec` (a `manifest_file.LvmCheck`)."""
+    """Append what is wrong with `spec` to `problems`."""
     known = param_types(stage)
     if spec.name not in known:
         problems.append(
@@ -155,7 +110,7 @@ def check_lvm(stage: LvmStage, spec: LvmSpec, path: str, problems: list[str]) ->
 
 
 def params_of(stage: LvmStage, spec: LvmSpec) -> Any:
-    """`spec.params` as the adapter's frozen dataclass; defaults filled in. Raises UnknownName."""
+    """`spec.params` as the model's dataclass, with defaults. Raises UnknownName."""
     try:
         return read(param_types(stage)[spec.name], spec.params, f"{stage}.params")
     except WrongSettings as error:
@@ -163,7 +118,7 @@ def params_of(stage: LvmStage, spec: LvmSpec) -> Any:
 
 
 def identity_of(stage: LvmStage, spec: LvmSpec) -> dict[str, Any]:
-    """The parameters that decide the answers, as plain JSON: all but `run`, which device and batch size fill.
+    """The parameters that decide the answers, as plain JSON: all except `run` (device and batch size).
 
     Raises UnknownName.
     """
@@ -171,15 +126,24 @@ def identity_of(stage: LvmStage, spec: LvmSpec) -> dict[str, Any]:
 
 
 def run_params(stage: str, manifest: Manifest) -> RunParams | None:
-    """Where and how fast the stage's model runs; None without a model, or for one without weights."""
+    """The device and the batch size of the stage's model; None without a model, or if it has no weights."""
     match stage:
         case "image_captions" | "entities" | "text_embeddings":
             return getattr(params_of(stage, getattr(manifest, stage)), "run", None)
     return None
 
 
-def _unknown(stage: LvmStage, name: str) -> UnknownName:
-    known = param_types(stage)
-    return UnknownName(
-        f"{stage}: there is no model {name!r} (known: {', '.join(known)}){nearest(name, known)}"
-    )
+def _load(stage: LvmStage, spec: LvmSpec) -> Any:
+    known = adapters(stage)
+    if spec.name not in known:
+        raise UnknownName(
+            f"{stage}: there is no model {spec.name!r} (known: {', '.join(known)}){nearest(spec.name, known)}"
+        )
+    params = params_of(stage, spec)
+    module, adapter = known[spec.name][1].split(":")
+    try:
+        return getattr(import_module(f"preprocess.lvm.{module}"), adapter)(params)
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"{error}; run `make setup-lvm`, which installs the models' packages"
+        ) from None

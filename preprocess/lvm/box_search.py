@@ -1,10 +1,10 @@
-"""Grounding DINO over images that each have their own vocabulary: passes, batches, one list per image."""
+"""The two steps of every grounded detector: boxes for the phrases of an image, then a mask per box."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,74 +13,100 @@ from lass3d_core.files.masks import encode
 from lass3d_core.records import Entity
 from preprocess.lvm.device import Halving
 from preprocess.lvm.params import DetectorParams
-from preprocess.lvm.phrase_scores import (
-    NamedBoxes,
-    Prompt,
-    TokenCount,
-    join_tokens,
-    named_boxes,
-    prompts_of,
-    suppressed,
-)
+from preprocess.lvm.phrase_scores import NamedBoxes, Prompt, concatenate, named_boxes, prompts_of, suppress
 
 Answer = tuple[np.ndarray, np.ndarray]
-"""Of one image and prompt: logits (Q,T) float32, and boxes_cxcywh (Q,4) float32 as shares of the image."""
+"""To one image and prompt: logits (Q,T) float32, and boxes_cxcywh (Q,4) float32 as shares of the image."""
 
+# Boxes that are masked together. Each takes about 4 MB per decoding step at the size of a KITTI image.
 BOXES_AT_ONCE = 32
-"""Boxes that are masked together: each takes about 4 MB per step at the size of a KITTI image."""
-
-Ask = Callable[[Sequence[np.ndarray], Sequence[str]], list[Answer]]
-"""Images of one size, and a prompt for each, through the model."""
 
 
-@dataclass(frozen=True)
-class BoxSearch:
-    """How one model is asked. window: most tokens that its text encoder reads, start and end included."""
+class BoxModel(Protocol):
+    """A Grounding DINO. window: most tokens of a prompt, start and end included."""
 
-    ask: Ask
-    token_count: TokenCount
     window: int
-    params: DetectorParams
-    in_batches: Halving
+
+    def token_count(self, text: str) -> int:
+        """The number of tokens of `text`, without start and end."""
+
+    def ask(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[Answer]:
+        """An answer per image (H,W,3) uint8 and its prompt; the images have one size."""
+
+
+class MaskModel(Protocol):
+    """A Segment Anything."""
+
+    def masks(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> list[np.ndarray]:
+        """A mask (H,W) bool for each of boxes_xyxy (B,4) in pixels of an image (H,W,3) uint8; B may be 0."""
+
+
+class GroundedDetector:
+    """An `EntityDetector` from a box model and a mask model."""
+
+    def __init__(self, name: str, boxes: BoxModel, masks: MaskModel, params: DetectorParams) -> None:
+        """name: of the box model, for messages."""
+        self._search = BoxSearch(name, boxes, params)
+        self._masks = masks
+
+    def detect(
+        self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
+    ) -> list[list[Entity]]:
+        """Per image, the entities with a score of `box_floor` or more, the best first.
+
+        A phrase of the image's vocabulary names each. Raises DataError for a phrase longer than the window.
+        """
+        found = self._search(images, vocabularies)
+        return [self._entities(image, boxes) for image, boxes in zip(images, found)]
+
+    def _entities(self, image: np.ndarray, boxes: NamedBoxes) -> list[Entity]:
+        masks = self._masks.masks(image, boxes.xyxy)
+        return [
+            Entity(phrase, score, (x1, y1, x2, y2), encode(mask))
+            for phrase, score, (x1, y1, x2, y2), mask in zip(
+                boxes.phrases, boxes.scores.tolist(), boxes.xyxy.tolist(), masks, strict=True
+            )
+            if mask.any()
+        ]
+
+
+class BoxSearch:
+    """Asks a box model for the phrases of many images, in as few passes and batches as possible."""
+
+    def __init__(self, name: str, model: BoxModel, params: DetectorParams) -> None:
+        """name: of the model, for messages."""
+        self._model, self._params = model, params
+        self._in_batches = Halving(name, params.run.batch)
 
     def __call__(
         self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
     ) -> list[NamedBoxes]:
-        """Per image, the boxes that remain after suppression over all its passes, best first.
+        """Per image, the boxes of all its passes after suppression, the best first.
 
-        A batch holds images of one size: padding to a common size would change what the model sees in them.
-        Raises DataError for a phrase that is longer than the window.
+        Raises DataError for a phrase longer than the window.
         """
-        passes = [
-            (index, prompt)
-            for index, (_, words) in enumerate(zip(images, vocabularies, strict=True))
-            for prompt in prompts_of(words, self.token_count, self.window, self.params.max_phrases)
-        ]
+        # A batch holds images of one size: padding to a common size would change what the model sees.
         by_size: dict[tuple[int, int], list[tuple[int, Prompt]]] = defaultdict(list)
-        for index, prompt in passes:
-            by_size[images[index].shape[:2]].append((index, prompt))
+        for index, (image, words) in enumerate(zip(images, vocabularies, strict=True)):
+            size_hw = (image.shape[0], image.shape[1])
+            model, most = self._model, self._params.max_phrases
+            prompts = prompts_of(words, model.token_count, model.window, most)
+            by_size[size_hw] += [(index, prompt) for prompt in prompts]
         found: dict[int, list[NamedBoxes]] = defaultdict(list)
-        for size_hw, group in by_size.items():
-            for (index, prompt), (logits, boxes) in zip(group, self._answers(images, group)):
-                found[index].append(named_boxes(logits, boxes, prompt, size_hw, self.params.box_floor))
-        return [suppressed(join_tokens(found[index]), self.params.max_iou) for index in range(len(images))]
+        for size_hw, passes in by_size.items():
+            for (index, prompt), (logits, boxes) in zip(passes, self._answers(images, passes)):
+                found[index].append(named_boxes(logits, boxes, prompt, size_hw, self._params.box_floor))
+        return [suppress(concatenate(found[index]), self._params.max_iou) for index in range(len(images))]
 
-    def _answers(self, images: Sequence[np.ndarray], group: Sequence[tuple[int, Prompt]]) -> list[Answer]:
+    def _answers(self, images: Sequence[np.ndarray], passes: Sequence[tuple[int, Prompt]]) -> list[Answer]:
         def run(batch: Sequence[tuple[int, Prompt]]) -> list[Answer]:
-            return self.ask([images[index] for index, _ in batch], [prompt.text for _, prompt in batch])
+            return self._model.ask(
+                [images[index] for index, _ in batch], [prompt.text for _, prompt in batch]
+            )
 
-        return self.in_batches(run, group)
-
-
-def entities_of(boxes: NamedBoxes, masks: Iterable[np.ndarray]) -> list[Entity]:
-    """One entity per box, in order, with its mask (H,W) bool; a mask without a pixel names nothing."""
-    return [
-        Entity(phrase, float(score), tuple(map(float, box)), encode(mask))
-        for phrase, score, box, mask in zip(boxes.phrases, boxes.scores, boxes.xyxy, masks, strict=True)
-        if mask.any()
-    ]
+        return self._in_batches(run, passes)
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Matrix products in `dtype`, what needs more precision in float32; the weights stay as they are."""
+    """Matrix products in `dtype`, operations that need it in float32. The weights keep their type."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

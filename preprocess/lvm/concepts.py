@@ -1,4 +1,4 @@
-"""What `palette` knows of the world: words, and the colours that things of that name usually have."""
+"""The knowledge of `palette`: words for things, and the colours that they usually have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ WorldName = Literal["outdoor", "indoor"]
 
 @dataclass(frozen=True)
 class Concept:
-    """A kind of thing. words: its synonyms, no head word shared with another kind; colours: RGB in [0,1]."""
+    """A kind of thing.
+
+    words: synonyms; no word stands in two concepts. colours: RGB in [0,1].
+    """
 
     words: tuple[str, ...]
     colours: tuple[Rgb, ...]
@@ -21,14 +24,14 @@ class Concept:
 
 @dataclass(frozen=True)
 class Knowledge:
-    """The kinds of things of one world. setting: how a caption begins. uncounted: words without article."""
+    """The concepts of one world. setting: the beginning of a caption. uncounted: words without an article."""
 
     setting: str
     concepts: tuple[Concept, ...]
     uncounted: frozenset[str]
 
     def concept_of(self, phrase: str) -> int | None:
-        """Index of the concept that `phrase` names: by the whole phrase, else by its head word, else None."""
+        """The index of the concept of `phrase`, by the whole phrase or else by its head word, or None."""
         words = (normalise(phrase) or "").split()
         for name in (" ".join(words), words[-1] if words else ""):
             for index, concept in enumerate(self.concepts):
@@ -103,4 +106,4 @@ INDOOR = Knowledge(
 )
 
 WORLDS: dict[WorldName, Knowledge] = {"outdoor": OUTDOOR, "indoor": INDOOR}
-"""What a palette can be asked to know."""
+"""The worlds that a palette can know."""

@@ -1,18 +1,17 @@
-"""Where a model runs, in which numbers, and how many items at once. Imports torch: for adapters alone."""
+"""The device, the number type and the batches of a model. Only adapters import this: it imports torch."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
 
 from lass3d_core.errors import BackendUnavailable, DataError, UnknownName
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -44,9 +43,9 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 class Halving:
-    """Runs a function over batches of items; a batch that the GPU cannot hold is halved and tried again.
+    """Runs a function over batches of items; a batch that does not fit into the GPU is halved.
 
-    The smaller size is kept for what follows and said once. Every call runs in inference mode.
+    The smaller size is kept for later batches and printed once. Every call runs in inference mode.
     """
 
     def __init__(self, model: str, batch: int) -> None:
@@ -54,12 +53,11 @@ class Halving:
         self.batch = batch
 
     @torch.inference_mode()
-    def __call__(
-        self, run: Callable[[Sequence[Item]], Sequence[Result]], items: Sequence[Item]
-    ) -> list[Result]:
+    def __call__(self, run: Callable[[Any], Sequence[Result]], items: Any) -> list[Result]:
         """The results of `run`, one per item, in the order of `items`.
 
-        Raises DataError when a single item does not fit.
+        items: a sequence or a tensor; `run` gets slices of it.
+        Raises DataError if a single item does not fit.
         """
         results: list[Result] = []
         while len(results) < len(items):
@@ -73,10 +71,9 @@ class Halving:
             results += given
         return results
 
-    def _fitting(
-        self, run: Callable[[Sequence[Item]], Sequence[Result]], batch: Sequence[Item]
-    ) -> Sequence[Result] | None:
-        """What `run` gives, None where it does not fit; its tensors are free again when this returns."""
+    def _fitting(self, run: Callable[[Any], Sequence[Result]], batch: Any) -> Sequence[Result] | None:
+        """The results of `run`; None if the batch does not fit."""
+        # The tensors of a failed try are freed only when this function has returned.
         try:
             return run(batch)
         except torch.OutOfMemoryError:

@@ -1,4 +1,4 @@
-"""`make weights`: bring the weights that the manifest names here, from the hub or from a copied cache."""
+"""`make weights`: fetch the weights that the manifest names, from the hub or from a copy of a cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from preprocess.lvm.weights import HubName, download, found_locally, hub_name, l
 
 @dataclass(frozen=True)
 class Wanted:
-    """Weights that the manifest names, under `key` of it or by a model's default."""
+    """Weights that a model needs. key: of the manifest, where they can be named."""
 
     key: str
     model: str
@@ -27,11 +27,11 @@ class Wanted:
 
     @property
     def hub(self) -> HubName | None:
-        """Their name on the hub, None for a path."""
+        """The name on the hub; None for a path."""
         return hub_name(self.weights, self.revision)
 
     def found(self) -> Path | None:
-        """Where they lie on this machine, None where they do not."""
+        """The path on this machine; None if they are not here."""
         return found_locally(self.weights, self.revision)
 
 
@@ -41,7 +41,7 @@ def models_of(manifest: Manifest) -> dict[LvmStage, LvmSpec]:
 
 
 def wanted_weights(manifest: Manifest) -> list[Wanted]:
-    """Everything that the manifest's models load, in the order of the stages."""
+    """All weights of the manifest's models, in the order of the stages."""
     return [
         Wanted(key, spec.name, weights, revision)
         for stage, spec in models_of(manifest).items()
@@ -50,11 +50,11 @@ def wanted_weights(manifest: Manifest) -> list[Wanted]:
 
 
 def fetch_weights(manifest: Manifest, mirror: Path | None, into: Path | None) -> str:
-    """Bring every wanted weight here; returns what was done, one line each.
+    """Fetch all weights of the manifest's models. Returns a line for each.
 
-    mirror: a folder in the layout of the hub's cache to copy from instead of asking the hub. into: a folder
-    that then holds plain files below the hub's names, for a machine without a network.
-    Raises BackendUnavailable when something is not to be had, StorageError when the disk refuses.
+    mirror: a folder in the layout of the hub's cache; if given, weights are copied from it, not downloaded.
+    into: a folder that gets plain files under the names on the hub, for a machine without a network.
+    Raises BackendUnavailable for weights that cannot be fetched, StorageError.
     """
     wanted = wanted_weights(manifest)
     lines = [f"{one.model}: {one.weights}: {_fetched(one, mirror, into)}" for one in wanted]
@@ -62,7 +62,7 @@ def fetch_weights(manifest: Manifest, mirror: Path | None, into: Path | None) ->
 
 
 def copy_of_cache(hub: HubName, mirror: Path) -> None:
-    """Copy one repository from a folder in the layout of the hub's cache into this machine's cache."""
+    """Copy a repository from a copy of a hub cache into the hub cache of this machine."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -93,12 +93,12 @@ def _fetched(one: Wanted, mirror: Path | None, into: Path | None) -> str:
 
 
 def _brought(one: Wanted, mirror: Path | None) -> Path:
-    """Download or copy what is not here. Raises BackendUnavailable."""
+    """Download the weights or copy them from the mirror. Raises BackendUnavailable."""
     if one.hub is None:
         raise BackendUnavailable(f"{one.key}.weights: {one.weights} does not exist; mend it in the manifest")
+    if mirror is None:
+        return download(one.hub, one.model)
     with loading(one.model, one.weights):
-        if mirror is None:
-            return download(one.hub)
         copy_of_cache(one.hub, mirror)
     found = one.found()
     if found is None:
@@ -107,7 +107,7 @@ def _brought(one: Wanted, mirror: Path | None) -> Path:
 
 
 def _weights_in(params: Any, key: str) -> Iterator[tuple[str, str, str]]:
-    """(key, weights, revision) of every dataclass at or below `params` that names weights."""
+    """(key, weights, revision) of `params`, and of the dataclasses below it, that name weights."""
     if hasattr(params, "weights"):
         yield key, params.weights, params.revision
     for field in dataclasses.fields(params):

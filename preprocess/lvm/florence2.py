@@ -1,6 +1,6 @@
-"""`florence2`: Florence-2 by transformers (4.56 or later), a smaller captioner in place of KOSMOS-2.
+"""`florence2`: Florence-2 by transformers (4.56 or later), a smaller captioner than KOSMOS-2.
 
-Two questions per tile: what it shows, then where the phrases of that answer are.
+It is asked twice per tile: for a caption, then for the places of the caption's phrases.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FRAME = re.compile(r"</?s>|<pad>")
 
 
 class Florence2Captioner:
-    """An `ImageCaptioner`: greedy decoding, one caption per tile, its phrases grounded in a second call."""
+    """An `ImageCaptioner`: greedy decoding, one caption per tile, phrases grounded in a second call."""
 
     def __init__(self, params: Florence2Params) -> None:
         """Load the model. Raises BackendUnavailable, CorruptArtifact, DataError."""
@@ -55,26 +55,28 @@ class Florence2Captioner:
 
     def _captions(self, tiles: Sequence[np.ndarray]) -> list[ImageCaption]:
         """One caption per tile (H,W,3), all in one batch."""
-        pictures = [Image.fromarray(tile) for tile in tiles]
-        texts = self._described(pictures)
-        answers = self._decoded(self._answered(pictures, [f"{GROUND}{text}" for text in texts]), markup=True)
+        pil_images = [Image.fromarray(tile) for tile in tiles]
+        texts = self._described(pil_images)
+        answers = self._decoded(
+            self._answered(pil_images, [f"{GROUND}{text}" for text in texts]), markup=True
+        )
         return [
-            ImageCaption(text, self._phrases(answer, picture.size), raw=f"{text}\n{answer}")
-            for text, answer, picture in zip(texts, answers, pictures)
+            ImageCaption(text, self._phrases(answer, (tile.shape[1], tile.shape[0])), raw=f"{text}\n{answer}")
+            for text, answer, tile in zip(texts, answers, tiles)
         ]
 
-    def _described(self, pictures: list[Image.Image]) -> list[str]:
-        """What each picture shows, in whole sentences."""
-        tokens = self._answered(pictures, [TASKS[self.params.task]] * len(pictures))
-        # The decoder starts with the end token, and is forced to write it where max_new_tokens cuts it off.
+    def _described(self, pil_images: list[Image.Image]) -> list[str]:
+        """A caption per image, in whole sentences."""
+        tokens = self._answered(pil_images, [TASKS[self.params.task]] * len(pil_images))
+        # The decoder starts with the end token, and must write another one at max_new_tokens.
         written = tokens[:, 1 : self.params.max_new_tokens]
         ended = (written == self._processor.tokenizer.eos_token_id).any(dim=1).tolist()
         texts = self._decoded(tokens, markup=False)
         return [text if whole else without_tail(text) for text, whole in zip(texts, ended)]
 
-    def _answered(self, pictures: list[Image.Image], questions: list[str]) -> torch.Tensor:
-        """The tokens (B,T) of the answers; shorter questions are padded, which the encoder masks."""
-        inputs = self._processor(text=questions, images=pictures, return_tensors="pt", padding=True)
+    def _answered(self, pil_images: list[Image.Image], questions: list[str]) -> torch.Tensor:
+        """The tokens (B,T) of the answers. Shorter questions are padded; the encoder masks the padding."""
+        inputs = self._processor(text=questions, images=pil_images, return_tensors="pt", padding=True)
         return self._model.generate(
             **inputs.to(self._device, self._dtype),
             do_sample=False,
@@ -83,12 +85,12 @@ class Florence2Captioner:
         )
 
     def _decoded(self, tokens: torch.Tensor, markup: bool) -> list[str]:
-        """The texts without the signs of start, end and padding; markup: with places such as <loc_499>."""
+        """The texts without start, end and padding. markup: whether places such as <loc_499> stay."""
         texts = self._processor.batch_decode(tokens, skip_special_tokens=not markup)
         return [_FRAME.sub("", text).strip() for text in texts]
 
     def _phrases(self, answer: str, size_wh: tuple[int, int]) -> tuple[GroundedPhrase, ...]:
-        """The phrases that `answer` grounds, a cut-off box left out; boxes in pixels of the tile."""
+        """The phrases of an answer with boxes in pixels of the tile; a box that was cut off is left out."""
         found = self._processor.post_process_generation(answer, task=GROUND, image_size=size_wh)[GROUND]
         return tuple(
             GroundedPhrase(phrase, _ordered(box)) for phrase, box in zip(found["labels"], found["bboxes"])
@@ -96,7 +98,7 @@ class Florence2Captioner:
 
 
 def _ordered(box: Sequence[float]) -> tuple[float, float, float, float]:
-    """The box with its corners put in order: the model may spell the lower one first."""
+    """The box with sorted corners, because the model may write the lower one first."""
     x1, x2 = sorted((float(box[0]), float(box[2])))
     y1, y2 = sorted((float(box[1]), float(box[3])))
     return x1, y1, x2, y2

@@ -1,7 +1,7 @@
 """`grounded_sam`: the paper's entity detector, from groundingdino-py and segment-anything.
 
-Grounding DINO finds boxes for the phrases, Segment Anything masks what is in each box. Both networks multiply
-in the chosen number type (`dtype`); masks are decoded in float32.
+Grounding DINO finds boxes for the phrases, Segment Anything masks the thing in each box.
+Matrix products run in the chosen `dtype`; masks are decoded in float32.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from PIL import Image
 from segment_anything import SamPredictor, sam_model_registry
 
 from lass3d_core.errors import BackendUnavailable
-from lass3d_core.records import Entity
-from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, BoxSearch, autocast, entities_of
+from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, GroundedDetector, autocast
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import GroundedSamParams, GroundingDinoParams, SegmentAnythingParams
 from preprocess.lvm.weights import check_keys, loading, local_path
@@ -33,55 +32,37 @@ DINO, SAM = "Grounding DINO", "Segment Anything"
 
 _CONFIGS = {"SwinT": "GroundingDINO_SwinT_OGC.py", "SwinB": "GroundingDINO_SwinB_cfg.py"}
 _ONLY_FOR_TRAINING = {"label_enc.weight"}
-_NO_LONGER_KEPT = {"bert.embeddings.position_ids"}  # 0, 1, 2, ...: transformers once stored it
+_NO_LONGER_KEPT = {"bert.embeddings.position_ids"}  # 0, 1, 2, ...: old versions of transformers stored it
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the checkpoints were trained
 
 
-class GroundedSamDetector:
+class GroundedSamDetector(GroundedDetector):
     """An `EntityDetector` that loads both models once."""
 
     def __init__(self, params: GroundedSamParams) -> None:
         """Load the models. Raises BackendUnavailable, CorruptArtifact, DataError."""
         device = pick_device(params.run.device)
         dtype = pick_dtype(params.dtype, device)
-        finder = BoxFinder(load_dino(params).to(device), params.dino, dtype)
-        self._search = BoxSearch(
-            ask=finder.ask,
-            token_count=finder.token_count,
-            window=finder.model.max_text_len,
-            params=params,
-            in_batches=Halving(DINO, params.run.batch),
-        )
-        self._masker = Masker(load_sam(params.sam).to(device), dtype)
-
-    def detect(
-        self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
-    ) -> list[list[Entity]]:
-        """Per image, an entity per box that scores `box_floor` or more, best first, named by its best phrase.
-
-        Raises DataError for a phrase that is longer than the text encoder's window.
-        """
-        found = self._search(images, vocabularies)
-        return [
-            entities_of(boxes, self._masker.masks(image, boxes.xyxy)) for image, boxes in zip(images, found)
-        ]
+        boxes = GroundingDino(load_dino(params).to(device), params.dino, dtype)
+        super().__init__(DINO, boxes, SegmentAnything(load_sam(params.sam).to(device), dtype), params)
 
 
-class BoxFinder:
-    """Grounding DINO on images of one size."""
+class GroundingDino:
+    """A `BoxModel`."""
 
-    def __init__(self, model: torch.nn.Module, params: GroundingDinoParams, dtype: torch.dtype) -> None:
+    def __init__(self, model: Any, params: GroundingDinoParams, dtype: torch.dtype) -> None:
         self.model = model
+        self.window: int = model.max_text_len
         self._params = params
         self._dtype = dtype
         self._device = next(model.parameters()).device
 
     def token_count(self, text: str) -> int:
-        """Tokens of `text`, without the start and end tokens."""
+        """The number of tokens of `text`, without start and end."""
         return len(self.model.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def ask(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[Answer]:
-        """A `box_search.Ask`."""
+        """An answer per image and prompt, see `BoxModel`."""
         samples = torch.stack([self._scaled(image) for image in images]).to(self._device)
         with autocast(self._device, self._dtype):
             answer = self.model(samples, captions=list(prompts))
@@ -89,7 +70,7 @@ class BoxFinder:
         return list(zip(logits, boxes))
 
     def _scaled(self, image: np.ndarray) -> torch.Tensor:
-        """`image` (H,W,3) uint8 as the model wants it: (3,h,w) float32, scaled and normalised."""
+        """An image (H,W,3) uint8 as the model's input: (3,h,w) float32, scaled and normalised."""
         scaled, _ = transforms.resize(
             Image.fromarray(image), None, self._params.short_side, self._params.long_side
         )
@@ -97,8 +78,8 @@ class BoxFinder:
         return (values - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STD)[:, None, None]
 
 
-class Masker:
-    """Segment Anything on one image and any number of boxes."""
+class SegmentAnything:
+    """A `MaskModel`."""
 
     def __init__(self, model: torch.nn.Module, dtype: torch.dtype) -> None:
         self._predictor = SamPredictor(model)
@@ -106,10 +87,7 @@ class Masker:
         self._in_batches = Halving(SAM, BOXES_AT_ONCE)
 
     def masks(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> list[np.ndarray]:
-        """(H,W) bool for each of boxes_xyxy (B,4) in pixels of `image` (H,W,3) uint8; B may be 0.
-
-        The image is encoded once, where there is a box; masks are decoded in float32.
-        """
+        """A mask per box, see `MaskModel`. The image is encoded once; masks are decoded in float32."""
         if len(boxes_xyxy) == 0:
             return []
         with autocast(self._predictor.device, self._dtype):
@@ -126,9 +104,9 @@ class Masker:
 
 
 def load_dino(params: GroundedSamParams) -> torch.nn.Module:
-    """Grounding DINO with its checkpoint, on the CPU, ready to answer.
+    """Load Grounding DINO and its checkpoint on the CPU, for inference.
 
-    Raises BackendUnavailable, CorruptArtifact, DataError for what is wrong with weights or configuration.
+    Raises BackendUnavailable, CorruptArtifact, DataError if weights or configuration are wrong.
     """
     text_encoder = local_path(params.text_encoder.weights, params.text_encoder.revision, DINO)
     weights = local_path(params.dino.weights, params.dino.revision, DINO)
@@ -136,7 +114,8 @@ def load_dino(params: GroundedSamParams) -> torch.nn.Module:
     with loading(DINO, f"the configuration {config}"):
         settings = SLConfig.fromfile(str(config))
     settings.text_encoder_type = str(text_encoder)
-    settings.use_checkpoint = settings.use_transformer_ckpt = False  # they save memory in training alone
+    # Gradient checkpointing saves memory in training only.
+    settings.use_checkpoint = settings.use_transformer_ckpt = False
     with loading(DINO, text_encoder), contextlib.redirect_stdout(io.StringIO()):
         model = build_model(settings)
     with loading(DINO, weights):
@@ -150,9 +129,9 @@ def load_dino(params: GroundedSamParams) -> torch.nn.Module:
 
 
 def load_sam(params: SegmentAnythingParams) -> torch.nn.Module:
-    """Segment Anything with its checkpoint, on the CPU.
+    """Load Segment Anything and its checkpoint on the CPU, for inference.
 
-    Raises BackendUnavailable, CorruptArtifact, DataError for what is wrong with the weights.
+    Raises BackendUnavailable, CorruptArtifact, DataError if the weights are wrong.
     """
     weights = local_path(params.weights, params.revision, SAM)
     model = sam_model_registry[params.size]()
@@ -162,7 +141,7 @@ def load_sam(params: SegmentAnythingParams) -> torch.nn.Module:
 
 
 def _config_file(name: str) -> Path:
-    """The configuration that the package brings under `name`, or the file. Raises BackendUnavailable."""
+    """The package's configuration `name`, or the file of that path. Raises BackendUnavailable."""
     if name in _CONFIGS:
         return Path(groundingdino.__file__).parent / "config" / _CONFIGS[name]
     if not Path(name).is_file():
@@ -173,9 +152,6 @@ def _config_file(name: str) -> Path:
 
 
 def _mask_per_image_and_head(layer: Any, inputs: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Repeat the text mask (B,T,T) to (B·heads,T,T), one image after the other, as attention wants it.
-
-    The layer would do so itself, but one head after the other, which gives images of different prompts each
-    other's masks.
-    """
+    """Repeat the text mask (B,T,T) to (B·heads,T,T), one image after the other, as attention expects it."""
+    # The layer repeats one head after the other. In a batch, images would get the masks of other prompts.
     return inputs, {**named, "src_mask": named["src_mask"].repeat_interleave(layer.nhead, dim=0)}

@@ -1,9 +1,9 @@
 """`hashing`: a stand-in for CLIP's text encoder that needs no weights.
 
-A word becomes a random direction drawn from its letters, so that texts with shared words get similar rows.
-A small table says which words mean the same kind of thing; it stands for what a trained encoder knows, and
-pulls synonyms together. Within a run of such words the last one, the head, decides: a "road sign" is a sign
-and a "tree trunk" is a trunk. Words are taken one by one otherwise; their order does not matter.
+A word becomes a random direction that its letters determine, so texts with shared words get similar rows. A
+small table lists words for the same kind of thing. It stands for the knowledge of a trained encoder and gives
+synonyms similar rows. In a run of such words the last one, the head, decides: a "road sign" is a sign, a
+"tree trunk" is a trunk. Otherwise the order of the words does not matter.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from lass3d_core.records import TextRows
+from lass3d_core.settings import SETTINGS
 
 _KINDS = (
     "road street asphalt lane carriageway",
@@ -65,23 +67,19 @@ _FUNCTION_WORDS = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class HashingParams:
-    """dim: D of the rows. context: most rows of a text, its last included. seed: which random directions.
+    """Parameters of `hashing`.
 
-    meaning: weight of what a word means against how it is spelled, in [0,1].
+    dim: D of the rows. context: most rows of a text, the end-of-text row included. seed: of the random
+    directions.
+    meaning: weight of the kind of thing against the spelling of a word.
     """
 
-    dim: int = 64
-    context: int = 32
-    meaning: float = 0.75
+    dim: int = Field(default=64, ge=2)
+    context: int = Field(default=32, ge=2)
+    meaning: float = Field(default=0.75, ge=0, le=1)
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.dim < 2 or self.context < 2:
-            raise ValueError("dim and context must be at least 2")
-        if not 0 <= self.meaning <= 1:
-            raise ValueError(f"meaning must lie in [0, 1], got {self.meaning}")
 
 
 class HashingEncoder:
@@ -92,7 +90,7 @@ class HashingEncoder:
         self.cut = 0
 
     def encode(self, texts: Sequence[str]) -> TextRows:
-        """Unit rows: one per content word, then the end-of-text row, their unit mean (also pooled)."""
+        """Unit rows: one per content word, then the end-of-text row, their normalised mean (also pooled)."""
         rows = [self._rows_of(text) for text in texts]
         none = np.zeros((0, self.params.dim), np.float32)
         return TextRows(
@@ -121,7 +119,7 @@ class HashingEncoder:
 
 
 def _words_with_kinds(text: str) -> list[tuple[str, int | None]]:
-    """The content words of `text`, each with the kind of thing that it, or the head of its run, names."""
+    """The content words of `text`, each with the kind of thing that the head of its run names, or None."""
     found: list[tuple[str, int | None]] = []
     head: int | None = None
     for token in reversed(re.findall(r"[^\W_]+|[^\w\s]", text.lower())):
@@ -134,14 +132,14 @@ def _words_with_kinds(text: str) -> list[tuple[str, int | None]]:
 
 
 def _singular(word: str) -> str:
-    """`word` without its plural ending where the table knows the rest."""
+    """`word` without a plural ending, if the table has the rest."""
     endings = (word.removesuffix("s"), word.removesuffix("es"))
     return next((rest for rest in endings if rest in _KIND_OF), word)
 
 
 @lru_cache(maxsize=4096)
 def _direction(name: str, dim: int, seed: int) -> np.ndarray:
-    """A unit vector (dim,) that follows from `name`."""
+    """A unit vector (dim,) that `name` and `seed` determine."""
     digest = hashlib.blake2b(name.encode("utf-8"), digest_size=8).digest()
     vector = np.random.default_rng((seed, int.from_bytes(digest, "little"))).normal(size=dim)
     return vector / np.linalg.norm(vector)

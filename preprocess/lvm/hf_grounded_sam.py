@@ -1,7 +1,4 @@
-"""`hf_grounded_sam`: Grounding DINO and SAM or SAM 2 as transformers has them; needs no other package.
-
-The same two steps as `grounded_sam`: boxes for the phrases, then a mask for each box.
-"""
+"""`hf_grounded_sam`: Grounding DINO and SAM or SAM 2 from transformers; no other package is needed."""
 
 from __future__ import annotations
 
@@ -22,8 +19,7 @@ from transformers import (
 )
 
 from lass3d_core.errors import DataError
-from lass3d_core.records import Entity
-from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, BoxSearch, autocast, entities_of
+from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, GroundedDetector, autocast
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import HfGroundedSamParams
 from preprocess.lvm.pretrained import load_pretrained
@@ -31,47 +27,31 @@ from preprocess.lvm.weights import loading, local_path
 
 DINO, SAM = "Grounding DINO (transformers)", "SAM (transformers)"
 
-_PARTS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
-"""Numbers of the tokens between phrases, which transformers has written into the model's code."""
+# The tokens between phrases. Their numbers stand in transformers' code of the model.
+_SEPARATORS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
 
 _SAM = (SamModel, SamProcessor, ("original_sizes", "reshaped_input_sizes"))
 _SAM2 = (Sam2Model, Sam2Processor, ("original_sizes",))
-_SAM_OF = {"sam": _SAM, "sam2": _SAM2, "sam2_video": _SAM2}  # SAM 2 is published as part of its video model
-"""Model, its processor, and the sizes that the latter wants to bring masks back to the image's."""
+# SAM 2 is published as a part of its video model.
+_SAM_OF = {"sam": _SAM, "sam2": _SAM2, "sam2_video": _SAM2}
+"""Model type -> model, processor, and the processor's outputs that `post_process_masks` needs."""
 
 
-class HfGroundedSamDetector:
+class HfGroundedSamDetector(GroundedDetector):
     """An `EntityDetector` that loads both models once."""
 
     def __init__(self, params: HfGroundedSamParams) -> None:
         """Load the models. Raises BackendUnavailable, CorruptArtifact, DataError."""
         device = pick_device(params.run.device)
         dtype = pick_dtype(params.dtype, device)
-        finder = BoxFinder(local_path(params.dino.weights, params.dino.revision, DINO), device, dtype)
-        self._search = BoxSearch(
-            ask=finder.ask,
-            token_count=finder.token_count,
-            window=finder.window,
-            params=params,
-            in_batches=Halving(DINO, params.run.batch),
-        )
-        self._masker = Masker(local_path(params.sam.weights, params.sam.revision, SAM), device, dtype)
-
-    def detect(
-        self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
-    ) -> list[list[Entity]]:
-        """Per image, an entity per box that scores `box_floor` or more, best first, named by its best phrase.
-
-        Raises DataError for a phrase that is longer than the text encoder's window.
-        """
-        found = self._search(images, vocabularies)
-        return [
-            entities_of(boxes, self._masker.masks(image, boxes.xyxy)) for image, boxes in zip(images, found)
-        ]
+        dino, sam = params.dino, params.sam
+        boxes = HfGroundingDino(local_path(dino.weights, dino.revision, DINO), device, dtype)
+        masks = HfSegmentAnything(local_path(sam.weights, sam.revision, SAM), device, dtype)
+        super().__init__(DINO, boxes, masks, params)
 
 
-class BoxFinder:
-    """Grounding DINO on images of one size."""
+class HfGroundingDino:
+    """A `BoxModel`."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
         self._processor, model = load_pretrained(
@@ -80,32 +60,32 @@ class BoxFinder:
         self._check_tokens(folder)
         self._model = model.to(device)
         self._device, self._dtype = device, dtype
-        self.window = model.config.max_text_len
+        self.window: int = model.config.max_text_len
 
     def token_count(self, text: str) -> int:
-        """Tokens of `text`, without the start and end tokens."""
+        """The number of tokens of `text`, without start and end."""
         return len(self._processor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def ask(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[Answer]:
-        """A `box_search.Ask`."""
-        pictures = [Image.fromarray(image) for image in images]
-        inputs = self._processor(images=pictures, text=list(prompts), padding=True, return_tensors="pt")
+        """An answer per image and prompt, see `BoxModel`."""
+        pil_images = [Image.fromarray(image) for image in images]
+        inputs = self._processor(images=pil_images, text=list(prompts), padding=True, return_tensors="pt")
         with autocast(self._device, self._dtype):
             answer = self._model(**inputs.to(self._device))
         return list(zip(*(part.float().cpu().numpy() for part in (answer.logits, answer.pred_boxes))))
 
     def _check_tokens(self, folder: Path) -> None:
-        """Refuse a tokenizer with which the model would not know where a phrase ends. Raises DataError."""
-        numbers = dict(zip(_PARTS, self._processor.tokenizer.convert_tokens_to_ids(list(_PARTS))))
-        if numbers != _PARTS:
+        """Refuse a tokenizer with which the model would not find the ends of phrases. Raises DataError."""
+        numbers = dict(zip(_SEPARATORS, self._processor.tokenizer.convert_tokens_to_ids(list(_SEPARATORS))))
+        if numbers != _SEPARATORS:
             raise DataError(
-                f"{DINO}: the tokenizer in {folder} numbers its tokens as {numbers}, the model as {_PARTS}; "
-                "name weights with the vocabulary of bert-base-uncased"
+                f"{DINO}: the tokenizer in {folder} numbers its tokens as {numbers}, the model as "
+                f"{_SEPARATORS}; name weights with the vocabulary of bert-base-uncased"
             )
 
 
-class Masker:
-    """SAM or SAM 2 on one image and any number of boxes."""
+class HfSegmentAnything:
+    """A `MaskModel`: SAM or SAM 2."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
         with loading(SAM, folder):
@@ -120,10 +100,7 @@ class Masker:
 
     @torch.inference_mode()
     def masks(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> list[np.ndarray]:
-        """(H,W) bool for each of boxes_xyxy (B,4) in pixels of `image` (H,W,3) uint8; B may be 0.
-
-        The image is encoded once, where there is a box; masks are decoded in float32.
-        """
+        """A mask per box, see `MaskModel`. The image is encoded once; masks are decoded in float32."""
         if len(boxes_xyxy) == 0:
             return []
         inputs = self._processor(

@@ -1,4 +1,4 @@
-"""`hf_text`: any text encoder of transformers, pooled by the mean of its tokens or by CLIP's projection."""
+"""`hf_text`: a text encoder of transformers, pooled by the mean of the tokens or by CLIP's projection."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from preprocess.lvm.text_rows import Encoded, gathered, per_text
 from preprocess.lvm.weights import check_keys, loading, local_path
 
 NAME = "hf_text"
-POOLER = "pooler."
-"""Parameters that many checkpoints lack and that no row here comes from."""
+POOLER = "pooler."  # parameters that many checkpoints lack and that no row here depends on
 
 _NO_LIMIT = 100_000
 
@@ -24,7 +23,7 @@ class HfTextEncoder:
     """A `TextEncoder`. cut: how many texts so far were longer than the window and lost their end."""
 
     def __init__(self, params: HfTextParams) -> None:
-        """Load the model and try it. Raises BackendUnavailable, CorruptArtifact, DataError."""
+        """Load the model and encode a text with it. Raises BackendUnavailable, CorruptArtifact, DataError."""
         self.params = params
         self.cut = 0
         self._device = pick_device(params.run.device)
@@ -44,7 +43,7 @@ class HfTextEncoder:
             self.encode(["a word"])
 
     def encode(self, texts: Sequence[str]) -> TextRows:
-        """One row per token, special ones included; the last is the end-of-text row."""
+        """A row per token, special tokens included; the last is the end-of-text row."""
         config = self._model.config
         dim = config.hidden_size if self.params.pooling == "mean" else config.projection_dim
         return gathered(self._in_batches(self._encoded, texts), dim)
@@ -66,6 +65,6 @@ class HfTextEncoder:
         return per_text(rows, pooled, mask.sum(dim=1).tolist(), self.params.normalise)
 
     def _longest(self) -> int:
-        """The window in tokens: the tokenizer's, or where it has none, the model's."""
+        """The window in tokens, from the tokenizer or, if it has no limit, from the model."""
         own = self._tokenizer.model_max_length
         return own if own < _NO_LIMIT else getattr(self._model.config, "max_position_embeddings", _NO_LIMIT)

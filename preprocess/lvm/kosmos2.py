@@ -1,11 +1,13 @@
 """`kosmos2`: the paper's captioner, KOSMOS-2 by transformers.
 
-Three traps of the model in transformers shape this file; none raises, all change the captions:
-- With its default attention, versions 4.52 to 5.0 hide from each of the 64 image slots the ones after it
-  (`image_to_text_projection` becomes causal). `eager` attention is right in every version.
-- From 4.54 on, left-padded rows count their padding as positions. All rows of a batch have one prompt here,
-  so none is padded.
-- It squashes every image into a square: see `tiles`.
+Three traps in transformers' model raise no error but change the captions:
+- With the default attention, `image_to_text_projection` is causal in versions 4.52 to 5.0: each of the 64
+image
+  slots sees only the ones before it. `eager` attention is right in every version.
+- From 4.54 on, the padding of left-padded rows is counted in the positions. Here all rows of a batch have the
+same
+  prompt, so none is padded.
+- Every image is squashed into a square: see tiles.py.
 """
 
 from __future__ import annotations
@@ -26,8 +28,7 @@ from preprocess.lvm.tiles import captioned
 from preprocess.lvm.weights import local_path
 
 NAME = "kosmos2"
-GROUNDING = "<grounding>"
-"""Asks for boxes after the noun phrases."""
+GROUNDING = "<grounding>"  # asks for boxes after the noun phrases
 
 INSTRUCTION = "Describe this image in detail:"
 PROMPTS = {"brief": f"{GROUNDING} An image of", "detailed": f"{GROUNDING} {INSTRUCTION}"}
@@ -36,7 +37,7 @@ Box = tuple[float, float, float, float]
 
 
 class Kosmos2Captioner:
-    """An `ImageCaptioner`: greedy decoding, one caption per tile, phrases with the boxes that it spells."""
+    """An `ImageCaptioner`: greedy decoding, one caption per tile, phrases with boxes."""
 
     def __init__(self, params: Kosmos2Params) -> None:
         """Load the model. Raises BackendUnavailable, CorruptArtifact, DataError."""
@@ -73,10 +74,12 @@ class Kosmos2Captioner:
 
 
 def read_answer(processor: Any, answer: str, ended: bool, size_hw: tuple[int, int]) -> ImageCaption:
-    """The caption that `answer`, markup included, spells for a tile; not ended: cut at max_new_tokens.
+    """Read the caption of a tile of size_hw from an answer with markup.
 
-    Decision: an <object> without a phrase, which transformers names after its patches, names nothing and is
-    left out, and so is one whose box was cut off. A phrase with several boxes stands once per box.
+    ended: whether the answer ended before max_new_tokens.
+    Decision: an <object> without a phrase names nothing and is left out (transformers names it after its
+    patches).
+    So is an object whose box was cut off. A phrase with several boxes is repeated for each box.
     """
     text, grounded = processor.post_process_generation(answer)
     text = text.removeprefix(INSTRUCTION).strip()
@@ -91,7 +94,7 @@ def read_answer(processor: Any, answer: str, ended: bool, size_hw: tuple[int, in
 
 
 def _in_pixels(box: Box, size_hw: tuple[int, int]) -> Box:
-    """A box in 0..1 in pixels, its corners put in order: the model may spell the lower one first."""
+    """A box in [0,1] in pixels. The corners are sorted, because the model may write the lower one first."""
     height, width = size_hw
     x1, x2 = sorted((box[0] * width, box[2] * width))
     y1, y2 = sorted((box[1] * height, box[3] * height))

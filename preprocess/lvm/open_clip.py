@@ -1,7 +1,8 @@
-"""`open_clip`: CLIP's text encoder. Rows are after the final norm and the projection, up to end-of-text.
+"""`open_clip`: CLIP's text encoder. Rows come after the final norm and the projection, up to end-of-text.
 
-CLIP's text is causal: a token's row knows what stands before it, the row at end-of-text the whole text; it is
-the pooled row, and the only one that training aligned with images.
+The attention is causal: the row of a token sees the tokens before it. The row at end-of-text sees the whole
+text.
+It is the pooled row, and the only one that training aligned with images.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class OpenClipEncoder:
             self._text = text.to(self._device, dtype).eval()
 
     def encode(self, texts: Sequence[str]) -> TextRows:
-        """One row per token, then the end-of-text row, which is also the pooled one."""
+        """A row per token, then the end-of-text row, which is also the pooled row."""
         return gathered(self._in_batches(self._encoded, texts), self._text.text_projection.shape[1])
 
     def _encoded(self, texts: Sequence[str]) -> list[Encoded]:
@@ -58,7 +59,7 @@ class OpenClipEncoder:
 
 
 def _loaded(path: Path, params: OpenClipParams) -> tuple[TextTransformer, open_clip.SimpleTokenizer]:
-    """The text half of the model at `path`, and its tokenizer."""
+    """The text encoder of the model at `path`, and its tokenizer."""
     if path.is_dir():
         name, pretrained = f"local-dir:{path}", None
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
@@ -80,7 +81,7 @@ def _loaded(path: Path, params: OpenClipParams) -> tuple[TextTransformer, open_c
 
 
 def _architecture(path: Path, params: OpenClipParams) -> str:
-    """open_clip's name for what a checkpoint file holds. Raises DataError, UnknownName."""
+    """open_clip's name for the architecture of a checkpoint file. Raises DataError, UnknownName."""
     if _is_torchscript(path):
         raise DataError(
             f"{NAME}: {path} is a TorchScript archive, as OpenAI published them; "
@@ -105,5 +106,5 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _ends(tokens: torch.Tensor) -> torch.Tensor:
-    """Where each text (T,L) ends: the token with the highest number is end-of-text. (T,) int64."""
+    """The position (T,) int64 of end-of-text in each text (T,L): its token has the highest number."""
     return tokens.argmax(dim=-1)

@@ -1,68 +1,61 @@
-"""`palette`: a stand-in for KOSMOS-2 and GroundedSAM that needs no weights and reads nothing but pixels.
+"""`palette`: a stand-in for KOSMOS-2 and GroundedSAM that needs no weights.
 
-It smooths an image, gives each pixel the nearest colour that it knows, in sun or in shade, and takes
-connected regions of one name for things. What it knows of the world is a table of words and colours, see
-concepts.py. Like a real model it errs: noise, shade and like colours mislead it.
+It sees pixels only, never labels. It smooths an image, finds the nearest known colour for each pixel, in sun
+or in shade, and takes connected regions of one concept for things. Its knowledge is a table of words and
+colours, see concepts.py. It makes errors, as a real model does, because of noise, shade and similar colours.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from lass3d_core.files.masks import encode
 from lass3d_core.records import Entity, GroundedPhrase, ImageCaption
+from lass3d_core.settings import SETTINGS
 from preprocess.lvm.concepts import WORLDS, Concept, Knowledge, WorldName
 
 _NO_CONCEPT = -1
 _SPECK_REACH_PX = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class PaletteEntityParams:
-    """How the palette sees, and the seed of its choice among several phrases for one kind of thing.
+    """Parameters of `palette` as a detector.
 
-    world: which things it knows. min_pixels: smaller regions are not seen. max_distance: RGB distance beyond
-    which a colour is unknown. shading: brightness levels at which each colour is known. smoothing_px: side of
-    the averaging window.
+    world: which things it knows. min_pixels: smaller regions are not seen. max_distance: a colour farther
+    than this (RGB distance) from all known ones is unknown. shading: brightness levels at which each colour
+    is known.
+    smoothing_px: side of the averaging window. seed: of the choice among several phrases for one concept.
     """
 
     world: WorldName = "outdoor"
-    min_pixels: int = 10
-    max_distance: float = 0.20
-    shading: tuple[float, ...] = (0.66, 0.82, 0.95)
-    smoothing_px: int = 3
+    min_pixels: int = Field(default=10, ge=1)
+    max_distance: float = Field(default=0.20, gt=0)
+    shading: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.66, 0.82, 0.95), min_length=1)
+    smoothing_px: int = Field(default=3, ge=1)
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        if self.min_pixels < 1 or self.smoothing_px < 1:
-            raise ValueError("min_pixels and smoothing_px must be at least 1")
-        if self.max_distance <= 0:
-            raise ValueError(f"max_distance must be positive, got {self.max_distance}")
-        if not self.shading or min(self.shading) <= 0:
-            raise ValueError("shading needs at least one level, all of them positive")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SETTINGS)
 class PaletteCaptionParams(PaletteEntityParams):
-    """max_phrases: how many kinds of things a caption names, the largest first; the rest as above."""
+    """Parameters of `palette` as a captioner.
 
-    max_phrases: int = 14
+    max_phrases: most concepts in a caption; the largest are named.
+    """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.max_phrases < 1:
-            raise ValueError(f"max_phrases must be at least 1, got {self.max_phrases}")
+    max_phrases: int = Field(default=14, ge=1)
 
 
-@dataclass(frozen=True)
-class Region:
-    """A connected part of an image in the colours of one concept. mask (H,W) bool; score in [0,1]."""
+class Region(NamedTuple):
+    """A connected part of an image in the colours of one concept. mask (H,W) bool. score: in [0,1]."""
 
     concept: int
     mask: np.ndarray
@@ -70,20 +63,20 @@ class Region:
 
     @property
     def box_xyxy(self) -> tuple[float, float, float, float]:
-        """The box around the mask, in pixels, its right and lower edges outside."""
+        """The box around the mask, in pixels; the right and the lower edge are outside."""
         rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
         return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 class PaletteCaptioner:
-    """An `ImageCaptioner` that names the kinds of things whose colours it finds."""
+    """An `ImageCaptioner` that names the concepts whose colours it finds."""
 
     def __init__(self, params: PaletteCaptionParams) -> None:
         self.params = params
         self._known = WORLDS[params.world]
 
     def caption(self, images: Sequence[np.ndarray]) -> list[ImageCaption]:
-        """One caption per image (H,W,3) uint8 RGB; each kind of thing is grounded in its largest region."""
+        """A caption per image (H,W,3) uint8 RGB; each concept is grounded in its largest region."""
         return [self._caption_one(image) for image in images]
 
     def _caption_one(self, image: np.ndarray) -> ImageCaption:
@@ -103,7 +96,7 @@ class PaletteCaptioner:
 
 
 class PaletteDetector:
-    """An `EntityDetector` that finds things by the colours that it knows for their names."""
+    """An `EntityDetector` that finds things by the colours that are known for their names."""
 
     def __init__(self, params: PaletteEntityParams) -> None:
         self.params = params
@@ -112,7 +105,7 @@ class PaletteDetector:
     def detect(
         self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
     ) -> list[list[Entity]]:
-        """Per image, one entity per region whose kind the vocabulary names; unknown words find none."""
+        """Per image, an entity per region whose concept the vocabulary names; unknown words find nothing."""
         return [self._detect_one(*pair) for pair in zip(images, vocabularies, strict=True)]
 
     def _detect_one(self, image: np.ndarray, vocabulary: Sequence[str]) -> list[Entity]:
@@ -131,7 +124,7 @@ class PaletteDetector:
 
 
 def regions(image: np.ndarray, params: PaletteEntityParams) -> list[Region]:
-    """The regions of `image` (H,W,3) uint8 RGB by concept; scores fall with the mean colour distance."""
+    """The regions of an image (H,W,3) uint8 RGB by concept. The score falls with the mean colour distance."""
     concepts = WORLDS[params.world].concepts
     concept, distance = _nearest_concept(image, concepts, params)
     concept = _without_specks(
@@ -150,7 +143,7 @@ def regions(image: np.ndarray, params: PaletteEntityParams) -> list[Region]:
 def _nearest_concept(
     image: np.ndarray, concepts: Sequence[Concept], params: PaletteEntityParams
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Per pixel (H,W) the concept with the nearest colour at any shading level, and the RGB distance."""
+    """Per pixel (H,W), the concept with the nearest colour at any shading level, and the RGB distance."""
     pixels = ndimage.uniform_filter(image / 255.0, size=(params.smoothing_px, params.smoothing_px, 1))
     known = np.array([colour for concept in concepts for colour in concept.colours])
     owner = np.array([index for index, concept in enumerate(concepts) for _ in concept.colours])
@@ -160,7 +153,7 @@ def _nearest_concept(
 
 
 def _without_specks(concept: np.ndarray, min_pixels: int) -> np.ndarray:
-    """`concept` (H,W) where small regions and unknown pixels take the name of what lies within two pixels."""
+    """Fill small regions and unknown pixels of a map of concepts (H,W) from large ones within two pixels."""
     large = np.zeros(concept.shape, bool)
     for index in np.unique(concept[concept != _NO_CONCEPT]):
         labelled, sizes = _components(concept == index)
@@ -172,7 +165,7 @@ def _without_specks(concept: np.ndarray, min_pixels: int) -> np.ndarray:
 
 
 def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The connected parts of `mask` (H,W), numbered from 1, and the pixels of each number (0: outside)."""
+    """The connected parts of `mask` (H,W), numbered from 1, and the number of pixels of each (0: outside)."""
     labelled, count = ndimage.label(mask)
     return labelled, np.bincount(labelled.ravel(), minlength=count + 1)
 
@@ -190,6 +183,6 @@ def _with_article(phrase: str, known: Knowledge) -> str:
 
 
 def _rng_of(image: np.ndarray, seed: int) -> np.random.Generator:
-    """Randomness that follows from the pixels, so that neither order nor batch matters."""
+    """Random numbers that the pixels and `seed` determine, so that neither order nor batch matters."""
     digest = hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=8).digest()
     return np.random.default_rng((seed, int.from_bytes(digest, "little")))

@@ -1,8 +1,8 @@
-"""Phrases into the prompts of Grounding DINO, and its answers back into phrases; the same for both detectors.
+"""From phrases to the prompts of Grounding DINO, and from its answers back to phrases.
 
-The model scores each box against each token of its prompt. Its libraries threshold the tokens and read the
-rest back as text, which merges phrases ("plant flower") and cuts them into word pieces. Here a box is scored
-against the tokens of each phrase that was asked for, and is named by the best of them.
+The model scores each box against each token of the prompt. Its libraries keep the tokens above a threshold
+and read them as text. That merges phrases ("plant flower") and leaves word pieces. Here each phrase of the
+prompt gets the score of its best token, and the best phrase names the box.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.special import expit
 from lass3d_core.errors import DataError
 
 TokenCount = Callable[[str], int]
-"""Tokens of a text, without the start and end tokens; must be additive over words, as BERT's is."""
+"""The number of tokens of a text, without start and end. It must be additive over words, as BERT's is."""
 
 _START, _END, _STOP = 1, 1, 1
 _ENDS_OF_PHRASES = re.compile(r"[.?]")
@@ -25,10 +25,10 @@ _ENDS_OF_PHRASES = re.compile(r"[.?]")
 
 @dataclass(frozen=True)
 class Prompt:
-    """What one pass asks for.
+    """The prompt of one pass.
 
-    text: every phrase followed by " . ". spans: per phrase its tokens as (first, behind the last), counted
-    with the start token.
+    text: the phrases, each followed by " . ". spans: per phrase its tokens, as (first, behind the last); the
+    start token has the number 0.
     """
 
     text: str
@@ -38,7 +38,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class NamedBoxes:
-    """Boxes of one image. xyxy (B,4) float32 pixels, scores (B,) float32 in [0,1], a phrase for each."""
+    """Boxes of one image. xyxy (B,4) float32: pixels. scores (B,) float32: in [0,1]. phrases: one per box."""
 
     xyxy: np.ndarray
     scores: np.ndarray
@@ -51,15 +51,16 @@ class NamedBoxes:
 def prompts_of(
     vocabulary: Iterable[str], token_count: TokenCount, window: int, max_phrases: int | None = None
 ) -> list[Prompt]:
-    """The distinct phrases in as few prompts as hold them: at most `window` tokens (start and end included)
-    and `max_phrases` phrases each. Phrases keep their order; one without any token is left out.
+    """Put the distinct phrases into as few prompts as possible, in their order.
 
-    Decision: a stop or question mark inside a phrase is asked for as a blank, for the model takes either for
-    the end of a phrase. Raises DataError for a phrase that is longer than the window.
+    A prompt has at most `window` tokens, start and end included, and `max_phrases` phrases. A phrase without
+    any token is left out.
+    Decision: a full stop or question mark inside a phrase becomes a blank, because the model takes it for the
+    end of a phrase. Raises DataError for a phrase that is longer than the window.
     """
     passes: list[list[tuple[str, str, int]]] = []
     tokens = 0
-    for phrase, asked, length in _counted(vocabulary, token_count):
+    for phrase, asked, length in _with_lengths(vocabulary, token_count):
         if _START + length + _STOP + _END > window:
             raise DataError(
                 f"the phrase {phrase[:40]!r}... has {length} tokens, more than the text encoder's window of "
@@ -77,11 +78,11 @@ def prompts_of(
 def named_boxes(
     logits: np.ndarray, boxes_cxcywh: np.ndarray, prompt: Prompt, size_hw: tuple[int, int], floor: float
 ) -> NamedBoxes:
-    """The boxes whose best phrase scores at least `floor`, in the order of the model.
+    """The boxes whose best phrase has a score of `floor` or more, in the order of the model.
 
-    logits (Q,T) per box and token; boxes_cxcywh (Q,4), centre and extent as shares of the image, whose size
-    is size_hw. Boxes are cut at the image's edge; those wholly outside are dropped. Of equally good phrases
-    the first names the box.
+    logits (Q,T): per box and token. boxes_cxcywh (Q,4): centre and extent as shares of an image of size_hw.
+    Boxes are cut at the edge of the image and dropped outside it. Of equally good phrases, the first names
+    the box.
     """
     scores = phrase_scores(logits, prompt)
     best = scores.argmax(axis=1)
@@ -92,12 +93,12 @@ def named_boxes(
 
 
 def phrase_scores(logits: np.ndarray, prompt: Prompt) -> np.ndarray:
-    """(Q,P) float32 in [0,1]: per box and phrase, the greatest probability among the phrase's tokens."""
+    """The greatest probability among the tokens of a phrase, per box and phrase: (Q,P) float32 in [0,1]."""
     spans = [logits[:, first:behind].max(axis=1) for first, behind in prompt.spans]
     return expit(np.stack(spans, axis=1).astype(np.float32))
 
 
-def join_tokens(parts: Sequence[NamedBoxes]) -> NamedBoxes:
+def concatenate(parts: Sequence[NamedBoxes]) -> NamedBoxes:
     """The boxes of several passes over one image."""
     return NamedBoxes(
         xyxy=np.concatenate([np.zeros((0, 4), np.float32), *(part.xyxy for part in parts)]),
@@ -106,9 +107,10 @@ def join_tokens(parts: Sequence[NamedBoxes]) -> NamedBoxes:
     )
 
 
-def suppressed(boxes: NamedBoxes, max_iou: float) -> NamedBoxes:
-    """`boxes` by descending score, without those that overlap a better one, of whatever phrase, by more than
-    `max_iou`: greedy non-maximum suppression. Equal scores keep their order.
+def suppress(boxes: NamedBoxes, max_iou: float) -> NamedBoxes:
+    """Greedy non-maximum suppression over all phrases; the boxes that remain, by descending score.
+
+    A box is dropped if it overlaps a better one by more than `max_iou`. Equal scores keep their order.
     """
     order = np.argsort(-boxes.scores, kind="stable")
     kept: list[int] = []
@@ -119,11 +121,11 @@ def suppressed(boxes: NamedBoxes, max_iou: float) -> NamedBoxes:
     return NamedBoxes(boxes.xyxy[kept], boxes.scores[kept], tuple(boxes.phrases[i] for i in kept))
 
 
-def _counted(vocabulary: Iterable[str], token_count: TokenCount) -> list[tuple[str, str, int]]:
-    """Each distinct phrase, how it is asked for, and how many tokens that has; none without tokens."""
+def _with_lengths(vocabulary: Iterable[str], token_count: TokenCount) -> list[tuple[str, str, int]]:
+    """Each distinct phrase, its text in the prompt, and the length of that in tokens, if it has any."""
     asked = {phrase: _asked(phrase) for phrase in vocabulary}
-    counted = [(phrase, text, token_count(text)) for phrase, text in asked.items()]
-    return [row for row in counted if row[2] > 0]
+    rows = [(phrase, text, token_count(text)) for phrase, text in asked.items()]
+    return [row for row in rows if row[2] > 0]
 
 
 def _asked(phrase: str) -> str:
@@ -141,7 +143,7 @@ def _prompt(phrases: Sequence[tuple[str, str, int]]) -> Prompt:
 
 
 def _pixels(boxes_cxcywh: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """(Q,4) float32: the boxes' left, upper, right and lower edges in pixels, inside the image."""
+    """Boxes as xyxy (Q,4) float32 in pixels, cut at the edge of the image."""
     height, width = size_hw
     centre, extent = boxes_cxcywh[:, :2], boxes_cxcywh[:, 2:]
     corners = np.concatenate([centre - extent / 2, centre + extent / 2], axis=1).clip(0, 1)
@@ -149,7 +151,7 @@ def _pixels(boxes_cxcywh: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(B,): how much of the union of `box` (4,) and each of `others` (B,4) both cover."""
+    """Intersection over union (B,) of `box` (4,) with each of `others` (B,4)."""
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     shared = (high - low).clip(0).prod(axis=1)
     return shared / ((box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - shared)

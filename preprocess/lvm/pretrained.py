@@ -1,4 +1,4 @@
-"""A model of transformers and its processor from a folder, every parameter of it accounted for."""
+"""Load a model of transformers and its processor, and check that every parameter is set."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from preprocess.lvm.weights import check_keys, loading
 def load_pretrained(
     kind: Any, folder: Path, name: str, processor_kind: Any = AutoProcessor, **options: Any
 ) -> tuple[Any, Any]:
-    """The processor in `folder` and its model, of class `kind`, for evaluation on the CPU.
+    """The processor in `folder` and the model, of class `kind`, on the CPU in evaluation mode.
 
     name: of the model, for messages. options: for the model's `from_pretrained`.
-    Raises BackendUnavailable, CorruptArtifact; DataError where the folder holds another model or the weights
-    leave a parameter unset, of which transformers only warns.
+    Raises BackendUnavailable, CorruptArtifact; DataError if the folder holds another model or the weights
+    lack a parameter (transformers only warns of that).
     """
     with loading(name, folder), _hushed():
         _check_kind(kind, folder, name)
@@ -32,14 +32,12 @@ def load_pretrained(
 
 
 def _check_kind(kind: Any, folder: Path, name: str) -> None:
-    """Refuse another model's folder, from which transformers would build a default model of full size.
-
-    Types with a longer name pass: SAM 2 is published as `sam2_video`.
-    """
+    """Refuse the folder of another model: transformers would build a default model from it."""
     config, _ = kind.config_class.get_config_dict(folder)
     if not config:
         raise BackendUnavailable(f"{name}: {folder} has no config.json; complete the folder")
     found, wanted = str(config.get("model_type")), kind.config_class.model_type
+    # A longer name passes: SAM 2 is published as `sam2_video`.
     if not found.startswith(wanted):
         raise DataError(
             f"{name}: {folder} holds a model of type {found}, not {wanted}; "
@@ -49,7 +47,7 @@ def _check_kind(kind: Any, folder: Path, name: str) -> None:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """No advice from transformers' own log meanwhile; what matters of it is raised."""
+    """Silence the log of transformers; what matters is raised as an error."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

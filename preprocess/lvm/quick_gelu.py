@@ -1,7 +1,7 @@
-"""Was a CLIP checkpoint trained with QuickGELU? Nothing in its tensors tells, and the wrong answer is silent.
+"""Whether a CLIP checkpoint was trained with QuickGELU, as OpenAI's weights and some later ones were.
 
-OpenAI's weights, and some later ones, were. Three places may say so: the manifest, the model's configuration,
-and the origin, where open_clip's table of published weights knows the name. All that speak must agree.
+The tensors do not show it, and a wrong answer raises no error. Three places may say it: the manifest, the
+model's configuration, and open_clip's table of published weights, if it has the name. They must agree.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from preprocess.lvm.params import OpenClipParams
 
 
 def quick_gelu_of(path: Path, params: OpenClipParams, config: Mapping[str, Any]) -> bool:
-    """Whether the model at `path`, of the open_clip configuration `config`, is to use QuickGELU.
+    """Whether the model at `path` uses QuickGELU. config: its open_clip configuration.
 
-    Decision: a configuration without the key says nothing, though open_clip takes that for false: a folder
-    put together by hand would have no other sign. Raises DataError when two places disagree or none speaks.
+    Raises DataError if two places disagree or none says it.
     """
+    # Decision: a configuration without the key says nothing. open_clip takes it for false, but in a folder
+    # that was put together by hand nothing else would show the mistake.
     said = {
         "the manifest": params.quick_gelu,
         "its configuration": config.get("quick_gelu"),
@@ -43,7 +44,7 @@ def quick_gelu_of(path: Path, params: OpenClipParams, config: Mapping[str, Any])
 
 
 def _of_origin(weights: str) -> bool | None:
-    """What open_clip knows of weights of this name: a hub id, or a file named as it was published."""
+    """The answer of open_clip's table for weights of this name: a hub id, or the name of a published file."""
     answers = {
         bool(published.get("quick_gelu"))
         for published in (open_clip.get_pretrained_cfg(*name) for name in open_clip.list_pretrained())

@@ -1,4 +1,4 @@
-"""Sentences of captions: where one ends, and where an answer that was cut off is mended."""
+"""Sentences of captions: ending one, and shortening an answer that was cut off."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def ended(text: str) -> str:
 
 
 def without_tail(text: str) -> str:
-    """`text` that was cut anywhere, back to its last whole sentence, or its last whole word if there is none.
+    """Shorten a text that was cut anywhere to its last whole sentence.
 
-    A single word stays, for want of a better answer.
+    Without one, it is shortened to its last whole word. A single word stays.
     """
     ends = [match.end() for match in _END.finditer(text)]
     if ends:

@@ -1,8 +1,8 @@
-"""Wide images in near-square tiles, for captioners that squash whatever they see into a square.
+"""Wide images as near-square tiles, for captioners that resize every image to a square.
 
-KOSMOS-2 and Florence-2 resize every image to a square; a KITTI frame (1241 x 376) would lose two thirds of
-its width. Cut into three overlapping tiles it keeps its shapes, and a caption names more of its things.
-Decision: the paper is silent; it captions images as they are, or does not say.
+KOSMOS-2 and Florence-2 do. A KITTI frame (1241 x 376) would lose two thirds of its resolution in width. As
+three overlapping tiles it keeps its shapes, and its captions name more things.
+Decision: the paper does not mention tiles.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from preprocess.lvm.params import TileParams
 from preprocess.lvm.sentences import ended
 
 Tile = tuple[int, int, int, int]
-"""A rectangle (x1, y1, x2, y2) of whole pixels, its right and lower edges outside."""
+"""A rectangle (x1, y1, x2, y2) of whole pixels; x2 and y2 are outside."""
 
 _ROUNDING = 1e-9
 
@@ -27,17 +27,18 @@ def captioned(
     params: TileParams,
     caption: Callable[[list[np.ndarray]], list[ImageCaption]],
 ) -> list[ImageCaption]:
-    """One caption per image (H,W,3), from `caption` on all its tiles; boxes in pixels of the whole image."""
+    """A caption per image (H,W,3), with boxes in its pixels. caption: captions the tiles of all images."""
     tiles = [tiles_of(image.shape[:2], params) for image in images]
     crops = [_crop(image, tile) for image, cut in zip(images, tiles) for tile in cut]
     answers = iter(caption(crops))
-    return [merge_tiles([moved(next(answers), tile) for tile in cut]) for cut in tiles]
+    return [merge_captions([from_tile(next(answers), tile) for tile in cut]) for cut in tiles]
 
 
 def tiles_of(size_hw: tuple[int, int], params: TileParams) -> tuple[Tile, ...]:
-    """The fewest equal tiles along the longer side that overlap and, to a pixel, keep to `max_aspect`.
+    """Cover an image with the fewest equal tiles that overlap and have at most `max_aspect`, to a pixel.
 
-    They cover the image, in order from its left (or its top); an image that is short enough is one tile.
+    They stand along the longer side, from the left or from the top. An image that is not too long is one
+    tile.
     """
     height, width = size_hw
     long, short = max(size_hw), min(size_hw)
@@ -50,8 +51,8 @@ def tiles_of(size_hw: tuple[int, int], params: TileParams) -> tuple[Tile, ...]:
     return tuple((0, start, width, start + side) for start in starts)
 
 
-def moved(caption: ImageCaption, tile: Tile) -> ImageCaption:
-    """`caption` of a tile with its boxes in pixels of the whole image."""
+def from_tile(caption: ImageCaption, tile: Tile) -> ImageCaption:
+    """The caption of a tile, with boxes in pixels of the whole image."""
     left, top = tile[:2]
     phrases = tuple(
         GroundedPhrase(item.phrase, (x1 + left, y1 + top, x2 + left, y2 + top))
@@ -61,11 +62,11 @@ def moved(caption: ImageCaption, tile: Tile) -> ImageCaption:
     return ImageCaption(caption.text, phrases, caption.raw)
 
 
-def merge_tiles(captions: Sequence[ImageCaption]) -> ImageCaption:
-    """One caption that says what all of `captions` say: their distinct sentences, phrases, raw outputs.
+def merge_captions(captions: Sequence[ImageCaption]) -> ImageCaption:
+    """Join captions: their distinct sentences, all phrases, all raw outputs.
 
-    Decision: a thing in the overlap of two tiles is grounded twice; entities are found by the phrase, not by
-    its box, so this costs nothing.
+    Decision: a thing in the overlap of two tiles stays twice. Entities are found by the phrase and not by its
+    box, so this does no harm.
     """
     if len(captions) == 1:
         return captions[0]

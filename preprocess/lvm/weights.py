@@ -1,12 +1,12 @@
-"""Where a model's weights lie, and one clear line when they cannot be had or read.
+"""The weights of a model: where they are, and a clear error line if they are missing or cannot be read.
 
-`weights` in the manifest is a local folder or file, a hub id (`microsoft/kosmos-2-patch14-224`), or a file of
-a hub id (`ShilongLiu/GroundingDINO/groundingdino_swint_ogc.pth`). What exists locally is taken first.
+`weights` in the manifest is one of three: a local folder or file, a hub id
+(`microsoft/kosmos-2-patch14-224`), or a file of a hub id
+(`ShilongLiu/GroundingDINO/groundingdino_swint_ogc.pth`). A local path is taken first.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import pickle
 import re
@@ -20,7 +20,7 @@ from lass3d_core.errors import BackendUnavailable, CorruptArtifact, DataError, L
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 UNUSED_FORMATS = ("*.h5", "*.msgpack", "*.onnx", "*.ot", "*.tflite", "*.mlmodel", "onnx/*", "openvino/*")
-"""Copies of the same weights for other frameworks; never downloaded."""
+"""The same weights for other frameworks; they are not downloaded."""
 
 _HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(?:/(?P<file>.+))?")
 
@@ -35,9 +35,9 @@ class HubName:
 
 
 def local_path(weights: str, revision: str, model: str) -> Path:
-    """The local folder or file that holds `weights`; what the hub's cache lacks is downloaded.
+    """The local folder or file of `weights`; downloaded if it is neither on disk nor in the hub's cache.
 
-    Raises BackendUnavailable when it is neither here nor to be had.
+    Raises BackendUnavailable.
     """
     found = found_locally(weights, revision)
     if found is not None:
@@ -47,12 +47,11 @@ def local_path(weights: str, revision: str, model: str) -> Path:
         raise BackendUnavailable(
             f"{model}: the weights {weights} do not exist; mend `weights` in the manifest"
         )
-    with loading(model, weights):
-        return download(hub)
+    return download(hub, model)
 
 
 def found_locally(weights: str, revision: str) -> Path | None:
-    """The path that exists, or the hub's cached copy if it is whole; asks no network."""
+    """The local path, or the hub's cached copy if it is whole, else None. Uses no network."""
     path = Path(weights).expanduser()
     if path.exists():
         return path.resolve()
@@ -61,24 +60,34 @@ def found_locally(weights: str, revision: str) -> Path | None:
 
 
 def hub_name(weights: str, revision: str) -> HubName | None:
-    """`weights` read as a name on the hub, None where it can only be a path."""
+    """`weights` as a name on the hub; None if it can only be a path."""
     match = _HUB_ID.fullmatch(weights)
     return HubName(match["id"], match["file"], revision) if match else None
 
 
-def download(hub: HubName) -> Path:
-    """Bring `hub` into the hub's cache (`HF_HOME`) and return its path. Use within `loading`."""
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+def download(hub: HubName, model: str) -> Path:
+    """Download `hub` into the hub's cache (`HF_HOME`) and return its path. Raises BackendUnavailable."""
+    name = hub.repository if hub.file is None else f"{hub.repository}/{hub.file}"
+    try:
+        from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
-    if hub.file is not None:
-        return Path(hf_hub_download(hub.repository, hub.file, revision=hub.revision))
-    names = HfApi().list_repo_files(hub.repository, revision=hub.revision)
-    ignored = [*UNUSED_FORMATS, *_twice(names)]
-    return Path(snapshot_download(hub.repository, revision=hub.revision, ignore_patterns=ignored))
+        if hub.file is not None:
+            return Path(hf_hub_download(hub.repository, hub.file, revision=hub.revision))
+        names = HfApi().list_repo_files(hub.repository, revision=hub.revision)
+        ignored = [*UNUSED_FORMATS, *_twice(names)]
+        return Path(snapshot_download(hub.repository, revision=hub.revision, ignore_patterns=ignored))
+    except ImportError as error:
+        raise BackendUnavailable(f"{model}: {error}; run `make setup-lvm`") from error
+    except Exception as error:  # of many kinds; the message of each says what is wrong
+        raise BackendUnavailable(
+            f"{model}: the weights {name} are neither a local path nor in the hub's cache, and the hub "
+            f"does not give them ({_brief(error)}); mend `weights` or `revision` in the manifest, "
+            "run `make weights` where the hub can be reached, or set `weights` to a local folder"
+        ) from error
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether every weight file is there: a download that was broken off leaves a folder with some."""
+    """Whether a folder has all of its weight files; a download that broke off leaves some."""
     try:
         wanted = [
             folder / name
@@ -93,9 +102,9 @@ def is_whole(folder: Path) -> bool:
 
 @contextmanager
 def loading(model: str, weights: object) -> Iterator[None]:
-    """Turn what the libraries raise while `weights` are loaded into one line: model, path, fix.
+    """Turn an error of a library while `weights` are loaded into one line: model, path, fix.
 
-    Raises BackendUnavailable (absent), CorruptArtifact (unreadable), DataError (of another architecture).
+    Raises BackendUnavailable (missing), CorruptArtifact (damaged), DataError (another architecture).
     """
     try:
         yield
@@ -106,7 +115,7 @@ def loading(model: str, weights: object) -> Iterator[None]:
 
 
 def check_keys(model: str, weights: object, missing: Collection[str], unexpected: Collection[str]) -> None:
-    """Refuse a checkpoint that leaves a parameter of the model unset or holds others. Raises DataError."""
+    """Refuse a checkpoint with missing or unexpected parameters. Raises DataError."""
     faults = []
     if missing:
         faults.append(f"lacks {len(missing)} parameters, such as {min(missing)}")
@@ -120,28 +129,19 @@ def check_keys(model: str, weights: object, missing: Collection[str], unexpected
 
 
 def _explained(error: Exception, model: str, weights: object) -> Lass3dError:
-    """The error in our tree that says what `error` means for a user."""
-    text = " ".join(str(error).split())
-    brief = text if len(text) <= 160 else text[:157] + "..."
-    kinds = {kind.__name__ for kind in type(error).__mro__}
+    """The one line for a user that stands for `error`."""
+    brief = _brief(error)
     if isinstance(error, ImportError):
         return BackendUnavailable(f"{model}: {brief}; run `make setup-lvm`")
-    if kinds & _UNREACHABLE or "connect to" in text or "offline mode" in text:
-        return BackendUnavailable(
-            f"{model}: the weights {weights} are neither a local path nor in the hub's cache, and the hub "
-            "cannot be reached; run `make weights` where it can, or set `weights` to a local folder"
-        )
-    if kinds & _NOT_ON_HUB:
-        return BackendUnavailable(
-            f"{model}: the hub has no {weights} that you may read; "
-            "mend `weights` or `revision` in the manifest"
-        )
-    if "OutOfMemoryError" in kinds:
+    if type(error).__name__ == "OutOfMemoryError":
         return BackendUnavailable(
             f"{model}: {weights} does not fit into the GPU's memory; free some or set run.device to `cpu`"
         )
-    if _is_damage(error, kinds, text):
-        return CorruptArtifact(f"{model}: {weights} is cut off or damaged ({brief}); download it again")
+    damaged = damaged_file(Path(str(weights)))
+    if damaged or isinstance(error, _CUT_OFF):
+        return CorruptArtifact(
+            f"{model}: {damaged or weights} is cut off or damaged ({brief}); download it again"
+        )
     if isinstance(error, OSError):
         return BackendUnavailable(f"{model}: {weights} cannot be read ({brief}); complete the folder")
     return DataError(
@@ -150,28 +150,53 @@ def _explained(error: Exception, model: str, weights: object) -> Lass3dError:
     )
 
 
-def _is_damage(error: Exception, kinds: set[str], text: str) -> bool:
-    seeks_before_the_start = getattr(error, "errno", None) == errno.EINVAL  # torch.load on a short archive
-    known = isinstance(error, _CUT_OFF) or "SafetensorError" in kinds
-    return known or seeks_before_the_start or _TORN.search(text) is not None
+def _brief(error: Exception) -> str:
+    """The message of `error` on one line of at most 160 characters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 160 else text[:157] + "..."
 
 
-_UNREACHABLE = {
-    "LocalEntryNotFoundError",
-    "OfflineModeIsEnabled",
-    "ConnectionError",
-    "ConnectError",
-    "Timeout",
-}
-_NOT_ON_HUB = {"RepositoryNotFoundError", "RevisionNotFoundError", "EntryNotFoundError", "HFValidationError"}
 _CUT_OFF = (pickle.UnpicklingError, EOFError, zipfile.BadZipFile, json.JSONDecodeError, UnicodeDecodeError)
-_TORN = re.compile(
-    r"PytorchStreamReader|not a valid JSON|invalid load key|unexpected EOF|corrupt|is truncated"
-)
+
+
+def damaged_file(path: Path) -> Path | None:
+    """The first file at or below `path` that is not whole by its own format, None if all are whole."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return next((file for file in files if file.is_file() and _is_damaged(file)), None)
+
+
+def _is_damaged(file: Path) -> bool:
+    match file.suffix:
+        case ".json":
+            try:
+                json.loads(file.read_bytes())
+            except ValueError:
+                return True
+        case ".safetensors":
+            return not _is_whole_safetensors(file)
+        case _:  # PyTorch saves ZIP archives under any name
+            with file.open("rb") as content:
+                is_archive = content.read(4) == b"PK\x03\x04"
+            return is_archive and not zipfile.is_zipfile(file)
+    return False
+
+
+def _is_whole_safetensors(file: Path) -> bool:
+    """Whether the file has the length that its header says: 8 bytes of size, the header, the tensors."""
+    with file.open("rb") as content:
+        size = int.from_bytes(content.read(8), "little")
+        if size > file.stat().st_size:
+            return False
+        try:
+            header = json.loads(content.read(size))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return False
+    return file.stat().st_size == 8 + size + max(ends, default=0)
 
 
 def _cached(hub: HubName) -> Path | None:
-    """The hub's copy on this disk, None where there is none or a part of it is missing."""
+    """The hub's copy on this disk; None if there is none or it is not whole."""
     try:
         from huggingface_hub import snapshot_download, try_to_load_from_cache
     except ImportError:
@@ -187,7 +212,7 @@ def _cached(hub: HubName) -> Path | None:
 
 
 def _twice(names: Collection[str]) -> list[str]:
-    """The pickled weights of a repository that has the same as safetensors."""
+    """The pickled weights of a repository that also has them as safetensors."""
     has_safetensors = any(name.endswith(".safetensors") for name in names)
     return [
         name

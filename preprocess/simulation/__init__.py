@@ -1,4 +1,4 @@
-"""Simulated data sets: what their worlds share, and the choice of the world that a manifest names."""
+"""Simulated data sets, written in the layout of a real one. Here a manifest's world is chosen."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from preprocess.simulation.tree import SimulationReport
 
 
 def simulate(spec: DatasetSpec, workers: int = 0) -> SimulationReport:
-    """Write what is missing of the world that `spec` names, in the layout of its reader.
+    """Write the scans of the world in `spec` that are not on disk yet.
 
-    workers: processes, 0 = one per core. Raises DataError, ManifestError, StorageError.
+    workers: processes; 0 for one per core. Raises DataError, ManifestError, StorageError.
     """
     assert spec.simulate is not None
     match spec.simulate.world:

@@ -1,54 +1,43 @@
-"""Many independent jobs on every core, with a progress bar."""
+"""Independent files of a simulated world, written on every core, with a progress bar."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from preprocess.engine.ctrl_c import ctrl_c_held_back
+from lass3d_core.errors import BackendUnavailable
+from lass3d_core.pool import OnProgress, Work, WorkerDied, run_tasks
 
-Job = TypeVar("Job")
+Task = TypeVar("Task")
 
 
-def do_all(work: Callable[[Job], None], jobs: Sequence[Job], workers: int, name: str, unit: str) -> None:
-    """Call `work`, a function of a module, for each of `jobs`, in no certain order.
+def do_all(write: Callable[[Task], None], tasks: Sequence[Task], workers: int, name: str, unit: str) -> None:
+    """Call `write`, a function of a module, for each task, in no particular order.
 
-    workers: processes of one thread each, 0 = one per core. name and unit stand beside the progress bar.
+    workers: processes of one thread each; 0 = one per core.
+    name and unit stand beside the progress bar.
+    Raises what a task raises, and BackendUnavailable if a process is killed from outside.
     """
-    processes = min(workers or os.cpu_count() or 1, len(jobs))
-    progress = tqdm(total=len(jobs), desc=name, unit=unit, disable=not jobs)
-    with progress, _mapped(work, jobs, processes) as done:
-        for _ in done:
-            progress.update()
+    slots = [None] * max(1, min(workers or os.cpu_count() or 1, len(tasks)))
+    ended = run_tasks(partial(_ignoring_progress, write), tasks, slots, one_thread=True)
+    with tqdm(total=len(tasks), desc=name, unit=unit, disable=not tasks) as bar, closing(ended):
+        for finished in ended:
+            if isinstance(finished.error, WorkerDied):
+                raise BackendUnavailable(
+                    f"{name}: {finished.error} while it wrote a {unit}; set `workers` lower in the manifest "
+                    "and run again, what is written is kept"
+                )
+            finished.result()
+            bar.update()
 
 
-@contextmanager
-def _mapped(work: Callable[[Job], None], jobs: Sequence[Job], processes: int) -> Iterator[Iterable[None]]:
-    if processes <= 1:
-        yield map(work, jobs)
-        return
-    with _one_thread_each(), ExitStack() as stack:
-        with ctrl_c_held_back():
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(processes))
-        yield pool.imap_unordered(work, jobs)
+def _ignoring_progress(write: Callable[[Any], None], slot: None) -> Work[Any, None]:
+    def work(task: Any, on_progress: OnProgress) -> None:
+        write(task)
 
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started inside compute with one thread: their number is the parallelism."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return work

@@ -1,6 +1,6 @@
-"""What pinhole cameras have in common: the rays through their pixels, blotches on surfaces, noise.
+"""Pinhole cameras of a simulated world: rays through pixels, blotches on surfaces, noise in images.
 
-Products over rays are einsum's plain loops: see shapes.py.
+See shapes.py for why products over rays are einsum and not matrix products.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from preprocess.simulation.shapes import Scene, cast
 
 
 def pixel_directions(camera: Camera) -> np.ndarray:
-    """Unit directions (H*W,3), camera frame, through the centres of the pixels: (u + 0.5, v + 0.5)."""
+    """Unit directions through the centres of the pixels, (u + 0.5, v + 0.5).
+
+    (H*W,3), camera frame.
+    """
     height, width = camera.size_hw
     v, u = (grid.ravel() + 0.5 for grid in np.mgrid[0:height, 0:width])
     K = camera.K
@@ -23,17 +26,25 @@ def pixel_directions(camera: Camera) -> np.ndarray:
 def cast_from(
     scene: Scene, pose: np.ndarray, directions: np.ndarray, range_m: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`cast` for unit `directions` (R,3) in the frame of a sensor at `pose` world_from_sensor (4,4)."""
+    """`cast` for rays in the frame of a sensor.
+
+    pose: world_from_sensor (4,4). directions: unit vectors (R,3), sensor frame.
+    """
     return cast(scene, pose[:3, 3], turned(pose, directions), range_m)
 
 
 def turned(pose: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """`directions` (R,3) of a sensor at `pose` (4,4), in the world."""
+    """Directions (R,3) of a sensor at `pose` (4,4), in the world frame."""
     return np.einsum("ij,rj->ri", pose[:3, :3], directions)
 
 
+def ends_of_rays(pose: np.ndarray, directions: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """The points (R,3), world frame, at a distance (R,) along the directions (R,3) of a sensor at `pose`."""
+    return turned(pose, directions) * distance[:, None] + pose[:3, 3]
+
+
 def mottle(metric: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Blotches of a quarter metre, uniform in [-1, 1], fixed to the solid by a hash, so that images agree.
+    """Blotches of a quarter metre: a number (R,) in [-1, 1] per surface point.
 
     metric: surface points (R,3) in metres along the axes of their solids (R,).
     """
@@ -41,7 +52,10 @@ def mottle(metric: np.ndarray, solid: np.ndarray) -> np.ndarray:
 
 
 def hashed(cell: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """A number (R,) in [-1, 1] for each cell (R,3) int64 of a solid (R,), always the same."""
+    """A number (R,) in [-1, 1] for each cell (R,3) int64 of a solid (R,).
+
+    It is a hash, so that every image shows the same texture on a solid.
+    """
     mixed = cell[:, 0] * 73856093 ^ cell[:, 1] * 19349663 ^ cell[:, 2] * 83492791 ^ solid * 2654435761
     mixed = (mixed ^ (mixed >> 13)) * 1274126177 & 0xFFFFFFFF
     return (mixed ^ (mixed >> 16)) / float(0xFFFFFFFF) * 2.0 - 1.0
@@ -50,7 +64,10 @@ def hashed(cell: np.ndarray, solid: np.ndarray) -> np.ndarray:
 def photograph(
     colour: np.ndarray, size_hw: tuple[int, int], noise: tuple[float, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """The image (H,W,3) uint8 of `colour` (H*W,3) in [0,1] under noise: (multiplicative, additive)."""
+    """The image (H,W,3) uint8 of colours (H*W,3) in [0,1], with noise.
+
+    noise: standard deviations of the multiplicative and the additive part.
+    """
     multiplicative, additive = noise
     colour = colour * (1.0 + rng.normal(0.0, multiplicative, (len(colour), 1)))
     colour += rng.normal(0.0, additive, colour.shape)

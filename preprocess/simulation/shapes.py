@@ -1,8 +1,8 @@
-"""Boxes, upright cylinders and ellipsoids, and rays that meet them. One ray caster serves LiDAR and cameras.
+"""Boxes, cylinders and ellipsoids, and a ray caster over them for LiDAR and cameras.
 
-Every solid is the unit box, cylinder or ball, stretched by `half`, turned by `rotation`, moved to `centre`.
-Products over rays are einsum's plain loops and not matrix products: a threaded BLAS may round differently
-from run to run, and the files must not differ.
+A solid is a unit box, cylinder or ball: scaled by `half`, turned by `rotation`, moved to `centre`.
+Products over rays are einsum, which loops, and not matrix products: a threaded BLAS may round differently
+from run to run, and the files that are written must not differ.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import reduce
 import numpy as np
 
 NOTHING = -1
-"""Index of the solid that a ray into the sky meets."""
+"""Stands for the index of a solid if a ray meets none."""
 
 
 class Shape(IntEnum):
@@ -28,7 +28,11 @@ class Shape(IntEnum):
 
 @dataclass(frozen=True)
 class Solid:
-    """centre, half (3,) metres; rotation (3,3) world_from_local; material: index; colour RGB in [0,1]."""
+    """One solid.
+
+    centre, half: (3,) metres. rotation: world_from_local (3,3). material: an index. colour: RGB (3,) in
+    [0,1].
+    """
 
     shape: Shape
     centre: np.ndarray
@@ -40,7 +44,7 @@ class Solid:
 
 @dataclass(frozen=True)
 class Scene:
-    """S solids as arrays, and the direction (3,) to the sun. See Solid."""
+    """S solids, each field of Solid as an array (S,...). to_sun: unit vector (3,)."""
 
     shape: np.ndarray
     centre: np.ndarray
@@ -52,29 +56,26 @@ class Scene:
 
     @staticmethod
     def of(solids: Sequence[Solid], to_sun: np.ndarray) -> Scene:
-        return Scene(
-            shape=np.array([solid.shape for solid in solids]),
-            centre=np.array([solid.centre for solid in solids]),
-            half=np.array([solid.half for solid in solids]),
-            rotation=np.array([solid.rotation for solid in solids]),
-            material=np.array([solid.material for solid in solids]),
-            colour=np.array([solid.colour for solid in solids]),
-            to_sun=to_sun,
-        )
+        names = ("shape", "centre", "half", "rotation", "material", "colour")
+        arrays = {name: np.array([getattr(solid, name) for solid in solids]) for name in names}
+        return Scene(**arrays, to_sun=to_sun)
 
 
 def cast(
     scene: Scene, origin: np.ndarray, directions: np.ndarray, range_m: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest solid along each ray from `origin` (3,) in unit `directions` (R,3), world frame.
+    """Find the nearest solid along each ray.
 
-    Returns the distance (R,) metres, infinite where nothing lies within `range_m`, and the index (R,) of the
-    solid, NOTHING there. A solid around the origin is not seen.
+    origin (3,) and unit directions (R,3): world frame.
+    Returns the distance (R,) in metres and the index (R,) of the solid; infinity and NOTHING if no solid lies
+    within `range_m`. A solid around the origin is not seen.
     """
     distance = np.full(len(directions), np.inf)
     solid = np.full(len(directions), NOTHING)
     for index in _within_reach(scene, origin, range_m):
-        rays = _rays_towards(scene.centre[index] - origin, np.linalg.norm(scene.half[index]), directions)
+        rays = _rays_towards(
+            scene.centre[index] - origin, float(np.linalg.norm(scene.half[index])), directions
+        )
         near = _meet(scene, index, origin, directions[rays])
         nearer = (near < distance[rays]) & (near <= range_m)
         distance[rays[nearer]] = near[nearer]
@@ -83,13 +84,16 @@ def cast(
 
 
 def local_points(scene: Scene, points: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """World `points` (R,3) in the unit frame of their solids (R,): on the surface of the unit shape."""
+    """Points (R,3), world frame, in the unit frames of their solids (R,)."""
     turned = np.einsum("rji,rj->ri", scene.rotation[solid], points - scene.centre[solid])
     return turned / scene.half[solid]
 
 
 def normals(scene: Scene, local: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Outward unit normals (R,3), world frame, at the surface points `local` (R,3) of `local_points`."""
+    """Outward unit normals (R,3), world frame, at surface points in the unit frames of their solids (R,).
+
+    local (R,3): from `local_points`.
+    """
     shape = scene.shape[solid]
     face = np.zeros_like(local)
     axis = np.abs(local).argmax(axis=1)[:, None]
@@ -129,7 +133,7 @@ def _within_reach(scene: Scene, origin: np.ndarray, range_m: float) -> np.ndarra
 
 
 def _rays_towards(offset: np.ndarray, radius: float, directions: np.ndarray) -> np.ndarray:
-    """Indices of the rays whose line passes the ball of `radius` around `offset` on the way forward."""
+    """Indices of the rays from the origin that may meet the ball of `radius` around `offset`."""
     squared = offset @ offset
     if squared <= radius * radius:
         return np.arange(len(directions))
@@ -138,7 +142,7 @@ def _rays_towards(offset: np.ndarray, radius: float, directions: np.ndarray) -> 
 
 
 def _meet(scene: Scene, index: int, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Distance (R,) at which rays enter solid `index`; infinite where they miss it or start inside."""
+    """Distance (R,) at which rays enter solid `index`; infinite if they miss it or start inside."""
     inverse = scene.rotation[index].T / scene.half[index][:, None]
     start = np.einsum("ij,j->i", inverse, origin - scene.centre[index])
     step = np.einsum("ij,rj->ri", inverse, directions)
@@ -156,14 +160,18 @@ def _meet(scene: Scene, index: int, origin: np.ndarray, directions: np.ndarray) 
 
 
 def _between_planes(start: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where rays enter and leave all slabs |coordinate| <= 1; start (A,), step (R,A)."""
+    """Distances (R,) at which rays enter and leave the cube |coordinate| <= 1. start (A,), step (R,A)."""
     first, second = (-1.0 - start) / step, (1.0 - start) / step
     enter, leave = np.minimum(first, second), np.maximum(first, second)
-    return reduce(np.maximum, enter.T), reduce(np.minimum, leave.T)  # several times faster than along axis 1
+    # A reduction over three rows is several times faster than `max(axis=1)`.
+    return reduce(np.maximum, enter.T), reduce(np.minimum, leave.T)
 
 
 def _inside_ball(start: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where rays enter and leave the unit ball of their dimension; (inf, -inf) where they pass it by."""
+    """Distances (R,) at which rays enter and leave the unit ball; (inf, -inf) if they miss it.
+
+    start (A,), step (R,A).
+    """
     a = np.einsum("ra,ra->r", step, step)
     b = np.einsum("a,ra->r", start, step)
     discriminant = b * b - a * (start @ start - 1.0)

@@ -1,6 +1,7 @@
-"""The folders of a simulated data set, and the record beside them of what they were made from.
+"""The folders of a simulated data set, and the record beside them: the settings that they were made from.
 
-The record is written before the first scan and makes the folders ours to replace.
+The record is written before the first scan. Folders that it names belong to the simulator and may be
+replaced.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lass3d_core.files.names import is_plain
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """What a simulator did. renewed: in words, why scans of an earlier run were thrown away, or None."""
+    """What a simulator did. renewed: why scans of an earlier run were removed, in words, or None."""
 
     root: Path
     written: int
@@ -33,10 +34,10 @@ class SimulationReport:
 
 
 def settle(record: Path, parent: Path, names: Sequence[str], made_from: Mapping[str, Any]) -> str | None:
-    """Make the folders `names` below `parent` belong to a tree `made_from` these settings.
+    """Prepare the folders `names` below `parent` for a tree that is made from the settings `made_from`.
 
-    A tree made from others is removed; in words, why an earlier one had to go, or None. Raises DataError
-    where such a folder is there that the simulator did not write, StorageError.
+    A tree of other settings is removed; returned is why, in words, or None.
+    Raises DataError for a folder that the simulator did not write, StorageError.
     """
     wanted = {**made_from, parent.name: list(names)}
     found = _read(record, parent.name)
@@ -59,8 +60,9 @@ def settle(record: Path, parent: Path, names: Sequence[str], made_from: Mapping[
 def _read(record: Path, folders: str) -> dict | None:
     try:
         found = {folders: [], **parse_json(record.read_bytes())}
+        # The folders are removed: a name such as `../data` must not get through.
         if not all(isinstance(name, str) and is_plain(name) for name in found[folders]):
-            raise ValueError("it names folders elsewhere")  # which would be removed
+            raise ValueError("it names folders elsewhere")
         return found
     except FileNotFoundError:
         return None

@@ -1,1 +1,1 @@
-"""The four stages of program one, and the plan of what each still has to make."""
+"""The four stages of program one, a module each. stage.py says what a stage is, plan.py what is to do."""

@@ -1,9 +1,9 @@
-"""What the cameras of earlier scans saw of a scan.
+"""Images of earlier scans, lent to a scan by `pairs.earlier_scans`.
 
 A front camera sees a fifth of a scan. What lies beside and behind, it saw some scans before, when the sensor
-stood further back: `pairs.earlier_scans` lends a scan those images, moved by the sensor's poses, so that most
-of its points get a text at no cost in captions. Whether a point is hidden there is asked of this scan alone.
-Decision: what has moved since is paired with what stood in its place; that is wrong, and rare.
+was further back. The sensor's poses move those views to this scan, so that most of its points get a text
+without more captions. Visibility is decided with the points of this scan alone.
+Decision: a thing that has moved since is paired with what stood in its place. That is wrong, and rare.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from lass3d_core.records import View
 from preprocess.project import Project
 
 REACH_M = 50.0
-"""A camera that stood farther off saw another place, or this one as a few pixels."""
+"""A camera farther away saw another place, or this one as a few pixels."""
 
 
 @dataclass(frozen=True)
 class EarlierView:
-    """A view with its camera for this scan's points. scans_back: 0 for its own, 1 for the scan before."""
+    """A view whose camera is moved to this scan's points.
+
+    scans_back: 0 for the scan's own views, 1 for views of the scan before.
+    """
 
     view: View
     scans_back: int
 
 
 def earlier_views(dataset: Dataset, scan_id: str, count: int) -> tuple[EarlierView, ...]:
-    """Those of up to `count` scans before, the latest first, until one is out of reach. Raises DataError."""
+    """Views of up to `count` earlier scans, the latest first, until one is out of reach. Raises DataError."""
     found: list[EarlierView] = []
     for scans_back, views in enumerate(dataset.views_before(scan_id, count), start=1):
         if any(_distance(view) > REACH_M for view in views):
@@ -40,9 +43,9 @@ def earlier_views(dataset: Dataset, scan_id: str, count: int) -> tuple[EarlierVi
 
 
 def lenders(project: Project, block: Block) -> list[Block]:
-    """The blocks whose images the scans of `block` are paired with, itself first.
+    """The blocks whose images the scans of `block` are paired with, `block` first.
 
-    Decision: itself alone where its split is not captioned: no image could bring a text.
+    Only `block` if its split is not captioned, because then no image has a text.
     """
     count = project.earlier_scans_of(block)
     before = (one for scan_id in block.scan_ids for one in project.dataset.scans_before(scan_id, count))
@@ -50,5 +53,5 @@ def lenders(project: Project, block: Block) -> list[Block]:
 
 
 def _distance(view: View) -> float:
-    """From where this scan's points are counted to the camera, metres."""
+    """Metres from the origin of this scan's points to the camera."""
     return float(np.linalg.norm(invert_rigid(view.camera.cam_from_points)[:3, 3]))

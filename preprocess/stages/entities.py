@@ -1,15 +1,15 @@
 """Stage `entities` (C_e of the paper): the named, masked things in each image.
 
-Record of an image: {"image_id", "size_hw", "entities": [{"phrase", "score", "box_xyxy", "mask"}]}, or
-{"image_id", "error"}. mask: COCO's compressed run-length counts for size_hw. Every entity above the model's
-floor is kept, so that another score threshold redoes the pairs alone.
+One line of a shard is an image: {"image_id", "size_hw", "entities": [{"phrase", "score", "box_xyxy",
+"mask"}]}, or {"image_id", "error"}. mask: COCO's compressed run-length counts for size_hw. Every entity above
+the model's floor is kept, so that a change of the score threshold redoes the pairs alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,15 +17,18 @@ from lass3d_core.datasets import Block
 from lass3d_core.errors import CorruptArtifact, DataError
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.manifest.schema import Manifest
+from lass3d_core.pool import OnProgress
 from lass3d_core.records import Entity, RunLengthMask, View
 from preprocess.lvm import EntityDetector, identity_of, load_detector, run_params
-from preprocess.project import Failure, Job, Make, Project, Tick
+from preprocess.project import Project
 from preprocess.stages import image_captions
+from preprocess.stages.failures import failures_in, read_record
 from preprocess.stages.image_batches import answers, images_at_once
 from preprocess.stages.jsonl_shards import content_digest, read_digest, read_jsonl, write_jsonl
 from preprocess.stages.phrases import normalise, normalise_all
+from preprocess.stages.stage import Failure, Job, MakeShard, Stage
 
-NAME = "entities"
+NAME: Final = "entities"
 SCHEMA = 1
 
 Found = tuple[tuple[int, int], list[Entity]]
@@ -33,12 +36,12 @@ Found = tuple[tuple[int, int], list[Entity]]
 
 
 def needs(manifest: Manifest) -> tuple[str, ...]:
-    """The captions, when their phrases are what the detector is asked for."""
+    """The captions, if the detector is asked for their phrases."""
     return () if manifest.entities.vocabulary == "fixed" else (image_captions.NAME,)
 
 
-def record(project: Project, block: Block) -> Record:
-    """What a shard is made from: detector, vocabulary and images; of the captions, their phrases alone."""
+def fingerprint_record(project: Project, block: Block) -> Record:
+    """What a shard is made from: detector, vocabulary, images, and the phrases of the captions."""
     spec = project.manifest.entities
     params = {
         "detector": spec.name,
@@ -48,17 +51,17 @@ def record(project: Project, block: Block) -> Record:
     }
     upstream = {}
     if needs(project.manifest):
-        vocabulary = read_digest(_captions_of(project, block), "vocabulary")
+        vocabulary = read_digest(image_captions.STAGE.path_of(project, block), "vocabulary")
         upstream[f"{image_captions.NAME} {block.name}"] = vocabulary
     inputs = project.identities(project.images_of(block))
     return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream=upstream)
 
 
-def opened(project: Project) -> Make:
+def load(project: Project) -> MakeShard:
     """Load the detector; the returned function makes one shard."""
     detector = load_detector(project.manifest.entities)
 
-    def make(job: Job, tick: Tick) -> list[Failure]:
+    def make_shard(job: Job, on_progress: OnProgress) -> list[Failure]:
         assert job.block is not None
         words = vocabularies(project, job.block)
 
@@ -67,17 +70,18 @@ def opened(project: Project) -> Make:
 
         views = project.views_of(job.block)
         at_once = images_at_once(run_params(NAME, project.manifest))
-        images = [_as_json(view, answer) for view, answer in zip(views, answers(views, ask, tick, at_once))]
+        given = answers(views, ask, on_progress, at_once)
+        images = [_as_json(view, answer) for view, answer in zip(views, given)]
         write_jsonl(job.path, job.record, images, digests(images))
-        return image_captions.failures(images)
+        return failures_in(images)
 
-    return make
+    return make_shard
 
 
 def detected(
     detector: EntityDetector, images: Sequence[np.ndarray], words: Sequence[Sequence[str]]
 ) -> list[Found]:
-    """The entities of each image; the detector is not asked where there is no word to ask for."""
+    """The entities of each image. Images without a word to ask for are not shown to the detector."""
     asked = [i for i in range(len(images)) if words[i]]
     found = detector.detect([images[i] for i in asked], [words[i] for i in asked]) if asked else []
     if len(found) != len(asked):
@@ -87,24 +91,27 @@ def detected(
 
 
 def vocabularies(project: Project, block: Block) -> Mapping[str, tuple[str, ...]]:
-    """image_id -> the phrases that the detector is asked for in it, captions first."""
+    """Map each image_id to the phrases that the detector is asked for, the caption's first."""
     spec = project.manifest.entities
     grounded: dict[str, list[str]] = {}
     if needs(project.manifest):
-        _, images, _ = read_jsonl(_captions_of(project, block))
+        _, images, _ = read_jsonl(image_captions.STAGE.path_of(project, block))
         grounded = {image["image_id"]: image_captions.phrases_of(image) for image in images}
     views = project.views_of(block)
     return {view.image_id: normalise_all([*grounded.get(view.image_id, ()), *spec.fixed]) for view in views}
 
 
 def digests(images: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """content: everything (what `pairs` reads). phrases: the distinct phrases (what the table reads)."""
+    """Digest each part of a shard that a later stage reads.
+
+    content: everything, for `pairs`. phrases: the distinct phrases, for `text_embeddings`.
+    """
     phrases = {entity["phrase"] for image in images for entity in image.get("entities", ())}
     return {"content": content_digest(list(images)), "phrases": content_digest(sorted(phrases))}
 
 
 def entities_in(path: Path) -> dict[str, list[Entity]]:
-    """image_id -> entities of a shard; none where it failed. Raises MissingArtifact, CorruptArtifact."""
+    """Read image_id -> entities from a shard; none if it failed. Raises MissingArtifact, CorruptArtifact."""
     _, images, _ = read_jsonl(path)
     try:
         return {image["image_id"]: _from_json(image) for image in images}
@@ -112,10 +119,6 @@ def entities_in(path: Path) -> dict[str, list[Entity]]:
         raise CorruptArtifact(
             f"{path}: an entity lacks its parts ({error}); delete the file and run `make captions`"
         ) from None
-
-
-def _captions_of(project: Project, block: Block) -> Path:
-    return project.folder / image_captions.NAME / f"{block.name}.jsonl"
 
 
 def _as_json(view: View, answer: Found | str) -> dict[str, Any]:
@@ -153,3 +156,16 @@ def _from_json(image: dict[str, Any]) -> list[Entity]:
         )
         for entity in image.get("entities", ())
     ]
+
+
+STAGE = Stage(
+    name=NAME,
+    unit="images",
+    command="captions",
+    per_block=True,
+    suffix=".jsonl",
+    needs=needs,
+    fingerprint_record=fingerprint_record,
+    read_record=read_record,
+    load=load,
+)

@@ -1,7 +1,7 @@
-"""Images through a language-vision model, in batches; one by one where a batch fails, to name the bad one.
+"""Shows images to a language-vision model in batches.
 
-Threads read the next images while the model is busy with the ones before; Pillow decodes without the lock of
-the interpreter.
+If a batch fails, its images are shown one by one, so that the bad one is named. Threads read the next images
+while the model is busy; they run in parallel because Pillow releases the interpreter's lock to decode.
 """
 
 from __future__ import annotations
@@ -15,51 +15,52 @@ import numpy as np
 
 from lass3d_core.errors import BackendUnavailable, DataError, StorageError
 from lass3d_core.files.images import read_image
+from lass3d_core.pool import OnProgress
 from lass3d_core.records import View
 from preprocess.lvm.params import RunParams
 
 Answer = TypeVar("Answer")
-Ask = Callable[[list[np.ndarray], list[View]], list[Answer]]
+Ask = Callable[[list[np.ndarray], list[View]], Sequence[Answer]]
 
 BATCH = 8
-"""Fewest images handed to a model at once (its adapter may cut them further)."""
+"""The smallest batch; the model's adapter may cut it further."""
 
 BATCHES_AHEAD = 2
-"""Batches that are read before the model asks for them; memory holds them and the one at work."""
+"""Batches that are read ahead. They are in memory, together with the batch that the model works on."""
 
 READERS = 4
 """Threads that read images."""
 
 Read = tuple[View, "Future[np.ndarray]"]
-"""A view, and its image as soon as it is read; or the reason why it cannot be."""
+"""A view, and its image once it is read."""
 
 
 def images_at_once(run: RunParams | None) -> int:
-    """As many as the model wants to see together, and no fewer than BATCH."""
+    """The model's own batch size, but at least BATCH."""
     return max(BATCH, run.batch) if run is not None else BATCH
 
 
 def answers(
-    views: Sequence[View], ask: Ask[Answer], tick: Callable[[int], None], at_once: int = BATCH
+    views: Sequence[View], ask: Ask[Answer], on_progress: OnProgress, at_once: int = BATCH
 ) -> Iterator[Answer | str]:
-    """What `ask` says of each view's image, in order; for a failing image, why it failed, on one line.
+    """Yield the answer of `ask` for each view, in order; for an image that fails, the reason, on one line.
 
-    ask takes at most `at_once` images (H,W,3) uint8 RGB and their views. tick is told how many were done.
-    Raises BackendUnavailable, StorageError: they are no fault of an image.
+    ask: takes at most `at_once` images (H,W,3) uint8 RGB and their views.
+    Raises BackendUnavailable and StorageError, which are no fault of an image.
     """
     for batch in _read_ahead(views, at_once):
         try:
-            given: list[Answer | str] = [*_asked(batch, ask)]
+            given: list[Answer | str] = [*_ask(batch, ask)]
         except (BackendUnavailable, StorageError):
             raise
         except Exception:
-            given = [_asked_alone(each, ask) for each in batch]
-        tick(len(batch))
+            given = [_ask_for_one(one, ask) for one in batch]
+        on_progress(len(batch))
         yield from given
 
 
 def _read_ahead(views: Sequence[View], at_once: int) -> Iterator[list[Read]]:
-    """The views in batches, in order, while the images of `BATCHES_AHEAD` more are being read."""
+    """Yield the views in batches, in order, while the images of BATCHES_AHEAD more are being read."""
     ahead: deque[list[Read]] = deque()
     pool = ThreadPoolExecutor(READERS, thread_name_prefix="read")
     try:
@@ -74,16 +75,16 @@ def _read_ahead(views: Sequence[View], at_once: int) -> Iterator[list[Read]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _asked(batch: list[Read], ask: Ask[Answer]) -> list[Answer]:
+def _ask(batch: list[Read], ask: Ask[Answer]) -> Sequence[Answer]:
     given = ask([image.result() for _, image in batch], [view for view, _ in batch])
     if len(given) != len(batch):
         raise DataError(f"the model gave {len(given)} answers for {len(batch)} images")
     return given
 
 
-def _asked_alone(each: Read, ask: Ask[Answer]) -> Answer | str:
+def _ask_for_one(one: Read, ask: Ask[Answer]) -> Answer | str:
     try:
-        return _asked([each], ask)[0]
+        return _ask([one], ask)[0]
     except (BackendUnavailable, StorageError):
         raise
     except DataError as error:

@@ -1,32 +1,41 @@
-"""Stage `image_captions` (C_i of the paper): what each image shows, in a sentence, with its grounded noun
-phrases.
+"""Stage `image_captions` (C_i of the paper): a sentence about each image, with its grounded noun phrases.
 
-Record of an image: {"image_id", "text", "phrases": [{"phrase", "box_xyxy"}], "raw"}, or {"image_id",
-"error"}. Phrases are normalised, in the order of the caption; boxes are in pixels, rounded to hundredths.
+One line of a shard is an image: {"image_id", "text", "phrases": [{"phrase", "box_xyxy"}], "raw"}, or
+{"image_id", "error"}. Phrases are normalised and in the order of the caption. Boxes are in pixels, rounded to
+hundredths.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from lass3d_core.datasets import Block
 from lass3d_core.files.fingerprint import Record
+from lass3d_core.manifest.schema import Manifest
+from lass3d_core.pool import OnProgress
 from lass3d_core.records import ImageCaption, View
 from preprocess.lvm import identity_of, load_captioner, run_params
-from preprocess.project import Failure, Job, Make, Project, Tick
+from preprocess.project import Project
+from preprocess.stages.failures import failures_in, read_record
 from preprocess.stages.image_batches import answers, images_at_once
 from preprocess.stages.jsonl_shards import content_digest, read_jsonl, write_jsonl
 from preprocess.stages.phrases import normalise, normalise_all
+from preprocess.stages.stage import Failure, Job, MakeShard, Stage
 
-NAME = "image_captions"
+NAME: Final = "image_captions"
 SCHEMA = 1
 
 
-def record(project: Project, block: Block) -> Record:
+def needs(manifest: Manifest) -> tuple[str, ...]:
+    """No other stage."""
+    return ()
+
+
+def fingerprint_record(project: Project, block: Block) -> Record:
     """What a shard is made from: the captioner and the images."""
     spec = project.manifest.image_captions
     return Record(
@@ -38,26 +47,30 @@ def record(project: Project, block: Block) -> Record:
     )
 
 
-def opened(project: Project) -> Make:
+def load(project: Project) -> MakeShard:
     """Load the captioner; the returned function makes one shard."""
     captioner = load_captioner(project.manifest.image_captions)
 
     def ask(images: list[np.ndarray], views: list[View]) -> list[ImageCaption]:
         return captioner.caption(images)
 
-    def make(job: Job, tick: Tick) -> list[Failure]:
+    def make_shard(job: Job, on_progress: OnProgress) -> list[Failure]:
         assert job.block is not None
         views = project.views_of(job.block)
         at_once = images_at_once(run_params(NAME, project.manifest))
-        images = [_as_json(view, answer) for view, answer in zip(views, answers(views, ask, tick, at_once))]
+        given = answers(views, ask, on_progress, at_once)
+        images = [_as_json(view, answer) for view, answer in zip(views, given)]
         write_jsonl(job.path, job.record, images, digests(images))
-        return failures(images)
+        return failures_in(images)
 
-    return make
+    return make_shard
 
 
 def digests(images: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """vocabulary: each image's phrases, which `entities` reads. texts: its sentence, for the table."""
+    """Digest each part of a shard that a later stage reads.
+
+    vocabulary: the phrases of each image, for `entities`. texts: its sentence, for `text_embeddings`.
+    """
     return {
         "vocabulary": content_digest({image["image_id"]: phrases_of(image) for image in images}),
         "texts": content_digest({image["image_id"]: image.get("text") for image in images}),
@@ -65,17 +78,12 @@ def digests(images: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 def phrases_of(image: dict[str, Any]) -> list[str]:
-    """The distinct phrases of an image's record; none where it failed."""
+    """The distinct phrases of an image's line; none if it failed."""
     return list(normalise_all(grounded["phrase"] for grounded in image.get("phrases", ())))
 
 
-def failures(images: Sequence[dict[str, Any]]) -> list[Failure]:
-    """The images of a shard that failed; the same for `entities`."""
-    return [Failure(image["image_id"], image["error"]) for image in images if "error" in image]
-
-
 def captions_in(path: Path) -> dict[str, str | None]:
-    """image_id -> sentence of a shard; None where it failed. Raises MissingArtifact, CorruptArtifact."""
+    """Read image_id -> sentence from a shard; None if it failed. Raises MissingArtifact, CorruptArtifact."""
     _, images, _ = read_jsonl(path)
     return {image["image_id"]: image.get("text") for image in images}
 
@@ -94,3 +102,16 @@ def _as_json(view: View, answer: ImageCaption | str) -> dict[str, Any]:
         ],
         "raw": answer.raw,
     }
+
+
+STAGE = Stage(
+    name=NAME,
+    unit="images",
+    command="captions",
+    per_block=True,
+    suffix=".jsonl",
+    needs=needs,
+    fingerprint_record=fingerprint_record,
+    read_record=read_record,
+    load=load,
+)

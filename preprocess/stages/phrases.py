@@ -1,8 +1,7 @@
-"""Phrases of language-vision models, brought into one spelling so that equal things get one text row.
+"""One spelling for the phrases of language-vision models, so that equal things get one text row.
 
-Decision: the paper gives no rule. Models answer "A car", "the car.", "<phrase>car</phrase>" for the same
-thing and sometimes word pieces ("##ing"), nothing at all, or a word for the picture itself; the latter three
-name no thing.
+Decision: the paper gives no rule. Models answer "A car", "the car." and "<phrase>car</phrase>" for the same
+thing. A word piece ("##ing"), an empty answer, or a word for the picture itself names no thing.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 NAMES_OF_THE_PICTURE = frozenset({"image", "picture", "photo", "scene", "view"})
-"""Phrases that name the whole image and would pair every point with nothing."""
+"""Phrases that name the whole image, and so would say nothing about a point."""
 
 _MARKUP = re.compile(r"<[^<>]*>")
 _QUOTES = re.compile(r"[\"`“”]|(?<!\w)'|'(?!\w)")  # an apostrophe inside a word stays
@@ -20,7 +19,7 @@ _EDGES = " .,;:!?()[]{}"
 
 
 def normalise(phrase: str) -> str | None:
-    """`phrase` in lower case, without markup, quotes, outer signs, articles; None if it names nothing."""
+    """Drop capitals, markup, quotes, outer punctuation and articles; None if the phrase names no thing."""
     bare = _QUOTES.sub(" ", _MARKUP.sub(" ", phrase)).lower()
     text = " ".join(bare.split()).strip(_EDGES)
     while (shorter := _ARTICLE.sub("", text).lstrip(_EDGES)) != text:
@@ -30,6 +29,6 @@ def normalise(phrase: str) -> str | None:
 
 
 def normalise_all(phrases: Iterable[str]) -> tuple[str, ...]:
-    """The distinct normalised phrases in the order of their first occurrence."""
+    """The distinct normalised phrases, in the order of their first occurrence."""
     found = (normalise(phrase) for phrase in phrases)
     return tuple(dict.fromkeys(phrase for phrase in found if phrase is not None))

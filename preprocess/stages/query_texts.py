@@ -1,6 +1,7 @@
-"""`python -m preprocess embed`: rows of texts that someone asks for, by the encoder that made the text table.
+"""`python -m preprocess embed`: rows of query texts, by the encoder that made the text table.
 
-So `train query` needs no encoder. What is a phrase of the table, or was asked before, needs none here either.
+So `train query` needs no encoder. Texts that are phrases of the table, or were embedded before, are not
+encoded again.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from preprocess.stages.text_embeddings import encoder_params
 
 
 def embed(project: Project, texts: Sequence[str], classes: bool) -> str:
-    """Give each of `texts`, and with `classes` the name of every class, a row; a line that says so.
+    """Give a row to each text, and with `classes` to each class name. Returns a line for the user.
 
-    Decision: a text is embedded in the spelling of phrases ("a parked car" as "parked car"), which is the
-    spelling of what the network was trained with.
-    Raises ManifestError, StaleArtifact where the manifest's encoder is not the table's, BackendUnavailable.
+    Decision: a text is embedded in the spelling of phrases ("a parked car" as "parked car"), because the
+    network was trained with that spelling.
+    Raises ManifestError, BackendUnavailable, and StaleArtifact if the manifest's encoder is not the table's.
     """
     if not all(text.strip() for text in texts) or not (texts or classes):
         raise ManifestError('embed: give --text "a parked car", which may be repeated, or --classes')
@@ -42,12 +43,12 @@ def embed(project: Project, texts: Sequence[str], classes: bool) -> str:
 
 
 def spelt(text: str) -> str:
-    """The text in the spelling of phrases, or as it is where no phrase is spelt so."""
+    """The text in the spelling of phrases; unchanged if it names no thing."""
     return normalise(text) or text
 
 
 def _asked(folder: Path) -> dict[str, np.ndarray]:
-    """What was asked before; none where another encoder answered or the file is damaged: it is made anew."""
+    """The texts embedded before; none if another encoder made them or the file is damaged."""
     try:
         return asked_rows(folder)
     except (StaleArtifact, CorruptArtifact):
@@ -55,7 +56,7 @@ def _asked(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _encoded(project: Project, texts: Sequence[str]) -> dict[str, np.ndarray]:
-    """The pooled row (D,) of each text; no encoder is loaded for none."""
+    """The pooled row (D,) of each text. Without texts no encoder is loaded."""
     if not texts:
         return {}
     changes = encoder_changes(encoder_params(project), project.folder)

@@ -1,27 +1,32 @@
-"""Runs one stage: plan, say why, make what is not fresh, sum up."""
+"""Runs one stage: plan it, say why, make the shards that are not fresh, sum up."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import closing
 
 from tqdm import tqdm
 
-from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
+from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact
 from lass3d_core.files import pair_index
 from lass3d_core.files.atomic import remove_parts, storage_errors
-from preprocess.engine.pool import run_shards
+from preprocess.engine import run_shards
 from preprocess.project import Project
 from preprocess.stages import pairs
-from preprocess.stages.failures import named, recorded, stop_if_too_many
+from preprocess.stages.failures import failures_on_disk
 from preprocess.stages.plan import STAGES, StagePlan, plan
+from preprocess.stages.stage import Failure, Stage
 from preprocess.status import plural, why
+
+_SHOWN_FAILURES = 3
 
 
 def run_stage(project: Project, name: str) -> None:
     """Bring one stage up to date and print what was done.
 
-    Raises MissingArtifact or StaleArtifact when an earlier stage has to be run first, DataError when more
-    images failed than `max_failures` allows; whatever was made until then is kept.
+    Raises MissingArtifact or StaleArtifact if an earlier stage has to run first, and DataError if more images
+    failed than `max_failures` allows. What was made before the error is kept.
     """
     planned = plan(project, STAGES[name])
     _refuse_if_waiting(project, planned)
@@ -31,8 +36,8 @@ def run_stage(project: Project, name: str) -> None:
     else:
         print(f"{name}: {len(planned.to_do)} of {shards} to make: {why(planned)}", flush=True)
         _make(project, planned)
-    if failures := recorded(planned.stage, planned.shards):
-        print(f"{name}: {named(failures)}")
+    if failures := failures_on_disk(planned.stage, [shard.path for shard in planned.shards]):
+        print(f"{name}: {_in_words(failures)}")
     if name == pairs.NAME:
         _write_index(project, planned)
     project.inputs.save()
@@ -48,46 +53,58 @@ def _refuse_if_waiting(project: Project, planned: StagePlan) -> None:
 
 
 def _make(project: Project, planned: StagePlan) -> None:
-    """Make every shard that is not fresh, with a progress bar, and say what was written where."""
+    """Make every shard that is not fresh, with a progress bar, and print what was written where."""
     stage, jobs = planned.stage, [shard.job for shard in planned.to_do if shard.job is not None]
     where = jobs[0].path.parent if stage.per_block else jobs[0].path
     remove_parts(jobs[0].path.parent)
     if stage.name == pairs.NAME:
+        # The index says that the pairs are complete, which they no longer are.
         with storage_errors(where / pair_index.NAME):
             (where / pair_index.NAME).unlink(missing_ok=True)
-    failures = recorded(stage, [shard for shard in planned.shards if shard.state == "fresh"])
-    started = time.monotonic()
-    with tqdm(total=_units(project, planned), desc=stage.name, unit=stage.unit[:-1], disable=None) as bar:
-        done = _Counter(bar)
-        for failed in run_shards(project, stage.name, jobs, done.add):
-            failures += failed
-            stop_if_too_many(project, stage, failures)
+    failures = failures_on_disk(stage, [shard.path for shard in planned.shards if shard.state == "fresh"])
+    started, units = time.monotonic(), 0
+    with tqdm(total=_total(project, planned), desc=stage.name, unit=stage.unit[:-1], disable=None) as bar:
+
+        def on_progress(newly_done: int) -> None:
+            nonlocal units
+            units += newly_done  # the bar does not count while it is hidden
+            bar.update(newly_done)
+
+        with closing(run_shards(project, stage.name, jobs, on_progress)) as made:
+            for failed in made:
+                failures += failed
+                _stop_if_too_many(project, stage, failures)
     seconds = time.monotonic() - started
-    rate = f"{done.units} {stage.unit} in {seconds:.1f} s, {done.units / max(seconds, 1e-3):.3g}/s"
+    rate = f"{units} {stage.unit} in {seconds:.1f} s, {units / max(seconds, 1e-3):.3g}/s"
     print(f"{stage.name}: wrote {plural(len(jobs), 'shard')} ({rate}) to {where}", flush=True)
 
 
-class _Counter:
-    """Counts units beside the bar, which counts nothing where it is not shown."""
-
-    def __init__(self, bar: tqdm) -> None:
-        self.units = 0
-        self._bar = bar
-
-    def add(self, units: int) -> None:
-        self.units += units
-        self._bar.update(units)
-
-
-def _units(project: Project, planned: StagePlan) -> int | None:
-    """The total of the progress bar, where it is known before."""
+def _total(project: Project, planned: StagePlan) -> int | None:
+    """The total of the progress bar; None if it is not known yet."""
     blocks = [shard.job.block for shard in planned.to_do if shard.job is not None]
     units = [planned.stage.units_of(project, block) for block in blocks]
     return None if None in units else sum(unit for unit in units if unit is not None)
 
 
+def _stop_if_too_many(project: Project, stage: Stage, failures: Sequence[Failure]) -> None:
+    """Raises DataError if more images of the stage failed than `max_failures` of the manifest allows."""
+    if failures and len(failures) > project.failures_allowed:
+        raise DataError(
+            f"{stage.name}: {_in_words(failures)}; max_failures {project.manifest.max_failures:g} "
+            f"allows {project.failures_allowed}; mend them or raise it in the manifest and run again, what "
+            "is done is kept"
+        )
+
+
+def _in_words(failures: Sequence[Failure]) -> str:
+    """How many images failed, and the first few with the reason."""
+    shown = "; ".join(f"{failure.image_id}: {failure.error}" for failure in failures[:_SHOWN_FAILURES])
+    more = f"; and {len(failures) - _SHOWN_FAILURES} more" if len(failures) > _SHOWN_FAILURES else ""
+    return f"{plural(len(failures), 'image')} failed ({shown}{more})"
+
+
 def _write_index(project: Project, planned: StagePlan) -> None:
-    """Say that the pairs are complete, unless the index says so already."""
+    """Write the index, which says that the pairs are complete, unless it is up to date."""
     folder = project.folder / pairs.NAME
     jobs = [shard.job for shard in planned.shards if shard.job is not None]
     index = pairs.pair_index(project, {job.block: job.record for job in jobs if job.block is not None})

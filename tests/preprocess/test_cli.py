@@ -55,7 +55,7 @@ def test_the_last_line_says_what_was_written_where(street: Any, capfd: Any) -> N
 def test_texts_that_were_cut_are_counted(street: Any, capfd: Any) -> None:
     street.set(text_embeddings__params__context=3)
     assert street.run("captions") == 0
-    assert "text_embeddings: 8 texts lost their end" in capfd.readouterr().out
+    assert "text_embeddings: 8 texts were cut" in capfd.readouterr().out
 
 
 def test_only_one_stage_is_run_when_asked(untouched_street: Any) -> None:

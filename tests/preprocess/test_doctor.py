@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from preprocess import doctor
 from preprocess.doctor import PACKAGES, SPARSE_BACKENDS
 from preprocess.lvm import param_types
 
@@ -32,14 +31,6 @@ def test_a_healthy_project_is_all_ok(street: Any, capfd: Any) -> None:
     assert lines["numpy"][1] == metadata.version("numpy")
     assert lines["torchsparse"][0] == "note"  # optional, and not to be imported without a GPU
     assert "free for" in lines["disk"][1] and "GPU" in lines and "python" in lines
-
-
-def test_without_numba_the_slower_projection_is_worth_a_note(
-    street: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor, "loops", lambda: None)
-    mark, detail = lines_of(street, capfd, status=0)["projection"]
-    assert mark == "note" and "[fast]" in detail
 
 
 def test_street_that_is_not_written_yet_needs_nothing(untouched_street: Any, capfd: Any) -> None:

@@ -104,6 +104,6 @@ def test_another_calibration_makes_the_pairs_stale_and_nothing_else(folder: Path
         for name, stage in STAGES.items()
     }
     table.write_text(content)
-    assert states.pop("pairs") == ["stale", "stale", "fresh"]  # the test scene has tables of its own
+    assert states.pop("pairs") == ["stale", "stale", "fresh"]  # the test scene has separate tables
     assert {state for of_stage in states.values() for state in of_stage} == {"fresh"}
     assert all(plan(project_in(folder), stage).fresh for stage in STAGES.values())

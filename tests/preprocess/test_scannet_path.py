@@ -16,7 +16,7 @@ from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import NONE
 from preprocess.__main__ import main
 from preprocess.project import Project
-from preprocess.stages.pairs import distance_from_centre, measured_by, visibility_of
+from preprocess.stages.pairing import distance_from_centre, measured_by, visibility_of
 from preprocess.stages.plan import STAGES, plan
 from tests.lass3d_core.datasets.scannet_files import FLOOR, PAINT, TABLE_ID, room_points, write_scannet
 from train.data.paired_scans import PairedScans

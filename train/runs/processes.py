@@ -1,10 +1,4 @@
-"""Joining the processes that `torchrun` started: one per GPU, or several on the CPU.
-
-Decision: `torch.distributed.nn` is imported here, before there is a group. Its functions take the group that
-there is when they are imported as a default argument, and an optimiser's first step imports it: it would keep
-the group and its threads past `destroy_process_group`. A thread that lets go of its last tensor while the
-interpreter ends aborts the process, after all its work was done.
-"""
+"""Join the processes that `torchrun` started: one per GPU, or several on the CPU."""
 
 from __future__ import annotations
 
@@ -14,12 +8,16 @@ from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+
+# Imported before there is a process group. Its functions hold the group that exists at import as a default
+# argument, and an optimiser's first step would import it. The group and its threads would then outlive
+# destroy_process_group, and could abort the interpreter at exit.
 import torch.distributed.nn.functional
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the process group that torchrun started; outside torchrun do nothing."""
+    """Join torchrun's process group; do nothing in a single process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return

@@ -1,4 +1,4 @@
-"""The simulated rooms: furnished scenes, a walking RGB-D camera, a ScanNet tree."""
+"""The simulated rooms: random furnished scenes, a hand-held RGB-D camera, files in ScanNet's layout."""
 
 from preprocess.simulation.room.writer import write_rooms
 

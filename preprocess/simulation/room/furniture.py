@@ -1,19 +1,23 @@
-"""The furniture of a room, each piece as a few solids. See pieces.py for the frame."""
+"""The furniture of a room; each piece is a few solids. See pieces.py for the frame."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from preprocess.simulation.room.pieces import Piece, block, on_legs, paint
+from preprocess.simulation.room.materials import draw_colour
+from preprocess.simulation.room.pieces import Piece, block, on_legs
 from preprocess.simulation.shapes import Shape
 
-_SEAT_GAP_M = 0.58  # from the edge of a table to the back of a chair that is drawn up to it
+# From the edge of a table to the back of a chair that is drawn up to it.
+_SEAT_GAP_M = 0.58
 
 
 def bed(rng: np.random.Generator) -> Piece:
-    """A mattress on a frame, a headboard at the wall, a pillow or two."""
+    """A mattress on a frame, a headboard at the wall, one or two pillows."""
     width, length, height = rng.uniform(0.9, 1.7), rng.uniform(1.9, 2.1), rng.uniform(0.42, 0.58)
-    half, cover, pillow = width / 2, paint(rng, "bed"), paint(rng, "pillow")
+    half, cover, pillow = width / 2, draw_colour(rng, "bed"), draw_colour(rng, "pillow")
     solids = [
         block("bed", cover * 0.6, (-half, half), (0.0, length), (0.0, 0.6 * height)),
         block("bed", cover, (-half + 0.03, half - 0.03), (0.05, length - 0.03), (0.6 * height, height)),
@@ -27,7 +31,7 @@ def bed(rng: np.random.Generator) -> Piece:
 
 def chair(rng: np.random.Generator) -> Piece:
     """Four legs or a column, a seat, a back."""
-    width, seat, colour = rng.uniform(0.42, 0.52), rng.uniform(0.42, 0.48), paint(rng, "chair")
+    width, seat, colour = rng.uniform(0.42, 0.52), rng.uniform(0.42, 0.48), draw_colour(rng, "chair")
     half, top = width / 2, rng.uniform(0.8, 1.0)
     if rng.random() < 0.5:
         legs = [
@@ -51,7 +55,7 @@ def chair(rng: np.random.Generator) -> Piece:
 def sofa(rng: np.random.Generator) -> Piece:
     """A seat between two arms and a back."""
     width, depth, seat = rng.uniform(1.3, 2.2), rng.uniform(0.8, 0.95), rng.uniform(0.38, 0.46)
-    half, top, colour = width / 2, rng.uniform(0.72, 0.9), paint(rng, "sofa")
+    half, top, colour = width / 2, rng.uniform(0.72, 0.9), draw_colour(rng, "sofa")
     solids = [
         block("sofa", colour, (0.18 - half, half - 0.18), (0.2, depth), (0.05, seat)),
         block("sofa", colour, (-half, half), (0.0, 0.24), (0.05, top)),
@@ -59,31 +63,33 @@ def sofa(rng: np.random.Generator) -> Piece:
         block("sofa", colour, (half - 0.18, half), (0.0, depth), (0.05, seat + 0.18)),
     ]
     if rng.random() < 0.5:
-        x, pillow = rng.uniform(-0.3, 0.3) * width, paint(rng, "pillow")
+        x, pillow = rng.uniform(-0.3, 0.3) * width, draw_colour(rng, "pillow")
         solids.append(block("pillow", pillow, (x - 0.2, x + 0.2), (0.24, 0.38), (seat, seat + 0.36)))
     return Piece(tuple(solids), width, depth, (0.0, top))
 
 
-def table_pieces(rng: np.random.Generator) -> Piece:
+def dining_table(rng: np.random.Generator) -> Piece:
     """A top on four legs, with places for two or four chairs."""
     width, depth, height = rng.uniform(0.9, 1.7), rng.uniform(0.7, 0.95), rng.uniform(0.7, 0.78)
     places = (-width / 4, width / 4) if width > 1.2 else (0.0,)
     front = tuple((x, depth + _SEAT_GAP_M, np.pi) for x in places)
     back = tuple((x, -_SEAT_GAP_M, 0.0) for x in places)
-    top_and_legs = on_legs("table", paint(rng, "table"), width, depth, height)
+    top_and_legs = on_legs("table", draw_colour(rng, "table"), width, depth, height)
     return Piece(top_and_legs, width, depth, (0.0, height), front + back)
 
 
 def coffee_table(rng: np.random.Generator) -> Piece:
     """A low table."""
     width, depth, height = rng.uniform(0.7, 1.2), rng.uniform(0.5, 0.7), rng.uniform(0.36, 0.48)
-    return Piece(on_legs("table", paint(rng, "table"), width, depth, height), width, depth, (0.0, height))
+    return Piece(
+        on_legs("table", draw_colour(rng, "table"), width, depth, height), width, depth, (0.0, height)
+    )
 
 
 def desk(rng: np.random.Generator) -> Piece:
-    """A top between two side boards, or on legs as a table is; often a screen; a place for a chair."""
+    """A top on side boards or on legs, often with a screen, and a place for a chair."""
     width, depth, height = rng.uniform(1.0, 1.6), rng.uniform(0.6, 0.8), rng.uniform(0.7, 0.78)
-    half, colour = width / 2, paint(rng, "desk")
+    half, colour = width / 2, draw_colour(rng, "desk")
     if rng.random() < 0.35:
         solids = list(on_legs("desk", colour, width, depth, height))
     else:
@@ -94,19 +100,18 @@ def desk(rng: np.random.Generator) -> Piece:
             block("desk", colour, (half - drawers, half), (0.0, depth), (0.0, height)),
         ]
     if rng.random() < 0.7:
-        x, screen = rng.uniform(-0.2, 0.2) * width, paint(rng, "television")
-        solids.append(
-            block("television", screen, (x - 0.28, x + 0.28), (0.2, 0.25), (height + 0.1, height + 0.44))
-        )
-        solids.append(block("television", screen, (x - 0.1, x + 0.1), (0.14, 0.3), (height, height + 0.1)))
+        x = rng.uniform(-0.2, 0.2) * width
+        screen = partial(block, "television", draw_colour(rng, "television"))
+        solids.append(screen((x - 0.28, x + 0.28), (0.2, 0.25), (height + 0.1, height + 0.44)))
+        solids.append(screen((x - 0.1, x + 0.1), (0.14, 0.3), (height, height + 0.1)))
     return Piece(tuple(solids), width, depth, (0.0, height + 0.45), ((0.0, depth + _SEAT_GAP_M, np.pi),))
 
 
 def cabinet(rng: np.random.Generator) -> Piece:
-    """A box with doors: a chest, or as high as a refrigerator or a bookshelf."""
+    """A box with doors: low as a chest, or high as a bookshelf."""
     height = float(rng.choice([rng.uniform(0.7, 1.1), rng.uniform(1.5, 2.0)]))
     width, depth = rng.uniform(0.6, 1.3), rng.uniform(0.4, 0.6)
-    body = block("cabinet", paint(rng, "cabinet"), (-width / 2, width / 2), (0.0, depth), (0.0, height))
+    body = block("cabinet", draw_colour(rng, "cabinet"), (-width / 2, width / 2), (0.0, depth), (0.0, height))
     return Piece((body,), width, depth, (0.0, height))
 
 
@@ -114,14 +119,18 @@ def hung_cabinet(rng: np.random.Generator) -> Piece:
     """A cabinet on the wall, above the counters."""
     width, depth, low = rng.uniform(0.8, 1.8), rng.uniform(0.3, 0.38), rng.uniform(1.4, 1.5)
     z = (low, low + rng.uniform(0.55, 0.75))
-    body = block("cabinet", paint(rng, "cabinet"), (-width / 2, width / 2), (0.0, depth), z)
+    body = block("cabinet", draw_colour(rng, "cabinet"), (-width / 2, width / 2), (0.0, depth), z)
     return Piece((body,), width, depth, z)
 
 
 def bookshelf(rng: np.random.Generator) -> Piece:
-    """Boards around rows of books, some of them half empty."""
+    """Boards around rows of books; some rows are half empty."""
     width, depth, height = rng.uniform(0.7, 1.3), rng.uniform(0.26, 0.36), rng.uniform(1.1, 2.0)
-    half, colour, levels = width / 2, paint(rng, "bookshelf"), np.linspace(0.06, height, round(height / 0.35))
+    half, colour, levels = (
+        width / 2,
+        draw_colour(rng, "bookshelf"),
+        np.linspace(0.06, height, round(height / 0.35)),
+    )
     solids = [
         block("bookshelf", colour, (-half, 0.03 - half), (0.0, depth), (0.0, height)),
         block("bookshelf", colour, (half - 0.03, half), (0.0, depth), (0.0, height)),
@@ -132,38 +141,25 @@ def bookshelf(rng: np.random.Generator) -> Piece:
     for level in levels[:-1]:
         end = rng.uniform(-0.2, 1.0) * (half - 0.03)
         books = (0.02, depth - rng.uniform(0.03, 0.1))
-        solids.append(
-            block(
-                "books",
-                paint(rng, "books"),
-                (0.03 - half, end),
-                books,
-                (level, level + rng.uniform(0.18, 0.27)),
-            )
-        )
+        row = partial(block, "books", draw_colour(rng, "books"), (0.03 - half, end), books)
+        solids.append(row((level, level + rng.uniform(0.18, 0.27))))
     return Piece(tuple(solids), width, depth, (0.0, height))
 
 
 def television(rng: np.random.Generator) -> Piece:
     """A screen on a low cabinet."""
     width, height = rng.uniform(1.0, 1.6), rng.uniform(0.4, 0.6)
-    half, screen = width / 2, rng.uniform(0.4, 0.6)
+    half, screen, z = width / 2, rng.uniform(0.4, 0.6), (height + 0.04, height + 0.7)
     solids = (
-        block("cabinet", paint(rng, "cabinet"), (-half, half), (0.0, 0.42), (0.0, height)),
-        block(
-            "television",
-            paint(rng, "television"),
-            (-screen, screen),
-            (0.12, 0.18),
-            (height + 0.04, height + 0.7),
-        ),
+        block("cabinet", draw_colour(rng, "cabinet"), (-half, half), (0.0, 0.42), (0.0, height)),
+        block("television", draw_colour(rng, "television"), (-screen, screen), (0.12, 0.18), z),
     )
     return Piece(solids, max(width, 2 * screen), 0.42, (0.0, height + 0.7))
 
 
 def other(rng: np.random.Generator) -> Piece:
-    """A stool, an ottoman or a small rack, which ScanNet's benchmark calls otherfurniture."""
-    width, colour = rng.uniform(0.36, 0.6), paint(rng, "otherfurniture")
+    """A stool, an ottoman or a small rack: the class otherfurniture of ScanNet's benchmark."""
+    width, colour = rng.uniform(0.36, 0.6), draw_colour(rng, "otherfurniture")
     half, kind = width / 2, rng.integers(3)
     if kind < 2:
         height, shape = rng.uniform(0.35, 0.6), (Shape.CYLINDER, Shape.BOX)[kind]
@@ -180,7 +176,7 @@ def other(rng: np.random.Generator) -> Piece:
 
 
 def rug(rng: np.random.Generator) -> Piece:
-    """A mat on the floor, over which everything else may stand."""
+    """A mat on the floor. It has no height, so other pieces may stand on it."""
     half, depth = rng.uniform(0.5, 0.9), rng.uniform(0.8, 1.4)
-    mat = block("floor mat", paint(rng, "floor mat"), (-half, half), (0.0, depth), (0.0, 0.012))
+    mat = block("floor mat", draw_colour(rng, "floor mat"), (-half, half), (0.0, depth), (0.0, 0.012))
     return Piece((mat,), 2 * half, depth, (0.0, 0.0))

@@ -1,6 +1,6 @@
-"""The textures of surfaces, each fixed to its solid by hashes, so that every image shows the same.
+"""The textures of surfaces. They are hashes of places on a solid, so that every image shows the same.
 
-metric: surface points (R,3) in metres along the axes of their solids (R,), from their middles.
+metric: surface points (R,3) in metres along the axes of their solids (R,), from the centres.
 """
 
 from __future__ import annotations
@@ -8,35 +8,29 @@ from __future__ import annotations
 import numpy as np
 
 from preprocess.simulation.pinhole import hashed, mottle
-from preprocess.simulation.room.materials import MATERIAL_ORDER
+from preprocess.simulation.room.materials import MATERIALS
 from preprocess.simulation.shapes import Scene
 
 _MOTTLE = 0.05
-_LINE_M = 0.015  # half the width of a joint
+_LINE_M = 0.015  # half of the width of a joint
 _PLANK_M, _TILE_M, _FRONT_M = 0.16, 0.33, 0.5
 _SPINE_M, _BLOTCH_M = 0.05, 0.12
 
 
 def textured(scene: Scene, metric: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Colours (R,3) in [0,1] of surface points: that of the solid under the pattern of its material."""
+    """Colours (R,3) in [0,1] of surface points: the colour of the solid, then the pattern of its material."""
     colour = scene.colour[solid] * (1.0 + _MOTTLE * mottle(metric, solid)[:, None])
-    pattern = np.array([material.pattern for material in MATERIAL_ORDER])[scene.material[solid]]
+    pattern = MATERIALS.column("pattern")[scene.material[solid]]
     half = scene.half[solid]
-    for name, draw in (
-        ("planks", _planks),
-        ("tiles", _tiles),
-        ("fronts", _fronts),
-        ("spines", _spines),
-        ("canvas", _canvas),
-        ("panes", _panes),
-    ):
+    drawn = (_planks, _tiles, _fronts, _spines, _canvas, _panes)
+    for name, draw in zip(("planks", "tiles", "fronts", "spines", "canvas", "panes"), drawn):
         of = np.flatnonzero(pattern == name)
         colour[of] = draw(colour[of], metric[of], half[of], solid[of])
     return np.clip(colour, 0.0, 1.0)
 
 
 def _planks(colour: np.ndarray, metric: np.ndarray, half: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Boards along x, each of its own brightness."""
+    """Boards along x of different brightness."""
     return colour * (1.0 + 0.1 * _hashed(solid, metric[:, 1] / _PLANK_M, metric[:, 0] / 1.5)[:, None])
 
 
@@ -53,7 +47,7 @@ def _fronts(colour: np.ndarray, metric: np.ndarray, half: np.ndarray, solid: np.
 
 
 def _spines(colour: np.ndarray, metric: np.ndarray, half: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Backs of books, each of its own colour."""
+    """Backs of books in different colours."""
     column = metric[:, 0] / _SPINE_M
     tints = np.stack(
         [_hashed(solid, column, np.full(len(column), float(channel))) for channel in range(3)], 1
@@ -62,7 +56,7 @@ def _spines(colour: np.ndarray, metric: np.ndarray, half: np.ndarray, solid: np.
 
 
 def _canvas(colour: np.ndarray, metric: np.ndarray, half: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Blotches of the picture's colour and of others, in a dark frame."""
+    """Blotches of two colours in a dark frame."""
     strength = _hashed(solid, metric[:, 0] / _BLOTCH_M, metric[:, 2] / _BLOTCH_M)
     painted = np.where(
         (strength > 0.6)[:, None], colour[:, [2, 0, 1]], colour * (1.0 + 0.15 * strength)[:, None]

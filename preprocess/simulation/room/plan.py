@@ -1,11 +1,11 @@
-"""A floor plan that fills up: where pieces stand, and that none stands in another.
+"""A floor plan: where pieces stand. No piece stands in another.
 
 Room frame: one corner is the origin, x and y along the walls, z up; metres.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,31 +20,43 @@ _SPARE_M = 0.02
 
 @dataclass
 class FloorPlan:
-    """A room of size (3,) along x, y, z, what stands in it, and the boxes (low, high) that are taken."""
+    """A room and what stands in it.
+
+    size (3,): along x, y and z. taken: the boxes (low, high) of the pieces.
+    """
 
     size: np.ndarray
     solids: list[Solid] = field(default_factory=list)
     taken: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
     def at_wall(self, rng: np.random.Generator, piece: Piece, gap: float = 0.0) -> np.ndarray | None:
-        """Put `piece` with its back to a wall, `gap` away; its pose (4,4), or None where no place is left."""
+        """Put `piece` with its back to a wall, `gap` away.
+
+        Returns the pose (4,4), or None if no place is left.
+        """
         return self._first_free(piece, lambda: self._place_at_wall(rng, piece, gap))
 
     def inside(self, rng: np.random.Generator, piece: Piece) -> np.ndarray | None:
-        """Put `piece` anywhere, about parallel to the walls; its pose (4,4), or None."""
+        """Put `piece` anywhere, about parallel to the walls.
+
+        Returns the pose (4,4), or None if no place is left.
+        """
         return self._first_free(piece, lambda: self._place_inside(rng))
 
     def put(self, piece: Piece, pose: np.ndarray) -> bool:
-        """Put `piece` at a pose room_from_piece (4,4); False, and nothing done, where it is not free."""
+        """Put `piece` at a pose room_from_piece (4,4).
+
+        Returns False, and does nothing, if the place is taken.
+        """
         low, high = _bounds(piece, pose)
         if not self.is_free(low, high):
             return False
-        self.solids += moved(piece.solids, pose)
+        self.solids += transform_solids(piece.solids, pose)
         self.taken.append((low, high))
         return True
 
     def is_free(self, low: np.ndarray, high: np.ndarray) -> bool:
-        """Whether the box from `low` to `high` (3,) lies in the room and in nothing else."""
+        """Whether the box from `low` to `high` (3,) lies in the room and overlaps no piece."""
         inside = (low > -_SPARE_M).all() and (high < self.size + _SPARE_M).all()
         return bool(inside) and not any(
             (low < top).all() and (bottom < high).all() for bottom, top in self.taken
@@ -59,8 +71,8 @@ class FloorPlan:
         x, y = self.size[:2]
         length = x if wall % 2 == 0 else y
         along = rng.uniform(0, 1) * max(length - piece.width, 0.0) + piece.width / 2
-        corner = ((along, gap), (x - gap, along), (along, y - gap), (gap, along))[wall]
-        return pose_at(*corner, (0.0, np.pi / 2, np.pi, -np.pi / 2)[wall])
+        x, y = ((along, gap), (x - gap, along), (along, y - gap), (gap, along))[wall]
+        return pose_at(x, y, (0.0, np.pi / 2, np.pi, -np.pi / 2)[wall])
 
     def _place_inside(self, rng: np.random.Generator) -> np.ndarray:
         x, y = rng.uniform(0.15, 0.85, 2) * self.size[:2]
@@ -72,8 +84,8 @@ def pose_at(x: float, y: float, yaw: float, z: float = 0.0) -> np.ndarray:
     return rigid(yawed(yaw), np.array([x, y, z]))
 
 
-def moved(solids: tuple[Solid, ...] | list[Solid], pose: np.ndarray) -> Iterator[Solid]:
-    """The solids taken through a rigid transform (4,4)."""
+def transform_solids(solids: Iterable[Solid], pose: np.ndarray) -> Iterator[Solid]:
+    """The solids after a rigid transform (4,4)."""
     for solid in solids:
         centre = np.einsum("ij,j->i", pose[:3, :3], solid.centre) + pose[:3, 3]
         rotation = np.einsum("ij,jk->ik", pose[:3, :3], solid.rotation)
@@ -81,9 +93,10 @@ def moved(solids: tuple[Solid, ...] | list[Solid], pose: np.ndarray) -> Iterator
 
 
 def _bounds(piece: Piece, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The box along the axes of the room that holds `piece`, a little smaller, so that things may touch."""
+    """The corners low and high (3,) of the box around `piece`, along the axes of the room."""
     corners = np.array(
         [(x, y, z) for x in (-piece.width / 2, piece.width / 2) for y in (0.0, piece.depth) for z in piece.z]
     )
     placed = np.einsum("ij,cj->ci", pose[:3, :3], corners) + pose[:3, 3]
+    # A little smaller, so that things may touch.
     return placed.min(axis=0) + _SPARE_M / 2, placed.max(axis=0) - _SPARE_M / 2

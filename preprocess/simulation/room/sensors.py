@@ -1,7 +1,8 @@
-"""What a hand-held RGB-D camera sees in a room: colour images, depth images, and the surface fused from them.
+"""Measurements of a hand-held RGB-D camera in a room: colour images, depth images, and the fused surface.
 
-ScanNet's proportions on small images: the depth image has half the colour's resolution, a centre of its own,
-and knows nothing of what is far, grazed or black.
+The images are small, with ScanNet's proportions: the depth image has half of the resolution and another
+centre.
+It has holes where a surface is far or is seen at a grazing angle, and at random pixels.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lass3d_core.records import Camera
-from preprocess.simulation.pinhole import cast_from, photograph, pixel_directions, turned
-from preprocess.simulation.room.materials import MATERIAL_ORDER, UNANNOTATED
+from preprocess.simulation.pinhole import cast_from, ends_of_rays, photograph, pixel_directions, turned
+from preprocess.simulation.room.materials import MATERIALS, UNANNOTATED
 from preprocess.simulation.room.patterns import textured
 from preprocess.simulation.room.world import Room
 from preprocess.simulation.shapes import NOTHING, local_points, normals
@@ -24,24 +25,25 @@ DEPTH_K = np.array([[48.4, 0.0, 31.8], [0.0, 48.4, 23.8], [0.0, 0.0, 1.0]])
 
 _RANGE_M = 12.0
 _DEPTH_RANGE_M = (0.35, 5.5)
-_DEPTH_NOISE = 0.0015  # metres at one metre; grows with the square of the depth
+# Standard deviation in metres at a depth of one metre; it grows with the square of the depth.
+_DEPTH_NOISE = 0.0015
 _DEPTH_DROP_OUT = 0.02
-_GRAZING = 0.12  # least cosine between ray and surface that returns a depth
+_GRAZING = 0.12  # least cosine between ray and normal that returns a depth
 _AMBIENT = 0.66
 _PIXEL_NOISE = (0.05, 0.02)  # multiplicative, additive
 _EXPOSURE = 0.04  # standard deviation, per image
 _VERTEX_CELL_M = 0.055
 _VERTEX_NOISE_M = 0.004
 _VERTEX_COLOUR_NOISE = (0.08, 0.04)
-_PATCHES = 12  # that nobody annotated
+_PATCHES = 12  # that nobody labelled
 _PATCH_RADIUS_M = (0.08, 0.25)
 
 
 @dataclass(frozen=True)
 class Surface:
-    """Where the rays of some images end, world frame.
+    """The ends of the rays of an image.
 
-    points (R,3) metres; colour (R,3) in [0,1], lit, without noise; solid (R,) index.
+    points (R,3): metres, world frame. colour (R,3): in [0,1], lit, without noise. solid (R,): index.
     """
 
     points: np.ndarray
@@ -51,7 +53,10 @@ class Surface:
 
 @dataclass(frozen=True)
 class Vertices:
-    """A fused scan. points (N,3) float32 metres, world frame; colours (N,3) uint8; labels (N,) nyu40 ids."""
+    """A fused scan.
+
+    points (N,3) float32: metres, world frame. colours (N,3) uint8. labels (N,) uint16: raw ids.
+    """
 
     points: np.ndarray
     colours: np.ndarray
@@ -59,28 +64,27 @@ class Vertices:
 
 
 def seen_from(room: Room, pose: np.ndarray, K: np.ndarray, size_hw: tuple[int, int]) -> Surface:
-    """What a camera at `pose` world_from_camera (4,4) sees, a point for each pixel: the room is closed."""
+    """What a camera at `pose` world_from_camera (4,4) sees: one point per pixel."""
     directions = pixel_directions(Camera(K, np.eye(4), size_hw))
     distance, solid = cast_from(room.scene, pose, directions, _RANGE_M)
-    assert (solid != NOTHING).all()
-    points = turned(pose, directions) * distance[:, None] + pose[:3, 3]
+    assert (solid != NOTHING).all(), "the room is closed"
+    points = ends_of_rays(pose, directions, distance)
     return Surface(points, _lit(room, points, solid), solid)
 
 
-def picture(surface: Surface, rng: np.random.Generator) -> np.ndarray:
-    """The colour image (H,W,3) uint8 of what a colour camera sees."""
+def camera_image(surface: Surface, rng: np.random.Generator) -> np.ndarray:
+    """The image (H,W,3) uint8 RGB of what the colour camera sees."""
     exposed = surface.colour * (1.0 + rng.normal(0.0, _EXPOSURE))
     return photograph(exposed, COLOUR_HW, _PIXEL_NOISE, rng)
 
 
 def depth_image(room: Room, pose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The depth image (H,W) uint16 of millimetres along the optical axis, 0 where nothing was measured."""
+    """The depth image (H,W) uint16: millimetres along the optical axis, 0 for unknown."""
     directions = pixel_directions(Camera(DEPTH_K, np.eye(4), DEPTH_HW))
     distance, solid = cast_from(room.scene, pose, directions, _RANGE_M)
     rays = turned(pose, directions)
-    normal = normals(
-        room.scene, local_points(room.scene, rays * distance[:, None] + pose[:3, 3], solid), solid
-    )
+    local = local_points(room.scene, ends_of_rays(pose, directions, distance), solid)
+    normal = normals(room.scene, local, solid)
     depth = distance * directions[:, 2]
     measured = depth + rng.normal(0.0, _DEPTH_NOISE, len(depth)) * depth**2
     nearest, farthest = _DEPTH_RANGE_M
@@ -91,7 +95,7 @@ def depth_image(room: Room, pose: np.ndarray, rng: np.random.Generator) -> np.nd
 
 
 def fused(surfaces: list[Surface], room: Room, rng: np.random.Generator) -> Vertices:
-    """One noisy vertex for each cell of a grid that the surfaces reach, its colour that of one ray."""
+    """Fuse the surfaces: a noisy vertex per occupied cell of a grid, in the colour of one of its rays."""
     points = np.concatenate([surface.points for surface in surfaces])
     order = rng.permutation(len(points))
     points = points[order]
@@ -99,22 +103,22 @@ def fused(surfaces: list[Surface], room: Room, rng: np.random.Generator) -> Vert
     kept = np.sort(first)
     solid = np.concatenate([surface.solid for surface in surfaces])[order][kept]
     colour = np.concatenate([surface.colour for surface in surfaces])[order][kept]
-    nyu40 = np.array([material.nyu40 for material in MATERIAL_ORDER])[room.scene.material[solid]]
+    raw_ids = MATERIALS.column("raw_id")[room.scene.material[solid]]
     points = points[kept] + rng.normal(0.0, _VERTEX_NOISE_M, (len(kept), 3))
     colours = photograph(colour, (len(kept), 1), _VERTEX_COLOUR_NOISE, rng)[:, 0]
-    labels = np.where(_forgotten(points, rng), UNANNOTATED, nyu40)
+    labels = np.where(_forgotten(points, rng), UNANNOTATED, raw_ids)
     return Vertices(points.astype(np.float32), colours, labels.astype(np.uint16))
 
 
 def _cells(points: np.ndarray) -> np.ndarray:
-    """One number (N,) int64 for each cell of the grid that `points` (N,3) fall into."""
+    """The number (N,) int64 of the grid cell that each of the points (N,3) falls into."""
     cell = np.floor(points / _VERTEX_CELL_M).astype(np.int64)
     cell -= cell.min(axis=0)
     return np.ravel_multi_index(tuple(cell.T), tuple(cell.max(axis=0) + 1))
 
 
 def _lit(room: Room, points: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Colours (R,3) of surface points: Lambert's law under the lamp, and the texture of the material."""
+    """Colours (R,3) of surface points: the texture of the material, lit by the lamp after Lambert's law."""
     local = local_points(room.scene, points, solid)
     normal = normals(room.scene, local, solid)
     to_lamp = room.lamp - points
@@ -125,7 +129,7 @@ def _lit(room: Room, points: np.ndarray, solid: np.ndarray) -> np.ndarray:
 
 
 def _forgotten(points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which points (N,3) lie in one of a few small patches: (N,) bool."""
+    """Whether each of the points (N,3) lies in one of a few small patches: (N,) bool."""
     found = np.zeros(len(points), bool)
     for _ in range(_PATCHES):
         gap = np.linalg.norm(points - points[rng.integers(len(points))], axis=1)

@@ -1,4 +1,4 @@
-"""The way of a hand-held camera through a room."""
+"""The poses of a hand-held camera in a room."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from preprocess.simulation.room.plan import FloorPlan
 from preprocess.simulation.shapes import pitched, rolled, yawed
 
 _CAMERA_FROM_LEVEL = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
-"""Camera axes (x right, y down, z forward) of a camera that looks along x in a frame with z up."""
+"""Rotation from a level frame (x forward, z up) into the camera's (x right, y down, z forward)."""
 
 _CLEARANCE_M = 0.25
 
@@ -17,9 +17,9 @@ _CLEARANCE_M = 0.25
 def walk(
     rng: np.random.Generator, plan: FloorPlan, world_from_room: np.ndarray, frames: int
 ) -> list[np.ndarray]:
-    """Poses world_from_camera (4,4) of `frames` frames, once around, each across the middle of the room.
+    """Draw the poses world_from_camera (4,4) of a camera that turns once around in `frames` frames.
 
-    So every wall is looked at from the opposite side, where most of it fits into an image.
+    It always looks across the middle of the room: most of a wall fits into an image from the opposite side.
     """
     start, poses = rng.uniform(0, 2 * np.pi), []
     for frame in range(frames):
@@ -32,7 +32,7 @@ def walk(
 
 
 def _standpoint(plan: FloorPlan, heading: float, height: float) -> np.ndarray:
-    """The place (3,) farthest back from where the camera looks that lies in no piece; else the middle."""
+    """The place (3,) of a camera that looks along `heading`: as far back as pieces allow, else the middle."""
     middle = plan.size[:2] / 2
     back = -np.array([np.cos(heading), np.sin(heading)])
     for share in (0.62, 0.5, 0.36, 0.2):

@@ -1,6 +1,7 @@
-"""A seeded furnished room, somewhere in a world whose axes are not its walls'.
+"""A random furnished room.
 
-Room frame: see plan.py. World frame: z up, the room turned and moved, as an un-aligned scan is.
+Room frame: see plan.py. World frame: z up; the room is turned and shifted in it, as in a ScanNet scan that is
+not aligned.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from preprocess.simulation.room.fixtures import (
     bathtub,
     counter,
     door,
-    picture,
     refrigerator,
     toilet,
+    wall_picture,
     washstand,
     window,
 )
@@ -26,28 +27,30 @@ from preprocess.simulation.room.furniture import (
     chair,
     coffee_table,
     desk,
+    dining_table,
     hung_cabinet,
     other,
     rug,
     sofa,
-    table_pieces,
     television,
 )
-from preprocess.simulation.room.pieces import Maker, block, paint
-from preprocess.simulation.room.plan import FloorPlan, moved, pose_at
+from preprocess.simulation.room.materials import draw_colour
+from preprocess.simulation.room.pieces import Maker, block
+from preprocess.simulation.room.plan import FloorPlan, pose_at, transform_solids
 from preprocess.simulation.shapes import Scene, Solid
 
-_THICK_M = 0.1  # of walls, floor and ceiling
+_THICK_M = 0.1  # walls, floor and ceiling
 
 Wanted = tuple[tuple[Maker, float], ...]
-"""Pieces and how many of each to expect."""
+"""Pieces, and the expected number of each."""
 
 
 @dataclass(frozen=True)
 class RoomType:
-    """share: of all rooms. width: metres, of either side. floor: its material.
+    """A kind of room and its pieces.
 
-    at_wall, hung, inside: what stands at the walls, hangs on them, and stands anywhere; in this order.
+    share: among all rooms. width: range of both sides in metres. floor: the material.
+    The room is furnished in this order: at_wall (stand at the walls), hung (hang on them), inside (anywhere).
     """
 
     name: str
@@ -66,7 +69,7 @@ TYPES = (
         width=(3.0, 4.2),
         floor="floor",
         at_wall=((bed, 1.4), (cabinet, 1.8), (desk, 0.8), (bookshelf, 0.6), (television, 0.3), (other, 0.8)),
-        hung=((picture, 1.5),),
+        hung=((wall_picture, 1.5),),
         inside=((chair, 0.8), (rug, 0.5)),
     ),
     RoomType(
@@ -75,8 +78,8 @@ TYPES = (
         width=(3.4, 4.6),
         floor="floor",
         at_wall=((sofa, 1.8), (television, 0.8), (bookshelf, 1.3), (cabinet, 0.8), (other, 0.8)),
-        hung=((picture, 1.8),),
-        inside=((coffee_table, 0.9), (table_pieces, 0.5), (chair, 1.0), (rug, 0.6)),
+        hung=((wall_picture, 1.8),),
+        inside=((coffee_table, 0.9), (dining_table, 0.5), (chair, 1.0), (rug, 0.6)),
     ),
     RoomType(
         "Kitchen",
@@ -84,8 +87,8 @@ TYPES = (
         width=(2.8, 3.9),
         floor="tiles",
         at_wall=((counter, 1.9), (refrigerator, 1.1), (cabinet, 0.6), (other, 0.4)),
-        hung=((hung_cabinet, 1.4), (picture, 0.4)),
-        inside=((table_pieces, 1.0), (chair, 0.5)),
+        hung=((hung_cabinet, 1.4), (wall_picture, 0.4)),
+        inside=((dining_table, 1.0), (chair, 0.5)),
     ),
     RoomType(
         "Office",
@@ -93,8 +96,8 @@ TYPES = (
         width=(3.0, 4.5),
         floor="floor",
         at_wall=((desk, 2.7), (bookshelf, 1.6), (cabinet, 1.5), (refrigerator, 0.2)),
-        hung=((picture, 1.0),),
-        inside=((table_pieces, 0.6), (chair, 1.2), (other, 0.4)),
+        hung=((wall_picture, 1.0),),
+        inside=((dining_table, 0.6), (chair, 1.2), (other, 0.4)),
     ),
     RoomType(
         "Bathroom",
@@ -102,16 +105,16 @@ TYPES = (
         width=(2.2, 2.8),
         floor="tiles",
         at_wall=((bathtub, 0.9), (toilet, 1.0), (washstand, 1.0), (cabinet, 0.6), (other, 0.3)),
-        hung=((picture, 0.2),),
+        hung=((wall_picture, 0.2),),
         inside=((rug, 0.4),),
     ),
 )
-"""Chosen so that a wall is not all there is to see: ScanNet's rooms are crowded too."""
+"""Crowded, as ScanNet's rooms are: a wall must not be all that a camera sees."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """A furnished room. scene and lamp (3,) in the world; plan: free places, in the room's own frame."""
+    """A furnished room. scene and lamp (3,): world frame. plan: room frame."""
 
     kind: str
     plan: FloorPlan
@@ -121,7 +124,7 @@ class Room:
 
 
 def build_room(rng: np.random.Generator) -> Room:
-    """Draw a room, furnish it, put it somewhere."""
+    """Draw a room, its pieces, and its place in the world."""
     kind = TYPES[rng.choice(len(TYPES), p=[one.share for one in TYPES])]
     plan = FloorPlan(np.array([*rng.uniform(*kind.width, 2), rng.uniform(2.4, 2.7)]))
     plan.at_wall(rng, door(rng))
@@ -135,15 +138,16 @@ def build_room(rng: np.random.Generator) -> Room:
         piece = maker(rng)
         _seat(rng, plan, piece.seats, plan.inside(rng, piece))
     solids = [*_shell(rng, plan.size, kind.floor), *plan.solids]
-    world_from_room = pose_at(*rng.uniform(-3, 3, 2), rng.uniform(0, 2 * np.pi), rng.uniform(-0.1, 0.1))
+    x, y = rng.uniform(-3, 3, 2)
+    world_from_room = pose_at(x, y, rng.uniform(0, 2 * np.pi), rng.uniform(-0.1, 0.1))
     lamp = plan.size * [*rng.uniform(0.35, 0.65, 2), 0.95]
     lamp = np.einsum("ij,j->i", world_from_room[:3, :3], lamp) + world_from_room[:3, 3]
-    scene = Scene.of(list(moved(solids, world_from_room)), to_sun=np.array([0.0, 0.0, 1.0]))
+    scene = Scene.of(list(transform_solids(solids, world_from_room)), to_sun=np.array([0.0, 0.0, 1.0]))
     return Room(kind.name, plan, scene, lamp, world_from_room)
 
 
 def _drawn(rng: np.random.Generator, wanted: Wanted) -> list[Maker]:
-    """Each maker as often as expected, on average."""
+    """Each maker a random number of times; the average is the expected number."""
     return [maker for maker, number in wanted for _ in range(int(number + rng.random()))]
 
 
@@ -158,19 +162,19 @@ def _seat(
     seats: tuple[tuple[float, float, float], ...],
     pose: np.ndarray | None,
 ) -> None:
-    """Draw chairs up to a piece that was put at `pose` (4,4)."""
+    """Put chairs at the places of a piece that stands at `pose` (4,4)."""
     for x, y, yaw in seats if pose is not None else ():
         if rng.random() < 0.8:
             plan.put(chair(rng), pose @ pose_at(x, y, yaw + rng.normal(0.0, 0.12)))
 
 
 def _shell(rng: np.random.Generator, size: np.ndarray, floor: str) -> list[Solid]:
-    """Floor, ceiling and four walls, seen from inside."""
+    """Floor, ceiling and four walls around a room of size (3,)."""
     x, y, z = size
-    t, colour = _THICK_M, paint(rng, "wall")
+    t, colour = _THICK_M, draw_colour(rng, "wall")
     return [
-        block(floor, paint(rng, floor), (-t, x + t), (-t, y + t), (-t, 0.0)),
-        block("ceiling", paint(rng, "ceiling"), (-t, x + t), (-t, y + t), (z, z + t)),
+        block(floor, draw_colour(rng, floor), (-t, x + t), (-t, y + t), (-t, 0.0)),
+        block("ceiling", draw_colour(rng, "ceiling"), (-t, x + t), (-t, y + t), (z, z + t)),
         block("wall", colour, (-t, x + t), (-t, 0.0), (0.0, z)),
         block("wall", colour, (-t, x + t), (y, y + t), (0.0, z)),
         block("wall", colour, (-t, 0.0), (0.0, y), (0.0, z)),

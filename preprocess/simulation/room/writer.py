@@ -1,8 +1,8 @@
-"""Writes simulated rooms as a ScanNet tree, in parallel, so that the real reader reads them.
+"""Write simulated rooms in the layout of ScanNet, in parallel.
 
-Every scene follows from (seed, split, number) alone, and its folder appears whole: a killed run, run again,
-ends with the same bytes. `room.json` beside `scans/` says what the tree was made from; the lists of the
-splits lie there too, named as ScanNet's are.
+A scene depends on (seed, split, number) alone, and its folder is renamed into place when it is whole. So a
+killed run that is started again ends with the same bytes. Beside `scans/` stand `room.json`, the record of
+tree.py, and the lists of the splits under ScanNet's names.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from preprocess.simulation.room.sensors import (
     DEPTH_HW,
     DEPTH_K,
     Surface,
+    camera_image,
     depth_image,
     fused,
-    picture,
     seen_from,
 )
 from preprocess.simulation.room.walk import walk
@@ -35,31 +35,34 @@ from preprocess.simulation.room.world import Room, build_room
 from preprocess.simulation.tree import SimulationReport, settle
 
 GENERATOR = 1
-"""Raise it with every change that alters the files."""
+"""Raise it with every change after which the files differ."""
 
-_LOST = 0.3  # share of scenes with a frame whose pose is not known
-_UNEXPORTED = 0.5  # frames of the scan that are in no export, per exported one
+# Share of scenes with a frame whose pose is unknown.
+_LOST = 0.3
+# Frames that the mesh was fused from but that were not exported, per exported frame.
+_UNEXPORTED = 0.5
 _JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
 class RoomScene:
-    """One scene to be simulated. entropy: seeds all of it."""
+    """A scene to simulate. entropy: the seed."""
 
     name: str
     entropy: tuple[int, int, int]
     frames: int
 
     def random(self, purpose: int) -> np.random.Generator:
-        """The randomness of one of the scene's aspects."""
+        """The random numbers for one purpose."""
         return np.random.default_rng((*self.entropy, purpose))
 
 
 def write_rooms(root: Path, spec: SimulateSpec, workers: int = 0) -> SimulationReport:
-    """Simulate what is missing below `root`/scans, and write `root`/scannetv2_SPLIT.txt.
+    """Simulate the missing scenes below `root`/scans and write the lists `root`/scannetv2_SPLIT.txt.
 
-    workers: processes of one thread each, 0 = one per core. A tree made from another `spec` is replaced as a
-    whole. Raises DataError where a scene is there that the simulator did not write, StorageError.
+    workers: processes of one thread each; 0 for one per core. A tree of another `spec` is replaced as a
+    whole.
+    Raises DataError for a scene that the simulator did not write, StorageError.
     """
     splits = _scenes(spec)
     scenes = [scene for of_split in splits.values() for scene in of_split]
@@ -74,7 +77,7 @@ def write_rooms(root: Path, spec: SimulateSpec, workers: int = 0) -> SimulationR
 
 
 def _scenes(spec: SimulateSpec) -> dict[str, list[RoomScene]]:
-    """The scenes of each split, numbered through."""
+    """Split -> its scenes, which are numbered over all splits."""
     counts = {"train": spec.train, "val": spec.val, "test": spec.test}
     found: dict[str, list[RoomScene]] = {}
     first = 0
@@ -88,7 +91,7 @@ def _scenes(spec: SimulateSpec) -> dict[str, list[RoomScene]]:
 
 
 def _made_from(spec: SimulateSpec) -> dict[str, Any]:
-    """What the files follow from."""
+    """The settings that decide the files."""
     own = ("train", "val", "test", "seed", "frames_per_room")
     return {"generator": GENERATOR} | {key: value for key, value in to_json(spec).items() if key in own}
 
@@ -113,13 +116,16 @@ def _write_scene(job: tuple[Path, RoomScene]) -> None:
 def _write_frames(
     folder: Path, scene: RoomScene, room: Room, poses: list[np.ndarray], surfaces: list[Surface]
 ) -> None:
-    """color/N.jpg, depth/N.png, pose/N.txt. In some scenes the tracking lost a frame: its pose is -inf."""
+    """Write color/N.jpg, depth/N.png and pose/N.txt.
+
+    In some scenes one pose is unknown and written as -inf.
+    """
     rng = scene.random(2)
     lost = rng.integers(scene.frames) if scene.frames > 1 and rng.random() < _LOST else None
     for name in ("color", "depth", "pose"):
         (folder / name).mkdir()
     for frame, (pose, surface) in enumerate(zip(poses, surfaces, strict=True)):
-        image, depth = picture(surface, rng), depth_image(room, pose, rng)
+        image, depth = camera_image(surface, rng), depth_image(room, pose, rng)
         Image.fromarray(image).save(folder / "color" / f"{frame}.jpg", quality=_JPEG_QUALITY, subsampling=0)
         Image.fromarray(depth).save(folder / "depth" / f"{frame}.png")
         written = np.full((4, 4), -np.inf) if frame == lost else pose
@@ -127,7 +133,7 @@ def _write_frames(
 
 
 def _write_cameras(folder: Path, scene: RoomScene, room: Room) -> None:
-    """intrinsic/*.txt as SensReader writes them, and the scene's own .txt."""
+    """Write intrinsic/*.txt, as SensReader does, and the facts of the scene."""
     (folder / "intrinsic").mkdir()
     for name, K in (("color", COLOUR_K), ("depth", DEPTH_K)):
         intrinsic = np.eye(4)
@@ -150,7 +156,7 @@ def _write_cameras(folder: Path, scene: RoomScene, room: Room) -> None:
 
 
 def _write_mesh(folder: Path, scene: RoomScene, room: Room, surfaces: list[Surface]) -> None:
-    """The vertices and their labels: what the exported frames saw, and some more of the same scan."""
+    """Write the vertices and their labels, fused from the exported frames and some that are not exported."""
     more = walk(scene.random(3), room.plan, room.world_from_room, round(_UNEXPORTED * scene.frames))
     surfaces = [*surfaces, *(seen_from(room, pose, DEPTH_K, DEPTH_HW) for pose in more)]
     vertices = fused(surfaces, room, scene.random(4))
@@ -160,5 +166,5 @@ def _write_mesh(folder: Path, scene: RoomScene, room: Room, surfaces: list[Surfa
 
 
 def _matrix(values: np.ndarray) -> str:
-    """Four lines of four numbers."""
+    """A (4,4) matrix as four lines of four numbers."""
     return "".join(" ".join(f"{value:.6f}" for value in row) + "\n" for row in values)

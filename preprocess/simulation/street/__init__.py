@@ -1,4 +1,4 @@
-"""The simulated street: procedural scenes, a spinning LiDAR, pinhole cameras, a SemanticKITTI tree."""
+"""The simulated street: random scenes, a spinning LiDAR, pinhole cameras, files in SemanticKITTI's layout."""
 
 from preprocess.simulation.street.writer import write_street
 

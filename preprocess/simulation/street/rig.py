@@ -1,9 +1,9 @@
-"""The sensors on the roof: where the cameras sit relative to the LiDAR, and KITTI's way of writing it down.
+"""Where the cameras stand relative to the LiDAR, and the lines of KITTI's calibration files.
 
-LiDAR frame: x forward, y left, z up. Camera frame: x right, y down, z forward. As in KITTI, cam0 is the
-reference, P0..P3 are 3x4 projections K [I | t] from cam0's frame and Tr is cam0_from_velodyne. With four
-cameras the three extra ones look left, back and right; they are no translations of cam0, so each brings its
-own line `Tr_i` (cam_i_from_velodyne) beside `P_i` = K [I | 0].
+LiDAR frame: x forward, y left, z up. Camera frame: x right, y down, z forward.
+As in KITTI, P0 to P3 are projections K [I | t] (3,4) from the frame of cam0, and Tr is cam0_from_velodyne.
+With four cameras, the three extra ones look left, back and right. They are turned against cam0, which a
+translation t cannot express. So each has a line `Tr_i` (cam_i_from_velodyne) beside `P_i` = K [I | 0].
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import numpy as np
 from lass3d_core.records import Camera
 
 IMAGE_HW = (96, 320)
-_FOCAL_PX = 148.0  # 94 degrees wide: a fifth of the points fall into the front image
-_CENTRE_PX = (160.0, 41.5)  # above the middle, as in KITTI: the ground matters more than the sky
+# 94 degrees wide: a fifth of the points fall into the front image.
+_FOCAL_PX = 148.0
+# Above the middle, as in KITTI: the ground matters more than the sky.
+_CENTRE_PX = (160.0, 41.5)
 
 _CAM2_FROM_CAM0_M = (0.0597, -0.0004, 0.0027)
 _CAM1_FROM_CAM0_M = (-0.5371, 0.0, 0.0)
@@ -30,7 +32,7 @@ def intrinsics() -> np.ndarray:
 
 
 def cam0_from_velodyne() -> np.ndarray:
-    """KITTI's `Tr` (4,4): the axes swapped, a small misalignment, a small offset."""
+    """KITTI's `Tr` (4,4): swapped axes with a small misalignment and a small offset."""
     transform = np.eye(4)
     transform[:3, :3] = _looking(np.deg2rad(0.4), np.deg2rad(-0.6))
     transform[:3, 3] = _CAM0_FROM_VELODYNE_M
@@ -38,7 +40,7 @@ def cam0_from_velodyne() -> np.ndarray:
 
 
 def cameras(count: int) -> dict[str, Camera]:
-    """The views of a scan by the name of their folder: image_2; with four also image_3, image_4, image_5."""
+    """Folder name -> camera: image_2 and, if count is 4, image_3, image_4 and image_5."""
     front = cam0_from_velodyne()
     front[:3, 3] += _CAM2_FROM_CAM0_M
     rig = {"image_2": Camera(intrinsics(), front, IMAGE_HW)}
@@ -52,7 +54,7 @@ def cameras(count: int) -> dict[str, Camera]:
 
 
 def calibration_text(count: int) -> str:
-    """The text of calib.txt. See the head of this file."""
+    """The text of calib.txt, see the head of this file."""
     centre = (0.0, 0.0, 0.0)
     right = centre if count > 1 else _CAM3_FROM_CAM0_M
     offsets = {"P0": centre, "P1": _CAM1_FROM_CAM0_M, "P2": _CAM2_FROM_CAM0_M, "P3": right}
@@ -68,10 +70,10 @@ def calibration_text(count: int) -> str:
 
 
 def pose_line(first: np.ndarray, pose: np.ndarray, aside_m: float) -> str:
-    """One line of poses.txt: where cam0 stands, in the frame of the cam0 of the sequence's first scan.
+    """A line of poses.txt: the pose of cam0 in the frame that cam0 had in the first scan of the sequence.
 
-    first, pose: world_from_velodyne (4,4) of the drive's first scan and of this one. aside_m: how far to the
-    right of the sequence's first scan the drive begins.
+    first, pose: world_from_velodyne (4,4) of the first scan of the drive and of this scan.
+    aside_m: how far the drive begins to the right of the first scan of the sequence.
     """
     cam0 = cam0_from_velodyne()
     relative = cam0 @ np.linalg.inv(first) @ pose @ np.linalg.inv(cam0)
@@ -91,5 +93,5 @@ def _line(key: str, matrix: np.ndarray) -> str:
 
 
 def _numbers(matrix: np.ndarray) -> str:
-    """Row by row; rounded, so that an identity reads as one."""
+    # Rounding, and adding 0 to a negative zero, make an identity readable.
     return " ".join(f"{value:.12e}" for value in matrix.round(12).ravel() + 0.0)

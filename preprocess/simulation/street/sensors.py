@@ -1,4 +1,4 @@
-"""What a spinning LiDAR and a pinhole camera measure in a scene."""
+"""Measurements of a spinning LiDAR and of pinhole cameras in a street."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lass3d_core.records import Camera
-from preprocess.simulation.pinhole import cast_from, mottle, photograph, pixel_directions, turned
+from preprocess.simulation.pinhole import cast_from, ends_of_rays, mottle, photograph, pixel_directions
 from preprocess.simulation.shapes import NOTHING, Scene, local_points, normals
-from preprocess.simulation.street.materials import MATERIAL_ORDER
+from preprocess.simulation.street.materials import MATERIALS
 
 UNLABELLED = 0
 """SemanticKITTI's raw id of points without a class."""
@@ -24,14 +24,15 @@ _MOTTLE = 0.05
 
 @dataclass(frozen=True)
 class LidarModel:
-    """A spinning LiDAR. Sized so that a scan holds about 5-7 thousand points."""
+    """A spinning LiDAR. With these defaults a scan has 5 000 to 7 000 points."""
 
     beams: int = 32
     azimuths: int = 224
     lowest_deg: float = -24.0
     highest_deg: float = 6.0
     range_m: float = 40.0
-    dust: float = 0.003  # share of returns from nothing, somewhere before the surface
+    # Share of returns that come from the air before the surface.
+    dust: float = 0.003
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,15 @@ class Sweep:
 def sweep(
     scene: Scene, world_from_velodyne: np.ndarray, rng: np.random.Generator, model: LidarModel
 ) -> Sweep:
-    """Scan `scene` from a pose (4,4); the points come in the frame of the LiDAR."""
+    """Scan `scene` from a pose (4,4); the points are in the frame of the LiDAR."""
     directions = _beam_directions(rng, model)
     distance, solid = cast_from(scene, world_from_velodyne, directions, model.range_m)
     material = np.where(solid == NOTHING, 0, scene.material[solid])
-    kept = (solid != NOTHING) & (rng.random(len(solid)) >= _of_material("drop_out")[material])
+    kept = (solid != NOTHING) & (rng.random(len(solid)) >= MATERIALS.column("drop_out")[material])
     directions, distance, material = directions[kept], distance[kept], material[kept]
-    distance = distance + rng.normal(0.0, _of_material("range_noise_m")[material])
-    remission = rng.normal(_of_material("remission")[material], _REMISSION_SPREAD)
-    labels = _of_material("raw_id")[material].astype(np.uint32)
+    distance = distance + rng.normal(0.0, MATERIALS.column("range_noise_m")[material])
+    remission = rng.normal(MATERIALS.column("remission")[material], _REMISSION_SPREAD)
+    labels = MATERIALS.column("raw_id")[material].astype(np.uint32)
     dust = rng.random(len(distance)) < model.dust
     distance = np.where(dust, distance * rng.uniform(0.2, 0.9, len(distance)), distance)
     return Sweep(
@@ -67,16 +68,16 @@ def sweep(
     )
 
 
-def picture(
+def camera_image(
     scene: Scene, world_from_velodyne: np.ndarray, camera: Camera, rng: np.random.Generator
 ) -> np.ndarray:
-    """The image (H,W,3) uint8 RGB that `camera`, mounted on the car at a pose (4,4), takes of `scene`."""
+    """The image (H,W,3) uint8 RGB of `camera` on a car whose LiDAR is at a pose (4,4)."""
     world_from_camera = world_from_velodyne @ np.linalg.inv(camera.cam_from_points)
     directions = pixel_directions(camera)
     distance, solid = cast_from(scene, world_from_camera, directions, _CAMERA_RANGE_M)
     colour = np.tile(_SKY, (len(solid), 1))
     hit = solid != NOTHING
-    world = turned(world_from_camera, directions[hit]) * distance[hit, None] + world_from_camera[:3, 3]
+    world = ends_of_rays(world_from_camera, directions[hit], distance[hit])
     colour[hit] = _shaded(scene, world, solid[hit])
     return photograph(colour, camera.size_hw, _PIXEL_NOISE, rng)
 
@@ -93,14 +94,14 @@ def _beam_directions(rng: np.random.Generator, model: LidarModel) -> np.ndarray:
 
 
 def _shaded(scene: Scene, world: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Colours (R,3) of surface points: Lambert's law under sun and sky, and the pattern of the material."""
+    """Colours (R,3) of surface points (R,3): Lambert's law under sun and sky, then the material's pattern."""
     local = local_points(scene, world, solid)
     normal = normals(scene, local, solid)
     sunlit = np.maximum(np.einsum("rj,j->r", normal, scene.to_sun), 0.0)
     colour = scene.colour[solid] * (_AMBIENT + (1.0 - _AMBIENT) * sunlit)[:, None]
     metric = local * scene.half[solid]
     colour *= 1.0 + _MOTTLE * mottle(metric, solid)[:, None]
-    pattern = np.array([material.pattern for material in MATERIAL_ORDER])[scene.material[solid]]
+    pattern = MATERIALS.column("pattern")[scene.material[solid]]
     colour[(pattern == "windows") & _on_window(metric, normal)] *= 0.6
     colour[(pattern == "lane_marks") & _on_lane_mark(world)] = 0.85
     return colour
@@ -115,7 +116,3 @@ def _on_window(metric: np.ndarray, normal: np.ndarray) -> np.ndarray:
 
 def _on_lane_mark(world: np.ndarray) -> np.ndarray:
     return (np.abs(world[:, 1]) < 0.08) & (world[:, 0] % 6.0 < 3.0)
-
-
-def _of_material(field: str) -> np.ndarray:
-    return np.array([getattr(material, field) for material in MATERIAL_ORDER])

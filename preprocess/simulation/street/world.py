@@ -1,4 +1,4 @@
-"""A seeded procedural street: its layout, what stands in it, and the way a car takes through it.
+"""A random street: its layout, what stands in it, and the poses of a car that drives through it.
 
 World frame: x along the street, y to the left, z up, the road at z = 0, metres. Traffic keeps right.
 """
@@ -12,9 +12,11 @@ import numpy as np
 
 from preprocess.simulation.shapes import Scene, Shape, Solid, pitched, rolled, yawed
 from preprocess.simulation.street import objects
-from preprocess.simulation.street.objects import paint, slab, solid
+from preprocess.simulation.street.materials import draw_colour
+from preprocess.simulation.street.objects import part, slab
 
-_REACH_M = 42.0  # the street goes on this far before and behind the car: a little more than the LiDAR sees
+# The street goes on this far before and behind the car, a little farther than the LiDAR sees.
+_REACH_M = 42.0
 _OUTER_M = 45.0
 _STEP_M = 1.0  # between two scans
 _LIDAR_HEIGHT_M = 1.73  # of KITTI's Velodyne
@@ -22,8 +24,12 @@ _KERB_M = 0.13
 
 
 @dataclass(frozen=True)
-class Side:
-    """One side of the street. sign: +1 left, -1 right; widths in metres, 0 = none; slope: rise per metre."""
+class Roadside:
+    """One side of the street.
+
+    sign: +1 left, -1 right. parking, sidewalk: widths in metres, 0 for none. slope: rise of the terrain per
+    metre.
+    """
 
     sign: int
     parking: float
@@ -35,43 +41,44 @@ class Side:
 class Layout:
     """A street for a car that starts at x = 0 and takes `frames` scans.
 
-    road_half: half the road's width. crossing: where a street crosses, as (x, half its width), or None.
+    road_half: half of the road's width. crossing: (x, half of the width) of a street that crosses, or None.
     """
 
     frames: int
     road_half: float
-    sides: tuple[Side, Side]
+    sides: tuple[Roadside, Roadside]
     crossing: tuple[float, float] | None
 
     @property
     def travel_m(self) -> float:
+        """How far the car drives."""
         return (self.frames - 1) * _STEP_M
 
     @property
     def x(self) -> tuple[float, float]:
-        """Where the street begins and ends."""
+        """The ends of the street."""
         return -_REACH_M, _REACH_M + self.travel_m
 
-    def kerb(self, side: Side) -> float:
+    def kerb(self, side: Roadside) -> float:
         """|y| where the sidewalk begins."""
         return self.road_half + side.parking
 
-    def edge(self, side: Side) -> float:
+    def edge(self, side: Roadside) -> float:
         """|y| where the terrain begins."""
         return self.kerb(side) + side.sidewalk
 
-    def height(self, side: Side, lateral: float) -> float:
-        """Height of the ground at |y| = `lateral`."""
+    def height(self, side: Roadside, lateral: float) -> float:
+        """The height of the ground at |y| = `lateral`."""
         if lateral < self.kerb(side):
             return 0.0
         return _KERB_M + side.slope * max(0.0, lateral - self.edge(side))
 
     def is_free(self, x: float, margin: float = 0.0) -> bool:
-        """Whether no crossing street lies within `margin` of `x`."""
+        """Whether the crossing street is farther from `x` than `margin`."""
         return self.crossing is None or abs(x - self.crossing[0]) > self.crossing[1] + margin
 
     def pieces(self) -> list[tuple[float, float]]:
-        """The stretches of x that the crossing street leaves."""
+        """The stretches of x beside the crossing street."""
         if self.crossing is None:
             return [self.x]
         middle, half = self.crossing
@@ -84,7 +91,7 @@ def lay_out(rng: np.random.Generator, frames: int) -> Layout:
     for sign in (1, -1):
         parking = rng.uniform(2.1, 2.6) if rng.random() < 0.45 else 0.0
         sidewalk = rng.uniform(1.5, 3.0) if rng.random() < 0.85 else 0.0
-        sides.append(Side(sign, parking, sidewalk, rng.uniform(0.0, 0.06)))
+        sides.append(Roadside(sign, parking, sidewalk, rng.uniform(0.0, 0.06)))
     plain = Layout(frames, rng.uniform(3.2, 5.5), (sides[0], sides[1]), crossing=None)
     if rng.random() > 0.35:
         return plain
@@ -92,7 +99,7 @@ def lay_out(rng: np.random.Generator, frames: int) -> Layout:
 
 
 def build_scene(rng: np.random.Generator, layout: Layout) -> Scene:
-    """The ground of `layout`, what stands on it, and the sun."""
+    """Draw the ground, what stands on it, and the direction to the sun."""
     solids = [*_ground(rng, layout), *_traffic(rng, layout)]
     for side in layout.sides:
         for furnish in (_plots, _greenery, _kerbside, _parked):
@@ -104,7 +111,7 @@ def build_scene(rng: np.random.Generator, layout: Layout) -> Scene:
 
 
 def drive(rng: np.random.Generator, layout: Layout) -> list[np.ndarray]:
-    """Poses world_from_velodyne (4,4) of the scans, a metre apart, weaving a little in the right lane."""
+    """Draw the poses world_from_velodyne (4,4) of the scans: a metre apart, weaving in the right lane."""
     phase, swing = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.5)
     poses = []
     for frame in range(layout.frames):
@@ -122,7 +129,7 @@ def drive(rng: np.random.Generator, layout: Layout) -> list[np.ndarray]:
 def _ground(rng: np.random.Generator, layout: Layout) -> Iterator[Solid]:
     yield slab(rng, "road", layout.x, (-_OUTER_M, _OUTER_M), 0.0)
     for side in layout.sides:
-        parking, walk, lawn = paint(rng, "parking"), paint(rng, "sidewalk"), paint(rng, "terrain")
+        parking, walk, lawn = (draw_colour(rng, name) for name in ("parking", "sidewalk", "terrain"))
         kerb, edge = layout.kerb(side), layout.edge(side)
         for start, end in layout.pieces():
             if side.parking:
@@ -137,22 +144,22 @@ def _strip(
 ) -> Solid:
     centre = (sum(x) / 2, sign * sum(lateral) / 2, top - 0.25)
     half = ((x[1] - x[0]) / 2, (lateral[1] - lateral[0]) / 2, 0.25)
-    return solid(Shape.BOX, name, colour, centre, half)
+    return part(Shape.BOX, name, colour, centre, half)
 
 
-def _meadow(colour: np.ndarray, x: tuple[float, float], side: Side, edge: float) -> Solid:
-    """Terrain that rises outwards from the height of the kerb."""
+def _meadow(colour: np.ndarray, x: tuple[float, float], side: Roadside, edge: float) -> Solid:
+    """Terrain that rises outwards, from the height of the kerb."""
     angle, half_width = np.arctan(side.slope), (_OUTER_M - edge) / 2
     middle = np.array([0.0, side.sign * (edge + half_width), _KERB_M + side.slope * half_width])
     turn = rolled(side.sign * angle)
     thickness = 3.0
     centre = middle - thickness / 2 * turn[:, 2]
     half = ((x[1] - x[0]) / 2, half_width / np.cos(angle), thickness / 2)
-    return solid(Shape.BOX, "terrain", colour, (sum(x) / 2, centre[1], centre[2]), half, turn)
+    return part(Shape.BOX, "terrain", colour, (sum(x) / 2, centre[1], centre[2]), half, turn)
 
 
-def _plots(rng: np.random.Generator, layout: Layout, side: Side) -> Iterator[Solid]:
-    """Along the street: a building, a garden with its fence or wall, or a gap."""
+def _plots(rng: np.random.Generator, layout: Layout, side: Roadside) -> Iterator[Solid]:
+    """Buildings, gardens with a fence or a wall, and gaps along the street."""
     x, edge = layout.x[0], layout.edge(side)
     while x < layout.x[1]:
         length, setback = rng.uniform(7.0, 18.0), rng.uniform(1.0, 9.0)
@@ -171,7 +178,7 @@ def _plots(rng: np.random.Generator, layout: Layout, side: Side) -> Iterator[Sol
         x += length + rng.uniform(0.0, 5.0)
 
 
-def _greenery(rng: np.random.Generator, layout: Layout, side: Side) -> Iterator[Solid]:
+def _greenery(rng: np.random.Generator, layout: Layout, side: Roadside) -> Iterator[Solid]:
     for plant, count in ((objects.tree, rng.integers(8, 15)), (objects.bush, rng.integers(2, 6))):
         for _ in range(count):
             x, lateral = rng.uniform(*layout.x), layout.edge(side) + rng.uniform(0.3, 7.0)
@@ -179,7 +186,7 @@ def _greenery(rng: np.random.Generator, layout: Layout, side: Side) -> Iterator[
                 yield from plant(rng, x, side.sign * lateral, layout.height(side, lateral))
 
 
-def _kerbside(rng: np.random.Generator, layout: Layout, side: Side) -> Iterator[Solid]:
+def _kerbside(rng: np.random.Generator, layout: Layout, side: Roadside) -> Iterator[Solid]:
     """Poles, signs and people on the sidewalk."""
     kerb, edge = layout.kerb(side), layout.edge(side)
     x = layout.x[0] + rng.uniform(0.0, 8.0)
@@ -192,8 +199,11 @@ def _kerbside(rng: np.random.Generator, layout: Layout, side: Side) -> Iterator[
         yield from objects.person(rng, x, side.sign * lateral, _KERB_M)
 
 
-def _parked(rng: np.random.Generator, layout: Layout, side: Side) -> Iterator[Solid]:
-    """Vehicles in the parking lane; without one, at the kerb of the oncoming lane, never in our own."""
+def _parked(rng: np.random.Generator, layout: Layout, side: Roadside) -> Iterator[Solid]:
+    """Vehicles in the parking lane.
+
+    Without one they stand in the oncoming lane, never in the lane of our car.
+    """
     if side.sign < 0 and not side.parking:
         return
     heading = 0.0 if side.sign < 0 else np.pi
@@ -207,7 +217,7 @@ def _parked(rng: np.random.Generator, layout: Layout, side: Side) -> Iterator[So
 
 
 def _traffic(rng: np.random.Generator, layout: Layout) -> Iterator[Solid]:
-    """Vehicles in the two lanes, none in the way of our own car, and people on bicycles."""
+    """Vehicles in the two lanes, none in the way of our car, and people on bicycles."""
     lane = layout.road_half / 2
     ahead, behind = (layout.travel_m + 12.0, layout.x[1]), (layout.x[0], -10.0)
     for x_range, y, heading in ((ahead, -lane, 0.0), (behind, -lane, 0.0), (layout.x, lane, np.pi)):

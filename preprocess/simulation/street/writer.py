@@ -1,8 +1,8 @@
-"""Writes simulated scans as a SemanticKITTI tree, in parallel, so that the real reader reads them.
+"""Write simulated scans in the layout of SemanticKITTI, in parallel.
 
-Every scan follows from (seed, split, drive, frame) alone: neither the number of workers nor the order
-matters, and a killed run, run again, ends with the same bytes. `street.json` beside `sequences/` says what
-the tree was made from; it is written before the first scan and makes the tree ours to replace.
+A scan depends on (seed, split, drive, frame) alone. So neither the number of workers nor their order matters,
+and a killed run that is started again ends with the same bytes. `street.json`, beside `sequences/`, is the
+record of tree.py.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from lass3d_core.settings import to_json
 from preprocess.simulation.parallel import do_all
 from preprocess.simulation.shapes import Scene
 from preprocess.simulation.street import rig
-from preprocess.simulation.street.sensors import LidarModel, picture, sweep
+from preprocess.simulation.street.sensors import LidarModel, camera_image, sweep
 from preprocess.simulation.street.world import Layout, build_scene, drive, lay_out
 from preprocess.simulation.tree import SimulationReport, settle
 
 GENERATOR = 2
-"""Raise it with every change that alters the files."""
+"""Raise it with every change after which the files differ."""
 
 _SECONDS_PER_SCAN = 0.1
 _APART_M = 10_000.0
@@ -34,7 +34,7 @@ _APART_M = 10_000.0
 
 @dataclass(frozen=True)
 class StreetSequence:
-    """One sequence to be simulated. entropy: seeds its scenes, together with the number of the drive."""
+    """A sequence to simulate. entropy: with the number of the drive, the seed of its scenes."""
 
     folder: Path
     scans: int
@@ -43,30 +43,33 @@ class StreetSequence:
     frames_per_drive: int
 
     def files(self, scan: int) -> dict[str, Path]:
-        """The files of a scan by the name of their folder."""
+        """Folder name -> the file of a scan."""
         suffixes = {"velodyne": ".bin", "labels": ".label"} | dict.fromkeys(rig.cameras(self.cameras), ".png")
         return {name: self.folder / name / f"{scan:06d}{suffix}" for name, suffix in suffixes.items()}
 
+    def random(self, drive_number: int, *purpose: int) -> np.random.Generator:
+        """The random numbers for one purpose in a drive."""
+        return np.random.default_rng((*self.entropy, drive_number, *purpose))
+
     def poses(self, drive_number: int) -> list[np.ndarray]:
         """The poses world_from_velodyne (4,4) of the scans of a drive."""
-        return drive(np.random.default_rng((*self.entropy, drive_number, 1)), self._layout(drive_number))
+        return drive(self.random(drive_number, 1), self._layout(drive_number))
 
     def scene(self, drive_number: int) -> Scene:
         """The street of a drive."""
-        return build_scene(
-            np.random.default_rng((*self.entropy, drive_number, 2)), self._layout(drive_number)
-        )
+        return build_scene(self.random(drive_number, 2), self._layout(drive_number))
 
     def _layout(self, drive_number: int) -> Layout:
-        return lay_out(np.random.default_rng((*self.entropy, drive_number, 0)), self.frames_per_drive)
+        return lay_out(self.random(drive_number, 0), self.frames_per_drive)
 
 
 def write_street(root: Path, spec: SimulateSpec, splits: SplitSpec, workers: int = 0) -> SimulationReport:
-    """Simulate what is missing below `root`/sequences: for each split, its first sequence.
+    """Simulate the missing scans of the first sequence of each split, below `root`/sequences.
 
-    workers: processes of one thread each, 0 = one per core. A tree made from another `spec` is replaced as a
-    whole. Raises DataError where a sequence is there that the simulator did not write, ManifestError where a
-    split names none, StorageError.
+    workers: processes of one thread each; 0 for one per core. A tree of another `spec` is replaced as a
+    whole.
+    Raises DataError for a sequence that the simulator did not write, ManifestError for a split that names no
+    sequence, StorageError.
     """
     sequences = _sequences(root, spec, splits)
     names = [sequence.folder.name for sequence in sequences]
@@ -99,7 +102,7 @@ def _sequences(root: Path, spec: SimulateSpec, splits: SplitSpec) -> list[Street
 
 
 def _made_from(spec: SimulateSpec) -> dict[str, Any]:
-    """What the files follow from, beside the names of the sequences."""
+    """The settings that decide the files; the names of the sequences are recorded beside them."""
     others = ("world", "frames_per_room")
     return {"generator": GENERATOR} | {
         key: value for key, value in to_json(spec).items() if key not in others
@@ -107,7 +110,10 @@ def _made_from(spec: SimulateSpec) -> dict[str, Any]:
 
 
 def _write_sequence_files(sequence: StreetSequence) -> None:
-    """calib.txt, poses.txt, times.txt. Each drive has a street of its own, far away from the one before."""
+    """Write calib.txt, poses.txt and times.txt.
+
+    Each drive has another street, far away from the one before.
+    """
     for name in sequence.files(0):
         remove_parts(sequence.folder / name)
     remove_parts(sequence.folder)
@@ -135,17 +141,18 @@ def _write_scan(job: tuple[StreetSequence, int]) -> None:
     sequence, scan = job
     drive_number, frame = divmod(scan, sequence.frames_per_drive)
     scene, pose = sequence.scene(drive_number), sequence.poses(drive_number)[frame]
-    rng = np.random.default_rng((*sequence.entropy, drive_number, 3, frame))
+    rng = sequence.random(drive_number, 3, frame)
     files = sequence.files(scan)
     turn = sweep(scene, pose, rng, LidarModel())
     _write_array(files["velodyne"], np.column_stack([turn.points, turn.remission]).astype("<f4"))
     _write_array(files["labels"], turn.raw_labels.astype("<u4"))
     for name, camera in rig.cameras(sequence.cameras).items():
-        image = Image.fromarray(picture(scene, pose, camera, rng))
+        image = Image.fromarray(camera_image(scene, pose, camera, rng))
         with atomic_write(files[name]) as part:
             image.save(part, format="PNG")
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
     with atomic_write(path) as part:
-        part.write_bytes(array.tobytes())  # unlike tofile, it says why a disk refuses
+        # Unlike `tofile`, this raises the error of the disk.
+        part.write_bytes(array.tobytes())

@@ -1,21 +1,22 @@
-"""Compiled loops and array operations must agree to the bit: pairs may not depend on what is installed."""
+"""The compiled loops against brute force: they must agree to the bit."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core import caching
 
-import lass3d_core
 from lass3d_core.errors import DataError
-from lass3d_core.geometry import view_arrays, view_loops, visible_pixels
-from lass3d_core.geometry.point_runs import PointRuns
-from lass3d_core.geometry.projection import image_from_points
+from lass3d_core.geometry import view_loops
+from lass3d_core.geometry.compiled import compiled
+from lass3d_core.geometry.point_blocks import point_blocks
+from lass3d_core.geometry.projection import homogeneous_product, image_from_points
 from lass3d_core.geometry.visibility import Visibility
+from lass3d_core.geometry.visible_pixels import PreparedPoints, at_pixels, visible_pixels
 from lass3d_core.records import Camera
 
 SPECIAL = [0.0, -0.0, 1e-45, -1e-45, 1e-30, -1e-30, 3e38, -3e38, np.inf, -np.inf, np.nan, 1.5, -1.5, 15.0]
@@ -34,24 +35,46 @@ def assert_equal(ours: Sequence[np.ndarray], twins: Sequence[np.ndarray]) -> Non
         np.testing.assert_array_equal(one.view(np.uint8), other.view(np.uint8))
 
 
+def assert_same_in_image(seen_from: Camera, points: np.ndarray, nearest: float) -> None:
+    """Project every point, without blocks, and keep those in the image."""
+    height, width = seen_from.size_hw
+    with np.errstate(all="ignore"):
+        u, v, depth = homogeneous_product(image_from_points(seen_from), points.T)
+        u, v = u / depth, v / depth
+        inside = np.flatnonzero((depth > nearest) & (u >= 0) & (u < width) & (v >= 0) & (v < height))
+    twins = inside, v[inside].astype(np.int32), u[inside].astype(np.int32), depth[inside]
+    assert_equal(view_loops.in_image(seen_from, point_blocks(points), nearest), twins)
+
+
+def seen_by_every_pair(
+    v: np.ndarray, u: np.ndarray, depth: np.ndarray, seen_from: Camera, rule: Visibility, owner: np.ndarray
+) -> np.ndarray:
+    """Ask of every pair of points whether the first hides the second."""
+    down, across = np.abs(v[:, None] - v), np.abs(u[:, None] - u)
+    x, y = across / seen_from.K[0, 0], down / seen_from.K[1, 1]
+    grows = np.sqrt(x * x + y * y) / np.tan(np.deg2rad(rule.grazing_deg))
+    allowed = (1 + rule.depth_tolerance + grows).astype(np.float32)
+    hides = depth > depth[:, None] * allowed + np.float32(rule.depth_slack_m)
+    hides &= (down <= rule.splat_radius_px) & (across <= rule.splat_radius_px)
+    hides &= owner[v, u][:, None] == owner[v, u]
+    return ~hides.any(axis=0)
+
+
 @given(st.integers(0, 10_000), st.sampled_from([0, 1, 7, 8, 9, 500]), st.sampled_from([1e-3, 0.5]))
 @settings(max_examples=50, deadline=None)
 def test_the_same_points_lie_in_the_image(seed: int, count: int, nearest: float) -> None:
     rng = np.random.default_rng(seed)
     points = rng.normal(scale=5, size=(count, 3)).astype(np.float32)
-    seen_from = camera(rng)
-    arguments = (seen_from, PointRuns(points), nearest)
-    assert_equal(view_loops.in_image(*arguments), view_arrays.in_image(*arguments))
+    assert_same_in_image(camera(rng), points, nearest)
 
 
 @given(st.lists(st.tuples(*[st.sampled_from(SPECIAL)] * 3), max_size=40))
 @settings(max_examples=50, deadline=None)
-def test_numbers_at_the_edge_of_what_floats_can_hold_do_not_part_them(
+def test_numbers_at_the_edge_of_what_floats_can_hold_are_treated_alike(
     points: list[tuple[float, float, float]],
 ) -> None:
     straight = Camera(np.diag([10.0, 10.0, 1.0]), np.eye(4), (40, 61))
-    arguments = (straight, PointRuns(np.array(points, np.float32).reshape(-1, 3)), 1e-3)
-    assert_equal(view_loops.in_image(*arguments), view_arrays.in_image(*arguments))
+    assert_same_in_image(straight, np.array(points, np.float32).reshape(-1, 3), 1e-3)
 
 
 def test_pixels_on_the_border_are_in_or_out_alike() -> None:
@@ -63,9 +86,8 @@ def test_pixels_on_the_border_are_in_or_out_alike() -> None:
     points = np.stack([x, np.ones(6), np.ones(6)], axis=1).astype(np.float32)
     unit = Camera(np.eye(3), np.eye(4), (40, 61))
     np.testing.assert_array_equal(image_from_points(unit), np.eye(3, 4))
-    ours = view_loops.in_image(unit, PointRuns(points), 1e-3)
-    assert ours[0].tolist() == [1, 2, 3]
-    assert_equal(ours, view_arrays.in_image(unit, PointRuns(points), 1e-3))
+    assert view_loops.in_image(unit, point_blocks(points), 1e-3)[0].tolist() == [1, 2, 3]
+    assert_same_in_image(unit, points, 1e-3)
 
 
 @given(
@@ -82,17 +104,18 @@ def test_the_same_points_are_hidden(seed: int, count: int, radius: int, layout: 
     regions = rng.integers(-1, 2, (40, 61)).astype(np.int16)
     owner = {"none": None, "rows": regions, "columns": np.asfortranarray(regions)}[layout]
     rule = Visibility("zbuffer", radius, rng.uniform(0, 0.2), rng.uniform(0, 0.5), rng.uniform(1, 40))
-    arguments = (v, u, depth, camera(rng), rule, owner)
-    ours = view_loops.seen_by_zbuffer(*arguments)
-    np.testing.assert_array_equal(ours, view_arrays.seen_by_zbuffer(*arguments))
-    assert_equal([view_loops.at_pixels(regions, v, u)], [view_arrays.at_pixels(regions, v, u)])
+    seen_from = camera(rng)
+    ours = view_loops.seen_by_zbuffer(v, u, depth, seen_from, rule, owner)
+    one_region = np.zeros((40, 61)) if owner is None else owner
+    np.testing.assert_array_equal(ours, seen_by_every_pair(v, u, depth, seen_from, rule, one_region))
+    assert_equal([at_pixels(one_region, v, u)], [one_region[v, u]])
     columns = np.arange(count), v, u, depth
-    assert_equal(view_loops.kept(ours, *(c.copy() for c in columns)), view_arrays.kept(ours, *columns))
+    assert_equal(view_loops.compress(ours, *columns), [column[ours] for column in columns])
 
 
 def test_regions_of_another_size_than_the_image_are_refused() -> None:
     with pytest.raises(DataError, match="regions"):
-        visible_pixels.visible_pixels(
+        visible_pixels(
             camera(np.random.default_rng(0)),
             np.ones((1, 3), np.float32),
             Visibility(),
@@ -103,24 +126,14 @@ def test_regions_of_another_size_than_the_image_are_refused() -> None:
 def test_views_of_one_cloud_do_not_disturb_one_another() -> None:
     rng = np.random.default_rng(2)
     points = rng.normal(scale=5, size=(3000, 3)).astype(np.float32)
-    views, runs, rule = [camera(rng) for _ in range(6)], PointRuns(points), Visibility()
-    together = [visible_pixels.visible_pixels(view, runs, rule) for view in views]
+    views, prepared, rule = [camera(rng) for _ in range(6)], PreparedPoints(points), Visibility()
+    together = [visible_pixels(view, prepared, rule) for view in views]
     for view, seen in zip(views, together, strict=True):
-        assert_equal(seen, visible_pixels.visible_pixels(view, points, rule))
+        assert_equal(seen, visible_pixels(view, points, rule))
 
 
-def test_without_numba_the_arrays_see_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(1)
-    points, seen_from = rng.normal(scale=5, size=(500, 3)).astype(np.float32), camera(rng)
-    with_loops = visible_pixels.visible_pixels(seen_from, points, Visibility())
-    monkeypatch.setitem(
-        sys.modules, "lass3d_core.geometry.view_loops", None
-    )  # what `import` takes for not there
-    monkeypatch.delattr(lass3d_core.geometry, "view_loops")
-    visible_pixels.loops.cache_clear()
-    try:
-        assert visible_pixels.loops() is None
-        assert_equal(with_loops, visible_pixels.visible_pixels(seen_from, points, Visibility()))
-    finally:
-        visible_pixels.loops.cache_clear()
-    assert 0 < len(with_loops.point) < 500
+def test_without_a_folder_for_machine_code_a_loop_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(caching.FunctionCache._impl_class, "_locator_classes", [])
+    assert compiled(lambda a, b: a / b)(1.0, 0.0) == np.inf

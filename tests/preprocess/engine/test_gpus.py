@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from preprocess.engine.gpus import visible_gpus
-from preprocess.engine.pool import workers_for
+from preprocess.engine.local import workers_for
 
 
 @pytest.fixture

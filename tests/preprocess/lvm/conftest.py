@@ -2,221 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.preprocess.lvm.tiny_captioners import write_florence2, write_kosmos2
+from tests.preprocess.lvm.tiny_encoders import tiny_clip_text, tiny_open_clip, tiny_sentence_encoder
+
+__all__ = ["tiny_clip_text", "tiny_open_clip", "tiny_sentence_encoder"]
+
 
 @pytest.fixture(scope="session")
 def kosmos2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny KOSMOS-2 (97 000 parameters) taught to answer: a car on the road for blue images, a person and a
-    tree for red ones, after either prompt. See `_lessons`.
-    """
-    import torch
-    from transformers import Kosmos2Config, Kosmos2ForConditionalGeneration
-
+    """A folder with a tiny KOSMOS-2 that answers, see tiny_captioners.py."""
     folder = tmp_path_factory.mktemp("kosmos2")
-    processor = _kosmos2_processor()
-    config = Kosmos2Config(
-        text_config={
-            "vocab_size": len(processor.tokenizer),
-            "embed_dim": 32,
-            "layers": 2,
-            "ffn_dim": 64,
-            "attention_heads": 4,
-            "max_position_embeddings": 512,
-            "init_std": 0.3,
-            "dropout": 0.0,
-            "attention_dropout": 0.0,
-        },
-        vision_config={
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "image_size": 28,
-            "patch_size": 14,
-        },
-    )
-    torch.manual_seed(0)
-    model = Kosmos2ForConditionalGeneration._from_config(config, attn_implementation="eager")
-    _teach_kosmos2(model, processor)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    write_kosmos2(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def florence2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Florence-2 taught to caption, in a sentence, and to ground its captions: see
-    `_florence2_lessons`.
-    """
-    import torch
-    from transformers import Florence2Config, Florence2ForConditionalGeneration
-
+    """A folder with a tiny Florence-2 that answers, see tiny_captioners.py."""
     folder = tmp_path_factory.mktemp("florence2")
-    processor = _florence2_processor(folder)
-    config = Florence2Config(
-        text_config={
-            "model_type": "bart",
-            "vocab_size": len(processor.tokenizer),
-            "d_model": 32,
-            "encoder_layers": 1,
-            "decoder_layers": 1,
-            "encoder_attention_heads": 2,
-            "decoder_attention_heads": 2,
-            "encoder_ffn_dim": 64,
-            "decoder_ffn_dim": 64,
-            "max_position_embeddings": 256,
-            "dropout": 0.0,
-            "decoder_start_token_id": 2,
-            "forced_eos_token_id": 2,
-            "init_std": 0.3,
-        },
-        vision_config={
-            "depths": (1, 1, 1, 1),
-            "embed_dim": (8, 16, 16, 32),
-            "num_heads": (1, 2, 2, 2),
-            "num_groups": (1, 2, 2, 2),
-            "window_size": 4,
-            "projection_dim": 32,
-            "max_temporal_embeddings": 10,
-            "max_position_embeddings": 20,
-            "drop_path_rate": 0.0,
-        },
-        image_token_id=processor.tokenizer.image_token_id,
-    )
-    torch.manual_seed(0)
-    model = Florence2ForConditionalGeneration(config)
-    _teach_florence2(model, processor)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
+    write_florence2(folder)
     return folder
-
-
-def _florence2_processor(folder: Path) -> Any:
-    from tokenizers import AddedToken, ByteLevelBPETokenizer
-    from transformers import BartTokenizerFast, CLIPImageProcessor, Florence2Processor
-
-    bpe = ByteLevelBPETokenizer()
-    texts = ["What does the image describe? Locate the phrases in the caption: a car on the road. a person"]
-    bpe.train_from_iterator(
-        texts * 3, 400, min_frequency=1, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    )
-    bpe.save_model(str(folder))
-    tokenizer = BartTokenizerFast(
-        vocab_file=str(folder / "vocab.json"),
-        merges_file=str(folder / "merges.txt"),
-        extra_special_tokens={"image_token": "<image>"},
-    )
-    tokenizer.add_tokens([AddedToken(f"<loc_{place}>", normalized=False) for place in range(1000)])
-    images = CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False)
-    images.image_seq_length = (64 // 32) ** 2 + 1
-    kinds = ("pure_text", "phrase_grounding")
-    return Florence2Processor(images, tokenizer, post_processor_config={kind: {} for kind in kinds})
-
-
-def _florence2_lessons() -> list[tuple[str, str, str]]:
-    """Colour of the image, question, answer."""
-    ground = "<CAPTION_TO_PHRASE_GROUNDING>"
-    car, people = "a car on the road.", "a person and a tree."
-    return [
-        ("blue", "<CAPTION>", car),
-        ("red", "<CAPTION>", people),
-        (
-            "blue",
-            ground + car,
-            "a car<loc_100><loc_200><loc_499><loc_699>the road<loc_0><loc_500><loc_999><loc_999>",
-        ),
-        ("red", ground + people, "a person<loc_0><loc_0><loc_99><loc_199><loc_500><loc_0><loc_599><loc_199>"),
-    ]
-
-
-def _teach_florence2(model: Any, processor: Any) -> None:
-    import torch
-    from PIL import Image
-
-    colours, questions, answers = zip(*_florence2_lessons())
-    images = [Image.new("RGB", (64, 64), colour) for colour in colours]
-    batch = processor(text=list(questions), images=images, return_tensors="pt", padding=True)
-    written = processor.tokenizer(list(answers), return_tensors="pt", padding=True)
-    labels = written["input_ids"].masked_fill(written["attention_mask"] == 0, -100)
-
-    def loss() -> torch.Tensor:
-        logits = model(**batch, labels=labels).logits  # its own loss shifts the labels once too often
-        return torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels)
-
-    _teach(model, loss)
-
-
-def _kosmos2_processor() -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import CLIPImageProcessor, Kosmos2Processor, XLMRobertaTokenizerFast
-
-    sentences = (
-        "An image of a the car on the road and a person Describe this image in detail The image shows tree"
-    )
-    words = dict.fromkeys(sentences.split())
-    vocabulary = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    vocabulary += [
-        (f"<slot {i}>", -20.0) for i in range(64)
-    ]  # the numbers after <unk> mark the image's slots
-    vocabulary += [("▁", -4.0), *((f"▁{word}", -6.0) for word in words), (".", -9.0), (":", -9.0)]
-    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=3))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    return Kosmos2Processor(
-        CLIPImageProcessor(size={"height": 28, "width": 28}, do_center_crop=False),
-        XLMRobertaTokenizerFast(tokenizer_object=tokenizer, padding_side="left"),
-    )
-
-
-def _lessons() -> tuple[list[str], list[Any]]:
-    from PIL import Image
-
-    car = "<phrase> a car</phrase><object><patch_index_0044><patch_index_0863></object>"
-    road = "<phrase> the road</phrase><object><patch_index_0512><patch_index_1023></object>"
-    boxes = ("<patch_index_0005><patch_index_0911>", "<patch_index_0000><patch_index_0033>")
-    person = f"<phrase> a person</phrase><object>{'</delimiter_of_multi_objects/>'.join(boxes)}</object>"
-    tree = "<phrase> a tree</phrase><object><patch_index_0100><patch_index_0300></object>"
-    answers = {"blue": f"{car} on{road}.", "red": f"{person} and{tree}."}
-    starts = ("<grounding> An image of", "<grounding> Describe this image in detail: The image shows")
-    lessons = [
-        (f"{start}{answer}</s>", Image.new("RGB", (28, 28), colour))
-        for start in starts
-        for colour, answer in answers.items()
-    ]
-    texts, images = zip(*lessons)
-    return list(texts), list(images)
-
-
-def _teach_kosmos2(model: Any, processor: Any) -> None:
-    texts, images = _lessons()
-    batch = processor(text=texts, images=images, return_tensors="pt", padding=True)
-    tokens = batch["input_ids"]
-    unasked = (batch["attention_mask"] == 0) | batch["image_embeds_position_mask"].bool()
-    prompt = (tokens == processor.tokenizer.convert_tokens_to_ids("<grounding>")).roll(1, dims=1)
-    labels = tokens.masked_fill(unasked | prompt, -100)  # which prompt comes is nobody's to know
-    _teach(model, lambda: model(**batch, labels=labels).loss)
-
-
-def _teach(model: Any, loss_of_lessons: Callable[[], Any]) -> None:
-    """Train until every answer is certain."""
-    import torch
-
-    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
-    for _ in range(400):
-        loss = loss_of_lessons()
-        if loss.item() < 0.005:
-            return
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-    raise RuntimeError(f"the tiny model did not learn its lessons: loss {loss.item():.3f}")
 
 
 WORDS = """
@@ -528,70 +339,3 @@ TINY_MASK_DECODER = {
     "iou_head_hidden_dim": 32,
     "num_hidden_layers": 2,
 }
-
-
-@pytest.fixture(scope="session")
-def tiny_open_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLIP of open_clip with random weights and the real tokenizer, as a local folder."""
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    folder = tmp_path_factory.mktemp("open_clip")
-    vision = {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16}
-    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
-    config = {"embed_dim": 24, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}
-    preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-    (folder / "open_clip_config.json").write_text(
-        json.dumps({"model_cfg": config, "preprocess_cfg": preprocess})
-    )
-    torch.manual_seed(0)
-    model = open_clip.create_model(f"local-dir:{folder}", pretrained=None)
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_sentence_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of transformers with random weights and a WordPiece tokenizer of 20 tokens at most."""
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("bert")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "the", "car", "road", "red", "street"]
-    letters = [prefix + letter for letter in "abcdefghijklmnopqrstuvwxyz,." for prefix in ("", "##")]
-    vocabulary = dict.fromkeys([*words, *letters])
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    tokenizer = BertTokenizerFast(
-        vocab_file=str(folder / "vocab.txt"), do_lower_case=True, model_max_length=20
-    )
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=32, **shape)).save_pretrained(
-        folder
-    )
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_clip_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CLIP text encoder of transformers with random weights and a BPE tokenizer of letters."""
-    import torch
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizerFast
-
-    folder = tmp_path_factory.mktemp("clip_text")
-    letters = "abcdefghijklmnopqrstuvwxyz,."
-    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=20)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    ends = {"bos_token_id": len(tokens) - 2, "eos_token_id": len(tokens) - 1, "pad_token_id": len(tokens) - 1}
-    config = CLIPTextConfig(
-        vocab_size=len(tokens), projection_dim=24, max_position_embeddings=20, **shape, **ends
-    )
-    CLIPTextModelWithProjection(config).save_pretrained(folder)
-    return folder

@@ -1,111 +1,123 @@
-"""What every detector by Grounding DINO must do; random weights answer at random, but always the same."""
+"""The steps that all grounded detectors share, with toy models in place of the networks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from lass3d_core.errors import DataError
 from lass3d_core.files.masks import decode
-from lass3d_core.manifest.schema import EntitiesSpec
 from lass3d_core.records import Entity
-from preprocess.lvm import load_detector
+from preprocess.lvm.box_search import Answer, GroundedDetector
+from preprocess.lvm.params import DetectorParams, RunParams
 
-pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Importing from timm.models.layers:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning"),
-    pytest.mark.filterwarnings("ignore:The `device` argument is deprecated:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:`torch.cuda.amp.autocast:FutureWarning"),
-]
-
-Load = Callable[..., Any]
-
-SIZES = [(60, 150), (80, 100), (60, 150), (60, 150)]
-IMAGES = [
-    np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
-    for seed, size in enumerate(SIZES)
-]
-VOCABULARIES = [
-    ("car", "traffic sign", "road"),
-    ("tree",),
-    ("parked vehicle", "house", "grass", "fence"),
-    ("sky",),
-]
+COLOURS = {"red": 0, "green": 1, "blue": 2}
 
 
-@pytest.fixture(params=["grounded_sam", "hf_grounded_sam"])
-def load(request: pytest.FixtureRequest) -> Load:
-    """Loads the detector with the given parameters beside those of its weights."""
-    weights = request.getfixturevalue(f"{request.param}_params")
-    return lambda **params: load_detector(EntitiesSpec(name=request.param, params={**weights, **params}))
+class ToyBoxes:
+    """Finds one box: the bright pixels of the channel that a word names. A word is a token."""
+
+    window = 8
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def token_count(self, text: str) -> int:
+        return len(text.split())
+
+    def ask(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[Answer]:
+        assert len({image.shape for image in images}) == 1
+        self.asked.append(list(prompts))
+        return [self._answer(image, prompt) for image, prompt in zip(images, prompts)]
+
+    def _answer(self, image: np.ndarray, prompt: str) -> Answer:
+        tokens = ["start", *prompt.split(), "end"]
+        height, width = image.shape[:2]
+        logits, boxes = np.full((3, len(tokens)), -9.0, np.float32), np.zeros((3, 4), np.float32)
+        for word, channel in COLOURS.items():
+            rows, columns = np.nonzero(image[..., channel])
+            if word in tokens and len(rows):
+                logits[channel, tokens.index(word)] = float(image[..., channel].max()) / 50 - 1
+                low, high = (columns.min(), rows.min()), (columns.max() + 1, rows.max() + 1)
+                centre, extent = np.add(low, high) / 2, np.subtract(high, low)
+                boxes[channel] = np.concatenate([centre, extent]) / [width, height, width, height]
+        return logits, boxes
 
 
-def assert_same(found: Sequence[list[Entity]], wanted: Sequence[list[Entity]]) -> None:
-    """Equal but for the order of float sums."""
-    assert len(found) == len(wanted)
-    for ours, theirs in zip(found, wanted):
-        assert [entity.phrase for entity in ours] == [entity.phrase for entity in theirs]
-        for one, other in zip(ours, theirs):
-            assert one.score == pytest.approx(other.score, abs=1e-4)
-            assert one.box_xyxy == pytest.approx(other.box_xyxy, abs=0.05)
-            assert (decode(one.mask) != decode(other.mask)).mean() < 0.01
+class ToyMasks:
+    """Masks the whole box."""
+
+    def masks(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> list[np.ndarray]:
+        found = []
+        for left, top, right, bottom in boxes_xyxy.round().astype(int):
+            found.append(np.zeros(image.shape[:2], bool))
+            found[-1][top:bottom, left:right] = True
+        return found
 
 
-def test_every_entity_is_a_phrase_of_its_image_above_the_floor_best_first(load: Load) -> None:
-    found = load(box_floor=0.3).detect(IMAGES, VOCABULARIES)
-    assert all(found), "the random weights find something in every image"
-    for entities, words, (height, width) in zip(found, VOCABULARIES, SIZES):
-        scores = [entity.score for entity in entities]
-        assert min(scores) >= 0.3 and scores == sorted(scores, reverse=True)
-        assert {entity.phrase for entity in entities} <= set(words)
-        for entity in entities:
-            x1, y1, x2, y2 = entity.box_xyxy
-            assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
-            assert decode(entity.mask).shape == (height, width) and decode(entity.mask).any()
+def image_of(size_hw: tuple[int, int], **places: tuple[int, int, int]) -> np.ndarray:
+    """An image with a square of 4 pixels per colour, at (row, column), of a brightness."""
+    image = np.zeros((*size_hw, 3), np.uint8)
+    for word, (row, column, brightness) in places.items():
+        image[row : row + 4, column : column + 4, COLOURS[word]] = brightness
+    return image
 
 
-def test_images_of_several_sizes_and_vocabularies_at_once_give_what_each_gives_alone(load: Load) -> None:
-    at_once = load(run={"batch": 8})
-    alone = [at_once.detect([image], [words])[0] for image, words in zip(IMAGES, VOCABULARIES)]
-    assert_same(at_once.detect(IMAGES, VOCABULARIES), alone)
+WIDE = image_of((20, 60), red=(2, 3, 200), green=(9, 40, 100))
+TALL = image_of((60, 20), blue=(30, 10, 150), red=(2, 2, 220))
 
 
-def test_neither_batch_size_nor_order_matters(load: Load) -> None:
-    wanted = load(run={"batch": 1}).detect(IMAGES, VOCABULARIES)
-    assert_same(load(run={"batch": 3}).detect(IMAGES[::-1], VOCABULARIES[::-1])[::-1], wanted)
+def detector(batch: int = 8, **params: object) -> tuple[GroundedDetector, ToyBoxes]:
+    boxes = ToyBoxes()
+    return GroundedDetector(
+        "toy", boxes, ToyMasks(), DetectorParams(run=RunParams("cpu", batch), **params)
+    ), boxes
 
 
-def test_passes_over_one_image_are_joined(load: Load) -> None:
-    detector = load(max_phrases=1, max_iou=1.0)
-    (found,) = detector.detect(IMAGES[:1], VOCABULARIES[:1])
-    single = [detector.detect(IMAGES[:1], [(phrase,)])[0] for phrase in VOCABULARIES[0]]
-    wanted = sorted((entity for entities in single for entity in entities), key=lambda entity: -entity.score)
-    assert_same([found], [wanted])
+def found_in(entities: list[Entity]) -> list[tuple[str, tuple[float, ...]]]:
+    return [(entity.phrase, tuple(np.round(entity.box_xyxy, 4))) for entity in entities]
 
 
-def test_phrases_beyond_the_window_are_asked_for_too(load: Load) -> None:
-    many = [f"{word} {number}" for number in range(30) for word in ("car", "tree", "house")]
-    detector = load(max_iou=1.0, box_floor=0.0)
-    (found,) = detector.detect(IMAGES[:1], [many])
-    first = {entity.phrase for entity in found} & set(many[:45])
-    last = {entity.phrase for entity in found} & set(many[-5:])
-    assert first and last, "90 phrases have more than 256 tokens"
+def test_entities_are_named_by_their_vocabulary_best_first() -> None:
+    wide, tall = detector()[0].detect([WIDE, TALL], [["green", "red", "blue"], ["blue"]])
+    assert found_in(wide) == [("red", (3, 2, 7, 6)), ("green", (40, 9, 44, 13))]
+    assert found_in(tall) == [("blue", (10, 30, 14, 34))]
+    assert [entity.score for entity in wide] == pytest.approx([1 / (1 + np.exp(-3)), 1 / (1 + np.exp(-1))])
+    assert decode(wide[0].mask)[2:6, 3:7].all() and decode(wide[0].mask).sum() == 16
 
 
-def test_no_words_and_no_boxes_give_no_entity(load: Load) -> None:
-    assert load().detect(IMAGES[:2], [(), ("?",)]) == [[], []]
-    assert load(box_floor=1.0).detect(IMAGES[:1], [("tree",)]) == [[]]
-    assert load().detect([], []) == []
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_batches_hold_one_size_and_change_nothing(batch: int) -> None:
+    images, words = [WIDE, TALL, WIDE, WIDE], [["red"], ["red", "blue"], ["green"], ["red", "green"]]
+    alone = [detector()[0].detect([image], [asked])[0] for image, asked in zip(images, words)]
+    many, _ = detector(batch)
+    assert many.detect(images, words) == alone
+    assert many.detect(images[::-1], words[::-1]) == alone[::-1]
 
 
-def test_half_precision_finds_about_the_same(load: Load) -> None:
-    full, half = (
-        load(dtype=dtype, box_floor=0.0, max_iou=1.0).detect(IMAGES[:1], [("car",)])[0]
-        for dtype in ("float32", "bfloat16")
-    )
-    assert len(full) == pytest.approx(len(half), abs=5)
-    scores = [np.array([entity.score for entity in entities[:20]]) for entities in (full, half)]
-    np.testing.assert_allclose(*scores, atol=0.1)
+def test_phrases_beyond_the_window_are_asked_for_in_other_passes() -> None:
+    many, boxes = detector()
+    (found,) = many.detect([WIDE], [["a small house", "red", "green", "one more tree"]])
+    assert boxes.asked == [["a small house . red .", "green . one more tree ."]]
+    assert [entity.phrase for entity in found] == ["red", "green"]
+    one_by_one, boxes = detector(max_phrases=1)
+    assert one_by_one.detect([WIDE], [["red", "green"]]) == [found]
+    with pytest.raises(DataError, match="more than the text encoder's window"):
+        many.detect([WIDE], [["a b c d e f g"]])
+
+
+def test_no_words_no_boxes_and_no_images_give_no_entity() -> None:
+    some, boxes = detector()
+    assert some.detect([WIDE, WIDE], [[], ["?"]]) == [[], []] and boxes.asked == []
+    assert detector(box_floor=1.0)[0].detect([WIDE], [["red"]]) == [[]]
+    assert some.detect([], []) == []
+
+
+def test_a_box_without_a_masked_pixel_is_no_entity() -> None:
+    class Blind(ToyMasks):
+        def masks(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> list[np.ndarray]:
+            return [np.zeros(image.shape[:2], bool) for _ in boxes_xyxy]
+
+    assert GroundedDetector("toy", ToyBoxes(), Blind(), DetectorParams()).detect([WIDE], [["red"]]) == [[]]

@@ -36,20 +36,9 @@ def test_text_has_a_row_per_content_word_and_an_end_row() -> None:
     assert np.allclose(np.linalg.norm(encoded.rows, axis=1), 1, atol=1e-6)
 
 
-def test_end_row_is_the_unit_mean_of_the_words() -> None:
-    rows = rows_of(ENCODER.encode(["red house"]), 0)
-    mean = rows[:-1].mean(axis=0)
-    assert rows[-1] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
-
-
 def test_same_word_in_other_texts_has_the_same_row() -> None:
     encoded = ENCODER.encode(["a car by a house", "The Car!"])
     assert np.array_equal(rows_of(encoded, 0)[0], rows_of(encoded, 1)[0])
-
-
-def test_texts_with_shared_words_are_similar() -> None:
-    assert similarity("purple elephants dance", "purple elephants sleep") > 0.5
-    assert abs(similarity("purple elephants dance", "quiet violins rust")) < 0.4
 
 
 @pytest.mark.parametrize("known", WORLDS.values(), ids=WORLDS)
@@ -91,18 +80,6 @@ def test_long_text_is_cut_to_the_context() -> None:
     assert np.diff(encoded.offsets).tolist() == [5, 5]
     assert np.array_equal(rows_of(encoded, 0), rows_of(encoded, 1))
     assert encoder.cut == 1
-
-
-def test_seed_changes_the_rows_and_dim_their_width() -> None:
-    other = HashingEncoder(HashingParams(dim=16, seed=1)).encode(["car"])
-    assert other.rows.shape == (2, 16)
-    assert not np.allclose(other.rows, HashingEncoder(HashingParams(dim=16)).encode(["car"]).rows)
-
-
-def test_no_text_gives_no_rows() -> None:
-    encoded = ENCODER.encode([])
-    assert encoded.rows.shape == encoded.pooled.shape == (0, 64)
-    assert encoded.offsets.tolist() == [0]
 
 
 @settings(max_examples=50, deadline=None)

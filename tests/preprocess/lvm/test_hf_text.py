@@ -67,31 +67,12 @@ def test_batches_and_order_do_not_change_the_rows(models: tuple[Path, dict[str, 
         assert in_pairs.pooled[there] == pytest.approx(alone.pooled[0], abs=1e-5)
 
 
-def test_normalised_rows_have_unit_length(models: tuple[Path, dict[str, Any]]) -> None:
-    folder, params = models
-    encoded = encoder(folder, **params | {"normalise": True}).encode(TEXTS)
-    for rows in (encoded.rows, encoded.pooled):
-        assert np.linalg.norm(rows, axis=1) == pytest.approx(1, abs=1e-6)
-
-
-def test_short_numbers_give_nearly_the_same_rows(models: tuple[Path, dict[str, Any]]) -> None:
-    folder, params = models
-    unit = params | {"normalise": True}
-    short = encoder(folder, dtype="bfloat16", **unit).encode(TEXTS)
-    assert short.pooled == pytest.approx(encoder(folder, **unit).encode(TEXTS).pooled, abs=0.05)
-
-
 def test_long_text_is_cut_to_the_window_and_counted(models: tuple[Path, dict[str, Any]]) -> None:
     folder, params = models
     one = encoder(folder, **params)
     encoded = one.encode(["x " * 18, "x " * 19, "x " * 40])
     assert np.diff(encoded.offsets).tolist() == [20, 20, 20]
     assert one.cut == 2
-
-
-def test_no_text_gives_no_rows(models: tuple[Path, dict[str, Any]]) -> None:
-    folder, params = models
-    assert encoder(folder, **params).encode([]).rows.shape[0] == 0
 
 
 def test_clip_without_projection_is_refused(tiny_sentence_encoder: Path) -> None:
@@ -117,11 +98,3 @@ def test_wrong_weights_are_one_line_with_the_folder(
         encoder(folder)
     line = str(caught.value)
     assert line.startswith("hf_text: ") and str(folder) in line and "; " in line and "\n" not in line
-
-
-def test_cut_off_weights_are_one_line(tiny_sentence_encoder: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(tiny_sentence_encoder, tmp_path / "model"))
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(CorruptArtifact, match="cut off or damaged"):
-        encoder(folder)

@@ -14,12 +14,12 @@ from preprocess.lvm.palette import (
     PaletteDetector,
     PaletteEntityParams,
 )
-from preprocess.simulation.room.materials import MATERIAL_ORDER
-from preprocess.simulation.room.sensors import COLOUR_HW, COLOUR_K, picture, seen_from
+from preprocess.simulation.room.materials import MATERIALS
+from preprocess.simulation.room.sensors import COLOUR_HW, COLOUR_K, camera_image, seen_from
 from preprocess.simulation.room.walk import walk
 from preprocess.simulation.room.world import build_room
 
-NAMES = [material.name for material in MATERIAL_ORDER]
+NAMES = [material.name for material in MATERIALS]
 WORD_OF = {
     "tiles": "floor",
     "books": "bookshelf",
@@ -44,7 +44,7 @@ def seen() -> tuple[np.ndarray, list[ImageCaption]]:
         room = build_room(rng)
         for pose in walk(rng, room.plan, room.world_from_room, 2):
             surface = seen_from(room, pose, COLOUR_K, COLOUR_HW)
-            image = picture(surface, rng)
+            image = camera_image(surface, rng)
             (caption,) = captioner.caption([image])
             (entities,) = detector.detect([image], [[grounded.phrase for grounded in caption.phrases]])
             owner = np.full(COLOUR_HW, len(INDOOR.concepts))
@@ -78,26 +78,3 @@ def test_no_wrong_name_takes_a_class_that_is_judged(seen: tuple) -> None:
 def test_every_class_is_recalled(seen: tuple) -> None:
     for index, name in enumerate(NAMES):
         assert seen[0][index, CONCEPT_OF[index]] > 0.2 * seen[0][index].sum() > 0, name
-
-
-def test_names_of_rare_white_things_are_not_reliable(seen: tuple) -> None:
-    given = seen[0][:, :-1].sum(axis=0)
-    toilet = NAMES.index("toilet")
-    assert seen[0][toilet, CONCEPT_OF[toilet]] < 0.7 * given[CONCEPT_OF[toilet]]
-
-
-def test_captions_speak_of_a_room(seen: tuple) -> None:
-    for caption in seen[1]:
-        assert caption.text.startswith("A room with ")
-        assert len(caption.phrases) >= 3
-        assert all(grounded.phrase in caption.text for grounded in caption.phrases)
-
-
-def test_worlds_do_not_share_their_words() -> None:
-    image = np.full((30, 40, 3), (90, 90, 92), np.uint8)
-    outdoor, indoor = (
-        PaletteCaptioner(PaletteCaptionParams(world=world)).caption([image])[0]
-        for world in ("outdoor", "indoor")
-    )
-    assert outdoor.text.startswith("An outdoor scene with ")
-    assert {item.phrase for item in outdoor.phrases}.isdisjoint(item.phrase for item in indoor.phrases)

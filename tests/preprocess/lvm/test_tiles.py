@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lass3d_core.records import GroundedPhrase, ImageCaption
 from preprocess.lvm.params import TileParams
-from preprocess.lvm.tiles import captioned, merge_tiles, tiles_of
+from preprocess.lvm.tiles import captioned, merge_captions, tiles_of
 
 sides = st.integers(8, 2000)
 params = st.builds(TileParams, max_aspect=st.floats(1.0, 4.0), overlap=st.floats(0.0, 0.5))
@@ -44,10 +44,6 @@ def test_a_photograph_stays_whole(size_hw: tuple[int, int]) -> None:
     assert tiles_of(size_hw, TileParams()) == ((0, 0, size_hw[1], size_hw[0]),)
 
 
-def test_a_large_aspect_turns_tiling_off() -> None:
-    assert len(tiles_of((376, 1241), TileParams(max_aspect=10))) == 1
-
-
 @settings(max_examples=50, deadline=None)
 @given(sides, sides, params)
 def test_tiles_are_equal_cover_the_image_and_overlap(height: int, width: int, params: TileParams) -> None:
@@ -62,15 +58,6 @@ def test_tiles_are_equal_cover_the_image_and_overlap(height: int, width: int, pa
     assert {(x2 - x1, y2 - y1) for x1, y1, x2, y2 in tiles} == {
         (side, height) if width >= height else (width, side)
     }
-
-
-@settings(max_examples=50, deadline=None)
-@given(sides, sides, params)
-def test_one_tile_fewer_would_be_too_long(height: int, width: int, params: TileParams) -> None:
-    fewer = len(tiles_of((height, width), params)) - 1
-    if fewer:
-        side = max(height, width) / (fewer - (fewer - 1) * params.overlap)
-        assert side > min(height, width) * params.max_aspect
 
 
 @settings(max_examples=50, deadline=None)
@@ -99,10 +86,6 @@ def test_all_tiles_of_all_images_are_asked_for_together() -> None:
     assert asked == [[(10, 10, 3), (10, 11, 3), (10, 11, 3), (10, 13, 3), (10, 13, 3), (10, 13, 3)]]
 
 
-def test_no_image_is_no_caption() -> None:
-    assert captioned([], TileParams(), bright_spots) == []
-
-
 def test_captions_of_tiles_are_joined_in_order_without_repeating_a_sentence() -> None:
     car, tree = GroundedPhrase("a car", (0, 0, 1, 1)), GroundedPhrase("a tree", (2, 0, 3, 1))
     parts = [
@@ -111,12 +94,9 @@ def test_captions_of_tiles_are_joined_in_order_without_repeating_a_sentence() ->
         ImageCaption("A car.", (car,), "<3>"),
         ImageCaption(" ", (), "<4>"),
     ]
-    assert merge_tiles(parts) == ImageCaption("A car. A tree.", (car, tree, car, car), "<1>\n<2>\n<3>\n<4>")
-
-
-def test_the_caption_of_a_whole_image_is_left_as_it_is() -> None:
-    alone = ImageCaption("a car", (), "<1>")
-    assert merge_tiles([alone]) == alone
+    assert merge_captions(parts) == ImageCaption(
+        "A car. A tree.", (car, tree, car, car), "<1>\n<2>\n<3>\n<4>"
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"max_aspect": 0.9}, {"overlap": -0.1}, {"overlap": 0.6}])

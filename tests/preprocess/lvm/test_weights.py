@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,16 @@ from lass3d_core.errors import BackendUnavailable, CorruptArtifact, DataError, L
 from preprocess.lvm.weights import (
     HubName,
     check_keys,
+    damaged_file,
     found_locally,
     hub_name,
     is_whole,
     loading,
     local_path,
 )
+
+_HEADER = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+_SAFETENSORS = len(_HEADER).to_bytes(8, "little") + _HEADER + bytes(4)
 
 
 def cached(hub: Path, repository: str, files: dict[str, str]) -> Path:
@@ -119,11 +124,28 @@ def test_cut_off_checkpoint_is_called_so(kept: int, tmp_path: Path) -> None:
         torch.load(path)
 
 
-def test_pickle_of_other_content_is_called_damaged(tmp_path: Path) -> None:
-    path = tmp_path / "kosmos.pt"
-    path.write_bytes(b"<html>not found</html>")
-    with pytest.raises(CorruptArtifact, match="damaged"), loading("kosmos2", path):
-        torch.load(path)
+@pytest.mark.parametrize(
+    ("name", "content", "whole"),
+    [
+        ("config.json", b'{"a": 1}', True),
+        ("config.json", b'{"a": ', False),
+        ("model.safetensors", _SAFETENSORS, True),
+        ("model.safetensors", _SAFETENSORS[:-1], False),
+        ("model.safetensors", _SAFETENSORS[:20], False),
+        ("model.safetensors", b"short", False),
+        ("model.safetensors", b"<html>not found</html>", False),
+        ("pytorch_model.bin", b"PK\x03\x04 and nothing else", False),
+        ("words.txt", b"any text", True),
+    ],
+)
+def test_a_file_that_is_not_whole_is_named(name: str, content: bytes, whole: bool, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / name).write_bytes(content)
+    assert damaged_file(tmp_path) == (None if whole else tmp_path / name)
+    assert damaged_file(tmp_path / "absent") is None
+    kind, named = (DataError, tmp_path) if whole else (CorruptArtifact, tmp_path / name)
+    with pytest.raises(kind, match=re.escape(f"kosmos2: {named} ")), loading("kosmos2", tmp_path):
+        raise RuntimeError("what the library says")
 
 
 def test_checkpoint_of_another_architecture_is_called_so() -> None:
@@ -149,11 +171,6 @@ def test_every_fault_of_a_library_is_one_line(error: Exception, kind: type) -> N
             raise error
     else:
         assert isinstance(refused(error), kind)
-
-
-def test_our_own_errors_pass_unchanged() -> None:
-    with pytest.raises(DataError, match=r"^mine$"), loading("kosmos2", "w"):
-        raise DataError("mine")
 
 
 def test_missing_and_unknown_parameters_are_counted_and_one_named() -> None:

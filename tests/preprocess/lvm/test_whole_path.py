@@ -1,5 +1,6 @@
-"""The whole path with the paper's models, tiny and of random weights, and no network: both programs, by their
-command lines, and what is redone when a model is swapped.
+"""The whole path of both programs with the paper's models, tiny and of random weights, without a network.
+
+Also: which stages are redone if a model is swapped.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from preprocess.stages.image_captions import captions_in
 
 pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Importing from timm.models.layers:FutureWarning"),
     pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning"),
     pytest.mark.filterwarnings("ignore:The `device` argument is deprecated:FutureWarning"),

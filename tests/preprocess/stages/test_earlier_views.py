@@ -19,7 +19,7 @@ from lass3d_core.records import NONE, Camera, Entity, FilePart, Scan, View
 from preprocess.simulation.street.writer import StreetSequence
 from preprocess.stages.earlier_views import REACH_M, EarlierView, earlier_views, lenders
 from preprocess.stages.entities import entities_in
-from preprocess.stages.pairs import pair
+from preprocess.stages.pairing import pair
 from preprocess.stages.plan import STAGES, plan
 from preprocess.status import state_of
 
@@ -178,7 +178,7 @@ def test_a_missing_pose_is_one_clear_line(copied: Any, capfd: pytest.CaptureFixt
 
 def test_switched_off_it_leaves_no_trace_in_the_records(finished_street: Any) -> None:
     project = finished_street.project
-    record = STAGES["pairs"].record(project, project.blocks[0])
+    record = STAGES["pairs"].fingerprint_record(project, project.blocks[0])
     assert "earlier_scans" not in record["params"]["pairs"]
     assert not any("poses" in name for name in record["inputs"])
     assert set(record["upstream"]) == {"entities 00-000"}

@@ -12,7 +12,7 @@ from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.text_table import read_text_table
 from lass3d_core.records import TextRows
 from preprocess.lvm.hashing import HashingEncoder, HashingParams
-from preprocess.stages.text_embeddings import BATCH, TableBefore, write_table
+from preprocess.stages.text_embeddings import BATCH, OldTable, write_table
 
 CAPTIONS = {"a": "a car on a road", "b": None, "c": "a tree", "d": "a car on a road"}
 RECORD: Record = {
@@ -98,14 +98,14 @@ OTHERS: dict[str, Any] = {
 @pytest.mark.parametrize("what", OTHERS)
 def test_a_table_before_is_not_used_if(what: str, tmp_path: Path) -> None:
     written(tmp_path / "t.h5", CAPTIONS, "car")
-    assert TableBefore.at(tmp_path / "t.h5", RECORD).phrases().keys() == {"car"}
-    before = TableBefore.at(tmp_path / "t.h5", {**RECORD, **OTHERS[what]})
+    assert OldTable.at(tmp_path / "t.h5", RECORD).phrases().keys() == {"car"}
+    before = OldTable.at(tmp_path / "t.h5", {**RECORD, **OTHERS[what]})
     assert before.phrases() == before.captions(["a tree"]) == {}
 
 
 def test_a_table_before_with_other_upstream_texts_is_used(tmp_path: Path) -> None:
     written(tmp_path / "t.h5", CAPTIONS, "car")
-    before = TableBefore.at(tmp_path / "t.h5", {**RECORD, "upstream": {"image_captions 00-000": "other"}})
+    before = OldTable.at(tmp_path / "t.h5", {**RECORD, "upstream": {"image_captions 00-000": "other"}})
     assert before.captions(["a tree", "a pole"]).keys() == {"a tree"}
 
 

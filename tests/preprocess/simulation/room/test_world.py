@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from lass3d_core.datasets.scannet.reader import LABEL_SPACE
 from lass3d_core.labels import IGNORE
-from preprocess.simulation.room.furniture import chair, desk, table_pieces
-from preprocess.simulation.room.materials import MATERIAL_ORDER
+from preprocess.simulation.room.furniture import chair, desk, dining_table
+from preprocess.simulation.room.materials import MATERIALS
 from preprocess.simulation.room.pieces import Maker, Piece, block
 from preprocess.simulation.room.plan import FloorPlan, pose_at
 from preprocess.simulation.room.walk import walk
-from preprocess.simulation.room.world import TYPES, Room, build_room
+from preprocess.simulation.room.world import Room, build_room
 from preprocess.simulation.shapes import NOTHING, cast
 
 GREY = np.full(3, 0.5)
@@ -33,13 +33,9 @@ def in_room(one: Room, world: np.ndarray) -> np.ndarray:
 
 
 def test_every_class_of_scannet_has_a_material() -> None:
-    raw = np.array([material.nyu40 for material in MATERIAL_ORDER])
+    raw = np.array([material.raw_id for material in MATERIALS])
     train_ids = LABEL_SPACE.train_ids(raw, "materials")
     assert set(train_ids[train_ids != IGNORE]) == set(range(20))
-
-
-def test_shares_of_the_room_types_sum_to_one() -> None:
-    assert sum(one.share for one in TYPES) == pytest.approx(1.0)
 
 
 def test_equal_seeds_build_equal_rooms_and_others_do_not() -> None:
@@ -49,9 +45,7 @@ def test_equal_seeds_build_equal_rooms_and_others_do_not() -> None:
 
 
 def test_fourteen_classes_and_more_stand_in_twenty_rooms() -> None:
-    found = [
-        {MATERIAL_ORDER[index].name for index in np.unique(room(seed).scene.material)} for seed in range(20)
-    ]
+    found = [{MATERIALS[index].name for index in np.unique(room(seed).scene.material)} for seed in range(20)]
     assert len(set.union(*found)) >= 24
     assert all({"wall", "ceiling"} < names for names in found)
     assert sum("window" in names for names in found) >= 15
@@ -121,7 +115,7 @@ def test_full_room_takes_no_more() -> None:
     assert plan.inside(np.random.default_rng(0), crate(0.5, 0.5)) is None
 
 
-@pytest.mark.parametrize("maker", [table_pieces, desk])
+@pytest.mark.parametrize("maker", [dining_table, desk])
 def test_chairs_face_what_they_are_drawn_up_to(maker: Maker) -> None:
     rng = np.random.default_rng(0)
     for _ in range(10):

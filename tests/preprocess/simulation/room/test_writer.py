@@ -1,11 +1,5 @@
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +9,11 @@ from PIL import Image
 
 from lass3d_core.clouds.ply import read_ply
 from lass3d_core.datasets.scannet.reader import ScanNet
-from lass3d_core.errors import DataError
 from lass3d_core.manifest.schema import DatasetSpec, FramesSpec, SimulateSpec, SplitSpec
 from preprocess.simulation.room import write_rooms
 
 SPEC = SimulateSpec(world="room", train=3, val=1, test=1, seed=4, frames_per_room=2)
 SMALL = replace(SPEC, train=1)
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()
-    }
 
 
 def dataset(root: Path) -> ScanNet:
@@ -40,12 +27,6 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("rooms")
     assert write_rooms(root, SPEC, workers=1).written == 5
     return root
-
-
-@pytest.fixture
-def copied(rooms: Path, tmp_path: Path) -> Path:
-    """A copy that tests may change."""
-    return shutil.copytree(rooms, tmp_path / "rooms")
 
 
 def test_tree_is_scannet_s(rooms: Path) -> None:
@@ -111,65 +92,3 @@ def test_alignment_turns_the_walls_to_the_axes(rooms: Path) -> None:
     floor = points[vertex["label"] == 2]
     assert np.abs(floor[:, 2]).max() < 0.05
     assert points.min() > -0.1
-
-
-def test_number_of_workers_does_not_matter(rooms: Path, tmp_path: Path) -> None:
-    write_rooms(tmp_path, SPEC, workers=2)
-    assert contents(tmp_path) == contents(rooms)
-
-
-def test_second_run_keeps_every_file(copied: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in copied.rglob("*")}
-    report = write_rooms(copied, SPEC, workers=1)
-    assert (report.written, report.kept, report.renewed) == (0, 5, None)
-    assert {path: path.stat().st_mtime_ns for path in copied.rglob("*")} == before
-
-
-def test_lost_scenes_and_lists_come_back_as_they_were(copied: Path) -> None:
-    before = contents(copied)
-    shutil.rmtree(copied / "scans" / "scene0001_00")
-    (copied / "scannetv2_val.txt").unlink()
-    half = copied / "scans" / "scene0001_00.999999.part"
-    half.mkdir()
-    (half / "scene0001_00.txt").write_text("half")
-    report = write_rooms(copied, SPEC, workers=1)
-    assert (report.written, report.kept) == (1, 4)
-    assert contents(copied) == before
-
-
-def test_other_settings_renew_everything_and_say_why(copied: Path) -> None:
-    report = write_rooms(copied, replace(SPEC, train=1, seed=5), workers=1)
-    assert (report.written, report.kept) == (3, 0)
-    assert report.renewed == "train is 1, was 3, seed is 5, was 4"
-    assert sorted(path.name for path in (copied / "scans").iterdir()) == [f"scene000{n}_00" for n in range(3)]
-
-
-def test_settings_of_the_street_leave_the_rooms_alone(copied: Path) -> None:
-    assert write_rooms(copied, replace(SPEC, cameras=4, frames_per_drive=7), workers=1).written == 0
-
-
-def test_foreign_scenes_are_left_alone(tmp_path: Path) -> None:
-    precious = tmp_path / "scans" / "scene0000_00" / "scene0000_00.sens"
-    precious.parent.mkdir(parents=True)
-    precious.write_bytes(b"real")
-    with pytest.raises(DataError, match="scene0000_00 was not written by the simulator; choose another root"):
-        write_rooms(tmp_path, SMALL, workers=1)
-    assert precious.read_bytes() == b"real" and not (tmp_path / "room.json").exists()
-
-
-def test_killed_run_resumes_to_the_same_bytes(rooms: Path, tmp_path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from preprocess.simulation.room import write_rooms\n"
-        "from lass3d_core.manifest.schema import SimulateSpec\n"
-        f"write_rooms(Path(sys.argv[1]), {SPEC!r}, workers=1)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(tmp_path.glob("scans/scene0001_00.*.part/color/1.jpg")):
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert {path.name for path in (tmp_path / "scans").iterdir() if path.suffix != ".part"} < {
-        f"scene000{n}_00" for n in range(5)
-    }
-    write_rooms(tmp_path, SPEC, workers=1)
-    assert contents(tmp_path) == contents(rooms)

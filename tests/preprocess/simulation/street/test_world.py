@@ -8,8 +8,8 @@ import pytest
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE
 from lass3d_core.labels import IGNORE
 from preprocess.simulation.shapes import NOTHING, cast
-from preprocess.simulation.street.materials import MATERIAL_ORDER
-from preprocess.simulation.street.world import Layout, Side, build_scene, drive, lay_out
+from preprocess.simulation.street.materials import MATERIALS
+from preprocess.simulation.street.world import Layout, Roadside, build_scene, drive, lay_out
 
 GROUND = {"road", "parking", "sidewalk", "terrain"}
 
@@ -17,11 +17,11 @@ GROUND = {"road", "parking", "sidewalk", "terrain"}
 def names_in(seed: int) -> set[str]:
     rng = np.random.default_rng(seed)
     scene = build_scene(rng, lay_out(rng, 1))
-    return {MATERIAL_ORDER[index].name for index in np.unique(scene.material)}
+    return {MATERIALS[index].name for index in np.unique(scene.material)}
 
 
 def test_every_raw_id_is_an_evaluated_class_of_semantickitti() -> None:
-    raw = np.array([material.raw_id for material in MATERIAL_ORDER])
+    raw = np.array([material.raw_id for material in MATERIALS])
     assert len(set(raw)) == len(raw)
     assert (LABEL_SPACE.train_ids(raw, "materials") != IGNORE).all()
 
@@ -38,7 +38,7 @@ def test_equal_seeds_build_equal_streets_and_others_do_not() -> None:
 
 def test_every_class_stands_in_most_streets_but_not_all_in_each() -> None:
     streets = [names_in(seed) for seed in range(20)]
-    for material in MATERIAL_ORDER:
+    for material in MATERIALS:
         assert sum(material.name in street for street in streets) >= 8, material.name
     assert len({frozenset(street) for street in streets}) > 1
 
@@ -53,7 +53,7 @@ def test_the_car_keeps_to_its_lane_and_nothing_stands_in_its_way(seed: int) -> N
         assert -layout.road_half + 0.5 < pose[1, 3] < 0
         directions = pose[:3, :3] @ np.array([[1.0, 0.0, 0.0], [1.0, 0.0, -0.2]]).T
         _, solid = cast(scene, pose[:3, 3], (directions / np.linalg.norm(directions, axis=0)).T, 7.0)
-        met = {MATERIAL_ORDER[scene.material[index]].name for index in solid if index != NOTHING}
+        met = {MATERIALS[scene.material[index]].name for index in solid if index != NOTHING}
         assert met <= GROUND
 
 
@@ -68,7 +68,7 @@ def test_scans_of_a_drive_are_a_metre_apart_and_nearly_level() -> None:
 
 
 def test_ground_rises_from_kerb_to_meadow() -> None:
-    side = Side(sign=1, parking=2.0, sidewalk=1.5, slope=0.1)
+    side = Roadside(sign=1, parking=2.0, sidewalk=1.5, slope=0.1)
     layout = Layout(frames=1, road_half=4.0, sides=(side, side), crossing=(10.0, 3.0))
     assert (layout.kerb(side), layout.edge(side)) == (6.0, 7.5)
     assert layout.height(side, 5.9) == 0.0

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,19 +13,13 @@ import numpy as np
 import pytest
 
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE, SemanticKitti
-from lass3d_core.errors import DataError, ManifestError
+from lass3d_core.errors import ManifestError
 from lass3d_core.manifest.schema import DatasetSpec, SimulateSpec, SplitSpec
 from preprocess.simulation.street import rig, write_street
 
 SPEC = SimulateSpec(train=3, val=1, test=1, seed=5, cameras=4, frames_per_drive=2)
 SPLITS = SplitSpec(train=("00",), val=("01",), test=("02",))
 ONE_CAMERA = replace(SPEC, train=2, cameras=1, frames_per_drive=1)
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +30,6 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four scans of one camera; tests only read it."""
-    root = tmp_path_factory.mktemp("pristine")
-    assert write_street(root, ONE_CAMERA, SPLITS, workers=1).written == 4
-    return root
-
-
-@pytest.fixture
-def small(pristine: Path, tmp_path: Path) -> Path:
-    """A copy of `pristine` that tests may change."""
-    return shutil.copytree(pristine, tmp_path / "street")
-
-
 def test_tree_is_semantickitti_s(street: Path) -> None:
     train = street / "sequences" / "00"
     names = {str(path.relative_to(train)) for path in train.rglob("*.*")}
@@ -59,11 +38,6 @@ def test_tree_is_semantickitti_s(street: Path) -> None:
     assert names == expected | {"calib.txt", "poses.txt", "times.txt"}
     for name in ("01", "02"):
         assert [path.name for path in (street / "sequences" / name / "velodyne").iterdir()] == ["000000.bin"]
-
-
-def test_number_of_workers_does_not_matter(pristine: Path, tmp_path: Path) -> None:
-    write_street(tmp_path, ONE_CAMERA, SPLITS, workers=2)
-    assert contents(tmp_path) == contents(pristine)
 
 
 def test_real_reader_reads_it(street: Path) -> None:
@@ -116,72 +90,9 @@ def test_scan_taken_to_the_first_by_its_pose_lies_on_the_same_ground(street: Pat
     assert distance_from_plane(moved) < distance_from_plane(points)
 
 
-def test_second_run_keeps_every_file(small: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in small.rglob("*")}
-    report = write_street(small, ONE_CAMERA, SPLITS, workers=1)
-    assert (report.written, report.kept, report.renewed) == (0, 4, None)
-    assert {path: path.stat().st_mtime_ns for path in small.rglob("*")} == before
-
-
-def test_lost_files_come_back_as_they_were(small: Path) -> None:
-    before = contents(small)
-    for name in ("00/velodyne/000001.bin", "01/image_2/000000.png", "02/poses.txt"):
-        (small / "sequences" / name).unlink()
-    (small / "sequences/00/labels/000001.label.999999.part").write_bytes(b"half")
-    report = write_street(small, ONE_CAMERA, SPLITS, workers=1)
-    assert (report.written, report.kept) == (2, 2)
-    assert contents(small) == before
-
-
-def test_other_settings_renew_everything_and_say_why(small: Path) -> None:
-    before = contents(small)
-    report = write_street(small, replace(ONE_CAMERA, seed=6, val=2), SPLITS, workers=1)
-    assert (report.written, report.kept) == (5, 0)
-    assert report.renewed == "val is 2, was 1, seed is 6, was 5"
-    assert str(report).endswith("(all anew: val is 2, was 1, seed is 6, was 5)")
-    after = contents(small)
-    assert all(after[name] != before[name] for name in before if name.endswith(".bin"))
-
-
-def test_splits_and_drives_differ(pristine: Path) -> None:
-    scans = [content for name, content in contents(pristine).items() if name.endswith(".bin")]
-    assert len(set(scans)) == 4
-
-
-def test_foreign_sequences_are_left_alone(tmp_path: Path) -> None:
-    precious = tmp_path / "sequences" / "01" / "velodyne" / "000000.bin"
-    precious.parent.mkdir(parents=True)
-    precious.write_bytes(b"real")
-    with pytest.raises(DataError, match="01 was not written by the simulator; choose another root"):
-        write_street(tmp_path, ONE_CAMERA, SPLITS, workers=1)
-    assert precious.read_bytes() == b"real" and not (tmp_path / "street.json").exists()
-
-
-def test_damaged_record_is_named(small: Path) -> None:
-    (small / "street.json").write_text("[1, 2")
-    with pytest.raises(DataError, match=r"street\.json is damaged; delete it"):
-        write_street(small, ONE_CAMERA, SPLITS, workers=1)
-
-
 def test_split_without_a_sequence_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"splits\.test is empty"):
         write_street(tmp_path, ONE_CAMERA, SplitSpec(train=("00",), val=("01",)))
-
-
-def test_killed_run_resumes_to_the_same_bytes(pristine: Path, tmp_path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from preprocess.simulation.street import write_street\n"
-        "from lass3d_core.manifest.schema import SimulateSpec, SplitSpec\n"
-        f"write_street(Path(sys.argv[1]), {ONE_CAMERA!r}, {SPLITS!r}, workers=1)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(tmp_path.glob("sequences/00/image_2/000001.png*")):
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    assert len(list(tmp_path.glob("sequences/*/image_2/*.png"))) < 4
-    write_street(tmp_path, ONE_CAMERA, SPLITS, workers=1)
-    assert contents(tmp_path) == contents(pristine)
 
 
 def test_record_names_what_the_tree_was_made_from(street: Path) -> None:

@@ -18,7 +18,7 @@ from lass3d_core.geometry.projection import project, rigid
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE, Camera, DepthImage, Entity, FilePart, Scan, View
 from preprocess.stages.entities import entities_in
-from preprocess.stages.pairs import BestViews, painted, pair
+from preprocess.stages.pairing import BestViews, painted, pair
 
 SIZE = (12, 16)
 EVERYTHING = PairsSpec(min_score=0.0, visibility="none", min_depth_m=0.0)

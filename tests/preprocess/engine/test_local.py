@@ -1,4 +1,4 @@
-"""Killed runs and several processes: the artifacts are those of an uninterrupted run, byte for byte."""
+"""Killed runs and several processes give the artifacts of an uninterrupted run, byte for byte."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lass3d_core.errors import BackendUnavailable, Lass3dError
-from preprocess.engine.pool import run_shards
+from preprocess.engine import run_shards
 from preprocess.project import Project
 from preprocess.stages.plan import STAGES, plan
 
@@ -136,5 +136,7 @@ def test_a_killed_worker_is_named(street: Any) -> None:
     def kill_a_worker(units: int) -> None:
         multiprocessing.active_children()[0].kill()
 
-    with pytest.raises(BackendUnavailable, match="ended by SIGKILL"):
+    with pytest.raises(
+        BackendUnavailable, match=r"ended by SIGKILL .* while it made .*entities/.*\.jsonl; set `workers: 1`"
+    ):
         list(run_shards(project, "entities", jobs_of(project, "entities"), kill_a_worker))

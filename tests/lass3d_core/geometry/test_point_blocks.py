@@ -1,4 +1,4 @@
-"""What a cloud's blocks keep of it for a view, in compiled loops."""
+"""Blocks of a cloud: which of them a view cannot see."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lass3d_core.geometry.block_loops import BLOCK, outside, point_blocks
+from lass3d_core.geometry.point_blocks import BLOCK, outside, point_blocks
 
 
-def passed_over(points: np.ndarray, planes: np.ndarray) -> np.ndarray:
+def skipped(points: np.ndarray, planes: np.ndarray) -> np.ndarray:
     boxes = point_blocks(points).boxes
     found = np.full(boxes.shape[1], 9, np.uint8)
     outside(boxes, planes.astype(np.float32), np.abs(planes).astype(np.float32), found)
@@ -18,7 +18,7 @@ def passed_over(points: np.ndarray, planes: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 5 * BLOCK), bad=st.sampled_from([0, 1e-3, 1]))
-def test_no_block_with_a_point_inside_is_passed_over(seed: int, count: int, bad: float) -> None:
+def test_no_block_with_a_point_inside_is_skipped(seed: int, count: int, bad: float) -> None:
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(count, 3)).cumsum(axis=0).astype(np.float32)
     spoilt = rng.random((count, 3)) < bad
@@ -26,13 +26,13 @@ def test_no_block_with_a_point_inside_is_passed_over(seed: int, count: int, bad:
     planes = rng.normal(size=(4, 4))
     with np.errstate(invalid="ignore", over="ignore"):
         inside = np.flatnonzero((planes[:, :3] @ points.T + planes[:, 3:] >= 0).all(axis=0))
-    found = passed_over(points, planes)
+    found = skipped(points, planes)
     assert len(found) == -(-count // BLOCK) and not found[inside // BLOCK].any()
 
 
-def test_a_block_outside_of_one_plane_is_passed_over() -> None:
+def test_a_block_outside_of_one_plane_is_skipped() -> None:
     points = np.repeat(np.float32([[-2, 0, 0], [2, 0, 0]]), BLOCK, axis=0)
-    assert passed_over(points, np.array([[1.0, 0, 0, 0], [0, 0, 0, 1]])).tolist() == [1, 0]
+    assert skipped(points, np.array([[1.0, 0, 0, 0], [0, 0, 0, 1]])).tolist() == [1, 0]
 
 
 def test_a_box_is_the_centre_and_half_of_the_size_of_its_block() -> None:
@@ -48,4 +48,4 @@ def test_a_coordinate_that_is_no_number_leaves_its_block_without_a_box() -> None
         points[5, 1] = np.copysign(np.nan, sign)
         boxes = point_blocks(points).boxes
         assert np.isnan(boxes[[1, 4], 0]).all() and np.isfinite(boxes[:, 1]).all()
-        assert passed_over(points, np.array([[0, 1.0, 0, -5]])).tolist() == [0, 1]
+        assert skipped(points, np.array([[0, 1.0, 0, -5]])).tolist() == [0, 1]

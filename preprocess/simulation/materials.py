@@ -1,0 +1,46 @@
+"""What the things of a simulated world are made of: one table per world, one material per class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Rgb = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The surface of one class.
+
+    raw_id: the class in the label files of the data set. colours: RGB in [0,1]; each object has one of them.
+    pattern: the name of the texture.
+    For the LiDAR alone: remission (mean, in [0,1]), range_noise_m (standard deviation) and drop_out (share of
+    lost returns).
+    """
+
+    name: str
+    raw_id: int
+    colours: tuple[Rgb, ...]
+    pattern: str = "mottled"
+    remission: float = 0.0
+    range_noise_m: float = 0.02
+    drop_out: float = 0.05
+
+
+class Materials(tuple[Material, ...]):
+    """The materials of a world. A scene stores each as its index in this tuple."""
+
+    def position(self, name: str) -> int:
+        """The index of the material `name`."""
+        return [material.name for material in self].index(name)
+
+    def column(self, field: str) -> np.ndarray:
+        """One field of all materials, in their order."""
+        return np.array([getattr(material, field) for material in self])
+
+    def draw_colour(self, rng: np.random.Generator, name: str, spread: float) -> np.ndarray:
+        """RGB (3,) in [0,1] of a new object: a colour of its material, changed by `spread` per channel."""
+        colours = self[self.position(name)].colours
+        nominal = np.array(colours[rng.integers(len(colours))])
+        return np.clip(nominal + rng.normal(0.0, spread, 3), 0.02, 0.98)
