@@ -27,3 +27,22 @@ f_3D      features of the backbone       f_3d                         train/meth
 f_3D^t    features with the text (SAFM)  Safm, f_text                 lass3d_core/paper/safm.py
 f_ada     features after the adapter     FusionAdapter                lass3d_core/paper/adapter.py
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lass3d_core.model.predict import Model
+
+
+def load(path: str | Path, device: str = "cpu", backend: str | None = None) -> Model:
+    """The finished model in the file at `path`; see lass3d_core/model/predict.py.
+
+    Raises MissingArtifact, CorruptArtifact, UnknownName, BackendUnavailable, all of them Lass3dError.
+    """
+    # Imported here, so that the numpy half of the package loads no torch.
+    from lass3d_core.model.predict import load as load_model
+
+    return load_model(path, device, backend)
