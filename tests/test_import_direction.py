@@ -29,8 +29,13 @@ RULES = {  # a folder: what no file in it may import
     "preprocess": ["train"],
     "train": ["preprocess"],
     "train/methods": [f"train.{room}" for room in ("data", "runs", "outputs", "presets", "tables", "report")],
-    **{module.replace(".", "/"): ["torch", *TORCH_ROOMS] for module in NUMPY_ROOMS + CORE_TOP},
+    **{
+        module.replace(".", "/"): ["torch", *TORCH_ROOMS, "lass3d_core.model"]
+        for module in NUMPY_ROOMS + CORE_TOP
+    },
     **{room.replace(".", "/"): MANIFEST_AND_FILES for room in TORCH_ROOMS},
+    # The finished model needs neither program: of files it may use the atomic write alone.
+    "lass3d_core/model": ["lass3d_core.manifest", "lass3d_core.datasets", "lass3d_core.files.shards", "h5py"],
 }
 OWNERS = {"preprocess/lvm": HEAVY, "lass3d_core/sparse": HEAVY, "preprocess/engine": ["ray"]}
 
