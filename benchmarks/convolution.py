@@ -2,7 +2,7 @@
 
     python benchmarks/convolution.py [--voxel-size 0.1] [--rounds 7]
 
-The layers are those of MinkUNet18-w32 on a LiDAR sweep. The limit of a layer is one dense product with as
+The layers are taken from MinkUNet18-w32 on a LiDAR sweep. The limit of a layer is one dense product with as
 many multiplications, forward, and two products backward: no gathering, no summing, memory allocated before.
 spconv is measured if it is installed: on a CPU, forward only, because it has no backward pass there.
 Everything runs in turn in one process of one thread. A time is the least of the rounds, because other work on

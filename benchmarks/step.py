@@ -5,7 +5,7 @@
 The demo preset with 20 % labels runs on ten simulated streets, which are written, captioned and paired in a
 temporary folder first. All methods take the same batches, in turn, in one process of one thread. Times are
 processor times, the median of the rounds. A step is what the loop does with a finished batch: losses,
-backward, optimiser, Eq. (1). Building the batch has a row of its own; it is the same for all methods with
+backward, optimiser, Eq. (1). Building the batch has a separate row; it is the same for all methods with
 unlabelled scans. Only the ratios are meaningful.
 
 Methods in bfloat16 take batches that no other method has seen. On a CPU, oneDNN compiles a kernel in 1 to 18

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from lass3d_core.compute import parallel
 from lass3d_core.datasets import open_dataset
-from lass3d_core.errors import ManifestError, UnknownName, exit_status
+from lass3d_core.errors import DataError, ManifestError, UnknownName, exit_status
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.settings import nearest
@@ -267,6 +268,8 @@ def _run(options: argparse.Namespace) -> int | None:
         raise ManifestError(f"--threads must be at least 1, got {threads}")
     if "seed" in options and options.seed < 0:
         raise ManifestError(f"--seed must not be negative, got {options.seed}")
+    if "ratio" in options and not math.isfinite(options.ratio):
+        raise DataError(f"--ratio must lie in (0, 100], got {options.ratio}")
     torch.set_num_threads(threads)
     status: int | None = options.command(options)
     return status

@@ -102,7 +102,7 @@ def take_step(
     device: torch.device,
     precision: Precision = "float32",
 ) -> Figures:
-    """Take one step: the objective, Eq. (9), then those of the inner rounds, with an update after each.
+    """Take one step: the objective, Eq. (9), then the inner rounds, with an update after each.
 
     The gradients of the micro-batches `batches` are averaged. The only difference from one large batch is
     batch norm: it normalises each micro-batch by itself, as on several GPUs that do not synchronise it.

@@ -30,7 +30,7 @@ from train.data.text_batches import TextRowsOf
 from train.data.voxel_inputs import voxel_inputs
 from train.methods.contract import SemiBatch
 
-# The purposes of random streams. Each purpose seeds generators of its own, so that streams never coincide.
+# The purpose is part of a generator's seed, so that two purposes never share a random stream.
 _LABELLED, _UNLABELLED, _ORDER, _PANORAMA = 0, 1, 2, 3
 
 
@@ -185,5 +185,5 @@ def batch_loader(batches: StepBatches, first: int, workers: int, pinned: bool = 
     numbers = range(first * batches.per_step, len(batches))
     # One pass through one loader for the whole run: the workers are started once.
     made = iter(DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pinned))
-    # With `pinned`, torch's loader has a thread of its own that receives the batches.
+    # With `pinned`, torch's loader fetches the batches in a thread already.
     return prefetch(made) if workers and not pinned else made

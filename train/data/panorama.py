@@ -56,7 +56,7 @@ def panorama(first: PairedScan, others: Iterator[PairedScan]) -> PairedScan:
 def sectors_of(first: PairedScan, others: Iterator[PairedScan]) -> list[Sector]:
     """Sectors side by side, of at most MAX_SCANS scans.
 
-    Each further scan is turned to where it fills most of the empty directions.
+    Each further scan is turned so that it fills most of the empty directions.
     Decision: nothing is done about seams. An object that is cut there looks like one that is partly occluded.
     """
     filled = _seen(first)

@@ -1,4 +1,4 @@
-"""The input of the network: voxels of a scan and their features. Training and evaluation make them alike."""
+"""The input of the network: voxels of a scan and their features. The same in training and evaluation."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _protocol(filled: TableResults) -> str:
         "checkpoint, points alone, no test-time augmentation, the mean over the classes that are true or "
         "predicted (absent classes dropped)",
         f"- seeds {', '.join(map(str, recipe.seeds))}: each chooses the weights, the order of the batches "
-        "and, where the protocol is `nested`, the labelled scans; the same for every row",
+        "and, if the protocol is `nested`, the labelled scans; the same for every row",
         "- intervals: 95 %, Student's t over the seeds; one interval in twenty misses by chance alone",
         "- differences are paired, one per seed; a claim `holds` or `does not hold` if the interval of the "
         "paired difference excludes 0, else it is `not distinguishable`",
@@ -169,8 +169,8 @@ def _runs(filled: TableResults) -> str:
                 lines.append([row.title, f"{ratio:g} %", *_of_runs(found)])
     head = ["row", "ratio", "seeds", "mIoU", "steps", "passes", "updates", "s per step", "fingerprints"]
     explained = (
-        "Figures are listed by seed, costs are means. Passes are those through any backbone, per "
-        "micro-batch; updates those of the optimiser, per step. A fingerprint is the head of the digest of a "
+        "Figures are listed by seed, costs are means. Passes go through any backbone, per micro-batch. "
+        "Updates are the optimiser's, per step. A fingerprint is the beginning of the digest of a "
         "run's settings, pairs and labelled scans."
     )
     return f"{explained}\n\n{_table(head, lines)}" if lines else "None is finished."
