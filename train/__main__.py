@@ -4,172 +4,53 @@ from __future__ import annotations
 
 import argparse
 import math
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from lass3d_core.compute import parallel
 from lass3d_core.datasets import open_dataset
-from lass3d_core.errors import DataError, ManifestError, UnknownName, exit_status
+from lass3d_core.errors import (
+    DataError,
+    ManifestError,
+    MissingArtifact,
+    StaleArtifact,
+    UnknownName,
+    exit_status,
+)
+from lass3d_core.files.atomic import atomic_write
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import Manifest
+from lass3d_core.model.file import read_model
 from lass3d_core.settings import nearest
 from train import demo as compare
+from train.commands.flags import MANIFEST, parser
 from train.config import RunConfig, SavedRun, with_settings
 from train.data.paired_scans import PairedScans
 from train.evaluate import metrics_table
-from train.outputs import query_command
+from train.outputs import query_command as query
 from train.outputs.clouds import chosen_scans, write_clouds
 from train.outputs.export import export
-from train.presets import PAPER, PRESETS, preset_for
+from train.presets import preset_for
+from train.runs.finished_model import write_finished_model
+from train.runs.listing import listed_runs, table_of
 from train.runs.processes import process_group
 from train.runs.profile import profile_steps
-from train.runs.run import Run, train_run
+from train.runs.run import Run
 from train.runs.run_folder import RunFolder
+from train.runs.train_run import train_run
 from train.tables.command import make_table, parse_numbers, planned, seeds_of
 from train.tables.every import table_called
 from train.tables.plan import Recipe, default_ratios, default_split
-
-MANIFEST = Path("data_manifest.yaml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status."""
     options = parser().parse_args(arguments)
     return exit_status(lambda: _run(options), options.after_interrupt)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    top = argparse.ArgumentParser(
-        prog="python -m train",
-        description="Train and evaluate networks on pair shards.",
-    )
-    top.set_defaults(after_interrupt="run the same command again")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="train a run and evaluate it")
-    run.set_defaults(
-        command=run_command, after_interrupt="the same command with --resume (make: RESUME=1) resumes the run"
-    )
-    _add_choice(run)
-    run.add_argument("--resume", action="store_true", help="continue an unfinished run")
-    evaluate = commands.add_parser("eval", help="point-level mIoU of a run")
-    evaluate.set_defaults(command=eval_command)
-    _add_choice(evaluate)
-    evaluate.add_argument("--split", choices=("val", "test"), default="val")
-    profile = commands.add_parser("profile", help="time of each part of a training step; writes nothing")
-    profile.set_defaults(command=profile_command)
-    _add_choice(profile)
-    profile.add_argument("--steps", type=int, default=10, metavar="N", help="steps to measure (10)")
-    report = commands.add_parser("report", help="write the HTML page of a run")
-    report.set_defaults(command=report_command)
-    _add_choice(report)
-    _add_export(commands.add_parser("export", help="write predictions in the format of the benchmark"))
-    _add_clouds(commands.add_parser("clouds", help="write PLY files of truth, prediction, error and text"))
-    _add_query(commands.add_parser("query", help="find the points of a scan that match a text"))
-    demo = commands.add_parser("demo", help="train and compare supervised, LASS3D without text and LASS3D")
-    demo.set_defaults(command=demo_command)
-    _add_data(demo, ratio=2.0)
-    _add_tag(demo)
-    demo.add_argument("--processes", type=int, default=2, metavar="N", help="runs at a time (2)")
-    _add_table(commands.add_parser("table", help="train the runs of a table and write the table"))
-    return top
-
-
-def _add_export(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(command=export_command)
-    _add_choice(command)
-    _add_files(command, "export")
-
-
-def _add_clouds(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(command=clouds_command)
-    _add_choice(command)
-    _add_files(command, "clouds")
-    command.add_argument("--scans", nargs="+", metavar="SCAN", help="scans to write, such as 08/000000")
-    command.add_argument("--limit", type=int, metavar="N", help="number of scans, evenly spread (5)")
-
-
-def _add_query(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(command=lambda options: print(query_command.run_query(_existing(options), options)))
-    _add_choice(command)
-    query_command.add_flags(command)
-
-
-def _add_table(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(command=table_command)
-    _add_manifest(command)
-    command.add_argument(
-        "--table", default="1", metavar="NAME", help="1 to 7, fig7; ours: plus, plus-parts (1)"
-    )
-    command.add_argument("--seeds", default="0,1,2", metavar="N,N,...", help="seeds of every row (0,1,2)")
-    command.add_argument(
-        "--ratios",
-        metavar="PERCENT,...",
-        help="shares of labelled scans (as fits the data set)",
-    )
-    command.add_argument("--split", help="split of the figures (test of a simulated world, val of real data)")
-    _add_recipe(command)
-    command.add_argument("--processes", type=int, metavar="N", help="runs at a time (one per GPU or core)")
-    command.add_argument("--plan", action="store_true", help="only print the runs and the expected time")
-
-
-def _add_files(command: argparse.ArgumentParser, what: str) -> None:
-    """Flags that choose scans and an output folder."""
-    command.add_argument("--split", default="val", metavar="SPLIT", help="train, val or test (val)")
-    command.add_argument(
-        "--into", type=Path, metavar="FOLDER", help=f"output folder ({what}-SPLIT in the run's folder)"
-    )
-
-
-def _add_data(command: argparse.ArgumentParser, ratio: float) -> None:
-    """Flags that choose the data, the share of labels, and the seed."""
-    _add_manifest(command)
-    command.add_argument(
-        "--ratio",
-        type=float,
-        default=ratio,
-        metavar="PERCENT",
-        help=f"share of the training scans with labels ({ratio:g})",
-    )
-    command.add_argument("--seed", type=int, default=0, help="of weights, batches and labelled scans (0)")
-    command.add_argument(
-        "--threads", type=int, default=1, help="of the CPU; more than 1 only on an idle machine (1)"
-    )
-
-
-def _add_manifest(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--manifest", type=Path, default=MANIFEST, metavar="FILE", help=f"({MANIFEST})")
-    command.add_argument("--dataset", metavar="NAME", help="a data set of the manifest (its default)")
-
-
-def _add_choice(command: argparse.ArgumentParser) -> None:
-    """Flags that name a run."""
-    _add_data(command, ratio=1.0)
-    command.add_argument(
-        "--method", default="lass3d", metavar="NAME", help="supervised, mean_teacher, ... (lass3d)"
-    )
-    _add_recipe(command)
-
-
-def _add_recipe(command: argparse.ArgumentParser) -> None:
-    """Flags that several runs may share."""
-    known = ", ".join((*PRESETS, PAPER))
-    command.add_argument("--preset", metavar="NAME", help=f"{known} (the one that fits the data set)")
-    _add_tag(command)
-    command.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting, such as method.tau_r=0.8",
-    )
-
-
-def _add_tag(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--tag", metavar="NAME", help="ends the run folder's name, for other settings")
 
 
 def run_command(options: argparse.Namespace) -> None:
@@ -187,12 +68,57 @@ def run_command(options: argparse.Namespace) -> None:
 
 
 def eval_command(options: argparse.Namespace) -> None:
-    """Evaluate a trained run again, from its last checkpoint."""
+    """Evaluate a trained run again. Test-time augmentation goes into a file of its own."""
+    if options.tta < 1:
+        raise DataError(f"--tta is the number of passes and must be at least 1, got {options.tta}")
     run = _existing(options)
-    metrics = run.metrics(run.trained_method(), options.split)
-    metrics.save(run.folder.metrics(options.split))
+    if options.tta == 1:
+        metrics = run.metrics(run.trained_predictor(), options.split)
+    else:
+        metrics = run.augmented_metrics(options.split, options.tta)
+    path = run.folder.metrics(options.split, options.tta)
+    metrics.save(path)
     print(metrics_table(metrics))
-    print(f"wrote {run.folder.metrics(options.split)}")
+    print(f"wrote {_shown(path)}")
+
+
+def model_command(options: argparse.Namespace) -> None:
+    """Write the model file of a finished run, or copy the one that is there."""
+    folder = _folder(options)
+    if options.run is not None and folder.model.is_file():
+        read_model(folder.model)  # a damaged file is not handed on
+    else:
+        run = _existing(options)
+        evaluated = [run.evaluated(split) for split in run.splits]
+        write_finished_model(run, run.trained_method(), evaluated)
+    into = options.into or folder.model
+    if into.resolve() != folder.model.resolve():
+        with atomic_write(into) as part:
+            shutil.copyfile(folder.model, part)
+    print(f"wrote {_shown(into)}")
+
+
+def runs_command(options: argparse.Namespace) -> None:
+    """List the runs of all data sets of the manifest."""
+    manifest, _ = read_manifest(options.manifest, options.dataset)
+    print(table_of(listed_runs(manifest.runs), Path.cwd()))
+
+
+def compare_command(options: argparse.Namespace) -> None:
+    """Write one page for any runs; the first is described in full, the others beside it."""
+    manifest, _ = read_manifest(options.manifest, options.dataset)
+    saved = SavedRun.load(options.runs[0] / "config.json")
+    dataset = options.dataset or saved.config.dataset
+    if dataset not in manifest.datasets:
+        raise UnknownName(f"there is no data set {dataset!r}{nearest(dataset, manifest.datasets)}")
+    from train.report.page import write_report
+
+    on_disk = open_dataset(dataset, manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    into = options.into or Path("compare.html")
+    write_report(
+        options.runs[0], manifest.artifacts_of(dataset), into, dataset=on_disk, others=options.runs[1:]
+    )
+    print(f"wrote {_shown(into)}")
 
 
 def profile_command(options: argparse.Namespace) -> None:
@@ -206,13 +132,13 @@ def profile_command(options: argparse.Namespace) -> None:
 
 def report_command(options: argparse.Namespace) -> None:
     """Write the page of a finished run."""
-    manifest, dataset = read_manifest(options.manifest, options.dataset)
-    print(f"wrote {_write_page(_existing(options), manifest, dataset)}")
+    manifest, dataset = read_manifest(options.manifest, _dataset(options))
+    print(f"wrote {_shown(_write_page(_existing(options), manifest, dataset))}")
 
 
 def export_command(options: argparse.Namespace) -> None:
     """Write the predictions of a finished run in the format of the data set's benchmark."""
-    manifest, dataset = read_manifest(options.manifest, options.dataset)
+    manifest, dataset = read_manifest(options.manifest, _dataset(options))
     run, spec = _existing(options), manifest.datasets[dataset]
     folder = options.into or run.folder.export(_split(options, run))
     print(export(run, spec, options.split, folder))
@@ -255,6 +181,11 @@ def table_command(options: argparse.Namespace) -> None:
         make_table(wanted, recipe, options.processes)
 
 
+def query_command(options: argparse.Namespace) -> None:
+    """Find the points of a scan that match a text, or score how well class names are found."""
+    print(query.run_query(_existing(options), options))
+
+
 def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
     from train.report.page import write_report
 
@@ -262,7 +193,7 @@ def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
     return write_report(run.folder.path, run.pairs.folder, dataset=dataset_on_disk)
 
 
-def _run(options: argparse.Namespace) -> int | None:
+def _run(options: argparse.Namespace) -> None:
     threads = options.threads if "threads" in options else 1
     if threads < 1:
         raise ManifestError(f"--threads must be at least 1, got {threads}")
@@ -271,8 +202,7 @@ def _run(options: argparse.Namespace) -> int | None:
     if "ratio" in options and not math.isfinite(options.ratio):
         raise DataError(f"--ratio must lie in (0, 100], got {options.ratio}")
     torch.set_num_threads(threads)
-    status: int | None = options.command(options)
-    return status
+    COMMANDS[options.command](options)
 
 
 def _config(options: argparse.Namespace, manifest: Manifest, dataset: str) -> RunConfig:
@@ -289,15 +219,48 @@ def _run_of(config: RunConfig, options: argparse.Namespace, manifest: Manifest, 
 def _existing(options: argparse.Namespace) -> Run:
     """The run that the options name, with the settings of its training.
 
-    Raises MissingArtifact, and StaleArtifact if the data or a --set differ from the run's.
+    It may be asked about other scans than it was trained on.
+    Raises MissingArtifact, and StaleArtifact if classes, features or a --set differ from the run's.
     """
+    manifest, dataset = read_manifest(options.manifest, _dataset(options))
+    folder = _folder(options)
+    pairs = PairedScans.open(manifest.artifacts_of(dataset))
+    run = Run.existing(folder, pairs, manifest.datasets[dataset], default_device())
+    changed = set(map(str, options.set)) and with_settings(run.config, options.set) != run.config
+    if changed:
+        raise StaleArtifact(
+            f"{_shown(folder.path)} was trained with other settings than {' '.join(options.set)}; leave out "
+            'SET (--set), or see "make runs"'
+        )
+    if run.saved.pairs != pairs.training_digest:
+        print(
+            f"note: {_shown(folder.path)} was trained on other scans than {dataset} has now", file=sys.stderr
+        )
+    return run
+
+
+def _folder(options: argparse.Namespace) -> RunFolder:
+    """The folder of the run that the options name."""
+    if options.run is not None:
+        if not options.run.is_dir():
+            raise MissingArtifact(f'{options.run} is no folder; "make runs" lists the runs')
+        return RunFolder(options.run)
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     wanted = _config(options, manifest, dataset)
-    folder = RunFolder.of(manifest.runs, wanted, options.tag)
-    saved = SavedRun.load(folder.config)
-    run = _run_of(wanted if options.set else saved.config, options, manifest, dataset)
-    folder.require_same(run.saved)
-    return run
+    return RunFolder.of(manifest.runs, wanted, options.tag)
+
+
+def _dataset(options: argparse.Namespace) -> str | None:
+    """The data set that the options name, or the one that the run of --run was trained on."""
+    if options.dataset is None and options.run is not None:
+        return SavedRun.load(_folder(options).config).config.dataset
+    named: str | None = options.dataset
+    return named
+
+
+def _shown(path: Path) -> Path:
+    """`path` relative to the current folder if it lies below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _split(options: argparse.Namespace, run: Run) -> str:
@@ -315,6 +278,21 @@ def default_device() -> torch.device:
     """The GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "run": run_command,
+    "eval": eval_command,
+    "model": model_command,
+    "runs": runs_command,
+    "compare": compare_command,
+    "profile": profile_command,
+    "report": report_command,
+    "export": export_command,
+    "clouds": clouds_command,
+    "demo": demo_command,
+    "table": table_command,
+    "query": query_command,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

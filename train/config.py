@@ -85,11 +85,20 @@ class RunConfig(Generic[OfMethod]):
 
 @dataclasses.dataclass(frozen=True)
 class SavedRun:
-    """What config.json holds. pairs, split: digests of the pairs and of the choice of labelled scans."""
+    """What config.json holds.
+
+    pairs, split: digests of the training shards and of the choice of labelled scans.
+    texts: of the text table; empty if the method reads no text. init: of the model that the run starts from.
+    class_names, feature_names: what the network predicts and sees.
+    """
 
     config: RunConfig
     pairs: str
     split: str
+    texts: str = ""
+    init: str = ""
+    class_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
 
     @property
     def record(self) -> Record:
@@ -105,7 +114,12 @@ class SavedRun:
             "schema": SCHEMA,
             "params": {"method_name": config.method_name, "revision": revision, **to_json(config)},
             "inputs": {},
-            "upstream": {"the pairs": self.pairs, "the choice of labelled scans": self.split},
+            "upstream": {
+                "the set of training scans": self.pairs,
+                "the choice of labelled scans": self.split,
+                "the text table": self.texts,
+                "the model of net.init": self.init,
+            },
         }
 
     @property
@@ -119,6 +133,10 @@ class SavedRun:
             "schema": SCHEMA,
             "pairs": self.pairs,
             "split": self.split,
+            "texts": self.texts,
+            "init": self.init,
+            "class_names": self.class_names,
+            "feature_names": self.feature_names,
             "method_name": self.config.method_name,
             "config": to_json(self.config),
         }
@@ -134,12 +152,20 @@ class SavedRun:
                     f"{path} has schema {values['schema']}, this version reads {SCHEMA}; train again"
                 )
             config = from_plain(values["config"], values["method_name"])
-            return cls(config, str(values["pairs"]), str(values["split"]))
+            return cls(
+                config,
+                pairs=str(values["pairs"]),
+                split=str(values["split"]),
+                texts=str(values["texts"]),
+                init=str(values["init"]),
+                class_names=tuple(map(str, values["class_names"])),
+                feature_names=tuple(map(str, values["feature_names"])),
+            )
         except FileNotFoundError:
-            raise MissingArtifact(f'{path} is missing; run "make train" first') from None
+            raise MissingArtifact(f'{path} is missing; run "make train" first, or see "make runs"') from None
         except (OSError, ValueError, KeyError, TypeError, UnknownName) as error:
             raise CorruptArtifact(
-                f"{path} is no run configuration ({error}); delete its folder and train again"
+                f"{path} is no run configuration ({error}); restore it, or train again under another TAG"
             ) from error
 
 

@@ -7,18 +7,20 @@ Letters: N points of a scan, C classes.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.json_files import read_json, write_json
-from lass3d_core.labels import AbsentClasses
+from lass3d_core.labels import IGNORE, AbsentClasses
+from lass3d_core.model.calibration import CalibrationError, fit_temperature
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
 from lass3d_core.settings import read, to_json
 from train.data.evaluation_scans import EvaluationScan
@@ -27,10 +29,55 @@ from train.runs.progress import progress_bar
 
 
 @torch.inference_mode()
+def voxel_logits(predictor: nn.Module, scan: EvaluationScan, device: torch.device) -> Tensor:
+    """Logits (M,C) float32 of the voxels of `scan`, on `device`. Keeps the mode of `predictor`."""
+    logits: Tensor = predictor(scan.features.to(device), scan.pyramid.to(device))
+    return logits
+
+
 def predict(predictor: nn.Module, scan: EvaluationScan, device: torch.device) -> np.ndarray:
     """The train id of every point of `scan` in raw order, (N,) uint8. Keeps the mode of `predictor`."""
-    logits = predictor(scan.features.to(device), scan.pyramid.to(device))
+    return of_points(voxel_logits(predictor, scan, device), scan)
+
+
+def of_points(logits: Tensor, scan: EvaluationScan) -> np.ndarray:
+    """The most likely train id of every point, (N,) uint8, from the logits (M,C) of the voxels."""
     return logits.argmax(dim=1).cpu()[scan.inverse].numpy().astype(np.uint8)
+
+
+@dataclass
+class LogitSample:
+    """Logits and labels of some labelled points of each scan: confidences are judged on them.
+
+    most: points of all scans together. scans: how many there are.
+    """
+
+    most: int
+    scans: int
+    logits: list[Tensor] = field(default_factory=list)
+    labels: list[np.ndarray] = field(default_factory=list)
+
+    def add(self, logits: Tensor, scan: EvaluationScan) -> None:
+        """Draw points of one scan from the logits (M,C) of its voxels. The draw depends on the scan alone."""
+        judged = np.flatnonzero(scan.labels != IGNORE)
+        count = min(len(judged), max(1, self.most // max(1, self.scans)))
+        rng = np.random.default_rng(zlib.crc32(scan.scan_id.encode()))
+        chosen = np.sort(rng.choice(judged, count, replace=False))
+        self.logits.append(logits.cpu()[scan.inverse[torch.from_numpy(chosen)]])
+        self.labels.append(scan.labels[chosen])
+
+    def fit_temperature(self) -> float:
+        """The temperature under which the confidences of these points fit their labels best."""
+        labels = torch.from_numpy(np.concatenate([*self.labels, np.empty(0, np.uint8)]).astype(np.int64))
+        return fit_temperature(torch.cat(self.logits), labels) if self.logits else 1.0
+
+    def error(self, temperature: float) -> float | None:
+        """The expected calibration error of the confidences under `temperature`."""
+        error = CalibrationError()
+        for logits, labels in zip(self.logits, self.labels):
+            confidence, prediction = (logits / temperature).softmax(dim=1).max(dim=1)
+            error.add(confidence.numpy(), prediction.numpy(), labels)
+        return error.value
 
 
 def predictions(
@@ -43,12 +90,23 @@ def predictions(
 
 
 def confusion(
-    predictor: nn.Module, scans: Iterable[EvaluationScan], num_classes: int, device: torch.device
+    predictor: nn.Module,
+    scans: Iterable[EvaluationScan],
+    num_classes: int,
+    device: torch.device,
+    sample: LogitSample | None = None,
 ) -> np.ndarray:
-    """Confusion (C,C) int64 over all points of `scans`, rows the truth. Leaves `predictor` in eval mode."""
+    """Confusion (C,C) int64 over all points of `scans`, rows the truth. Leaves `predictor` in eval mode.
+
+    sample: takes points of each scan.
+    """
     matrix = np.zeros((num_classes, num_classes), np.int64)
-    for scan, predicted in predictions(predictor, scans, device):
-        matrix += confusion_matrix(scan.labels, predicted, num_classes)
+    predictor.eval()
+    for scan in scans:
+        logits = voxel_logits(predictor, scan, device)
+        matrix += confusion_matrix(scan.labels, of_points(logits, scan), num_classes)
+        if sample is not None:
+            sample.add(logits, scan)
     return matrix
 
 
@@ -83,7 +141,10 @@ class Metrics:
     absent: AbsentClasses = "zero"
     checkpoint: str = "last"
     level: str = "points"
-    test_time_augmentation: bool = False
+    passes: int = 1  # test-time augmentation; 1 = none
+    temperature: float | None = None  # of the confidences, fitted on the validation split
+    ece: float | None = None  # expected calibration error of the confidences without the temperature
+    ece_calibrated: float | None = None  # with it
 
     def save(self, path: Path) -> None:
         """Write the JSON file. Raises StorageError."""
@@ -132,11 +193,22 @@ def metrics_table(metrics: Metrics) -> str:
         f"{percent(metrics.miou_absent_dropped, '-')} % {_rule(metrics, 'dropped')}, "
         f"accuracy {percent(metrics.accuracy, '-')} %",
         f"{metrics.split}: {metrics.points} points of {metrics.scans} scans, point level, "
-        f"{metrics.checkpoint} checkpoint, no test-time augmentation; "
+        f"{metrics.checkpoint} checkpoint, {_passes(metrics)}; "
         f"{metrics.labelled_scans} of {metrics.training_scans} training scans labelled "
         f"({metrics.protocol}, {metrics.ratio:g} %, seed {metrics.seed})",
     ]
+    if metrics.ece is not None and metrics.ece_calibrated is not None:
+        lines.append(
+            f"calibration error of the confidences {percent(metrics.ece, '-')} %, "
+            f"{percent(metrics.ece_calibrated, '-')} % with the temperature {metrics.temperature:.2f}"
+        )
     return "\n".join(lines)
+
+
+def _passes(metrics: Metrics) -> str:
+    if metrics.passes == 1:
+        return "no test-time augmentation"
+    return f"the mean of {metrics.passes} turned and mirrored passes"
 
 
 def _rule(metrics: Metrics, absent: AbsentClasses) -> str:

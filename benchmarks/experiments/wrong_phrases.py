@@ -75,9 +75,9 @@ class WrongPhrases(PairedScans):
         return replace(scan, pairs=replace(scan.pairs, phrases=phrases))
 
     @cached_property
-    def digest(self) -> str:
+    def training_digest(self) -> str:
         """Differs from the digest of the right pairs, so that no ordinary command reads a stressed run."""
-        content = (super().digest, self.share, sorted(self.right), self.seed)
+        content = (super().training_digest, self.share, sorted(self.right), self.seed)
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
 

@@ -28,7 +28,7 @@ FILES: Mapping[str, str] = {
     "text table": "artifacts/street/text_embeddings.h5",
     "captions": "artifacts/street/image_captions/00-000.jsonl",
     "entities": "artifacts/street/entities/00-000.jsonl",
-    "checkpoint": f"{RUN_FOLDER}/checkpoints/step-000006.checkpoint",
+    "checkpoint": f"{RUN_FOLDER}/checkpoints/step-000006.pt",
 }
 
 _BLOCKS = {

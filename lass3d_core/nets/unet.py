@@ -39,6 +39,7 @@ class UNetConfig:
     backend: str = "reference"  # of lass3d_core.sparse
     view: View = "voxel"  # the network sees voxels, or a scan's range image: see range_unet.py
     image: RangeImageConfig = field(default_factory=RangeImageConfig)  # of the range view
+    init: str = ""  # a model.safetensors whose backbone a run starts from; its classes may be others
 
     def __post_init__(self) -> None:
         if len(self.encoder) != len(self.decoder) or not self.encoder:

@@ -69,10 +69,10 @@ def test_a_checkpoint_that_would_run_a_command_is_refused(
         torch.save(values, buffer, pickle_protocol=2)
     else:
         pickle.dump(values, buffer, protocol=2)
-    path = tmp_path / "step-000001.checkpoint"
+    path = tmp_path / "step-000001.pt"
     digest = hashlib.sha256(buffer.getvalue()).hexdigest().encode()
     path.write_bytes(digest + b"\n" + buffer.getvalue())
-    with pytest.raises(CorruptArtifact, match=r"step-000001\.checkpoint cannot be read") as refused:
+    with pytest.raises(CorruptArtifact, match=r"step-000001\.pt cannot be read") as refused:
         load(path, "run")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "pwned").exists()
@@ -82,8 +82,8 @@ def test_a_checkpoint_that_would_run_a_command_is_refused(
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, values: object) -> None:
     buffer = io.BytesIO()
     torch.save(values, buffer)
-    path = tmp_path / "step-000001.checkpoint"
+    path = tmp_path / "step-000001.pt"
     digest = hashlib.sha256(buffer.getvalue()).hexdigest().encode()
     path.write_bytes(digest + b"\n" + buffer.getvalue())
-    with pytest.raises(CorruptArtifact, match=r"step-000001\.checkpoint"):
+    with pytest.raises(CorruptArtifact, match=r"step-000001\.pt"):
         load(path, "run")

@@ -122,7 +122,10 @@ def test_two_runs_that_differ_say_in_what() -> None:
     one = SavedRun(lass3d(), "a", "s")
     other = SavedRun(with_settings(lass3d(), ["method.tau_r=0.8"]), "b", "s")
     assert one.digest != other.digest
-    assert reasons(one.record, other.record) == ["method tau_r: 0.9 -> 0.8", "the pairs was redone"]
+    assert reasons(one.record, other.record) == [
+        "method tau_r: 0.9 -> 0.8",
+        "the set of training scans was redone",
+    ]
 
 
 def test_every_setting_but_the_note_and_the_workers_makes_another_run() -> None:

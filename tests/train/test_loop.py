@@ -21,8 +21,9 @@ from train.optimiser import make_optimiser
 from train.presets.demo import demo
 from train.runs.checkpoint import load_latest
 from train.runs.logs import read_log
-from train.runs.run import Run, train_run
+from train.runs.run import Run
 from train.runs.run_folder import RunFolder
+from train.runs.train_run import train_run
 
 CPU = torch.device("cpu")
 SPEC = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)))
@@ -267,7 +268,7 @@ def test_a_run_that_accumulates_goes_on_bit_for_bit_where_it_was_stopped(tiny) -
     assert train_run(whole, resume=False)
     stopped = tiny_run(tiny, "lass3d", "stopped", *more)
     shutil.copytree(whole.folder.path, stopped.folder.path)
-    (stopped.folder.checkpoints / "step-000004.checkpoint").unlink()
+    (stopped.folder.checkpoints / "step-000004.pt").unlink()
     stopped.folder.metrics("val").unlink()
 
     assert train_run(stopped, resume=True)

@@ -20,8 +20,9 @@ from train.presets import PRESETS
 from train.presets.demo import demo
 from train.runs.checkpoint import load_latest
 from train.runs.logs import read_log
-from train.runs.run import Run, train_run
+from train.runs.run import Run
 from train.runs.run_folder import RunFolder
+from train.runs.train_run import train_run
 
 CPU = torch.device("cpu")
 SPEC = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)))
@@ -74,7 +75,7 @@ def test_a_run_in_bfloat16_goes_on_bit_for_bit_where_it_was_stopped(tiny) -> Non
     whole, stopped = (run_of(tiny, tag, "lass3d", *more) for tag in ("whole", "stopped"))
     assert train_run(whole, resume=False)
     shutil.copytree(whole.folder.path, stopped.folder.path)
-    (stopped.folder.checkpoints / "step-000006.checkpoint").unlink()
+    (stopped.folder.checkpoints / "step-000006.pt").unlink()
     stopped.folder.metrics("val").unlink()
     assert train_run(stopped, resume=True)
     ends = [load_latest(run.folder.checkpoints, run.saved.digest).method for run in (whole, stopped)]

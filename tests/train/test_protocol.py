@@ -12,7 +12,7 @@ from train.__main__ import main
 from train.config import with_settings
 from train.demo import comparison, demo_plans
 from train.report.page import write_report
-from train.runs.run import train_run
+from train.runs.train_run import train_run
 
 LABELLED = "{protocol: contiguous, order: ['0'], name: first in line}"
 TINY = ("schedule.steps=1", "net.stem=4", "net.encoder=[6, 6, 6]", "net.decoder=[6, 6, 6]")

@@ -61,13 +61,19 @@ class PairedScans:
         return cls(folder, index, first, in_order, shard_of)
 
     @cached_property
-    def digest(self) -> str:
-        """A digest of everything that training reads: pairs, labels and text rows."""
+    def training_digest(self) -> str:
+        """A digest of the training shards. Scans of other splits do not change it."""
         content = {
-            "index": to_json(self.index),
-            "texts": digest(read_text_table_record(self.folder / TEXT_TABLE)),
+            "classes": self.header.class_names,
+            "features": self.header.feature_names,
+            "shards": [to_json(shard) for shard in self.index.shards if shard.split == "train"],
         }
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+    @cached_property
+    def text_digest(self) -> str:
+        """A digest of what the text table was made from. Raises MissingArtifact, CorruptArtifact."""
+        return digest(read_text_table_record(self.folder / TEXT_TABLE))
 
     @property
     def num_classes(self) -> int:

@@ -124,6 +124,11 @@ class MethodConfig:
 
     alpha: float = Field(default=0.999, ge=0, lt=1)  # Sec. 4.2
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether training depends on the table of text rows. It is then part of what identifies a run."""
+        return False
+
 
 class Method(nn.Module):
     """Base of every method: what the training loop calls.

@@ -63,6 +63,11 @@ class IgnetConfig(MethodConfig):
     fov_deg: float = Field(default=80.0, gt=0, le=360)  # KITTI's camera: 2 atan(1242 / 2 / 721)
     seed: NonNegativeInt = 0  # of the turns of FOVMix
 
+    @property
+    def reads_text(self) -> bool:
+        """Always: its image features are text rows."""
+        return True
+
 
 class Ignet(StudentAndTeacher):
     """Decision: batch norm sees labelled and unlabelled scans together and mixed scans by themselves."""

@@ -68,6 +68,11 @@ class Lass3dConfig(MethodConfig):
     )
 
     @property
+    def reads_text(self) -> bool:
+        """Always: without captions the networks still have the width of the text rows."""
+        return True
+
+    @property
     def distils(self) -> bool:
         """Whether there are text-enhanced features for the adapter to learn from."""
         return self.kl and self.transfer == "safm"

@@ -53,6 +53,11 @@ class Lass3dPlusConfig(MethodConfig):
     mix: BandMixConfig = BandMixConfig()  # labelled and unlabelled scans exchange bands; off
     query: QueryConfig = QueryConfig()  # a head for open-vocabulary queries; off
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether the prior or the query head is on."""
+        return self.strength > 0 or self.query.weight > 0
+
 
 class Lass3dPlus(StudentAndTeacher):
     """Eq. (7), and Eq. (8) with the product of teacher and phrase. Student and teacher see points alone.

@@ -57,7 +57,7 @@ def write_clouds(run: Run, scan_ids: Sequence[str], folder: Path) -> list[Path]:
 
     Raises MissingArtifact (the run is not trained), CorruptArtifact, StorageError.
     """
-    predictor = run.trained_method().predictor
+    predictor = run.trained_predictor()
     # One colour for each phrase of the data set, so that it is the same in all scans and runs.
     phrases = run.pairs.text_table.phrases
     colour_of = dict(zip(phrases, distinct_colours(len(phrases))))

@@ -79,7 +79,7 @@ def export(run: Run, spec: DatasetSpec, split: str, folder: Path) -> Exported:
     if missing:
         scans = scan_loader(run.whole_scans_of(missing), run.config.data.workers)
         ahead = with_progress(scans, len(missing), f"exporting {split}")
-        for scan, predicted in predictions(run.trained_method().predictor, ahead, run.device):
+        for scan, predicted in predictions(run.trained_predictor(), ahead, run.device):
             files.write(scan.scan_id, predicted)
     further = files.submission.further_files(split)
     for place, content in further.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,12 @@ def write_report(
     *,
     dataset: Dataset | None = None,
     predict: Predict | None = None,
+    others: Sequence[Path] | None = None,
 ) -> Path:
     """Write the page of a run and return where it lies. What is missing is said on the page.
 
-    run_dir: the run's folder. If a demo.json beside it lists other runs with it, the page compares them.
+    run_dir: the run's folder.
+    others: folders of runs to compare it with; by default those that a demo.json beside it lists with it.
     artifacts: the folder of the data set that preprocess wrote.
     out: the file to write; report.html in the run's folder by default.
     dataset: finds the files of the pictures, which the pairs do not know.
@@ -60,7 +62,8 @@ def write_report(
     Raises MissingArtifact, CorruptArtifact if the run or the pairs cannot be read, StorageError.
     """
     run, scans = read_run(run_dir), PairedScans.open(artifacts)
-    runs, space = [run, *siblings(run)], label_space(scans.header)
+    beside = siblings(run) if others is None else [read_run(folder) for folder in others]
+    runs, space = [run, *beside], label_space(scans.header)
     page = render(
         "run.html",
         run=run,
@@ -84,8 +87,8 @@ def predictor(run: RunRecord, scans: PairedScans) -> Predict:
     Raises MissingArtifact, StaleArtifact, CorruptArtifact.
     """
     device = torch.device("cpu")
-    again = Run(run.config, scans, run.split, RunFolder(run.folder), device)
-    network = again.trained_method().predictor.eval()
+    again = Run(run.config, scans, run.split, RunFolder(run.folder), device, known=run.saved)
+    network = again.trained_predictor()
     return lambda scan: evaluate.predict(network, again.whole_scan(scan.scan_id), device)
 
 

@@ -1,15 +1,14 @@
-"""Checkpoints with a checksum, from which a run is resumed.
+"""Checkpoints, from which a run is resumed. `torch.load(path, weights_only=True)` opens them anywhere.
 
-A file is 64 hexadecimal digits, a newline, and what `torch.save` writes. The digits are the SHA-256 of the
-rest, because `torch.load` does not notice a flipped byte. A checkpoint has no random state: every draw of
-step t derives from (seed, t).
+A file is the ZIP archive that `torch.save` writes. `torch.load` does not notice a flipped byte, so the
+archive's own CRC-32 of every part is checked first. A checkpoint has no random state: every draw of step t
+derives from (seed, t).
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ from lass3d_core.files.atomic import atomic_write
 
 KEPT = 2  # latest checkpoints that stay: if the last is damaged, the one before it can be used
 
-_SUFFIX = ".checkpoint"
-_DIGITS = 64
+_SUFFIX = ".pt"
 _UNREADABLE = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
     *(OSError, EOFError, MemoryError, pickle.UnpicklingError),
@@ -49,19 +47,16 @@ class Checkpoint:
 def save(
     folder: Path, steps_done: int, run_digest: str, method: nn.Module, optimiser: torch.optim.Optimizer
 ) -> Path:
-    """Write `folder/step-NNNNNN.checkpoint` and delete all but the latest KEPT. Raises StorageError."""
+    """Write `folder/step-NNNNNN.pt` and delete all but the latest KEPT. Raises StorageError."""
     values = {
         "steps_done": steps_done,
         "run_digest": run_digest,
         "method": method.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
-    buffer = io.BytesIO()
-    torch.save(values, buffer)
     path = folder / f"step-{steps_done:06d}{_SUFFIX}"
-    with atomic_write(path) as part, part.open("wb") as file:
-        file.write(_digest(buffer.getbuffer()) + b"\n")
-        file.write(buffer.getbuffer())
+    with atomic_write(path) as part:
+        torch.save(values, part)
     drop_old(folder)
     return path
 
@@ -98,35 +93,32 @@ def load(path: Path, run_digest: str) -> Checkpoint:
     values = _read(path)
     if values["run_digest"] != run_digest:
         raise StaleArtifact(
-            f"{path} belongs to a run with other settings or data; delete its folder or give --tag NAME"
+            f"{path} belongs to a run with other settings or data; give this run a TAG=NAME (--tag NAME)"
         )
     return Checkpoint(**values)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = memoryview(path.read_bytes())
-    written, payload = bytes(content[:_DIGITS]), content[_DIGITS + 1 :]
-    if (
-        len(content) <= _DIGITS
-        or bytes(content[_DIGITS : _DIGITS + 1]) != b"\n"
-        or _digest(payload) != written
-    ):
-        raise CorruptArtifact(f"{path} is damaged (its checksum differs); delete it{_what_then(path)}")
     try:
-        values = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+        raise CorruptArtifact(f"{path} is damaged ({error}); delete it{_what_then(path)}") from None
+    if damaged is not None:
+        raise CorruptArtifact(
+            f"{path} is damaged (the checksum of {damaged} differs); delete it{_what_then(path)}"
+        )
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CorruptArtifact(f"{path} cannot be read: {first}; delete it{_what_then(path)}") from error
     if not isinstance(values, dict) or values.keys() != Checkpoint.__dataclass_fields__.keys():
-        raise CorruptArtifact(f"{path} is no checkpoint; delete it{_what_then(path)}")
+        raise CorruptArtifact(f"{path} holds something else than a checkpoint; delete it{_what_then(path)}")
     return values
 
 
 def _what_then(path: Path) -> str:
-    """What a resumed run does after `path` is deleted."""
+    """What a resumed run does once `path` is deleted."""
     earlier = [other for other in checkpoints(path.parent) if steps_of(other) < steps_of(path)]
     return f", and RESUME=1 goes on from {earlier[-1].name}" if earlier else " and train again"
-
-
-def _digest(payload: memoryview) -> bytes:
-    return hashlib.sha256(payload).hexdigest().encode("ascii")

@@ -3,40 +3,48 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from lass3d_core import nets
 from lass3d_core.compute import parallel
 from lass3d_core.datasets import submission_of
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import canonical_json
 from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.manifest.schema import DatasetSpec
-from lass3d_core.paper.metrics import mean_iou
+from lass3d_core.model.calibration import CalibrationError
+from lass3d_core.model.file import read_model
+from lass3d_core.model.network import load_weights, make_network
+from lass3d_core.model.predict import load
+from lass3d_core.paper.metrics import confusion_matrix
+from lass3d_core.records import labels_or_ignore
 from lass3d_core.settings import to_json
 from train import methods
 from train.config import RunConfig, SavedRun
-from train.data.batches import RankShare, StepBatches, batch_loader
 from train.data.evaluation_scans import EvaluationScan, EvaluationScans, evaluation_scan, scan_loader
 from train.data.paired_scans import PairedScans, class_weights
 from train.data.phrase_counts import phrase_counts
-from train.evaluate import Metrics, confusion, figures_of, with_progress
-from train.loop import Callbacks, step_seed, train
+from train.evaluate import LogitSample, Metrics, confusion, figures_of, with_progress
+from train.loop import step_seed
 from train.methods.contract import Ingredients, Method
-from train.optimiser import make_optimiser
 from train.runs import checkpoint
-from train.runs.environment import write_environment
-from train.runs.logs import RunLog
+from train.runs.initial_weights import initialised
+from train.runs.progress import progress_bar
 from train.runs.run_folder import RunFolder
 
 EVALUATED = ("val", "test")
+
+SAMPLED_POINTS = 400_000
+"""Points of a split on which the confidences are judged."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,20 @@ class Run:
     folder: RunFolder
     device: torch.device
     absent: AbsentClasses = "zero"
+    known: SavedRun | None = None
+
+    @classmethod
+    def existing(cls, folder: RunFolder, pairs: PairedScans, spec: DatasetSpec, device: torch.device) -> Run:
+        """The run that was saved in `folder`, to be asked about `pairs`.
+
+        Its settings and its labelled scans are those of its training. The pairs may hold other scans.
+        Raises MissingArtifact, CorruptArtifact, StaleArtifact if classes or features differ.
+        """
+        saved = SavedRun.load(folder.config)
+        _require_fit(folder, "classes", saved.class_names, pairs.header.class_names)
+        _require_fit(folder, "features", saved.feature_names, pairs.header.feature_names)
+        split = LabelledSplit.load(folder.split)
+        return cls(saved.config, pairs, split, folder, device, submission_of(spec).absent, saved)
 
     @classmethod
     def of(
@@ -74,9 +96,19 @@ class Run:
 
     @cached_property
     def saved(self) -> SavedRun:
-        """The configuration with the digests of the data: the identity of the run."""
-        split = hashlib.sha256(canonical_json(to_json(self.split)).encode()).hexdigest()
-        return SavedRun(self.config, self.pairs.digest, split)
+        """The configuration with the digests of what training reads: the identity of the run."""
+        if self.known is not None:
+            return self.known
+        config, pairs = self.config, self.pairs
+        return SavedRun(
+            config,
+            pairs=pairs.training_digest,
+            split=hashlib.sha256(canonical_json(to_json(self.split)).encode()).hexdigest(),
+            texts=pairs.text_digest if config.method.reads_text else "",
+            init=hashlib.sha256(_model_bytes(config.net.init)).hexdigest() if config.net.init else "",
+            class_names=pairs.header.class_names,
+            feature_names=pairs.header.feature_names,
+        )
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -99,14 +131,37 @@ class Run:
         weights = None
         if self.config.optim.class_weights == "inverse_sqrt":
             weights = torch.from_numpy(class_weights(self.pairs.points_per_class(self.split.labelled)))
+        make_backbone: Callable[[], nn.Module] = partial(
+            nets.make_backbone, self.config.net, self.pairs.in_channels
+        )
+        if self.config.net.init:
+            make_backbone = initialised(make_backbone, self.config.net.init)
         ingredients = Ingredients(
-            make_backbone=partial(nets.make_backbone, self.config.net, self.pairs.in_channels),
+            make_backbone=initialised(make_backbone, init)
+            if (init := self.config.net.init)
+            else make_backbone,
             num_classes=self.pairs.num_classes,
             text_dim=self.pairs.text_table.dim,
             class_weights=weights,
             phrase_counts=partial(phrase_counts, self.pairs, self.split.labelled),
         )
         return methods.make_method(self.config.method, ingredients).to(self.device)
+
+    def _make_backbone(self) -> nn.Module:
+        return nets.make_backbone(self.config.net, self.pairs.in_channels)
+
+    def trained_predictor(self) -> nn.Module:
+        """The trained network that sees points alone, in eval mode. Raises MissingArtifact, CorruptArtifact.
+
+        It comes from the model file if there is one, and then needs no text table.
+        """
+        if self.folder.model.is_file():
+            card, weights = read_model(self.folder.model)
+            if card.origin.digest == self.saved.digest:
+                network = make_network(card)
+                load_weights(network, weights, self.folder.model)
+                return network["segmenter"].eval().to(self.device)
+        return self.trained_method().predictor.eval()
 
     def trained_method(self) -> Method:
         """The method after the last step. Raises MissingArtifact, CorruptArtifact."""
@@ -137,97 +192,97 @@ class Run:
         """The saved figures on `split`. Raises MissingArtifact, CorruptArtifact."""
         return Metrics.load(self.folder.metrics(split))
 
-    def metrics(self, method: Method, split: str) -> Metrics:
-        """Evaluate the method's predictor on `split`. Raises DataError if no scan of it has labels."""
-        scans = self.whole_scans(split)
-        if not len(scans):
+    def metrics(self, predictor: nn.Module, split: str) -> Metrics:
+        """Evaluate `predictor` on `split`. Raises DataError if no scan of it has labels.
+
+        The temperature of the confidences is fitted on the validation split, and applied to the others.
+        """
+        scan_ids = self._labelled_scans(split)
+        sample = LogitSample(SAMPLED_POINTS, len(scan_ids))
+        matrix = self.confusion(predictor, split, f"evaluating {split}", sample)
+        temperature = sample.fit_temperature() if split == "val" else self._fitted_temperature()
+        return self._metrics(
+            matrix,
+            split,
+            temperature=temperature,
+            ece=sample.error(1.0),
+            ece_calibrated=sample.error(temperature) if temperature else None,
+        )
+
+    def augmented_metrics(self, split: str, tta: int) -> Metrics:
+        """Evaluate the run's model file by the mean of `tta` passes over turned and mirrored scans.
+
+        Raises DataError, MissingArtifact if there is no model file, CorruptArtifact.
+        """
+        model = load(self.folder.model).to(self.device)
+        matrix = np.zeros((self.pairs.num_classes, self.pairs.num_classes), np.int64)
+        error = CalibrationError()
+        scan_ids = self._labelled_scans(split)
+        for scan_id in progress_bar(
+            scan_ids, desc=f"evaluating {split}, {tta} passes", unit="scan", leave=False
+        ):
+            scan = self.pairs.read(scan_id)
+            labels = labels_or_ignore(scan.labels, len(scan.points))
+            found = model.predict(scan.points, scan.features, tta=tta)
+            matrix += confusion_matrix(labels, found.labels, self.pairs.num_classes)
+            error.add(found.confidence, found.labels, labels)
+        return self._metrics(
+            matrix, split, passes=tta, temperature=model.card.temperature, ece_calibrated=error.value
+        )
+
+    def _labelled_scans(self, split: str) -> tuple[str, ...]:
+        """The scans of `split` that have labels. Raises DataError if there is none."""
+        scan_ids = self.pairs.labelled_scans(split)
+        if not scan_ids:
             raise DataError(f"no scan of the split {split} has labels; it cannot be evaluated")
-        matrix = self.confusion(method, split, title=f"evaluating {split}")
+        return scan_ids
+
+    def _fitted_temperature(self) -> float | None:
+        path = self.folder.metrics("val")
+        return Metrics.load(path).temperature if path.is_file() else None
+
+    def _metrics(self, matrix: np.ndarray, split: str, **more: Any) -> Metrics:
         return Metrics(
             run_digest=self.saved.digest,
             split=split,
             class_names=self.pairs.header.class_names,
-            scans=len(scans),
+            scans=len(self.pairs.labelled_scans(split)),
             protocol=self.split.protocol,
             ratio=self.config.ratio,
             seed=self.config.seed,
             labelled_scans=len(self.split.labelled),
-            training_scans=len(self.pairs.splits["train"]),
+            training_scans=len(self.split.labelled) + len(self.split.unlabelled),
             steps=self.config.schedule.steps,
             **figures_of(matrix, self.absent),
+            **more,
         )
 
-    def confusion(self, method: Method, split: str, title: str | None = None) -> np.ndarray:
+    def confusion(
+        self, predictor: nn.Module, split: str, title: str | None = None, sample: LogitSample | None = None
+    ) -> np.ndarray:
         """The confusion matrix (C,C) over all points of the scans of `split` that have labels.
 
         Processes that train together share the scans. title: of a progress bar; None for no bar.
+        sample: takes points of the scans of this process.
         """
         scan_ids = self.pairs.labelled_scans(split)[parallel.rank() :: parallel.world_size()]
         scans: Iterable[EvaluationScan] = scan_loader(self.whole_scans_of(scan_ids), self.config.data.workers)
         if title is not None and parallel.rank() == 0:
             scans = with_progress(scans, len(scan_ids), title)
-        matrix = confusion(method.predictor, scans, self.pairs.num_classes, self.device)
+        matrix = confusion(predictor, scans, self.pairs.num_classes, self.device, sample)
         return parallel.all_reduce_sum(torch.from_numpy(matrix).to(self.device)).cpu().numpy()
 
 
-def train_run(run: Run, resume: bool) -> bool:
-    """Train, evaluate, and write everything into the run's folder. False if that was done before.
-
-    resume: continue an unfinished run from its last checkpoint.
-    Raises StaleArtifact if the folder holds another run, Lass3dError if it holds an unfinished one and
-    `resume` is false.
-    """
-    leads = parallel.rank() == 0  # of the processes that train together, one writes the files
-    with run.folder.locked() if leads else nullcontext():
-        run.require_own_folder()
-        if run.is_finished:
-            return False
-        if leads:
-            run.folder.require_leave_to_go_on(run.config.schedule.steps, resume)
-            run.saved.save(run.folder.config)
-            run.split.save(run.folder.split)
-            write_environment(run.folder.environment, run.device)
-        parallel.wait_for_all()
-        method = _train(run)
-        for split in run.splits:
-            metrics = run.metrics(method, split)
-            if leads:
-                metrics.save(run.folder.metrics(split))
-    return True
+def _model_bytes(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise MissingArtifact(f"net.init: {path} cannot be read: {error.strerror or error}") from None
 
 
-def _train(run: Run) -> Method:
-    """Take the steps that are left; the trained method."""
-    config, saved = run.config, run.saved
-    method = run.make_method()
-    optimiser = make_optimiser(config.optim, method.parameters())
-    steps_done = 0
-    if checkpoint.checkpoints(run.folder.checkpoints):
-        last = checkpoint.load_latest(run.folder.checkpoints, saved.digest)
-        method.load_state_dict(last.method)
-        optimiser.load_state_dict(last.optimiser)
-        steps_done = last.steps_done
-    parallel.broadcast_module(method)
-    leads = parallel.rank() == 0
-
-    def validate() -> dict[str, float]:
-        return {"val_miou": mean_iou(run.confusion(method, "val"), "dropped")}
-
-    def save(done: int) -> None:
-        if leads:
-            checkpoint.save(run.folder.checkpoints, done, saved.digest, method, optimiser)
-
-    part = RankShare(parallel.rank(), parallel.world_size())
-    steps = config.schedule.steps
-    batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, steps, part)
-    with RunLog(run.folder.path, steps_done) if leads else nullcontext() as log:
-        on_gpu = run.device.type == "cuda"
-        loader = batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu)
-        write = log.write if log is not None else _ignore
-        callbacks = Callbacks(run.folder.path.name, write, validate, save)
-        train(config, method, optimiser, loader, run.device, steps_done, callbacks)
-    return method
-
-
-def _ignore(step: int, figures: Mapping[str, float]) -> None:
-    """The log of a process that does not write the files."""
+def _require_fit(folder: RunFolder, what: str, trained: Sequence[str], here: Sequence[str]) -> None:
+    if tuple(trained) != tuple(here):
+        raise StaleArtifact(
+            f"{folder.path} was trained with the {what} {', '.join(trained)}; these pairs have "
+            f"{', '.join(here)}; choose the data set with DATASET (--dataset)"
+        )

@@ -2,6 +2,7 @@
 
 runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
   config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-{val,test}.json  lock
+  model.safetensors
   export-SPLIT/  clouds-SPLIT/  queries/  retrieval-SPLIT.json
 """
 
@@ -57,9 +58,14 @@ class RunFolder:
         """The folder of checkpoints, of which the latest is read."""
         return self.path / "checkpoints"
 
-    def metrics(self, split: str) -> Path:
-        """The metrics that `make eval` writes for a split."""
-        return self.path / f"metrics-{split}.json"
+    @property
+    def model(self) -> Path:
+        """The finished model: weights and all that is needed to use them."""
+        return self.path / "model.safetensors"
+
+    def metrics(self, split: str, passes: int = 1) -> Path:
+        """The metrics that `make eval` writes for a split. passes: of test-time augmentation."""
+        return self.path / (f"metrics-{split}.json" if passes == 1 else f"metrics-{split}-tta{passes}.json")
 
     def export(self, split: str) -> Path:
         """The default folder of `make export`."""
@@ -91,8 +97,7 @@ class RunFolder:
         if found.digest != wanted.digest:
             why = "; ".join(reasons(found.record, wanted.record))
             raise StaleArtifact(
-                f"{self.path} holds another run ({why}); delete the folder, or name another --tag NAME "
-                "(make: TAG=NAME)"
+                f"{self.path} holds another run ({why}); give this one another TAG=NAME (--tag NAME)"
             )
 
     def require_leave_to_go_on(self, steps: int, resume: bool) -> None:
@@ -113,7 +118,7 @@ class RunFolder:
     def _how_to_go_on(self, steps: int) -> str:
         return (
             f"{self._steps_done} of {steps} steps are done: `make train` with RESUME=1 (--resume) goes on, "
-            "deleting the folder starts anew"
+            "TAG=NAME (--tag) starts another"
         )
 
     @contextmanager

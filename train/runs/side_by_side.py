@@ -19,8 +19,9 @@ from lass3d_core.pool import OnProgress, Work, run_tasks
 from train.config import RunConfig
 from train.data.paired_scans import PairedScans
 from train.runs.progress import draw_in_row
-from train.runs.run import Run, train_run
+from train.runs.run import Run
 from train.runs.run_folder import RunFolder
+from train.runs.train_run import train_run
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from train.methods import METHODS, make_method
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch
 from train.methods.parts.branches import AveragedNetwork
 from train.presets import PRESETS
-from train.runs.run import Run, train_run
+from train.runs.run import Run
 from train.runs.run_folder import RunFolder
+from train.runs.train_run import train_run
 
 SPEC = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)))
 SMALL = (

@@ -13,8 +13,9 @@ from train.data.paired_scans import PairedScans
 from train.evaluate import Metrics
 from train.presets.demo import demo
 from train.runs.logs import read_log
-from train.runs.run import Run, train_run
+from train.runs.run import Run
 from train.runs.run_folder import RunFolder
+from train.runs.train_run import train_run
 
 SPEC = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)))
 SMALL = (

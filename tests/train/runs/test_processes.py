@@ -82,7 +82,7 @@ def test_two_killed_processes_resume_where_they_were(tiny: Any, method: str, own
     whole = trained(tiny, 2, "whole", method, *own)
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command(tiny, 2, "cut", method, *own), cwd=ROOT, stdout=quiet, stderr=quiet) as run:
-        while run.poll() is None and not list((tiny.root / "runs").rglob("*-cut/checkpoints/*.checkpoint")):
+        while run.poll() is None and not list((tiny.root / "runs").rglob("*-cut/checkpoints/*.pt")):
             time.sleep(0.01)
         assert run.returncode is None, "it ended before it could be killed"
         kill_all(tiny.root)

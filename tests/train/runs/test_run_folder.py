@@ -54,7 +54,7 @@ def test_one_process_at_a_time_trains_in_a_folder(tmp_path: Path) -> None:
 
 def test_what_killed_runs_left_half_written_is_removed(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").mkdir()
-    left = tmp_path / "checkpoints" / "step-000001.checkpoint.999999999.part"
+    left = tmp_path / "checkpoints" / "step-000001.pt.999999999.part"
     left.write_bytes(b"half")
     with RunFolder(tmp_path).locked():
         assert not left.exists()

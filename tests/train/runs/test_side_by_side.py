@@ -38,7 +38,7 @@ def test_runs_end_when_the_command_that_started_them_is_killed(tiny: Any) -> Non
     quiet = subprocess.DEVNULL
     with subprocess.Popen(arguments, cwd=ROOT, stdout=quiet, stderr=quiet) as command:
         until = time.monotonic() + PATIENCE_S
-        while not list((tiny.root / "runs").rglob("*.checkpoint")):
+        while not list((tiny.root / "runs").rglob("*.pt")):
             assert command.poll() is None and time.monotonic() < until, "no run has begun"
             time.sleep(0.05)
         started = children(command.pid)

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import Tensor
 
 from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import to_float32
+from lass3d_core.nets import query_head
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.settings import SETTINGS
 
@@ -31,7 +32,7 @@ class QueryConfig:
     )
 
 
-class QueryHead(nn.Module):
+class QueryHead(query_head.QueryHead):
     """z = MLP(f) / |MLP(f)|: features (M,F) -> unit rows (M,D) in the space of the text encoder.
 
     The loss asks which text of the batch belongs to the point (InfoNCE). t_p are unit text rows:
@@ -48,15 +49,8 @@ class QueryHead(nn.Module):
     """
 
     def __init__(self, config: QueryConfig, channels: int, text_dim: int) -> None:
-        super().__init__()
+        super().__init__(channels, config.hidden, text_dim)
         self.config = config
-        self.project = nn.Sequential(
-            nn.Linear(channels, config.hidden), nn.ReLU(), nn.Linear(config.hidden, text_dim)
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        """features (M,F) -> z (M,D) float32 of unit length; z . t is the cosine similarity to a text."""
-        return F.normalize(to_float32(self.project(features)), dim=1)
 
     def loss(self, features: Tensor, image: Tensor, entity: Tensor, texts: TextBatch) -> Tensor:
         """L of features (M,F), a scalar; 0 if no voxel has a text. image, entity (M,) int64: -1 for none.

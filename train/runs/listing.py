@@ -1,0 +1,120 @@
+"""`make runs`: what was trained, a line each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lass3d_core.errors import CorruptArtifact, Lass3dError, MissingArtifact, UnknownName
+from lass3d_core.settings import to_json
+from train.config import RunConfig, SavedRun
+from train.evaluate import Metrics
+from train.presets import PRESETS
+from train.report.words import percent
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run's folder.
+
+    saved: None if it cannot be read, and `problem` says why. changed: settings that are not the preset's.
+    """
+
+    folder: Path
+    saved: SavedRun | None
+    problem: str
+    miou: dict[str, float | None]
+    changed: tuple[str, ...]
+    modified: float
+    size: int
+
+    @property
+    def tag(self) -> str:
+        """The end of the folder's name, behind what the configuration gives."""
+        return "" if self.saved is None else self.folder.name.removeprefix(self.saved.config.name).lstrip("-")
+
+
+def listed_runs(runs: Path) -> list[ListedRun]:
+    """The runs below `runs`, the oldest first."""
+    folders = sorted(path.parent for path in runs.glob("*/*/config.json"))
+    return sorted(map(_listed, folders), key=lambda run: run.modified)
+
+
+def table_of(runs: list[ListedRun], base: Path) -> str:
+    """The runs as a table. base: folders are shown relative to it. Settings stand on a line of their own."""
+    if not runs:
+        return "no runs yet; train one with `make demo` or `make train`"
+    header = ("run", "data", "ratio", "seed", "tag", "val", "test", "size", "when")
+    rows = [_row(run, base) for run in runs]
+    widths = [max(len(row[place]) for row in (header, *rows)) for place in range(len(header))]
+    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(header, widths)).rstrip()]
+    for run, row in zip(runs, rows):
+        lines.append("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip())
+        lines += [f"    {line}" for line in _remarks(run)]
+    return "\n".join(lines)
+
+
+def changed_settings(config: RunConfig) -> tuple[str, ...]:
+    """The settings of `config` that differ from its preset's, as `key.key=value`."""
+    preset = PRESETS.get(config.preset)
+    if preset is None:
+        return ()
+    try:
+        usual = preset(config.dataset, config.method_name, config.ratio, config.seed)
+    except (Lass3dError, ValueError):
+        return ()
+    return tuple(_differences(to_json(config), to_json(usual), ""))
+
+
+def _differences(ours: object, usual: object, path: str) -> Iterator[str]:
+    if isinstance(ours, dict) and isinstance(usual, dict):
+        for key, value in ours.items():
+            if not (path == "" and key in ("note", "preset")):
+                yield from _differences(value, usual.get(key), f"{path}.{key}".lstrip("."))
+    elif ours != usual:
+        yield f"{path}={ours}".replace(" ", "")
+
+
+def _listed(folder: Path) -> ListedRun:
+    saved, problem = None, ""
+    try:
+        saved = SavedRun.load(folder / "config.json")
+    except (CorruptArtifact, MissingArtifact, UnknownName) as error:
+        problem = str(error)
+    files = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    return ListedRun(
+        folder,
+        saved,
+        problem,
+        {split: _miou(folder / f"metrics-{split}.json") for split in ("val", "test")},
+        changed_settings(saved.config) if saved else (),
+        max(one.st_mtime for one in files),
+        sum(one.st_size for one in files),
+    )
+
+
+def _miou(path: Path) -> float | None:
+    try:
+        return Metrics.load(path).miou_absent_dropped
+    except (CorruptArtifact, MissingArtifact):
+        return None
+
+
+def _row(run: ListedRun, base: Path) -> tuple[str, ...]:
+    place = run.folder.relative_to(base) if run.folder.is_relative_to(base) else run.folder
+    config = run.saved.config if run.saved else None
+    chosen = (config.dataset, f"{config.ratio:g} %", str(config.seed)) if config else ("?", "?", "?")
+    figures = tuple(percent(run.miou[split], "-") for split in ("val", "test"))
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.modified))
+    return (str(place), *chosen, run.tag, *figures, f"{run.size / 1e6:.1f} MB", when)
+
+
+def _remarks(run: ListedRun) -> Iterator[str]:
+    if run.problem:
+        yield run.problem
+    elif run.miou["val"] is None:
+        yield "not finished: RESUME=1 goes on"
+    if run.changed:
+        yield " ".join(run.changed)
