@@ -7,6 +7,7 @@ import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from lass3d_core.errors import (
     exit_status,
 )
 from lass3d_core.files.atomic import atomic_write
+from lass3d_core.files.fingerprint import reasons
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.model.file import read_model
@@ -226,11 +228,12 @@ def _existing(options: argparse.Namespace) -> Run:
     folder = _folder(options)
     pairs = PairedScans.open(manifest.artifacts_of(dataset))
     run = Run.existing(folder, pairs, manifest.datasets[dataset], default_device())
-    changed = set(map(str, options.set)) and with_settings(run.config, options.set) != run.config
-    if changed:
+    wanted = replace(run.saved, config=with_settings(run.config, options.set))
+    if wanted.digest != run.saved.digest:
+        why = "; ".join(reasons(run.saved.record, wanted.record))
         raise StaleArtifact(
-            f"{_shown(folder.path)} was trained with other settings than {' '.join(options.set)}; leave out "
-            'SET (--set), or see "make runs"'
+            f"{_shown(folder.path)} was trained with other settings ({why}); leave out SET (--set), "
+            'or find the run with "make runs"'
         )
     if run.saved.pairs != pairs.training_digest:
         print(

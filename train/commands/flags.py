@@ -128,11 +128,16 @@ def _add_manifest(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dataset", metavar="NAME", help="a data set of the manifest (its default)")
 
 
-def _add_choice(command: argparse.ArgumentParser) -> None:
-    """Flags that name a run: by its folder, or by what it was trained with."""
+def _add_finished(command: argparse.ArgumentParser) -> None:
+    """Flags that name a finished run: by its folder, or by what it was trained with."""
     command.add_argument(
-        "--run", type=Path, metavar="FOLDER", help="a run's folder, instead of the flags below"
+        "--run", type=Path, metavar="FOLDER", help="the run's folder, in place of its choice"
     )
+    _add_choice(command)
+
+
+def _add_choice(command: argparse.ArgumentParser) -> None:
+    """Flags that choose what a run is trained with."""
     _add_data(command, ratio=1.0)
     command.add_argument(
         "--method", default="lass3d", metavar="NAME", help="supervised, mean_teacher, ... (lass3d)"
