@@ -159,7 +159,9 @@ def demo_command(options: argparse.Namespace) -> None:
     """Train the runs of the demo, compare them, and write the page."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     runs = compare.demo(manifest, dataset, options.ratio, options.seed, options.processes, options.tag)
-    print(f"wrote {_write_page(list(runs.values())[-1], manifest, dataset)}")
+    run = list(runs.values())[-1]
+    print(f"wrote {_shown(_write_page(run, manifest, dataset))}")
+    print(_next_commands(run, manifest, dataset))
 
 
 def table_command(options: argparse.Namespace) -> None:
@@ -186,6 +188,18 @@ def table_command(options: argparse.Namespace) -> None:
 def query_command(options: argparse.Namespace) -> None:
     """Find the points of a scan that match a text, or score how well class names are found."""
     print(query.run_query(_existing(options), options))
+
+
+def _next_commands(run: Run, manifest: Manifest, dataset: str) -> str:
+    """What to type next, as it works from the current folder."""
+    on_disk = open_dataset(dataset, manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    scan = on_disk.input_files(run.pairs.splits["test"][0]).points[0].path
+    model = _shown(run.folder.model)
+    return (
+        "next:\n  make runs\n"
+        f"  make predict MODEL={model} INPUT={_shown(scan)} INTO=predicted\n"
+        f"  make eval RUN={_shown(run.folder.path)} SPLIT=test TTA=8"
+    )
 
 
 def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
