@@ -1,8 +1,8 @@
 """Checkpoints, from which a run is resumed. `torch.load(path, weights_only=True)` opens them anywhere.
 
 A file is the archive that `torch.save` writes and, behind its end, where `torch.load` does not look, the
-archive's SHA-256: `torch.load` does not notice a flipped byte. A checkpoint has no random state: every draw of
-step t derives from (seed, t).
+archive's SHA-256: `torch.load` does not notice a flipped byte. A checkpoint has no random state: every draw
+of step t derives from (seed, t).
 """
 
 from __future__ import annotations
