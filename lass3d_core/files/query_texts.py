@@ -13,8 +13,13 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import Record, reasons
-from lass3d_core.files.text_rows import TextRowsFile
-from lass3d_core.files.text_table import TEXT_TABLE, TextTable, read_text_table_record, write_text_table
+from lass3d_core.files.text_table import (
+    TEXT_TABLE,
+    TextNames,
+    TextRowsFile,
+    read_text_table_record,
+    write_text_rows,
+)
 
 STAGE = "query_texts"
 SCHEMA = 1
@@ -72,19 +77,10 @@ def write_asked(folder: Path, rows: Mapping[str, np.ndarray]) -> Path:
 
     Raises StorageError, MissingArtifact, StaleArtifact, CorruptArtifact.
     """
+    names = TextNames((), np.zeros(0, np.int32), (), phrases=tuple(rows))
     stacked = np.stack(list(rows.values())).astype(np.float16)
-    table = TextTable(
-        image_ids=(),
-        image_caption=np.zeros(0, np.int32),
-        caption_texts=(),
-        caption_offsets=np.zeros(1, np.int64),
-        caption_rows=stacked[:0],
-        caption_pooled=stacked[:0],
-        phrases=tuple(rows),
-        phrase_rows=stacked,
-    )
-    params = read_text_table_record(folder / TEXT_TABLE)["params"]
-    write_text_table(folder / FILE, table, _record(params))
+    record = _record(read_text_table_record(folder / TEXT_TABLE)["params"])
+    write_text_rows(folder / FILE, names, (), stacked, record)
     return folder / FILE
 
 

@@ -27,14 +27,7 @@ from lass3d_core.labels import AbsentClasses
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.records import Camera, FilePart, Scan, View
 
-CAMERAS = (
-    "CAM_FRONT",
-    "CAM_FRONT_RIGHT",
-    "CAM_BACK_RIGHT",
-    "CAM_BACK",
-    "CAM_BACK_LEFT",
-    "CAM_FRONT_LEFT",
-)
+CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")
 """The six cameras, clockwise from the front."""
 
 
