@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-from lass3d_core.errors import DataError
+from lass3d_core.errors import reading
 from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.records import FilePart
 
@@ -88,18 +88,12 @@ class InputDigests:
         """BLAKE2b-128 of the part's content, 32 hex digits. Raises DataError if it cannot be read."""
         path = part.path
         key = str(replace(part, path=path.absolute()))
-        try:
+        with reading(path, "restore it or point the manifest at the right folder"):
             status = path.stat()
             known = self._known.get(key)
             if known is not None and known[:2] == [status.st_size, status.st_mtime_ns]:
                 return str(known[2])
             content = _content_digest(part)
-        except FileNotFoundError:
-            raise DataError(
-                f"{path} does not exist; restore it or point the manifest at the right folder"
-            ) from None
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from error
         if time.time_ns() - status.st_mtime_ns > self._GRAIN_NS:
             self._known[key] = [status.st_size, status.st_mtime_ns, content]
             self._changed = True
@@ -149,8 +143,7 @@ def _value_changes(old: Any, new: Any, path: tuple[str, ...]) -> list[str]:
 
 
 def _input_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    changed = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
-    added, gone = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
+    changed, added, gone = _compared(old, new)
     found = []
     if changed:
         found.append(f"{len(changed)} of {_files(len(old), 'input')} changed (first: {changed[0]})")
@@ -162,16 +155,18 @@ def _input_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 
 
 def _upstream_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    redone = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
-    added, gone = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
-    verbs = ((redone, "redone"), (added, "added"), (gone, "removed"))
-    return [_with_others(names, verb) for names, verb in verbs if names]
+    found = []
+    for names, verb in zip(_compared(old, new), ("redone", "added", "removed")):
+        if names:
+            others = f"{names[0]} and {len(names) - 1} more were" if len(names) > 1 else f"{names[0]} was"
+            found.append(f"{others} {verb}")
+    return found
 
 
-def _with_others(names: list[str], verb: str) -> str:
-    if len(names) == 1:
-        return f"{names[0]} was {verb}"
-    return f"{names[0]} and {len(names) - 1} more were {verb}"
+def _compared(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[list[str], list[str], list[str]]:
+    """The names whose digests differ, the added ones, and those that are gone."""
+    changed = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    return changed, sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
 
 
 def _files(count: int, kind: str) -> str:

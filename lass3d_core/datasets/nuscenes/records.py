@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, reading
 
 
 def table_of(folder: Path, name: str) -> Path:
@@ -25,18 +25,13 @@ def records(path: Path, keys: Collection[str]) -> Iterator[dict[str, Any]]:
     """
     wanted = set(keys)
     try:
-        with path.open(encoding="utf-8") as file, _progress(path) as bar:
+        missing = "unpack nuScenes' tables there, or mend `root` and `version`"
+        with reading(path, missing), path.open(encoding="utf-8") as file, _progress(path) as bar:
             for number, record in enumerate(_items(file, bar)):
                 lacking = _lacking(record, wanted)
                 if lacking:
                     raise DataError(f'{path}: record {number} lacks "{min(lacking)}"; copy the table again')
                 yield record
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} does not exist; unpack nuScenes' tables there, or mend `root` and `version`"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; copy it again") from None
     except ValueError as error:
         raise DataError(f"{path} is cut off or no list of records in JSON ({error}); copy it again") from None
 

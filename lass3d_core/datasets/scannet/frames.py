@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.datasets.scannet.rgbd import RgbdCamera, RgbdFrame, RgbdSequence, checked_camera, usable_pose
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, reading
 from lass3d_core.records import FilePart
 
 _IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
@@ -112,10 +112,7 @@ def _declared_sizes(facts: Path) -> dict[str, tuple[int, int]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; export the frames again") from None
+        with reading(path, "export the frames again"):
+            return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise DataError(f"{path} is not a text file; export the frames again") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from None

@@ -9,7 +9,7 @@ import numpy as np
 
 from lass3d_core.errors import DataError
 from lass3d_core.files.images import image_size
-from lass3d_core.geometry.projection import scale_intrinsics
+from lass3d_core.geometry.projection import is_rotation, scale_intrinsics
 from lass3d_core.records import Camera, DepthImage, FilePart, View
 
 FARTHEST_CENTRE = 0.25
@@ -134,6 +134,4 @@ def _same_aspect(one_hw: tuple[int, int], other_hw: tuple[int, int]) -> bool:
 def _is_rigid(matrix: np.ndarray) -> bool:
     if not np.isfinite(matrix).all() or abs(matrix[3] - (0, 0, 0, 1)).max() > 1e-3:
         return False
-    rotation = matrix[:3, :3].astype(np.float64)
-    orthogonal = abs(rotation @ rotation.T - np.eye(3)).max() < 0.01
-    return bool(orthogonal and np.linalg.det(rotation) > 0)
+    return is_rotation(matrix[:3, :3].astype(np.float64))

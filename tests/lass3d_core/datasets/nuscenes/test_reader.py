@@ -443,14 +443,14 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         with_all("calibrated_sensor", "camera_intrinsic", []),
         r"calibrated_sensor\.json: a CAM_FRONT has a camera_intrinsic that is not 3 x 3 finite numbers",
     ),
-    "missing points": (remove(POINTS), r"LIDAR_TOP__0\.pcd\.bin cannot be read: it does not exist"),
+    "missing points": (remove(POINTS), r"LIDAR_TOP__0\.pcd\.bin does not exist; restore it"),
     "cut points": (
         written(POINTS, some_points(10).tobytes()[:-3]),
         r"LIDAR_TOP__0\.pcd\.bin is cut off: 7997 bytes are not a multiple of 20",
     ),
     "no point": (written(POINTS, b""), r"LIDAR_TOP__0\.pcd\.bin is empty"),
     "NaN points": (written(POINTS, NAN.tobytes()), r"\.pcd\.bin has 2 of 400 points with NaN or infinity"),
-    "missing labels": (remove(LABELS), r"_lidarseg\.bin cannot be read: it does not exist"),
+    "missing labels": (remove(LABELS), r"_lidarseg\.bin does not exist; restore it"),
     "labels of another length": (
         written(LABELS, bytes(399)),
         r"_lidarseg\.bin has 399 labels, its scan has 400 points",
