@@ -11,11 +11,10 @@ import numpy as np
 
 from lass3d_core.errors import DataError
 
-IGNORE = 255
-"""Train id of points that are left out of losses and metrics."""
+IGNORE = 255  # train id of points that are left out of losses and metrics
 
+# How a mean over classes counts a class with no true and no predicted point: as 0, or not at all.
 AbsentClasses = Literal["zero", "dropped"]
-"""How a mean over classes counts a class with no true and no predicted point: as 0, or not at all."""
 
 
 def in_words(class_name: str) -> str:

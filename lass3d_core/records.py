@@ -15,8 +15,7 @@ import numpy as np
 from lass3d_core.errors import DataError
 from lass3d_core.labels import IGNORE
 
-NONE = -1
-"""The index that means "no image" or "no entity"."""
+NONE = -1  # the index that means "no image" or "no entity"
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,7 @@ class Camera:
         if min(self.size_hw) <= 0:
             raise DataError(f"Camera.size_hw must be positive, got {self.size_hw}")
         if self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
-            raise DataError(
-                f"Camera.K has focal lengths {self.K[0, 0]:g}, {self.K[1, 1]:g}; both must be positive"
-            )
+            raise DataError(f"Camera.K: focal lengths {self.K[0, 0]:g}, {self.K[1, 1]:g} must be positive")
 
 
 @dataclass(frozen=True)

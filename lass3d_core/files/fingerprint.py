@@ -56,12 +56,11 @@ def reasons(old: Record, new: Record) -> list[str]:
     """Say why an artifact made as `old` is stale if `new` is wanted, in sentences; none if they agree."""
     before, after = (json.loads(canonical_json(record)) for record in (old, new))
     found = []
-    if before["stage"] != after["stage"]:
-        found.append(f"stage: {before['stage']} -> {after['stage']}")
-    if before["schema"] != after["schema"]:
-        found.append(
-            f"the format of {after['stage']} changed: schema {before['schema']} -> {after['schema']}"
-        )
+    stage, schema = after["stage"], after["schema"]
+    if before["stage"] != stage:
+        found.append(f"stage: {before['stage']} -> {stage}")
+    if before["schema"] != schema:
+        found.append(f"the format of {stage} changed: schema {before['schema']} -> {schema}")
     found += _value_changes(before["params"], after["params"], ())
     found += _input_changes(before["inputs"], after["inputs"])
     found += _upstream_changes(before["upstream"], after["upstream"])

@@ -142,7 +142,7 @@ def _count(ratio: float, scans: int, candidates: int) -> int:
         raise DataError(_too_small(ratio, scans))
     if count > candidates:
         raise DataError(
-            f"{ratio:g} % are {count} scans, but only {candidates} have labels; take a smaller ratio"
+            f"{ratio:g} % are {count} scans, but only {candidates} have labels; take a smaller one"
         )
     return count
 

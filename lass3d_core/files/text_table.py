@@ -20,15 +20,12 @@ from lass3d_core.errors import CorruptArtifact, DataError
 from lass3d_core.files.atomic import atomic_write
 from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
 from lass3d_core.files.hdf5_reader import Hdf5Reader
-from lass3d_core.files.hdf5_writer import LargeFile, write_attributes
+from lass3d_core.files.hdf5_writer import LargeFile, text_array, write_attributes
 from lass3d_core.files.json_files import parse_json
 from lass3d_core.records import NONE, check_array, check_offsets
 
-TEXT_TABLE = "text_embeddings.h5"
-"""The table's name among the artifacts of a data set."""
-
-_FORMAT = ("lass3d text table", 1, 'run "make captions"')
-"""Kind, schema, and the command that makes the file again."""
+TEXT_TABLE = "text_embeddings.h5"  # the table's name among the artifacts of a data set
+_FORMAT = ("lass3d text table", 1, 'run "make captions"')  # kind, schema, how to make the file again
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def write_text_rows(
                 file.write_array("caption_rows", phrase_rows[:0])
                 file.write_array("caption_pooled", phrase_rows[:0])
             for name in ("image_ids", "caption_texts", "phrases"):
-                file.write_texts(name, getattr(names, name))
+                file.write_array(name, text_array(getattr(names, name)))
             file.write_array("image_caption", names.image_caption)
             file.write_array("caption_offsets", np.concatenate(offsets))
             file.write_array("phrase_rows", phrase_rows)

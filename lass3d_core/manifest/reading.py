@@ -54,9 +54,8 @@ def _load(path: Path) -> Any:
     try:
         return load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ManifestError(
-            f"{path} does not exist; give MANIFEST=path or run from the project's folder"
-        ) from None
+        what = f"{path} does not exist"
+        raise ManifestError(f"{what}; give MANIFEST=path or run from the project's folder") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} cannot be read: {error}") from None
     except ValueError as error:

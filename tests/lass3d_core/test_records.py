@@ -22,7 +22,7 @@ NO_TEXT = PointTextPairs(np.full((3, 1), -1, np.int16), np.full(3, -1, np.int16)
         ((K.astype(np.float32), np.eye(4), (40, 60)), r"Camera\.K must be float64 .*, got float32"),
         ((K, np.full((4, 4), np.nan), (40, 60)), r"cam_from_points holds 16 non-finite values"),
         ((K, np.eye(4), (0, 60)), "size_hw must be positive"),
-        ((-K, np.eye(4), (40, 60)), "both must be positive"),
+        ((-K, np.eye(4), (40, 60)), "must be positive"),
     ],
 )
 def test_a_wrong_camera_is_refused(values: tuple[Any, ...], pattern: str) -> None:

@@ -15,7 +15,7 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.atomic import atomic_write
 from lass3d_core.files.fingerprint import canonical_json
 from lass3d_core.files.hdf5_reader import Hdf5Reader
-from lass3d_core.files.hdf5_writer import create, write_array, write_attributes, write_texts
+from lass3d_core.files.hdf5_writer import create, text_array, write_array, write_attributes
 
 KIND = "lass3d nuscenes index"
 SCHEMA = 1
@@ -65,6 +65,6 @@ def _write(path: Path, key: str, frames: KeyFrames) -> None:
     with atomic_write(path) as part, create(part) as file:
         write_attributes(file, {"kind": KIND, "schema": SCHEMA, "key": key})
         for name in _TEXTS:
-            write_texts(file, name, getattr(frames, name))
+            write_array(file, name, text_array(getattr(frames, name)))
         for name in _ARRAYS:
             write_array(file, name, getattr(frames, name), compact=True)

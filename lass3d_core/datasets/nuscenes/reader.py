@@ -110,9 +110,7 @@ class NuScenes(Dataset):
         """See Dataset. Outside the test split, every key frame must have labels."""
         if scene not in self._frames:
             path = table_of(self._root / self._version, "scene")
-            raise DataError(
-                f"split {split!r} names {scene}, but {path} holds no such scene; mend `splits` or `version`"
-            )
+            raise DataError(f"split {split!r} names {scene}, but {path} lacks it; mend `splits` or `version`")
         for scan_id, (tables, frames, row) in self._frames[scene].items():
             if split != "test" and not frames.labels[row]:
                 raise DataError(

@@ -20,8 +20,8 @@ from lass3d_core.errors import DataError
 from lass3d_core.geometry.projection import invert_rigid, rigid
 
 LIDAR = "LIDAR_TOP"
+# The tables from which the key frames are joined. The test set has no lidarseg.
 TABLES = ("sensor", "calibrated_sensor", "ego_pose", "scene", "sample", "sample_data", "lidarseg")
-"""The tables from which the key frames are joined. The test set has no lidarseg."""
 
 T = TypeVar("T")
 
@@ -77,9 +77,7 @@ def read_key_frames(folder: Path, cameras: Sequence[str]) -> KeyFrames:
         raise DataError(f"{folder}: a table holds a value of a wrong type ({error}); copy it again") from None
     for file in (*frames.points, *frames.labels, *frames.images):
         if not isinstance(file, str) or file.startswith("/") or ".." in file.split("/") or "\0" in file:
-            raise DataError(
-                f"{folder}: {str(file)[:100]!r} is not a file of the data set; copy the tables again"
-            )
+            raise DataError(f"{folder}: {str(file)[:99]!r} is no file of the data set; copy it again")
     return frames
 
 
@@ -110,9 +108,8 @@ def _join_tables(folder: Path, cameras: Sequence[str]) -> KeyFrames:
 
 def _samples(folder: Path) -> list[tuple[str, int, str]]:
     """Scene, time and token of every key frame, in that order."""
-    scene_of = {
-        record["token"]: record["name"] for record in records(table_of(folder, "scene"), ("token", "name"))
-    }
+    scenes = records(table_of(folder, "scene"), ("token", "name"))
+    scene_of = {one["token"]: one["name"] for one in scenes}
     keys = ("token", "scene_token", "timestamp")
     return sorted(
         (_found(scene_of, one["scene_token"], folder, "scene", "sample"), one["timestamp"], one["token"])
@@ -125,9 +122,8 @@ def _label_files(folder: Path) -> dict[str, str]:
     path = table_of(folder, "lidarseg")
     if not path.exists():
         return {}
-    return {
-        one["sample_data_token"]: one["filename"] for one in records(path, ("sample_data_token", "filename"))
-    }
+    keys = ("sample_data_token", "filename")
+    return {one["sample_data_token"]: one["filename"] for one in records(path, keys)}
 
 
 def _shots(folder: Path, channels: Collection[str]) -> dict[tuple[str, str], _Shot]:
@@ -175,9 +171,7 @@ def _ego_poses(folder: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
         for one in records(path, ("token", "rotation", "translation"))
         if one["token"] in wanted
     }
-    for token in wanted:
-        _found(poses, token, folder, "ego_pose", "sample_data")
-    return poses
+    return {token: _found(poses, token, folder, "ego_pose", "sample_data") for token in wanted}
 
 
 def _pose(record: Mapping[str, Any], path: Path) -> np.ndarray:
@@ -190,7 +184,7 @@ def _pose(record: Mapping[str, Any], path: Path) -> np.ndarray:
         raise DataError(f"{where} has a pose that is not a list of numbers; copy the table again") from None
     if quaternion.shape != (4,) or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
         raise DataError(
-            f"{where} has a rotation that is not a unit quaternion (w, x, y, z); copy the table again"
+            f"{where} has a rotation that is no unit quaternion (w, x, y, z); copy the table again"
         )
     if translation.shape != (3,) or not np.isfinite(translation).all():
         raise DataError(f"{where} has a translation that is not three finite numbers; copy the table again")
@@ -225,10 +219,8 @@ def _intrinsics(shot: _Shot, folder: Path) -> np.ndarray:
         K = np.empty(0)
     if K.shape != (3, 3) or not np.isfinite(K).all():
         path = table_of(folder, "calibrated_sensor")
-        raise DataError(
-            f"{path}: a {shot.mounted.channel} has a camera_intrinsic that is not 3 x 3 finite numbers; "
-            "copy it again"
-        )
+        what = f"a {shot.mounted.channel} has a camera_intrinsic that is not 3 x 3 finite numbers"
+        raise DataError(f"{path}: {what}; copy it again")
     return K
 
 

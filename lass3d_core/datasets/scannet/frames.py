@@ -49,8 +49,7 @@ def read_exported(folder: Path, facts: Path, stride: int = 1) -> RgbdSequence:
     return RgbdSequence(colour, depth, frames, skipped, tuple(FilePart(file) for file in files))
 
 
-_Files = dict[int, Path]
-"""Frame number -> its file."""
+_Files = dict[int, Path]  # frame number -> its file
 
 
 def _numbered(folder: Path, suffixes: tuple[str, ...]) -> _Files:
@@ -67,9 +66,8 @@ def _frame(number: int, images: _Files, depths: _Files, poses: _Files) -> RgbdFr
     for kind, files in (("pose", poses), ("depth", depths)):
         if number not in files and (files or kind == "pose"):
             missing = image.parent.with_name(kind)
-            raise DataError(
-                f"frame {number} has {image} and nothing in {missing}; export it again or delete that image"
-            )
+            what = f"frame {number} has {image} and nothing in {missing}"
+            raise DataError(f"{what}; export it again or delete that image")
     depth = FilePart(depths[number]) if depths else None
     return RgbdFrame(number, _matrix(poses[number]), FilePart(poses[number]), FilePart(image), depth)
 

@@ -28,9 +28,7 @@ def read_calibration(path: Path) -> dict[str, np.ndarray]:
             twice = Counter(key.strip() for key, _ in lines).most_common(1)[0][0]
             raise DataError(f'{path} has more than one line "{twice}"; delete the wrong one')
         if "R0_rect" in texts:
-            raise DataError(
-                f'{path} has a line "R0_rect": it is of KITTI\'s object benchmark; {OFFICIAL_CALIBRATION}'
-            )
+            raise DataError(f'{path} is of KITTI\'s object benchmark ("R0_rect"); {OFFICIAL_CALIBRATION}')
         matrices = {key: np.array(text.split(), np.float64).reshape(3, 4) for key, text in texts.items()}
     except ValueError:
         raise DataError(f'{path} must hold lines of the form "P2: 12 numbers"; copy it again') from None
@@ -51,9 +49,7 @@ def camera_of(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, 
     P, own = f"P{number}", f"Tr_{number}"
     projection, transform = matrices.get(P), matrices.get(own, matrices.get("Tr"))
     if projection is None:
-        raise DataError(
-            f'{path} has no line "{P}" for image_{number}; mend `views` in the manifest or the file'
-        )
+        raise DataError(f'{path} has no line "{P}" for image_{number}; mend `views` or the file')
     if transform is None:
         raise DataError(f'{path} has no line "Tr"; {OFFICIAL_CALIBRATION}')
     if own in matrices and projection[:, 3].any():
@@ -64,7 +60,7 @@ def camera_of(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, 
     rotation, K = transform[:, :3], projection[:, :3].copy()
     if not is_rotation(rotation):
         raise DataError(
-            f'{path}: "{own if own in matrices else "Tr"}" holds no rotation matrix; copy the file again'
+            f'{path}: "{own if own in matrices else "Tr"}" holds no rotation matrix; copy it again'
         )
     if not np.array_equal(K[2], (0, 0, 1)) or K[0, 0] <= 0 or K[1, 1] <= 0:
         raise DataError(f'{path}: "{P}" is not the projection of a rectified camera; copy the file again')

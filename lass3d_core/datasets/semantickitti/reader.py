@@ -56,8 +56,7 @@ _CLASSES: tuple[tuple[str, tuple[int, ...], tuple[int, int, int]], ...] = (
 )
 """Name, raw ids (the first one is for submissions), colour (r, g, b), as in semantic-kitti.yaml."""
 
-_IGNORED_RAW_IDS = (0, 1, 52, 99)
-"""unlabeled, outlier, other-structure, other-object."""
+_IGNORED_RAW_IDS = (0, 1, 52, 99)  # unlabeled, outlier, other-structure, other-object
 
 LABEL_SPACE = LabelSpace(
     names=tuple(name for name, _, _ in _CLASSES),
@@ -128,7 +127,7 @@ class SemanticKitti(Dataset):
         if not scan_ids:
             folder = self._sequences / sequence / "velodyne"
             raise DataError(
-                f"split {split!r} names sequence {sequence}, but {folder} holds no .bin file; mend `splits`"
+                f"split {split!r} names {sequence}, but {folder} holds no .bin file; mend `splits`"
             )
         return scan_ids
 
@@ -180,9 +179,7 @@ class SemanticKittiSubmission(Submission):
     def decode(self, content: bytes, where: str) -> np.ndarray:
         """See Submission. As in evaluate_semantics.py, only the lower 16 bits count."""
         if len(content) % 4:
-            raise DataError(
-                f"{where} is cut off: {len(content)} bytes are not a multiple of 4; export it again"
-            )
+            raise DataError(f"{where} is cut off: {len(content)} bytes are no multiple of 4; export it again")
         return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, where)
 
 
@@ -192,7 +189,7 @@ def _read_labels(path: Path, count: int) -> np.ndarray:
         content = path.read_bytes()
     if len(content) != 4 * count:
         raise DataError(
-            f"{path} has {len(content)} bytes, its scan of {count} points needs {4 * count}; copy both again"
+            f"{path} has {len(content)} bytes for {count} points, not {4 * count}; copy both again"
         )
     return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, str(path))
 

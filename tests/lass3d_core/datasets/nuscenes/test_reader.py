@@ -426,15 +426,15 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no poses": (emptied("ego_pose"), r"ego_pose\.json lacks the record \w+, which sample_data"),
     "no scenes": (
         emptied("sample"),
-        r"split 'train' names scene-0001, but .*scene\.json holds no such scene",
+        r"split 'train' names scene-0001, but .*scene\.json lacks it",
     ),
     "a long quaternion": (
         with_all("ego_pose", "rotation", [1, 1, 0, 0]),
-        r"ego_pose\.json: record \w+ has a rotation that is not a unit quaternion \(w, x, y, z\)",
+        r"ego_pose\.json: record \w+ has a rotation that is no unit quaternion \(w, x, y, z\)",
     ),
-    "a short quaternion": (with_all("ego_pose", "rotation", [1, 0, 0]), "not a unit quaternion"),
+    "a short quaternion": (with_all("ego_pose", "rotation", [1, 0, 0]), "no unit quaternion"),
     "a quaternion of words": (with_all("ego_pose", "rotation", "up"), "pose that is not a list of numbers"),
-    "a NaN quaternion": (with_all("ego_pose", "rotation", [float("nan"), 0, 0, 0]), "not a unit quaternion"),
+    "a NaN quaternion": (with_all("ego_pose", "rotation", [float("nan"), 0, 0, 0]), "no unit quaternion"),
     "an infinite pose": (
         with_all("ego_pose", "translation", [float("-inf"), 0, 0]),
         r"ego_pose\.json: record \w+ has a translation that is not three finite numbers",
@@ -476,7 +476,7 @@ def test_a_broken_file_is_one_clear_line(root: Path, case: str) -> None:
 
 
 def test_a_scene_that_no_table_holds_is_named(root: Path) -> None:
-    pattern = r"split 'test' names scene-9999, but .*v1\.0-trainval/scene\.json holds no such scene; mend"
+    pattern = r"split 'test' names scene-9999, but .*v1\.0-trainval/scene\.json lacks it; mend"
     with pytest.raises(DataError, match=pattern):
         opened(root, test=("scene-9999",)).scan_ids("test")
 
