@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -46,8 +48,9 @@ class Dataset(ABC):
     label_space: LabelSpace
     feature_names: tuple[str, ...]
 
-    def __init__(self, spec: DatasetSpec) -> None:
+    def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
         self._splits = names_of(spec.splits)
+        self._scratch = scratch
 
     def scan_ids(self, split: str) -> tuple[str, ...]:
         """The scans of `train`, `val` or `test`, in ascending order. Raises UnknownName."""
@@ -98,6 +101,9 @@ class Submission(ABC):
     label_space: LabelSpace
     absent: AbsentClasses
 
+    def __init__(self, version: str = "") -> None:
+        self._version = version  # of the data set
+
     @abstractmethod
     def file(self, split: str, scan_id: str) -> PurePosixPath:
         """The file for the predictions of one scan, below the submission's folder."""
@@ -115,43 +121,23 @@ class Submission(ABC):
         return {}
 
 
-def open_dataset(name: str, spec: DatasetSpec, scratch: Path | None = None) -> Dataset:
-    """Open the data set `name` of the manifest. Raises UnknownName, DataError.
+def open_dataset(spec: DatasetSpec, scratch: Path | None = None) -> Dataset:
+    """Open a data set of the manifest. Raises DataError.
 
     scratch: a folder for a reader's index of large tables. Without it, the tables are read each time.
     """
-    match spec.reader:
-        case "semantickitti":
-            from lass3d_core.datasets.semantickitti.reader import SemanticKitti
-
-            return SemanticKitti(spec)
-        case "scannet":
-            from lass3d_core.datasets.scannet.reader import ScanNet
-
-            return ScanNet(spec)
-        case "nuscenes":
-            from lass3d_core.datasets.nuscenes.reader import NuScenes
-
-            return NuScenes(spec, scratch)
-    raise UnknownName(f"datasets.{name}.reader: there is no reader {spec.reader!r}")
+    dataset: Dataset = _module_of(spec).DATASET(spec, scratch)
+    return dataset
 
 
 def submission_of(spec: DatasetSpec) -> Submission:
-    """The submission format of a data set's benchmark. Raises UnknownName."""
-    match spec.reader:
-        case "semantickitti":
-            from lass3d_core.datasets.semantickitti.reader import SemanticKittiSubmission
+    """The submission format of a data set's benchmark."""
+    submission: Submission = _module_of(spec).SUBMISSION(spec.version)
+    return submission
 
-            return SemanticKittiSubmission()
-        case "scannet":
-            from lass3d_core.datasets.scannet.reader import ScanNetSubmission
 
-            return ScanNetSubmission()
-        case "nuscenes":
-            from lass3d_core.datasets.nuscenes.reader import NuScenesSubmission
-
-            return NuScenesSubmission(spec.version)
-    raise UnknownName(f"there is no submission format for the reader {spec.reader!r}")
+def _module_of(spec: DatasetSpec) -> Any:
+    return import_module(f"{__name__}.{spec.reader}.reader")
 
 
 def names_of(splits: SplitSpec) -> dict[str, tuple[str, ...]]:

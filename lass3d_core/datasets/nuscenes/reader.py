@@ -40,19 +40,15 @@ class _Frame(NamedTuple):
 
 
 class NuScenes(Dataset):
-    """nuScenes. The only feature is the intensity, in [0,1].
-
-    scratch: a folder for the cache of key frames, see index.py.
-    """
+    """nuScenes. The only feature is the intensity, in [0,1]. `scratch` holds the index of key frames."""
 
     label_space = LABEL_SPACE
     feature_names = ("intensity",)
 
-    def __init__(self, spec: DatasetSpec, scratch: Path | None) -> None:
-        super().__init__(spec)
+    def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
+        super().__init__(spec, scratch)
         self._root = spec.root
         self._version = spec.version
-        self._scratch = scratch
         self._cameras = spec.views or CAMERAS
 
     def read_scan(self, scan_id: str) -> Scan:
@@ -156,12 +152,12 @@ class NuScenesSubmission(Submission):
     label_space = LABEL_SPACE
     absent: AbsentClasses = "dropped"
 
-    def __init__(self, version: str = "v1.0-trainval") -> None:
-        self._prefix = "mini_" if version == "v1.0-mini" else ""
+    def _folder(self, split: str) -> str:
+        return f"mini_{split}" if self._version == "v1.0-mini" else split
 
     def file(self, split: str, scan_id: str) -> PurePosixPath:
         token = scan_id.split("/")[1].partition("-")[2]
-        return PurePosixPath("lidarseg", self._prefix + split, f"{token}_lidarseg.bin")
+        return PurePosixPath("lidarseg", self._folder(split), f"{token}_lidarseg.bin")
 
     def encode(self, train_ids: np.ndarray) -> bytes:
         """See Submission. Raises DataError for IGNORE: the official tool refuses 0, its ignore."""
@@ -181,7 +177,7 @@ class NuScenesSubmission(Submission):
         # these are external data, which means the open track. A method without text may say false there.
         uses = {"camera": False, "lidar": True, "radar": False, "map": False, "external": True}
         content = json.dumps({"meta": {f"use_{name}": used for name, used in uses.items()}}, indent=2)
-        return {PurePosixPath(self._prefix + split, "submission.json"): content.encode() + b"\n"}
+        return {PurePosixPath(self._folder(split), "submission.json"): content.encode() + b"\n"}
 
 
 def _require_classes(ids: np.ndarray, first: int, where: str) -> None:
@@ -198,3 +194,6 @@ def _read_labels(path: Path, count: int) -> np.ndarray:
     if len(content) != count:
         raise DataError(f"{path} has {len(content)} labels, its scan has {count} points; copy both again")
     return LABEL_SPACE.train_ids(np.frombuffer(content, np.uint8), str(path))
+
+
+DATASET, SUBMISSION = NuScenes, NuScenesSubmission

@@ -76,8 +76,8 @@ class ScanNet(Dataset):
     label_space = LABEL_SPACE
     feature_names = ("red", "green", "blue")
 
-    def __init__(self, spec: DatasetSpec) -> None:
-        super().__init__(spec)
+    def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
+        super().__init__(spec, scratch)
         self._root = spec.root
         self._frames = spec.frames
         self._sequence = lru_cache(_SEQUENCES_CACHED)(self._read_sequence)
@@ -212,3 +212,6 @@ def _vertices(path: Path, properties: tuple[str, ...]) -> np.ndarray:
     if missing:
         raise DataError(f"{path}: its vertices have no {', '.join(missing)}; copy the official file again")
     return vertices
+
+
+DATASET, SUBMISSION = ScanNet, ScanNetSubmission

@@ -73,8 +73,8 @@ class SemanticKitti(Dataset):
     label_space = LABEL_SPACE
     feature_names = ("remission",)
 
-    def __init__(self, spec: DatasetSpec) -> None:
-        super().__init__(spec)
+    def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
+        super().__init__(spec, scratch)
         self._sequences = spec.root / "sequences"
         self._view_names = spec.views or ("image_2",)
         for name in self._view_names:
@@ -126,9 +126,8 @@ class SemanticKitti(Dataset):
         scan_ids = self._list_scans(sequence)
         if not scan_ids:
             folder = self._sequences / sequence / "velodyne"
-            raise DataError(
-                f"split {split!r} names {sequence}, but {folder} holds no .bin file; mend `splits`"
-            )
+            what = f"split {split!r} names {sequence}, but {folder} holds no .bin file"
+            raise DataError(f"{what}; mend `splits`")
         return scan_ids
 
     def _list_scans(self, sequence: str) -> list[str]:
@@ -200,3 +199,6 @@ def _moved(camera: Camera, earlier_from_here: np.ndarray) -> Camera:
     earlier_from_here (4,4): from the frame of this scan's points to the frame of the earlier scan's points.
     """
     return replace(camera, cam_from_points=camera.cam_from_points @ earlier_from_here)
+
+
+DATASET, SUBMISSION = SemanticKitti, SemanticKittiSubmission

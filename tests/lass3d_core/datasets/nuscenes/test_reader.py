@@ -92,7 +92,7 @@ def opened(
 ) -> Dataset:
     splits = SplitSpec(tuple(train), tuple(val), tuple(test))
     spec = DatasetSpec("nuscenes", root, splits, tuple(views), version=version)
-    return open_dataset("nuscenes", spec, scratch)
+    return open_dataset(spec, scratch)
 
 
 def change(root: Path, table: str, edit: Callable[[list[dict[str, Any]]], object]) -> None:

@@ -49,9 +49,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def opened(root: Path, views: tuple[str, ...] = ("image_2",), train: tuple[str, ...] = ("00",)) -> Dataset:
-    return open_dataset(
-        "kitti", DatasetSpec("semantickitti", root, SplitSpec(train, ("01",), ("11",)), views)
-    )
+    return open_dataset(DatasetSpec("semantickitti", root, SplitSpec(train, ("01",), ("11",)), views))
 
 
 def test_there_are_34_raw_ids_19_classes_and_an_ignore_label() -> None:
