@@ -29,14 +29,11 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Slot = TypeVar("Slot")
 
-OnProgress = Callable[[int], None]
-"""Called with the number of units (images, scans, texts) that are newly done."""
+OnProgress = Callable[[int], None]  # called with the number of images, scans or texts that are newly done
+Work = Callable[[Task, OnProgress], Result]  # does one task
 
-Work = Callable[[Task, OnProgress], Result]
-"""Does one task."""
-
+# They limit the threads of a process, and are read when numpy or torch is imported.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Environment variables that limit the threads of a process, read when numpy or torch is imported."""
 
 
 class WorkerDied(Lass3dError):

@@ -122,10 +122,7 @@ class Submission(ABC):
 
 
 def open_dataset(spec: DatasetSpec, scratch: Path | None = None) -> Dataset:
-    """Open a data set of the manifest. Raises DataError.
-
-    scratch: a folder for a reader's index of large tables. Without it, the tables are read each time.
-    """
+    """Open a data set. scratch: a folder for an index of large tables, which else are read each time."""
     dataset: Dataset = _module_of(spec).DATASET(spec, scratch)
     return dataset
 
@@ -172,10 +169,7 @@ def _listed(entries: Sequence[str]) -> Iterator[str]:
 
 
 def cut_blocks(split: str, scans_of: Mapping[str, Sequence[str]], size: int) -> list[Block]:
-    """Divide scans into blocks of at most `size`, named by sequence and number ("00-000").
-
-    scans_of: sequence -> its scans.
-    """
+    """Divide the scans of each sequence into blocks of at most `size`, named by number ("00-000")."""
     return [
         Block(f"{sequence}-{number:03d}", split, tuple(scan_ids[start : start + size]))
         for sequence, scan_ids in scans_of.items()

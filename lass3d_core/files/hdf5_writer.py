@@ -30,10 +30,7 @@ _METADATA_BYTES = 1 << 20
 
 @contextmanager
 def create(part: Path) -> Iterator[h5py.File]:
-    """Build a new file in memory and write it to `part` at the end. Use it inside `atomic.atomic_write`.
-
-    A shard has some hundred megabytes.
-    """
+    """Build a file (some 100 MB) in memory and write it to `part`. Use it inside `atomic.atomic_write`."""
     # If the disk is full, HDF5 raises a cascade of errors while it closes the file; a plain write raises one.
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver="latest") as file:

@@ -56,13 +56,10 @@ class CaptionRows:
 
 @dataclass(frozen=True)
 class TextNames:
-    """The I images, T distinct captions and P distinct phrases of a table.
-
-    image_caption (I,) int32: the caption of each image, -1 if captioning failed.
-    """
+    """The I images, T distinct captions and P distinct phrases of a table."""
 
     image_ids: Sequence[str]
-    image_caption: np.ndarray
+    image_caption: np.ndarray  # (I,) int32: the caption of each image, -1 if captioning failed
     caption_texts: Sequence[str]
     phrases: Sequence[str]
 
@@ -170,10 +167,7 @@ class TextRowsFile:
 
 
 def read_text_table_record(path: Path) -> Record:
-    """Read what the table was made from. Raises MissingArtifact, StaleArtifact, CorruptArtifact.
-
-    The digest of this record is the table's fingerprint.
-    """
+    """Read what the table was made from; the digest of it is the table's fingerprint."""
     file = Hdf5Reader(path, *_FORMAT)
     try:
         record = as_record(parse_json(file.array("record").tobytes()))

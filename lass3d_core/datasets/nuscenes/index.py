@@ -25,10 +25,7 @@ _ARRAYS = ("size_hw", "K", "cam_from_points")
 
 
 def key_frames(folder: Path, cameras: Sequence[str], scratch: Path | None) -> KeyFrames:
-    """The key frames in the tables of `folder`, from the index in `scratch` if it belongs to these tables.
-
-    Raises DataError (see read_key_frames), StorageError.
-    """
+    """The key frames in the tables of `folder`. Raises DataError (see read_key_frames), StorageError."""
     if scratch is None:
         return read_key_frames(folder, cameras)
     path, key = scratch / f"nuscenes_index_{folder.name}.h5", _key(folder, cameras)

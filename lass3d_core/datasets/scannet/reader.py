@@ -130,7 +130,8 @@ class ScanNet(Dataset):
         """
         folder, source, stride = self._folder(scene), self._frames.source, self._frames.stride
         sens, needed = folder / f"{scene}.sens", scene in self._splits["train"]
-        exported = [place for place in self._frame_folders(scene) if is_exported(place)]
+        places = [folder, *(self._root / name / scene for name in _FRAME_FOLDERS)]
+        exported = [place for place in places if is_exported(place)]
         if source != "sens" and exported:
             return read_exported(exported[0], folder / f"{scene}.txt", stride)
         if source != "exported" and sens.exists():
@@ -143,9 +144,6 @@ class ScanNet(Dataset):
             }
             raise DataError(f"{folder} has no RGB-D frames ({wanted[source]}); export or download them")
         return None
-
-    def _frame_folders(self, scene: str) -> list[Path]:
-        return [self._folder(scene), *(self._root / name / scene for name in _FRAME_FOLDERS)]
 
     def _folder(self, scene: str) -> Path:
         test = self._root / "scans_test" / scene
@@ -189,10 +187,7 @@ def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_labels(path: Path, count: int) -> np.ndarray:
-    """Train ids (N,) uint8 from the property `label`, a nyu40 id.
-
-    CloudCompare and others save it as a float; whole numbers are accepted.
-    """
+    """Train ids (N,) uint8 from the property `label`, a nyu40 id, which CloudCompare saves as a float."""
     stored = _vertices(path, ("label",))["label"]
     with np.errstate(invalid="ignore"):  # NaN
         raw = stored.astype(np.int64)

@@ -1,7 +1,4 @@
-"""calib.txt and poses.txt of KITTI's odometry benchmark.
-
-calib.txt says where the cameras are mounted and how they project; poses.txt, where camera 0 was at each scan.
-"""
+"""KITTI's calib.txt (how the cameras are mounted and project) and poses.txt (camera 0 at each scan)."""
 
 from __future__ import annotations
 
@@ -83,10 +80,7 @@ def require_central_centre(camera: Camera, image: Path, projection: str) -> None
 
 
 def read_poses(path: Path) -> np.ndarray:
-    """Read world_from_camera0 (S,4,4) float64, metres, of the rectified camera 0.
-
-    The file has one line of 12 numbers (3x4, row by row) per scan. Raises DataError.
-    """
+    """Read world_from_camera0 (S,4,4) float64, metres, from one line of 3x4 numbers per scan."""
     try:
         with reading(path, "pairs.earlier_scans needs it: copy it, or set earlier_scans to 0"):
             lines = path.read_text(encoding="utf-8").splitlines()

@@ -31,7 +31,7 @@ from lass3d_core.files.images import image_size
 from lass3d_core.geometry.projection import invert_rigid, rigid
 from lass3d_core.labels import IGNORE, AbsentClasses, LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
-from lass3d_core.records import Camera, FilePart, Scan, View
+from lass3d_core.records import FilePart, Scan, View
 
 _CLASSES: tuple[tuple[str, tuple[int, ...], tuple[int, int, int]], ...] = (
     ("car", (10, 252), (100, 150, 245)),
@@ -114,13 +114,11 @@ class SemanticKitti(Dataset):
         """See Dataset. The cameras follow from poses.txt. Raises DataError if it is missing or wrong."""
         earlier = self.scans_before(scan_id, count)
         here = self._world_from_points(scan_id) if earlier else None
-        return tuple(
-            tuple(
-                replace(view, camera=_moved(view.camera, invert_rigid(self._world_from_points(one)) @ here))
-                for view in self.views(one)
-            )
-            for one in earlier
-        )
+        moved = []
+        for one in earlier:
+            earlier_from_here = invert_rigid(self._world_from_points(one)) @ here
+            moved.append(tuple(_moved(view, earlier_from_here) for view in self.views(one)))
+        return tuple(moved)
 
     def _scans_in(self, sequence: str, split: str) -> list[str]:
         scan_ids = self._list_scans(sequence)
@@ -193,12 +191,10 @@ def _read_labels(path: Path, count: int) -> np.ndarray:
     return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, str(path))
 
 
-def _moved(camera: Camera, earlier_from_here: np.ndarray) -> Camera:
-    """The camera of an earlier scan, for points of this scan.
-
-    earlier_from_here (4,4): from the frame of this scan's points to the frame of the earlier scan's points.
-    """
-    return replace(camera, cam_from_points=camera.cam_from_points @ earlier_from_here)
+def _moved(view: View, earlier_from_here: np.ndarray) -> View:
+    """The view, whose camera takes points of this scan instead of the earlier scan's."""
+    camera = replace(view.camera, cam_from_points=view.camera.cam_from_points @ earlier_from_here)
+    return replace(view, camera=camera)
 
 
 DATASET, SUBMISSION = SemanticKitti, SemanticKittiSubmission
