@@ -134,7 +134,11 @@ class _Worker(Generic[Task, Result]):
             answer = self.connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
-            return Finished(self._task, error=WorkerDied(_how_it_died(self._process.exitcode or 0)))
+            status = self._process.exitcode or 0
+            how = f"ended with status {status}; the cause may stand above"
+            if status < 0:
+                how = f"was ended by {signal.Signals(-status).name} (out of memory?)"
+            return Finished(self._task, error=WorkerDied(f"its process {how}"))
         return answer if isinstance(answer, int) else Finished(self._task, *answer)
 
     def dismiss(self) -> None:
@@ -148,12 +152,6 @@ class _Worker(Generic[Task, Result]):
         self._process.terminate()
         self._process.join()
         self.connection.close()
-
-
-def _how_it_died(status: int) -> str:
-    if status < 0:
-        return f"its process was ended by {signal.Signals(-status).name} (out of memory?)"
-    return f"its process ended with status {status}; the cause may stand above"
 
 
 def _serve(parent: Connection, load: Callable[[Any], Work[Task, Result]], slot: Any) -> None:

@@ -82,17 +82,12 @@ class View:
 
 @dataclass(frozen=True)
 class Scan:
-    """One point cloud and its views. Points are in the order of the file.
-
-    points (N,3) float32, metres.
-    features (N,F) float32: remission, or r, g, b in [0,1].
-    labels (N,) uint8: train ids, 255 = ignore. None if the data set publishes none (test).
-    """
+    """One point cloud and its views. Points are in the order of the file."""
 
     scan_id: str
-    points: np.ndarray
-    features: np.ndarray
-    labels: np.ndarray | None
+    points: np.ndarray  # (N,3) float32, metres
+    features: np.ndarray  # (N,F) float32: remission, or r, g, b in [0,1]
+    labels: np.ndarray | None  # (N,) uint8: train ids, 255 = ignore; None if none are published (test)
     views: tuple[View, ...]
 
     def __post_init__(self) -> None:
@@ -141,16 +136,11 @@ class ImageCaption:
 
 @dataclass(frozen=True)
 class TextRows:
-    """Embeddings of T texts, concatenated.
+    """Embeddings of T texts, concatenated."""
 
-    rows (R,D) float32: token-level rows of each text, up to and including the end-of-text row.
-    offsets (T+1,) int64: text t owns rows[offsets[t]:offsets[t+1]], at least one.
-    pooled (T,D) float32: one row per text.
-    """
-
-    rows: np.ndarray
-    offsets: np.ndarray
-    pooled: np.ndarray
+    rows: np.ndarray  # (R,D) float32: token-level rows of each text, up to and including the end-of-text row
+    offsets: np.ndarray  # (T+1,) int64: text t owns rows[offsets[t]:offsets[t+1]], at least one
+    pooled: np.ndarray  # (T,D) float32: one row per text
 
     def __post_init__(self) -> None:
         texts, dim = self.pooled.shape
@@ -161,14 +151,10 @@ class TextRows:
 
 @dataclass(frozen=True)
 class PointTextPairs:
-    """The texts that each point of a scan is paired with. Points are in the order of the scan.
+    """The texts that each point of a scan is paired with. Points are in the order of the scan."""
 
-    image (N,V) int16: indices into image_ids, the best view first; NONE if no view sees the point.
-    entity (N,) int16: index into phrases; NONE if no mask covers the point's pixel.
-    """
-
-    image: np.ndarray
-    entity: np.ndarray
+    image: np.ndarray  # (N,V) int16: indices into image_ids, the best view first; NONE if no view sees it
+    entity: np.ndarray  # (N,) int16: index into phrases; NONE if no mask covers the point's pixel
     image_ids: tuple[str, ...]
     phrases: tuple[str, ...]
 

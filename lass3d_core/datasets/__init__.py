@@ -21,16 +21,11 @@ from lass3d_core.records import FilePart, Scan, View
 
 @dataclass(frozen=True)
 class ScanFiles:
-    """The files from which one scan is read, so that a stage can fingerprint exactly what it reads.
+    """The files from which one scan is read, so that a stage can fingerprint exactly what it reads."""
 
-    points: the files of points, features, labels (if any), cameras and depth images.
-    images: one per view, in the order of the views.
-    poses: the file of poses for `views_before`; None if the reader has none.
-    """
-
-    points: tuple[FilePart, ...]
-    images: tuple[FilePart, ...]
-    poses: FilePart | None = None
+    points: tuple[FilePart, ...]  # the files of points, features, labels (if any), cameras and depth images
+    images: tuple[FilePart, ...]  # one per view, in the order of the views
+    poses: FilePart | None = None  # for `views_before`; None if the reader has none
 
 
 @dataclass(frozen=True)

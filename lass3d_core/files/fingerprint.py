@@ -17,19 +17,13 @@ from lass3d_core.records import FilePart
 
 
 class Record(TypedDict):
-    """Everything that decides an artifact's content; plain JSON.
+    """Everything that decides an artifact's content; plain JSON."""
 
-    stage, schema: the stage that wrote it, and the version of its format.
-    params: the parameters that the stage uses, nested.
-    inputs: file name -> content digest.
-    upstream: artifact of an earlier stage ("image_captions 00-000") -> digest of its record.
-    """
-
-    stage: str
-    schema: int
-    params: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    upstream: Mapping[str, str]
+    stage: str  # that wrote it
+    schema: int  # version of its format
+    params: Mapping[str, Any]  # the parameters that the stage uses, nested
+    inputs: Mapping[str, str]  # file name -> content digest
+    upstream: Mapping[str, str]  # an earlier stage's artifact ("entities 00-000") -> its record's digest
 
 
 def digest(record: Record) -> str:

@@ -56,13 +56,9 @@ class LargeFile:
         self._reserve(rows.nbytes)
         if name not in self.file:
             most = max(1, _ROW_CHUNK_BYTES // (rows.nbytes // len(rows)))
-            self.file.create_dataset(
-                name,
-                data=rows,
-                maxshape=(None, *rows.shape[1:]),
-                chunks=(min(len(rows), most), *rows.shape[1:]),
-                fletcher32=True,
-            )
+            tail = rows.shape[1:]
+            chunks = (min(len(rows), most), *tail)
+            self.file.create_dataset(name, data=rows, maxshape=(None, *tail), chunks=chunks, fletcher32=True)
             return
         dataset = self.file[name]
         dataset.resize(len(dataset) + len(rows), axis=0)

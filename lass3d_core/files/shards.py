@@ -31,23 +31,17 @@ _OTHER_FORM = (DataError, TypeError, ValueError, LookupError)
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """The facts that are the same for every scan of a shard.
-
-    class_names, colours (r, g, b), raw_ids (for a submission): one for each train id.
-    feature_names: names of the F columns of the features.
-    record: what the shard was made from.
-    producer: name and version of the program that wrote it.
-    """
+    """The facts that are the same for every scan of a shard."""
 
     dataset: str
     shard: str
     split: str
-    class_names: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
-    raw_ids: tuple[int, ...]
-    feature_names: tuple[str, ...]
-    record: Record
-    producer: str
+    class_names: tuple[str, ...]  # one for each train id
+    colours: tuple[tuple[int, int, int], ...]  # (r, g, b) for each train id
+    raw_ids: tuple[int, ...]  # for a submission, one for each train id
+    feature_names: tuple[str, ...]  # of the F columns of the features
+    record: Record  # what the shard was made from
+    producer: str  # name and version of the program that wrote it
 
     @property
     def fingerprint(self) -> str:

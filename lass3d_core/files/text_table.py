@@ -30,16 +30,11 @@ _FORMAT = ("lass3d text table", 1, 'run "make captions"')  # kind, schema, how t
 
 @dataclass(frozen=True)
 class CaptionRows:
-    """The rows of n captions.
+    """The rows of n captions."""
 
-    rows (R,D) float16: token-level rows, one caption after the other.
-    lengths (n,) int64: number of rows of each caption.
-    pooled (n,D) float16: one row per caption.
-    """
-
-    rows: np.ndarray
-    lengths: np.ndarray
-    pooled: np.ndarray
+    rows: np.ndarray  # (R,D) float16: token-level rows, one caption after the other
+    lengths: np.ndarray  # (n,) int64: number of rows of each caption
+    pooled: np.ndarray  # (n,D) float16: one row per caption
 
     @classmethod
     def of(cls, blocks: Sequence[np.ndarray], pooled: Sequence[np.ndarray], dim: int) -> CaptionRows:

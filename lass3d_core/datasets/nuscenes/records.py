@@ -21,7 +21,7 @@ def table_of(folder: Path, name: str) -> Path:
 def records(path: Path, keys: Collection[str]) -> Iterator[dict[str, Any]]:
     """Yield the records of a table. Only a part of the file is in memory at a time.
 
-    Raises DataError if the file is missing or no list of records, or if a record lacks one of `keys`.
+    Raises DataError if the file is no list of records, or if a record lacks one of `keys`.
     """
     wanted = set(keys)
     try:

@@ -28,23 +28,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class KeyFrames:
-    """The S key frames of a version, by scene and time, with the images of C cameras.
+    """The S key frames of a version, by scene and time, with the images of C cameras."""
 
-    scenes: S names of scenes.
-    tokens: S tokens of the LiDAR's sample_data.
-    points, labels: S files below the data set's root; a missing label file is "".
-    images: S*C files, frame by frame.
-    size_hw (S,C,2) int64, K (S,C,3,3) float64, cam_from_points (S,C,4,4) float64: see Camera.
-    """
-
-    scenes: tuple[str, ...]
-    tokens: tuple[str, ...]
-    points: tuple[str, ...]
-    labels: tuple[str, ...]
-    images: tuple[str, ...]
-    size_hw: np.ndarray
-    K: np.ndarray
-    cam_from_points: np.ndarray
+    scenes: tuple[str, ...]  # S names
+    tokens: tuple[str, ...]  # S tokens of the LiDAR's sample_data
+    points: tuple[str, ...]  # S files below the data set's root
+    labels: tuple[str, ...]  # S files; a missing one is ""
+    images: tuple[str, ...]  # S*C files, frame by frame
+    size_hw: np.ndarray  # (S,C,2) int64, see Camera
+    K: np.ndarray  # (S,C,3,3) float64
+    cam_from_points: np.ndarray  # (S,C,4,4) float64
 
 
 class _Mounted(NamedTuple):
@@ -177,16 +170,11 @@ def _ego_poses(folder: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
 def _pose(record: Mapping[str, Any], path: Path) -> np.ndarray:
     """The rigid transform (4,4) float64 of a record, x -> rotation x + translation. Raises DataError."""
     where = f"{path}: record {record['token']}"
-    try:
-        quaternion = np.array(record["rotation"], np.float64)
-        translation = np.array(record["translation"], np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{where} has a pose that is not a list of numbers; copy the table again") from None
-    if quaternion.shape != (4,) or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
-        raise DataError(
-            f"{where} has a rotation that is no unit quaternion (w, x, y, z); copy the table again"
-        )
-    if translation.shape != (3,) or not np.isfinite(translation).all():
+    quaternion, translation = _finite(record["rotation"], (4,)), _finite(record["translation"], (3,))
+    if quaternion is None or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
+        what = f"{where} has a rotation that is no unit quaternion (w, x, y, z)"
+        raise DataError(f"{what}; copy the table again")
+    if translation is None:
         raise DataError(f"{where} has a translation that is not three finite numbers; copy the table again")
     return rigid(rotation_of_quaternion(quaternion), translation)
 
@@ -213,15 +201,21 @@ def _camera_from_lidar(lidar: _Shot, shot: _Shot, global_from_ego: Mapping[str, 
 
 def _intrinsics(shot: _Shot, folder: Path) -> np.ndarray:
     """K (3,3) float64. Raises DataError."""
-    try:
-        K = np.array(shot.mounted.camera_intrinsic, np.float64)
-    except (TypeError, ValueError):
-        K = np.empty(0)
-    if K.shape != (3, 3) or not np.isfinite(K).all():
+    K = _finite(shot.mounted.camera_intrinsic, (3, 3))
+    if K is None:
         path = table_of(folder, "calibrated_sensor")
         what = f"a {shot.mounted.channel} has a camera_intrinsic that is not 3 x 3 finite numbers"
         raise DataError(f"{path}: {what}; copy it again")
     return K
+
+
+def _finite(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The value as an array of float64; None if it is no list of finite numbers of this shape."""
+    try:
+        array = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array if array.shape == shape and np.isfinite(array).all() else None
 
 
 def _found(table: Mapping[Any, T], key: Any, folder: Path, name: str, referrer: str) -> T:

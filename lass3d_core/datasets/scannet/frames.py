@@ -74,14 +74,13 @@ def _frame(number: int, images: _Files, depths: _Files, poses: _Files) -> RgbdFr
 
 def _camera(folder: Path, kind: str, size_hw: tuple[int, int] | None) -> tuple[RgbdCamera, list[Path]]:
     """The camera `color` or `depth`, and the files from which it was read."""
-    intrinsic = folder / "intrinsic" / f"intrinsic_{kind}.txt"
-    if not intrinsic.exists() and (folder / f"intrinsics_{kind}.txt").exists():
-        intrinsic = folder / f"intrinsics_{kind}.txt"
+    intrinsic, flat = folder / "intrinsic" / f"intrinsic_{kind}.txt", folder / f"intrinsics_{kind}.txt"
+    if not intrinsic.exists() and flat.exists():
+        intrinsic = flat
     extrinsic = folder / "intrinsic" / f"extrinsic_{kind}.txt"
-    if not extrinsic.exists():
-        return checked_camera(_matrix(intrinsic), np.eye(4), size_hw, str(intrinsic)), [intrinsic]
-    camera = checked_camera(_matrix(intrinsic), _matrix(extrinsic), size_hw, str(intrinsic))
-    return camera, [intrinsic, extrinsic]
+    files = [intrinsic, extrinsic] if extrinsic.exists() else [intrinsic]
+    base_from_camera = _matrix(extrinsic) if extrinsic.exists() else np.eye(4)
+    return checked_camera(_matrix(intrinsic), base_from_camera, size_hw, str(intrinsic)), files
 
 
 def _matrix(path: Path) -> np.ndarray:
