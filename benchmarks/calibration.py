@@ -92,7 +92,7 @@ def simulated(scratch: Path, scans: int) -> Iterator[tuple[str, list[Pose]]]:
         simulate=SimulateSpec(train=scans, val=1, test=1, seed=7, cameras=4),
     )
     simulate(street, workers=1)
-    yield "street", poses_of(open_dataset("street", street), OUTDOORS)
+    yield "street", poses_of(open_dataset(street), OUTDOORS)
     lists = [scratch / "room" / f"scannetv2_{split}.txt" for split in ("train", "val", "test")]
     room = DatasetSpec(
         reader="scannet",
@@ -102,7 +102,7 @@ def simulated(scratch: Path, scans: int) -> Iterator[tuple[str, list[Pose]]]:
         simulate=SimulateSpec(world="room", train=4, val=1, test=1, seed=7),
     )
     simulate(room, workers=1)
-    yield "room", poses_of(open_dataset("room", room), INDOORS)
+    yield "room", poses_of(open_dataset(room), INDOORS)
 
 
 def real_frames() -> Iterator[tuple[str, list[Pose]]]:
@@ -111,7 +111,7 @@ def real_frames() -> Iterator[tuple[str, list[Pose]]]:
     if root.is_dir():
         for sequence, other in (("00", "01"), ("01", "00")):
             spec = DatasetSpec("semantickitti", root, SplitSpec((sequence,), (other,)))
-            yield f"PandaSet {sequence}", poses_of(open_dataset("pandaset", spec), OUTDOORS)
+            yield f"PandaSet {sequence}", poses_of(open_dataset(spec), OUTDOORS)
     if (SAMPLES / "kitti").is_dir():
         yield "KITTI", [kitti(SAMPLES / "kitti")]
     if (SAMPLES / "nuscenes").is_dir():

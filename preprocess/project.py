@@ -34,7 +34,7 @@ class Project:
     @cached_property
     def dataset(self) -> Dataset:
         """The data set's reader, opened once. Raises DataError."""
-        return open_dataset(self.name, self.spec, self.folder)
+        return open_dataset(self.spec, self.folder)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

@@ -15,11 +15,11 @@ import pytest
 
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardHeader, write_shard
-from lass3d_core.files.text_table import TextTable, write_text_table
 from lass3d_core.manifest import schema as manifest
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import PairedScan, PointTextPairs
 from preprocess.lvm import param_types
+from tests.text_tables import TextTable, write_text_table
 
 TEXT = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
 RECORD: Record = {"stage": "pairs", "schema": 1, "params": {}, "inputs": {}, "upstream": {}}

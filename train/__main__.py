@@ -258,7 +258,7 @@ def table_command(options: argparse.Namespace) -> None:
 def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
     from train.report.page import write_report
 
-    dataset_on_disk = open_dataset(dataset, manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    dataset_on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
     return write_report(run.folder.path, run.pairs.folder, dataset=dataset_on_disk)
 
 

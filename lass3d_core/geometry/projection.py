@@ -97,3 +97,8 @@ def homogeneous_product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
     total += columns[2] * matrix[:, 2:3]
     total += matrix[:, 3:]
     return total
+
+
+def is_rotation(matrix: np.ndarray) -> bool:
+    """Whether `matrix` (3,3) is a rotation, up to 0.01."""
+    return bool(abs(matrix @ matrix.T - np.eye(3)).max() < 0.01 and np.linalg.det(matrix) > 0)

@@ -17,8 +17,13 @@ from tqdm import tqdm
 
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import Record
-from lass3d_core.files.text_rows import CaptionRows, TextNames, TextRowsFile, write_text_rows
-from lass3d_core.files.text_table import read_text_table_record
+from lass3d_core.files.text_table import (
+    CaptionRows,
+    TextNames,
+    TextRowsFile,
+    read_text_table_record,
+    write_text_rows,
+)
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.pool import OnProgress
 from preprocess.lvm import TextEncoder, identity_of, load_encoder

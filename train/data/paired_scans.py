@@ -16,8 +16,7 @@ from lass3d_core.files.fingerprint import canonical_json, digest
 from lass3d_core.files.pair_index import PairIndex, read_index
 from lass3d_core.files.shards import ShardHeader, ShardReader, ShardsByScan
 from lass3d_core.files.splits import LabelledSplit, labelled_split
-from lass3d_core.files.text_rows import TextRowsFile
-from lass3d_core.files.text_table import TEXT_TABLE, read_text_table_record
+from lass3d_core.files.text_table import TEXT_TABLE, TextRowsFile, read_text_table_record
 from lass3d_core.manifest.schema import LabelledSpec
 from lass3d_core.records import PairedScan
 from lass3d_core.settings import to_json

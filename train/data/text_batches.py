@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lass3d_core.errors import StaleArtifact
-from lass3d_core.files.text_rows import TextRowsFile
+from lass3d_core.files.text_table import TextRowsFile
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.records import NONE, PointTextPairs
 

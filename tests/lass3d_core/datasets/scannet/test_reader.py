@@ -515,6 +515,6 @@ def test_ids_of_no_class_are_wrong_but_not_refused() -> None:
 
 def test_the_manifest_opens_this_reader(root: Path) -> None:
     spec = DatasetSpec("scannet", root, SplitSpec((SCENE,), ("scene0001_00",)))
-    dataset = open_dataset("rooms", spec)
+    dataset = open_dataset(spec)
     assert isinstance(dataset, ScanNet) and dataset.feature_names == ("red", "green", "blue")
     assert isinstance(dataset.read_scan(SCENE), Scan) and WALL in LABEL_SPACE.raw_of_train_id
