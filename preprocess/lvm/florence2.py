@@ -17,8 +17,7 @@ from lass3d_core.records import GroundedPhrase, ImageCaption
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import Florence2Params
 from preprocess.lvm.pretrained import load_pretrained
-from preprocess.lvm.sentences import without_tail
-from preprocess.lvm.tiles import captioned, sorted_box
+from preprocess.lvm.tiles import captioned, sorted_box, without_tail
 from preprocess.lvm.weights import local_path
 
 NAME = "florence2"

@@ -1,4 +1,4 @@
-"""Parameters of the models with weights, one frozen dataclass per adapter; nothing here loads a package.
+"""Parameters of the models, one frozen dataclass per adapter; nothing here loads a package.
 
 `weights` is a hub id, or a local directory or file; a relative path starts at the working directory.
 `revision` chooses a version of a hub id. Every field decides the answers, except those in `run`.
@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -15,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from lass3d_core.settings import SETTINGS
 
 DType = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 on a GPU, float32 on a CPU
+WorldName = Literal["outdoor", "indoor"]
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -27,13 +27,10 @@ class RunParams:
 
 @dataclass(frozen=True, config=SETTINGS)
 class TileParams:
-    """How wide images are cut into tiles, for a captioner that squashes every image into a square.
+    """How wide images are cut into tiles, for a captioner that squashes every image into a square."""
 
-    max_aspect: an image stays whole up to this ratio of its longer to its shorter side, and no tile exceeds
-    it. A large number turns tiling off.
-    """
-
-    # Decision: 1.4 leaves 4:3 photographs (ScanNet) whole and makes three tiles of a KITTI frame.
+    # An image stays whole up to this ratio of its longer to its shorter side, and no tile exceeds it. A large
+    # number turns tiling off. Decision: 1.4 leaves 4:3 photographs (ScanNet) whole, a KITTI frame gets 3 tiles.
     max_aspect: float = Field(default=1.4, ge=1)
     overlap: float = Field(default=0.15, ge=0, le=0.5)  # share of a tile that its neighbour sees too
 
@@ -43,8 +40,7 @@ class Kosmos2Params:
     """KOSMOS-2's grounded captions.
 
     prompt: brief ("An image of ...", a sentence) or detailed (a paragraph, more phrases).
-    max_new_tokens: an answer is cut after so many tokens, markup included, and then shortened to its last
-    whole sentence.
+    max_new_tokens: markup included. A longer answer is cut, and shortened to its last whole sentence.
     """
 
     weights: str = "microsoft/kosmos-2-patch14-224"
@@ -53,24 +49,45 @@ class Kosmos2Params:
     prompt: Literal["brief", "detailed"] = "brief"
     max_new_tokens: int = Field(default=128, ge=1)
     dtype: DType = "auto"
-    tiles: TileParams = field(default_factory=TileParams)
-    run: RunParams = field(default_factory=RunParams)
+    tiles: TileParams = TileParams()
+    run: RunParams = RunParams()
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class Florence2Params:
-    """Florence-2's captions, grounded in a second call.
-
-    task: caption (a sentence), detailed (two or three) or more_detailed (a paragraph).
-    """
+    """Florence-2's captions. task: caption (a sentence), detailed (two or three), more_detailed (a paragraph)."""
 
     weights: str = "florence-community/Florence-2-large"
     revision: str = "main"
     task: Literal["caption", "detailed", "more_detailed"] = "detailed"
     max_new_tokens: int = Field(default=256, ge=1)
     dtype: DType = "auto"
-    tiles: TileParams = field(default_factory=TileParams)
-    run: RunParams = field(default_factory=RunParams)
+    tiles: TileParams = TileParams()
+    run: RunParams = RunParams()
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class PaletteEntityParams:
+    """Parameters of `palette` as a detector.
+
+    world: which things it knows. min_pixels: smaller regions are not seen. max_distance: a colour farther than
+    this (RGB distance) from all known ones is unknown. shading: brightness levels of each known colour.
+    smoothing_px: side of the averaging window. seed: of the choice among several phrases for one concept.
+    """
+
+    world: WorldName = "outdoor"
+    min_pixels: int = Field(default=10, ge=1)
+    max_distance: float = Field(default=0.20, gt=0)
+    shading: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.66, 0.82, 0.95), min_length=1)
+    smoothing_px: int = Field(default=3, ge=1)
+    seed: int = 0
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class PaletteCaptionParams(PaletteEntityParams):
+    """Parameters of `palette` as a captioner."""
+
+    max_phrases: int = Field(default=14, ge=1)  # most concepts in a caption; the largest are named
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -78,8 +95,7 @@ class DetectorParams:
     """What all detectors that use Grounding DINO have in common. box_floor and max_iou are GroundedSAM's.
 
     box_floor: the least score of a box that is kept. `pairs.min_score` cuts again, and redoes no masks.
-    max_iou: if two boxes overlap by more than this intersection over union, the worse one is dropped,
-    whatever their phrases.
+    max_iou: of two boxes with a greater intersection over union, the worse is dropped, whatever their phrases.
     max_phrases: the most phrases asked for at once; null for as many as the text encoder's window of 256
     tokens holds. With fewer at once the detector finds more and takes more passes.
     """
@@ -88,7 +104,7 @@ class DetectorParams:
     max_iou: float = Field(default=0.8, ge=0, le=1)
     max_phrases: int | None = Field(default=None, ge=1)
     dtype: DType = "auto"
-    run: RunParams = field(default_factory=RunParams)
+    run: RunParams = RunParams()
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -134,10 +150,10 @@ class SegmentAnythingParams:
 class GroundedSamParams(DetectorParams):
     """GroundedSAM from its authors' packages."""
 
-    dino: GroundingDinoParams = field(default_factory=GroundingDinoParams)
+    dino: GroundingDinoParams = GroundingDinoParams()
     # BERT's tokenizer and shape. The checkpoint of Grounding DINO holds its weights, too.
     text_encoder: WeightsParams = WeightsParams("google-bert/bert-base-uncased")
-    sam: SegmentAnythingParams = field(default_factory=SegmentAnythingParams)
+    sam: SegmentAnythingParams = SegmentAnythingParams()
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -146,6 +162,16 @@ class HfGroundedSamParams(DetectorParams):
 
     dino: WeightsParams = WeightsParams("IDEA-Research/grounding-dino-tiny")
     sam: WeightsParams = WeightsParams("facebook/sam-vit-huge")
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class HashingParams:
+    """Parameters of `hashing`."""
+
+    dim: int = Field(default=64, ge=2)  # D of the rows
+    context: int = Field(default=32, ge=2)  # most rows of a text, the end-of-text row included
+    meaning: float = Field(default=0.75, ge=0, le=1)  # weight of the kind of thing against a word's spelling
+    seed: int = 0  # of the random directions
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -159,21 +185,18 @@ class TextRunParams(RunParams):
 class OpenClipParams:
     """A text encoder of open_clip.
 
-    weights: also a folder with open_clip_config.json, or a checkpoint file.
-    architecture: of a file, open_clip's name of its architecture (ViT-B-16).
-    quick_gelu: whether the model was trained with QuickGELU, as OpenAI's were. Needed for a file if its
-    origin does not tell.
-    normalise: rows of unit length.
     Decision: ViT-B/16 (PLA, CLIP2Scene), unit rows (all peers), and float32, since texts are few.
     """
 
-    weights: str = "timm/vit_base_patch16_clip_224.openai"
+    weights: str = (
+        "timm/vit_base_patch16_clip_224.openai"  # also a folder with open_clip_config.json, or a file
+    )
     revision: str = "main"
-    architecture: str | None = None
-    quick_gelu: bool | None = None
-    normalise: bool = True
+    architecture: str | None = None  # of a file, open_clip's name for it (ViT-B-16)
+    quick_gelu: bool | None = None  # as OpenAI's were trained; needed for a file if its origin does not tell
+    normalise: bool = True  # to rows of unit length
     dtype: DType = "float32"
-    run: TextRunParams = field(default_factory=TextRunParams)
+    run: TextRunParams = TextRunParams()
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -181,8 +204,7 @@ class HfTextParams:
     """A text encoder of transformers.
 
     pooling: mean (over the tokens of a text, as sentence encoders expect) or projection (CLIP's row at the
-    end of the text, projected).
-    normalise: rows of unit length.
+    end of the text, projected). normalise: to rows of unit length.
     """
 
     weights: str = "sentence-transformers/all-MiniLM-L6-v2"
@@ -190,4 +212,4 @@ class HfTextParams:
     pooling: Literal["mean", "projection"] = "mean"
     normalise: bool = True
     dtype: DType = "float32"
-    run: TextRunParams = field(default_factory=TextRunParams)
+    run: TextRunParams = TextRunParams()
