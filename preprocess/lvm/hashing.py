@@ -34,9 +34,7 @@ _KINDS = """
     stool ottoman rack
 """
 _KIND_OF = {word: number for number, words in enumerate(_KINDS.split(",")) for word in words.split()}
-_FUNCTION_WORDS = frozenset(
-    ["a", "an", "and", "at", "by", "in", "of", "on", "or", "some", "the", "to", "with"]
-)
+_FUNCTION_WORDS = {"a", "an", "and", "at", "by", "in", "of", "on", "or", "some", "the", "to", "with"}
 
 
 class HashingEncoder:

@@ -30,7 +30,7 @@ class TileParams:
     """How wide images are cut into tiles, for a captioner that squashes every image into a square."""
 
     # An image stays whole up to this ratio of its longer to its shorter side, and no tile exceeds it. A large
-    # number turns tiling off. Decision: 1.4 leaves 4:3 photographs (ScanNet) whole, a KITTI frame gets 3 tiles.
+    # number turns tiling off. Decision: 1.4 leaves 4:3 photographs (ScanNet) whole; a KITTI frame gets 3.
     max_aspect: float = Field(default=1.4, ge=1)
     overlap: float = Field(default=0.15, ge=0, le=0.5)  # share of a tile that its neighbour sees too
 
@@ -55,7 +55,7 @@ class Kosmos2Params:
 
 @dataclass(frozen=True, config=SETTINGS)
 class Florence2Params:
-    """Florence-2's captions. task: caption (a sentence), detailed (two or three), more_detailed (a paragraph)."""
+    """Florence-2's captions. task: caption (a sentence), detailed (two or three), or more_detailed (many)."""
 
     weights: str = "florence-community/Florence-2-large"
     revision: str = "main"
@@ -70,9 +70,10 @@ class Florence2Params:
 class PaletteEntityParams:
     """Parameters of `palette` as a detector.
 
-    world: which things it knows. min_pixels: smaller regions are not seen. max_distance: a colour farther than
-    this (RGB distance) from all known ones is unknown. shading: brightness levels of each known colour.
-    smoothing_px: side of the averaging window. seed: of the choice among several phrases for one concept.
+    world: which things it knows. min_pixels: smaller regions are not seen.
+    max_distance: a colour farther than this (RGB distance) from all known ones is unknown.
+    shading: brightness levels at which each colour is known. smoothing_px: side of the averaging window.
+    seed: of the choice among several phrases for one concept.
     """
 
     world: WorldName = "outdoor"
@@ -95,7 +96,7 @@ class DetectorParams:
     """What all detectors that use Grounding DINO have in common. box_floor and max_iou are GroundedSAM's.
 
     box_floor: the least score of a box that is kept. `pairs.min_score` cuts again, and redoes no masks.
-    max_iou: of two boxes with a greater intersection over union, the worse is dropped, whatever their phrases.
+    max_iou: of two boxes with a greater intersection over union, the worse is dropped, whatever its phrase.
     max_phrases: the most phrases asked for at once; null for as many as the text encoder's window of 256
     tokens holds. With fewer at once the detector finds more and takes more passes.
     """
@@ -189,7 +190,7 @@ class OpenClipParams:
     """
 
     weights: str = (
-        "timm/vit_base_patch16_clip_224.openai"  # also a folder with open_clip_config.json, or a file
+        "timm/vit_base_patch16_clip_224.openai"  # or a folder with open_clip_config.json, or a file
     )
     revision: str = "main"
     architecture: str | None = None  # of a file, open_clip's name for it (ViT-B-16)

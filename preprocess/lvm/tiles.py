@@ -90,6 +90,6 @@ def ended(text: str) -> str:
 
 
 def without_tail(text: str) -> str:
-    """Shorten a text that was cut anywhere to its last whole sentence, or else to its last whole word, if any."""
+    """Shorten a text that was cut anywhere to its last whole sentence, or else to its last whole word."""
     ends = [match.end() for match in _END_OF_SENTENCE.finditer(text)]
     return text[: ends[-1]] if ends else text.rpartition(" ")[0].rstrip() or text
