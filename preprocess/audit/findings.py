@@ -7,15 +7,46 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.settings import to_json
-from preprocess.audit.agreement import ClassRow, class_rows
 from preprocess.audit.calibration_check import CheckedCamera
 from preprocess.status import plural
 
 _SHOWN_PHRASES = 12
 _SHOWN_CAMERAS = 12
+
+
+@dataclass(frozen=True)
+class PhraseOfClass:
+    """A phrase on the points of a class.
+
+    share: of the class's points with an entity, those with this phrase.
+    main_class: name of the class on which most of the phrase's points lie. purity: the share that lies there.
+    """
+
+    phrase: str
+    share: float
+    main_class: str
+    purity: float
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """How well entities and labels agree on one class.
+
+    points: labelled points of the class. with_entity: the share that has an entity.
+    agrees: share of the points with an entity whose phrase has this class as its main class.
+    phrases: on the class, the most frequent first.
+    """
+
+    name: str
+    points: int
+    with_entity: float
+    agrees: float
+    phrases: tuple[PhraseOfClass, ...]
 
 
 @dataclass(frozen=True)
@@ -36,36 +67,41 @@ class Findings:
     pictures: list[str]
 
 
+def class_rows(agreement: Agreement, shown: int = 3) -> Iterator[ClassRow]:
+    """Yield one row for each class that occurs, with at most `shown` phrases."""
+    main = agreement.main_classes()
+    for train_id in np.flatnonzero(agreement.points).tolist():
+        name, points = agreement.class_names[train_id], int(agreement.points[train_id])
+        on_class = {one: int(row[train_id]) for one, row in agreement.of_phrase.items() if row[train_id]}
+        total = sum(on_class.values())
+        agrees = sum(n for phrase, n in on_class.items() if main[phrase].name == name) / max(total, 1)
+        phrases = tuple(
+            PhraseOfClass(phrase, on_class[phrase] / total, main[phrase].name, main[phrase].purity)
+            for phrase in sorted(on_class, key=lambda phrase: (-on_class[phrase], phrase))[:shown]
+        )
+        yield ClassRow(name, points, total / points, agrees, phrases)
+
+
 def as_json(found: Findings) -> dict[str, Any]:
     """The content of audit.json."""
-    return {
-        "dataset": found.dataset,
-        "coverage": {split: to_json(coverage) for split, coverage in found.coverage.items()},
-        "skipped_frames": found.skipped_frames,
-        "labelled": to_json(found.labelled) if found.labelled else None,
-        "remark": found.remark,
-        "agreement": _agreement_json(found.agreement) if found.agreement else None,
-        "calibration": [_camera_json(one) for one in found.calibration],
-        "pictures": found.pictures,
+    agreement = found.agreement and {
+        "share": found.agreement.share or 0.0,
+        "classes": [to_json(row) for row in class_rows(found.agreement, shown=20)],
     }
-
-
-def _agreement_json(agreement: Agreement) -> dict[str, Any]:
     return {
-        "share": agreement.share or 0.0,
-        "classes": [to_json(row) for row in class_rows(agreement, shown=20)],
+        **vars(found),
+        "coverage": to_json(found.coverage),
+        "labelled": to_json(found.labelled),
+        "agreement": agreement,
+        "calibration": [_camera_json(one) for one in found.calibration],
     }
 
 
 def _camera_json(checked: CheckedCamera) -> dict[str, Any]:
     alignment = checked.alignment
     return {
-        "split": checked.split,
-        "sequence": checked.sequence,
-        "camera": checked.camera,
-        "images": alignment.images,
-        "points": alignment.points,
-        "warning": alignment.warning,
+        **{key: getattr(checked, key) for key in ("split", "sequence", "camera")},
+        **{key: getattr(alignment, key) for key in ("images", "points", "warning")},
         "given": to_json(alignment.given),
         "nudged": [to_json(nudge) | to_json(fit) for nudge, fit in alignment.nudged.items()],
     }

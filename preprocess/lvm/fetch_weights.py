@@ -78,9 +78,7 @@ def copy_of_cache(hub: HubName, mirror: Path) -> None:
 
 
 def _fetched(one: Wanted, mirror: Path | None, into: Path | None) -> str:
-    found = one.found()
-    if found is None:
-        found = _brought(one, mirror)
+    found = one.found() or _brought(one, mirror)
     if into is None or one.hub is None:
         return str(found)
     target = into / one.weights
@@ -101,8 +99,7 @@ def _brought(one: Wanted, mirror: Path | None) -> Path:
         return download(one.hub, one.model)
     with loading(one.model, one.weights):
         copy_of_cache(one.hub, mirror)
-    found = one.found()
-    if found is None:
+    if (found := one.found()) is None:
         raise BackendUnavailable(f"{mirror} holds {one.weights} in part only; complete it and try again")
     return found
 

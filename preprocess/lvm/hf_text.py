@@ -34,9 +34,8 @@ class HfTextEncoder:
         with loading(NAME, folder):
             self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right")
             self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
-            model, info = kind.from_pretrained(
-                folder, dtype=pick_dtype(params.dtype, self._device), output_loading_info=True
-            )
+            dtype = pick_dtype(params.dtype, self._device)
+            model, info = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True)
             missing = [key for key in info["missing_keys"] if not key.startswith(POOLER)]
             check_keys(NAME, folder, missing, ())
             self._model = model.to(self._device).eval()

@@ -97,9 +97,8 @@ def regions(image: np.ndarray, params: PaletteEntityParams) -> list[Region]:
     """The regions of an image (H,W,3) uint8 RGB by concept. The score falls with the mean colour distance."""
     concepts = WORLDS[params.world].concepts
     concept, distance = _nearest_concept(image, concepts, params)
-    concept = _without_specks(
-        np.where(distance <= params.max_distance, concept, _NO_CONCEPT), params.min_pixels
-    )
+    concept[distance > params.max_distance] = _NO_CONCEPT
+    concept = _without_specks(concept, params.min_pixels)
     found = []
     for index in np.unique(concept[concept != _NO_CONCEPT]):
         labelled, sizes = _components(concept == index)
@@ -141,15 +140,10 @@ def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sentence(phrases: Sequence[str], known: Knowledge) -> str:
-    *most, last = [_with_article(phrase, known) for phrase in phrases] or ["nothing in particular"]
+    articles = ["" if one in known.uncounted else "an " if one[0] in "aeiou" else "a " for one in phrases]
+    *most, last = [article + one for article, one in zip(articles, phrases)] or ["nothing in particular"]
     things = f"{', '.join(most)} and {last}" if most else last
     return f"{known.setting} with {things}."
-
-
-def _with_article(phrase: str, known: Knowledge) -> str:
-    if phrase in known.uncounted:
-        return phrase
-    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def _rng_of(image: np.ndarray, seed: int) -> np.random.Generator:

@@ -120,14 +120,13 @@ class WeightsParams:
 class GroundingDinoParams:
     """The checkpoint of groundingdino-py.
 
-    config: SwinT or SwinB, which the package brings, or a configuration file.
     short_side, long_side: pixels. An image is scaled so that its short side has short_side, or fewer if its
     long side would exceed long_side.
     """
 
     weights: str = "ShilongLiu/GroundingDINO/groundingdino_swint_ogc.pth"
     revision: str = "main"
-    config: str = "SwinT"
+    config: str = "SwinT"  # or SwinB, which the package brings too, or a configuration file
     short_side: int = Field(default=800, ge=1)
     long_side: int = 1333
 
