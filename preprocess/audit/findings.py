@@ -21,50 +21,37 @@ _SHOWN_CAMERAS = 12
 
 @dataclass(frozen=True)
 class PhraseOfClass:
-    """A phrase on the points of a class.
-
-    share: of the class's points with an entity, those with this phrase.
-    main_class: name of the class on which most of the phrase's points lie. purity: the share that lies there.
-    """
+    """A phrase on the points of a class."""
 
     phrase: str
-    share: float
-    main_class: str
-    purity: float
+    share: float  # of the class's points with an entity
+    main_class: str  # the class on which most of the phrase's points lie
+    purity: float  # share of the phrase's points that lie on its main class
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """How well entities and labels agree on one class.
-
-    points: labelled points of the class. with_entity: the share that has an entity.
-    agrees: share of the points with an entity whose phrase has this class as its main class.
-    phrases: on the class, the most frequent first.
-    """
+    """How well entities and labels agree on one class."""
 
     name: str
-    points: int
-    with_entity: float
-    agrees: float
-    phrases: tuple[PhraseOfClass, ...]
+    points: int  # labelled points of the class
+    with_entity: float  # share of these points
+    agrees: float  # share of the points with an entity whose phrase has this class as its main class
+    phrases: tuple[PhraseOfClass, ...]  # the most frequent first
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything that an audit found.
-
-    coverage, skipped_frames: by split. labelled, agreement: None if no training scan keeps its labels; then
-    `remark` says why. pictures: file names.
-    """
+    """Everything that an audit found."""
 
     dataset: str
-    coverage: dict[str, Coverage]
-    skipped_frames: dict[str, int]
-    labelled: LabelledSplit | None
-    remark: str
+    coverage: dict[str, Coverage]  # by split
+    skipped_frames: dict[str, int]  # by split
+    labelled: LabelledSplit | None  # None, like `agreement`, if no training scan keeps its labels
+    remark: str  # why none does, else empty
     agreement: Agreement | None
     calibration: list[CheckedCamera]
-    pictures: list[str]
+    pictures: list[str]  # file names
 
 
 def class_rows(agreement: Agreement, shown: int = 3) -> Iterator[ClassRow]:
@@ -84,15 +71,13 @@ def class_rows(agreement: Agreement, shown: int = 3) -> Iterator[ClassRow]:
 
 def as_json(found: Findings) -> dict[str, Any]:
     """The content of audit.json."""
-    agreement = found.agreement and {
-        "share": found.agreement.share or 0.0,
-        "classes": [to_json(row) for row in class_rows(found.agreement, shown=20)],
-    }
+    agreement = found.agreement
+    rows = [to_json(row) for row in class_rows(agreement, shown=20)] if agreement else []
     return {
         **vars(found),
         "coverage": to_json(found.coverage),
         "labelled": to_json(found.labelled),
-        "agreement": agreement,
+        "agreement": {"share": agreement.share or 0.0, "classes": rows} if agreement else None,
         "calibration": [_camera_json(one) for one in found.calibration],
     }
 
@@ -100,8 +85,12 @@ def as_json(found: Findings) -> dict[str, Any]:
 def _camera_json(checked: CheckedCamera) -> dict[str, Any]:
     alignment = checked.alignment
     return {
-        **{key: getattr(checked, key) for key in ("split", "sequence", "camera")},
-        **{key: getattr(alignment, key) for key in ("images", "points", "warning")},
+        "split": checked.split,
+        "sequence": checked.sequence,
+        "camera": checked.camera,
+        "images": alignment.images,
+        "points": alignment.points,
+        "warning": alignment.warning,
         "given": to_json(alignment.given),
         "nudged": [to_json(nudge) | to_json(fit) for nudge, fit in alignment.nudged.items()],
     }

@@ -34,7 +34,7 @@ def point_panel(image: np.ndarray, seen: VisiblePixels, colours: np.ndarray) -> 
 
 
 def entity_panel(image: np.ndarray, found: Sequence[Entity], owner: np.ndarray) -> Image.Image:
-    """An image (H,W,3) uint8 with phrases and a tint per entity. owner (H,W): slot of each pixel's entity."""
+    """An image (H,W,3) uint8 with phrases and a tint per entity. owner (H,W): each pixel's slot, or NONE."""
     panel, factor = _enlarged(tinted(image, owner))
     _draw_names(panel, found, factor)
     return panel

@@ -29,12 +29,12 @@ from preprocess.status import plural
 
 @dataclass(frozen=True)
 class Preview:
-    """What the models say of one image (H,W,3) uint8 RGB. words: the detector's, None if not asked."""
+    """What the models say of one image (H,W,3) uint8 RGB."""
 
     name: str
     image: np.ndarray
     caption: ImageCaption
-    words: tuple[str, ...] | None = None
+    words: tuple[str, ...] | None = None  # the detector's vocabulary; None if it was not asked
     found: Sequence[Entity] = ()
 
 

@@ -79,10 +79,7 @@ class BoxSearch:
     def __call__(
         self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
     ) -> list[NamedBoxes]:
-        """Per image, the boxes of all its passes after suppression, the best first.
-
-        Raises DataError for a phrase longer than the window.
-        """
+        """Per image, the boxes of all its passes after suppression, the best first. Raises as `detect`."""
         model, params = self._model, self._params
         # A batch holds images of one size: padding to a common size would change what the model sees.
         by_size: dict[tuple[int, int], list[tuple[int, Prompt]]] = defaultdict(list)

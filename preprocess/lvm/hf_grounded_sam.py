@@ -48,11 +48,8 @@ class HfGroundingDino:
     """A `BoxModel`."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
-        kind, processor_kind = (
-            transformers.GroundingDinoForObjectDetection,
-            transformers.GroundingDinoProcessor,
-        )
-        self._processor, model = load_pretrained(kind, folder, DINO, processor_kind)
+        kind = transformers.GroundingDinoForObjectDetection
+        self._processor, model = load_pretrained(kind, folder, DINO, transformers.GroundingDinoProcessor)
         self._check_tokens(folder)
         self._model = model.to(device)
         self._device, self._dtype = device, dtype

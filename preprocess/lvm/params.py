@@ -37,16 +37,13 @@ class TileParams:
 
 @dataclass(frozen=True, config=SETTINGS)
 class Kosmos2Params:
-    """KOSMOS-2's grounded captions.
-
-    prompt: brief ("An image of ...", a sentence) or detailed (a paragraph, more phrases).
-    max_new_tokens: markup included. A longer answer is cut, and shortened to its last whole sentence.
-    """
+    """KOSMOS-2's grounded captions. prompt: brief (a sentence) or detailed (a paragraph, more phrases)."""
 
     weights: str = "microsoft/kosmos-2-patch14-224"
     revision: str = "main"
     # Decision: brief; the sentences of three tiles fit into CLIP's 77 tokens, three paragraphs do not.
     prompt: Literal["brief", "detailed"] = "brief"
+    # Markup included. A longer answer is cut, and then shortened to its last whole sentence.
     max_new_tokens: int = Field(default=128, ge=1)
     dtype: DType = "auto"
     tiles: TileParams = TileParams()
@@ -68,20 +65,15 @@ class Florence2Params:
 
 @dataclass(frozen=True, config=SETTINGS)
 class PaletteEntityParams:
-    """Parameters of `palette` as a detector.
+    """Parameters of `palette` as a detector."""
 
-    world: which things it knows. min_pixels: smaller regions are not seen.
-    max_distance: a colour farther than this (RGB distance) from all known ones is unknown.
-    shading: brightness levels at which each colour is known. smoothing_px: side of the averaging window.
-    seed: of the choice among several phrases for one concept.
-    """
-
-    world: WorldName = "outdoor"
-    min_pixels: int = Field(default=10, ge=1)
-    max_distance: float = Field(default=0.20, gt=0)
+    world: WorldName = "outdoor"  # which things it knows
+    min_pixels: int = Field(default=10, ge=1)  # smaller regions are not seen
+    max_distance: float = Field(default=0.20, gt=0)  # in RGB; a colour farther from all known ones is unknown
+    # The brightness levels at which each colour is known.
     shading: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.66, 0.82, 0.95), min_length=1)
-    smoothing_px: int = Field(default=3, ge=1)
-    seed: int = 0
+    smoothing_px: int = Field(default=3, ge=1)  # side of the averaging window
+    seed: int = 0  # of the choice among several phrases for one concept
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -201,15 +193,12 @@ class OpenClipParams:
 
 @dataclass(frozen=True, config=SETTINGS)
 class HfTextParams:
-    """A text encoder of transformers.
-
-    pooling: mean (over the tokens of a text, as sentence encoders expect) or projection (CLIP's row at the
-    end of the text, projected). normalise: to rows of unit length.
-    """
+    """A text encoder of transformers."""
 
     weights: str = "sentence-transformers/all-MiniLM-L6-v2"
     revision: str = "main"
+    # mean: over the tokens of a text, as sentence encoders expect. projection: of CLIP's last row.
     pooling: Literal["mean", "projection"] = "mean"
-    normalise: bool = True
+    normalise: bool = True  # to rows of unit length
     dtype: DType = "float32"
     run: TextRunParams = TextRunParams()

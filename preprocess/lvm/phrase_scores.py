@@ -25,15 +25,11 @@ _ENDS_OF_PHRASES = re.compile(r"[.?]")
 
 
 class Prompt(NamedTuple):
-    """The prompt of one pass.
+    """The prompt of one pass."""
 
-    text: the phrases, each followed by " . ". spans: per phrase its tokens, as (first, behind the last); the
-    start token has the number 0.
-    """
-
-    text: str
+    text: str  # the phrases, each followed by " . "
     phrases: tuple[str, ...]
-    spans: tuple[tuple[int, int], ...]
+    spans: tuple[tuple[int, int], ...]  # tokens of each phrase, (first, behind the last); 0 is the start
 
 
 @dataclass(frozen=True)
@@ -59,10 +55,10 @@ def prompts_of(
     end of a phrase. Raises DataError for a phrase that is longer than the window.
     """
     prompts: list[Prompt] = []
-    free = window  # the first free token of the last prompt
+    free = _START  # the first free token of the last prompt
     for phrase in dict.fromkeys(vocabulary):
         asked = " ".join(_ENDS_OF_PHRASES.sub(" ", phrase.lower()).split())
-        behind = free + (length := token_count(asked))
+        length = token_count(asked)
         if length == 0:
             continue
         if _START + length + _STOP + _END > window:
@@ -70,12 +66,14 @@ def prompts_of(
                 f"the phrase {phrase[:40]!r}... has {length} tokens, more than the text encoder's window of "
                 f"{window} holds; shorten it"
             )
-        if not prompts or behind + _STOP + _END > window or len(prompts[-1].phrases) == max_phrases:
+        if not prompts or free + length + _STOP + _END > window or len(prompts[-1].phrases) == max_phrases:
             prompts.append(Prompt("", (), ()))
-            free, behind = _START, _START + length
+            free = _START
         text, phrases, spans = prompts[-1]
-        prompts[-1] = Prompt(f"{text} {asked} .".lstrip(), (*phrases, phrase), (*spans, (free, behind)))
-        free = behind + _STOP
+        prompts[-1] = Prompt(
+            f"{text} {asked} .".lstrip(), (*phrases, phrase), (*spans, (free, free + length))
+        )
+        free += length + _STOP
     return prompts
 
 
