@@ -28,11 +28,12 @@ from tqdm import tqdm
 from lass3d_core.datasets import Dataset, open_dataset
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE
 from lass3d_core.files.images import read_image
+from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, FramesSpec, PairsSpec, SimulateSpec, SplitSpec
 from lass3d_core.records import Camera, FilePart, View
 from preprocess.audit.calibration import Alignment, Nudge, compare, observe
 from preprocess.audit.calibration_check import VIEWS, observed_in, seen_points, spread
-from preprocess.audit.outlines import depth_outline, label_outline
+from preprocess.audit.outlines import Neighbours, Outline, depth_outline
 from preprocess.audit.overlays import outline_panel
 from preprocess.simulation import simulate
 
@@ -177,6 +178,17 @@ def witness(poses: Sequence[Pose], train_id: int) -> Alignment:
         outline = label_outline(one.view.camera, one.points, one.labels, train_id)
         observations.append(observe(one.view.camera, read_image(one.view.image), one.points, outline, NUDGES))
     return compare(observations, NUDGES)
+
+
+def label_outline(camera: Camera, points: np.ndarray, labels: np.ndarray, train_id: int) -> Outline:
+    """Find where the points of a class end in the image. labels (N,) uint8; ignored points end nothing."""
+    seen = Neighbours(camera, points)
+    labels = labels[seen.point]
+    inside, outside = seen.first, seen.second
+    ends = (labels[inside] == train_id) & (labels[outside] != train_id) & (labels[outside] != IGNORE)
+    inside, outside = inside[ends], outside[ends]
+    nearer = seen.depth[inside] <= seen.depth[outside]
+    return seen.outline(np.where(nearer, inside, outside), np.where(nearer, outside, inside))
 
 
 def print_warnings(groups: dict[str, list[Pose]]) -> None:

@@ -24,8 +24,6 @@ from preprocess.stages.pairing import measured_by
 # images are all cameras of a car, or some frames of a room.
 SEQUENCES, SCANS, VIEWS = 4, 4, 6
 
-_FRAMES = "frames"
-
 Item = TypeVar("Item")
 
 
@@ -66,14 +64,11 @@ def observed_in(
 
 
 def seen_points(view: View, points: np.ndarray, spec: PairsSpec) -> np.ndarray:
-    """The points (n,3) of a scan (N,3) that the view sees.
-
-    With a depth image: those that agree with it. Without one: all that fall into the image.
-    """
+    """The points (n,3) of a scan (N,3) that the view's depth image confirms; without one, all in view."""
     # Decision: no z-buffer. It removes points around an outline, and depth_outline needs both sides of it.
     measured = measured_by(view, spec)
     visibility = Visibility(
-        kind="none" if measured is None else "depth_map",
+        "none" if measured is None else "depth_map",
         depth_tolerance=spec.depth_tolerance,
         min_depth_m=spec.min_depth_m,
     )
@@ -83,7 +78,7 @@ def seen_points(view: View, points: np.ndarray, spec: PairsSpec) -> np.ndarray:
 def camera_of(view: View, scan_id: str) -> str:
     """The name of the camera in the image id. Numbered frames of a scene belong to one camera, `frames`."""
     name = view.image_id.removeprefix(f"{scan_id}/")
-    return _FRAMES if name.isdigit() else name
+    return "frames" if name.isdigit() else name
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
