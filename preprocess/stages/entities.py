@@ -22,9 +22,15 @@ from lass3d_core.records import Entity, RunLengthMask, View
 from preprocess.lvm import EntityDetector, identity_of, load_detector, run_params
 from preprocess.project import Project
 from preprocess.stages import image_captions
-from preprocess.stages.failures import failures_in, read_record
 from preprocess.stages.image_batches import answers, images_at_once
-from preprocess.stages.jsonl_shards import content_digest, read_digest, read_jsonl, write_jsonl
+from preprocess.stages.jsonl_shards import (
+    content_digest,
+    failures_in,
+    read_digest,
+    read_jsonl,
+    read_record,
+    write_jsonl,
+)
 from preprocess.stages.phrases import normalise, normalise_all
 from preprocess.stages.stage import Failure, Job, MakeShard, Stage
 
@@ -158,14 +164,4 @@ def _from_json(image: dict[str, Any]) -> list[Entity]:
     ]
 
 
-STAGE = Stage(
-    name=NAME,
-    unit="images",
-    command="captions",
-    per_block=True,
-    suffix=".jsonl",
-    needs=needs,
-    fingerprint_record=fingerprint_record,
-    read_record=read_record,
-    load=load,
-)
+STAGE = Stage(NAME, "images", "captions", True, ".jsonl", needs, fingerprint_record, read_record, load)

@@ -20,9 +20,8 @@ from lass3d_core.pool import OnProgress
 from lass3d_core.records import ImageCaption, View
 from preprocess.lvm import identity_of, load_captioner, run_params
 from preprocess.project import Project
-from preprocess.stages.failures import failures_in, read_record
 from preprocess.stages.image_batches import answers, images_at_once
-from preprocess.stages.jsonl_shards import content_digest, read_jsonl, write_jsonl
+from preprocess.stages.jsonl_shards import content_digest, failures_in, read_jsonl, read_record, write_jsonl
 from preprocess.stages.phrases import normalise, normalise_all
 from preprocess.stages.stage import Failure, Job, MakeShard, Stage
 
@@ -104,14 +103,4 @@ def _as_json(view: View, answer: ImageCaption | str) -> dict[str, Any]:
     }
 
 
-STAGE = Stage(
-    name=NAME,
-    unit="images",
-    command="captions",
-    per_block=True,
-    suffix=".jsonl",
-    needs=needs,
-    fingerprint_record=fingerprint_record,
-    read_record=read_record,
-    load=load,
-)
+STAGE = Stage(NAME, "images", "captions", True, ".jsonl", needs, fingerprint_record, read_record, load)

@@ -40,19 +40,18 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec, earlier: Sequence[Earlier
     and drifting poses add up.
     Raises DataError if masks and image differ in size, or if a depth image is missing or unreadable.
     """
-    views = [EarlierView(view, 0) for view in scan.views] + list(earlier)
-    named = {one.view.image_id: confident(found.get(one.view.image_id, ()), spec.min_score) for one in views}
+    views = [*((view, 0) for view in scan.views), *earlier]
+    named = {view.image_id: confident(found.get(view.image_id, ()), spec.min_score) for view, _ in views}
     phrases = tuple(sorted({one.phrase for of_image in named.values() for one in of_image}))
     slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
     best = BestViews(len(scan.points), spec.max_views)
     points = PreparedPoints(scan.points)
-    for slot, (view, scans_back) in enumerate((one.view, one.scans_back) for one in views):
+    for slot, (view, scans_back) in enumerate(views):
         owner = painted(named[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
         seen = visible_pixels(view.camera, points, visibility_of(spec), measured_by(view, spec), owner)
         entity = at_pixels(owner, seen.v, seen.u)
         best.add(slot, seen.point, distance_from_centre(seen, view.camera) + np.float32(scans_back), entity)
-    image_ids = tuple(one.view.image_id for one in views)
-    pairs = PointTextPairs(best.image, best.entity, image_ids, phrases)
+    pairs = PointTextPairs(best.image, best.entity, tuple(view.image_id for view, _ in views), phrases)
     return PairedScan(scan.scan_id, scan.points, scan.features, scan.labels, pairs)
 
 
