@@ -37,13 +37,9 @@ def needs(manifest: Manifest) -> tuple[str, ...]:
 def fingerprint_record(project: Project, block: Block) -> Record:
     """What a shard is made from: the captioner and the images."""
     spec = project.manifest.image_captions
-    return Record(
-        stage=NAME,
-        schema=SCHEMA,
-        params={"captioner": spec.name, "captioner params": identity_of(NAME, spec)},
-        inputs=project.identities(project.images_of(block)),
-        upstream={},
-    )
+    params = {"captioner": spec.name, "captioner params": identity_of(NAME, spec)}
+    inputs = project.identities(project.images_of(block))
+    return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream={})
 
 
 def load(project: Project) -> MakeShard:
@@ -56,8 +52,7 @@ def load(project: Project) -> MakeShard:
     def make_shard(job: Job, on_progress: OnProgress) -> list[Failure]:
         assert job.block is not None
         views = project.views_of(job.block)
-        at_once = images_at_once(run_params(NAME, project.manifest))
-        given = answers(views, ask, on_progress, at_once)
+        given = answers(views, ask, on_progress, images_at_once(run_params(NAME, project.manifest)))
         images = [_as_json(view, answer) for view, answer in zip(views, given)]
         write_jsonl(job.path, job.record, images, digests(images))
         return failures_in(images)
@@ -90,17 +85,12 @@ def captions_in(path: Path) -> dict[str, str | None]:
 def _as_json(view: View, answer: ImageCaption | str) -> dict[str, Any]:
     if isinstance(answer, str):
         return {"image_id": view.image_id, "error": answer}
-    grounded = [(normalise(item.phrase), item.box_xyxy) for item in answer.phrases]
-    return {
-        "image_id": view.image_id,
-        "text": answer.text,
-        "phrases": [
-            {"phrase": phrase, "box_xyxy": [round(float(side), 2) for side in box]}
-            for phrase, box in grounded
-            if phrase is not None
-        ],
-        "raw": answer.raw,
-    }
+    phrases = [
+        {"phrase": phrase, "box_xyxy": [round(float(side), 2) for side in grounded.box_xyxy]}
+        for grounded in answer.phrases
+        if (phrase := normalise(grounded.phrase)) is not None
+    ]
+    return {"image_id": view.image_id, "text": answer.text, "phrases": phrases, "raw": answer.raw}
 
 
 STAGE = Stage(NAME, "images", "captions", True, ".jsonl", needs, fingerprint_record, read_record, load)

@@ -83,15 +83,12 @@ class BestViews:
         self._entity_distance[point[nearer]] = distance[nearer]
         self.entity[point[nearer]] = entity[nearer]
         nearer = np.flatnonzero(distance < self._distance[point, -1])
-        self._insert(slot, point[nearer], distance[nearer, None])
-
-    def _insert(self, slot: int, point: np.ndarray, distance: np.ndarray) -> None:
-        """Insert the view into the row of each point, behind views as near; the last view drops out."""
+        # The view goes into the row of each point, behind views as near; the last view drops out.
+        point, distance = point[nearer], distance[nearer, None]
         distances, images = self._distance[point], self.image[point]
         place = (distances <= distance).sum(axis=1, keepdims=True)
-        column = np.arange(distances.shape[1])
-        self._distance[point] = _inserted(distances, distance, column, place)
-        self.image[point] = _inserted(images, np.int16(slot), column, place)
+        self._distance[point] = _inserted(distances, distance, place)
+        self.image[point] = _inserted(images, np.int16(slot), place)
 
 
 def confident(found: Sequence[Entity], min_score: float) -> list[Entity]:
@@ -161,9 +158,7 @@ def measured_by(view: View, spec: PairsSpec) -> MeasuredDepth | None:
     return MeasuredDepth(read_depth(view.depth), view.depth.camera)
 
 
-def _inserted(
-    rows: np.ndarray, value: np.ndarray | np.int16, column: np.ndarray, place: np.ndarray
-) -> np.ndarray:
+def _inserted(rows: np.ndarray, value: np.ndarray | np.int16, place: np.ndarray) -> np.ndarray:
     """Insert `value` into rows (n,C) at column place (n,1); what is to the right moves on by one."""
-    moved = np.roll(rows, 1, axis=1)
+    column, moved = np.arange(rows.shape[1]), np.roll(rows, 1, axis=1)
     return np.where(column < place, rows, np.where(column == place, value, moved))
