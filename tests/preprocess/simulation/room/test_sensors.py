@@ -22,8 +22,8 @@ from preprocess.simulation.room.sensors import (
     depth_image,
     fused,
     seen_from,
+    walk,
 )
-from preprocess.simulation.room.walk import walk
 from preprocess.simulation.room.world import Room, build_room
 from preprocess.simulation.shapes import Scene
 
