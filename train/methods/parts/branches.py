@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from lass3d_core.nets.segmenter import Segmenter
@@ -39,14 +41,16 @@ class AveragedNetwork(Method):
     else.
     """
 
-    network: nn.Module
+    network: Any
 
-    def __init__(
-        self, config: MethodConfig, ingredients: Ingredients, network: nn.Module | None = None
-    ) -> None:
+    def __init__(self, config: MethodConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
-        self.network = ingredients.make_segmenter() if network is None else network
+        self.network = self.make_network(ingredients)
         self.averaged = ema.teacher_of(self.network)
+
+    def make_network(self, ingredients: Ingredients) -> nn.Module:
+        """A freshly initialised network."""
+        return ingredients.make_segmenter()
 
     @property
     def predictor(self) -> nn.Module:
@@ -67,16 +71,13 @@ class SelfTraining(AveragedNetwork):
     next round's batches as they come.
     """
 
-    def __init__(
-        self, config: MethodConfig, ingredients: Ingredients, network: nn.Module | None = None
-    ) -> None:
-        super().__init__(config, ingredients, network)
+    def __init__(self, config: MethodConfig, ingredients: Ingredients) -> None:
+        super().__init__(config, ingredients)
         self.labeller = ema.teacher_of(self.network)
 
     def round_of(self, step: int) -> int:
         """The round that `step` belongs to: 0, 1, ..."""
-        number: int = step // self.config.round_steps
-        return number
+        return step // self.config.round_steps
 
     def after_step(self, step: int) -> None:
         """Move the average; at the end of a round, change the labeller."""
