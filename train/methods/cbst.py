@@ -22,11 +22,11 @@ from torch import Tensor
 
 from lass3d_core.labels import IGNORE
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share
 from train.methods.parts.branches import SelfTraining
 from train.methods.parts.confidences import Confidences
-from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 
 
 @dataclass(frozen=True, config=SETTINGS)

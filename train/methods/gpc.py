@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from lass3d_core.compute import parallel
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.branches import AveragedNetwork
 from train.methods.parts.class_bank import Bank, rank_in_class
 from train.methods.parts.crops import Crop, crop_of, two_fans, two_windows
-from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 
 _ANCHORS, _BANK = 0, 1
 """Purposes of a random stream, part of its seed: so no two streams of a step are the same."""

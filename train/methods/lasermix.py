@@ -24,12 +24,12 @@ from torch import Tensor
 
 from lass3d_core.labels import IGNORE
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import MethodConfig, SemiBatch, Share
 from train.methods.parts.band_mix import SEMANTICKITTI_PITCH_DEG, check_bands, mixed, pairs_of
 from train.methods.parts.branches import StudentAndTeacher
-from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 
 
 @dataclass(frozen=True, config=SETTINGS)

@@ -56,9 +56,7 @@ class Lass3dConfig(MethodConfig):
     adapter: AdapterConfig = AdapterConfig()
     separation: Separation = "dual"  # Tab. 5
     transfer: Literal["safm", "alignment"] = "safm"  # Tab. 6
-    lambda_align: NonNegativeFloat = (
-        0.1  # of `alignment`; no value in the paper: as Eq. (3), which it replaces
-    )
+    lambda_align: NonNegativeFloat = 0.1  # of `alignment`; not in the paper: as Eq. (3), which it replaces
 
     pe_iterations: NonNegativeInt = 5  # negative classes per point at most; Sec. 4.2, Fig. 7
     pe_form: Literal["single_pass", "paper"] = "paper"  # Sec. 3.3; see Lass3d

@@ -46,12 +46,12 @@ from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import to_float32
 from lass3d_core.labels import IGNORE
 from lass3d_core.paper import ema, losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.branches import StudentAndTeacher
 from train.methods.parts.class_bank import Bank, rank_in_class
 from train.methods.parts.confidences import Confidences
-from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 
 
 @dataclass(frozen=True, config=SETTINGS)

@@ -34,11 +34,11 @@ from lass3d_core.compute.precision import to_float32
 from lass3d_core.labels import IGNORE
 from lass3d_core.nets.segmenter import make_classifier
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import KernelPyramid
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.branches import SelfTraining
-from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 from train.methods.parts.superpoints import SuperpointConfig, Superpoints, mean_by_superpoint, superpoints
 
 

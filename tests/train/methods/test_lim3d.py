@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lim3d import (
@@ -22,7 +23,6 @@ from train.methods.lim3d import (
     class_means,
     negatives,
 )
-from train.methods.parts.exploitation_loss import ExploitationConfig
 
 SMALL = Lim3dConfig(distil_from=3, queries=4, negatives=6, bank=40, enqueued=10, likeliest=2, alpha=0.5)
 
