@@ -70,17 +70,13 @@ class VisiblePixels(NamedTuple):
 
 
 class PreparedPoints:
-    """Points (N,3) float32 of a scan with several cameras: cut into blocks once, when the first camera looks.
-
-    Points that are not finite are in no view.
-    """
+    """Points (N,3) float32 of a scan with several cameras: cut into blocks once, for the first camera."""
 
     def __init__(self, points: np.ndarray) -> None:
         self.points = points
 
     @cached_property
     def blocks(self) -> PointBlocks:
-        """The points as the compiled loops read them."""
         from lass3d_core.geometry.point_blocks import point_blocks
 
         return point_blocks(self.points)
@@ -95,7 +91,8 @@ def visible_pixels(
 ) -> VisiblePixels:
     """Find the points that are in front of the camera, inside the image and visible.
 
-    points (N,3) float32, or PreparedPoints, made once, if the scan has several images.
+    points (N,3) float32, or PreparedPoints, made once, if the scan has several images. Points that are not
+    finite are in no view.
     measured: used by visibility `depth_map` alone, which needs it.
     regions (H,W) int: which mask owns each pixel, used by `zbuffer` alone; without them the image is one
     region.

@@ -84,10 +84,7 @@ class Lim3dConfig(MethodConfig):
 
 
 class Lim3d(StudentAndTeacher):
-    """Student, teacher, and from step `distil_from` on the labeller: the teacher at that step.
-
-    The labeller predicts as at inference.
-    """
+    """Student, teacher, and from step `distil_from` on the labeller: that step's teacher, in eval mode."""
 
     def __init__(self, config: Lim3dConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
@@ -127,7 +124,6 @@ class Lim3d(StudentAndTeacher):
         return terms
 
     def after_step(self, step: int) -> None:
-        """Move the teacher towards the student. Before step `distil_from` it becomes the labeller."""
         super().after_step(step)
         if step + 1 == self.config.distil_from:
             self.labeller.load_state_dict(self.teacher.state_dict())

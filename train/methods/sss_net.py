@@ -89,7 +89,6 @@ class SssNet(SelfTraining):
         self.edges = nn.Linear(channels_of(self.network.backbone), 2)
 
     def make_network(self, ingredients: Ingredients) -> nn.Module:
-        """A segmenter with superpoints."""
         backbone = ingredients.make_backbone()
         return SuperpointSegmenter(backbone, ingredients.num_classes, self.config.regions)
 

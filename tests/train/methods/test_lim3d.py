@@ -147,7 +147,7 @@ def test_distillation_adds_pseudo_labels_and_contrast(batch: SemiBatch, ingredie
     method = distilling(ingredients, replace(SMALL, lambda_u=0.5))
     terms = method.losses(batch, 3)
     assert terms.keys() == {"ce_l", "consistency", "lovasz", "ce_u", "contrast"}
-    method.confidences.clear()
+    method.confidences.counts.zero_()
     labels = method._pseudo_labels(batch)
     student, teacher = (net(batch.features, batch.pyramid) for net in (method.student, method.teacher))
     known = labels.clone()

@@ -11,21 +11,20 @@ Letters: M voxels of the batch, K voxels in a mix, P pairs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import pydantic.dataclasses
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from lass3d_core.settings import SETTINGS
 
-SEMANTICKITTI_PITCH_DEG = (-25.0, 3.0)
-"""Lowest and highest inclination of SemanticKITTI's sensor."""
+SEMANTICKITTI_PITCH_DEG = (-25.0, 3.0)  # lowest and highest inclination of its sensor
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+@dataclass(frozen=True, config=SETTINGS)
 class BandMixConfig:
     """Mixed scans beside another objective. The values are LaserMix's for voxels."""
 
@@ -46,8 +45,7 @@ def check_bands(areas: Sequence[int], pitch_deg: tuple[float, float]) -> None:
         raise ValueError(f"pitch_deg must rise within [-90, 90], got {pitch_deg}")
 
 
-@dataclass(frozen=True)
-class Mixed:
+class Mixed(NamedTuple):
     """Mixed scans. rows (K,) int64: their voxels of the batch. coords (K,4) int32: (mix, x, y, z)."""
 
     rows: Tensor
@@ -70,9 +68,8 @@ def mixed(
 def pairs_of(
     scan: Tensor, is_labelled: Tensor, areas: Sequence[int], seed: int, step: int
 ) -> tuple[Tensor, Tensor]:
-    """Pair the scans and draw a number of bands for each pair.
+    """Pair the scans and draw a number of bands for each pair. scan (M,): see SemiBatch.
 
-    scan (M,): number of each voxel's scan in the batch.
     Returns the pair of each voxel (M,) int64, -1 for none, and the number of bands of each pair (P,) int64.
     Decision: the n-th labelled scan is mixed with the n-th unlabelled one. A scan without a partner is not
     mixed.

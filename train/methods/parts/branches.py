@@ -25,11 +25,9 @@ class StudentAndTeacher(Method):
 
     @property
     def predictor(self) -> nn.Module:
-        """The teacher."""
         return self.teacher
 
     def after_step(self, step: int) -> None:
-        """Move the teacher towards the student, Eq. (1)."""
         ema.update_teacher(self.teacher, self.student, self.config.alpha, step)
 
 
@@ -49,16 +47,13 @@ class AveragedNetwork(Method):
         self.averaged = ema.teacher_of(self.network)
 
     def make_network(self, ingredients: Ingredients) -> nn.Module:
-        """A freshly initialised network."""
         return ingredients.make_segmenter()
 
     @property
     def predictor(self) -> nn.Module:
-        """The moving average of the network."""
         return self.averaged
 
     def after_step(self, step: int) -> None:
-        """Move the average towards the network, Eq. (1)."""
         ema.update_teacher(self.averaged, self.network, self.config.alpha, step)
         # The average never sees a training batch, so it has no batch-norm statistics but the network's.
         ema.update_buffers(self.averaged, self.network, self.config.alpha, step)
@@ -76,11 +71,9 @@ class SelfTraining(AveragedNetwork):
         self.labeller = ema.teacher_of(self.network)
 
     def round_of(self, step: int) -> int:
-        """The round that `step` belongs to: 0, 1, ..."""
         return step // self.config.round_steps
 
     def after_step(self, step: int) -> None:
-        """Move the average; at the end of a round, change the labeller."""
         super().after_step(step)
         if self.round_of(step + 1) > self.round_of(step):
             self.start_round()
