@@ -14,8 +14,7 @@ import numpy as np
 from numba import njit
 
 # Long blocks: skipping a point costs a loop little, the gain is in not reading blocks that are out of view.
-BLOCK = 128
-"""Points in a block; a multiple of 8."""
+BLOCK = 128  # points in a block; a multiple of 8
 
 # Of the sum of the magnitudes: a hundred times what single precision loses in a sum of four products.
 _ROUNDING = np.float32(1e-5)

@@ -11,8 +11,7 @@ import numpy as np
 
 from lass3d_core.records import Camera
 
-NEAREST_DEPTH_M = 1e-3
-"""Points nearer to the camera plane have no pixel, because division by their depth is meaningless."""
+NEAREST_DEPTH_M = 1e-3  # nearer points have no pixel: division by their depth is meaningless
 
 
 def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

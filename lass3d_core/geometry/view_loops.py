@@ -16,8 +16,8 @@ from lass3d_core.geometry.projection import image_borders, image_from_points
 from lass3d_core.geometry.visible_pixels import Visibility
 from lass3d_core.records import Camera
 
+# log2 of the smallest side of a z-buffer cell, pixels: there would be more cells than points otherwise.
 _SMALLEST_CELL = 2
-"""log2 of the smallest side of a z-buffer cell, pixels: there would be more cells than points otherwise."""
 
 
 def in_image(camera: Camera, blocks: PointBlocks, min_depth_m: float) -> tuple[np.ndarray, ...]:

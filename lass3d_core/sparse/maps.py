@@ -18,8 +18,7 @@ from lass3d_core.compute.packing import pack, unpack
 from lass3d_core.errors import DataError
 from lass3d_core.sparse.voxels import lattice_keys, lattice_steps, run_starts
 
-CENTRE = 13
-"""The offset (0, 0, 0) among the 27 of a 3x3x3 kernel."""
+CENTRE = 13  # the offset (0, 0, 0) among the 27 of a 3x3x3 kernel
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,6 @@ class KernelPyramid:
 
     @property
     def levels(self) -> int:
-        """The number of levels."""
         return len(self.coords)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> KernelPyramid:

@@ -76,8 +76,8 @@ def majority_label(labels: Tensor, voxels: Voxels, num_classes: int, ignore: int
     votes = labels != ignore
     ids = labels[votes]
     if len(ids) and not (int(ids.min()) >= 0 and int(ids.max()) < num_classes):
-        least, most = int(ids.min()), int(ids.max())
-        raise DataError(f"labels reach from {least} to {most}, not within 0..{num_classes - 1}")
+        lowest, highest = int(ids.min()), int(ids.max())
+        raise DataError(f"labels reach from {lowest} to {highest}, not within 0..{num_classes - 1}")
     ballots = voxels.inverse[votes] * num_classes + ids
     tally = torch.bincount(ballots, minlength=len(voxels.coords) * num_classes).view(-1, num_classes)
     most, label = tally.max(dim=1) if len(tally) else (labels.new_zeros(0), labels.new_zeros(0))

@@ -33,8 +33,7 @@ from train.methods.parts.branches import AveragedNetwork
 from train.methods.parts.class_bank import Bank, rank_in_class
 from train.methods.parts.crops import Crop, crop_of, two_fans, two_windows
 
-_ANCHORS, _BANK = 0, 1
-"""Purposes of a random stream, part of its seed: so no two streams of a step are the same."""
+_ANCHORS, _BANK = 0, 1  # purposes of a random stream, part of its seed: no two streams of a step are the same
 
 
 @dataclass(frozen=True, config=SETTINGS)

@@ -22,9 +22,8 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.paper import losses
 from lass3d_core.records import NONE
 from lass3d_core.settings import SETTINGS
-from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
-from train.methods.parts.band_mix import BandMixConfig, mixed, pairs_of
+from train.methods.parts.band_mix import BandMixConfig, mixed_scans
 from train.methods.parts.branches import StudentAndTeacher
 from train.methods.parts.label_prior import LabelPriorConfig, log_ratio, posterior
 from train.methods.parts.phrase_trust import UnlabelledTrust, believed, held_out_trust
@@ -107,12 +106,10 @@ class Lass3dPlus(StudentAndTeacher):
 
     def _mixed(self, batch: SemiBatch, pseudo_labels: Tensor, weights: Tensor | None, step: int) -> Tensor:
         """The cross-entropy on scans in which labelled and text-corrected bands lie side by side."""
-        config = self.config.mix
-        pair, areas = pairs_of(batch.scan, batch.is_labelled, config.areas, config.seed, step)
-        mix = mixed(batch.pyramid.coords[0], pair, areas, batch.is_labelled, config.pitch_deg)
-        logits = self.student(batch.features[mix.rows], build_pyramid(mix.coords, batch.pyramid.levels))
-        targets = batch.labels.masked_scatter(~batch.is_labelled, pseudo_labels)[mix.rows]
-        return config.weight * losses.cross_entropy(logits, targets, weights)
+        rows, features, pyramid = mixed_scans(batch, self.config.mix, step)
+        targets = batch.labels.masked_scatter(~batch.is_labelled, pseudo_labels)[rows]
+        cross_entropy = losses.cross_entropy(self.student(features, pyramid), targets, weights)
+        return self.config.mix.weight * cross_entropy
 
     def _product(self, teacher: Tensor, phrase: Tensor, trust: float) -> Tensor:
         """The belief (U,C): teacher (U,C) times what its phrase (U,) says, as far as phrases are trusted."""

@@ -11,7 +11,7 @@ Letters: M voxels of the batch, K voxels in a mix, P pairs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from lass3d_core.settings import SETTINGS
+from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
+from train.methods.contract import SemiBatch
 
 SEMANTICKITTI_PITCH_DEG = (-25.0, 3.0)  # lowest and highest inclination of its sensor
 
@@ -38,7 +40,6 @@ class BandMixConfig:
 
 
 def check_bands(areas: Sequence[int], pitch_deg: tuple[float, float]) -> None:
-    """Check settings of bands. Raises ValueError."""
     if not areas or min(areas) < 1:
         raise ValueError(f"areas must be numbers of at least 1, got {areas}")
     if not -90 <= pitch_deg[0] < pitch_deg[1] <= 90:
@@ -63,6 +64,16 @@ def mixed(
     odd = bands(coords[rows], areas[pair[rows]], pitch_deg) % 2 == 1
     in_second = odd == is_labelled[rows]
     return Mixed(rows, torch.cat([(2 * pair[rows] + in_second).int().unsqueeze(1), coords[rows, 1:]], dim=1))
+
+
+def mixed_scans(batch: SemiBatch, config: Any, step: int) -> tuple[Tensor, Tensor, KernelPyramid]:
+    """The mixed scans of a batch: the rows (K,) of their voxels in it, the features (K,F), the pyramid.
+
+    config: has areas, pitch_deg and seed.
+    """
+    pair, areas = pairs_of(batch.scan, batch.is_labelled, config.areas, config.seed, step)
+    mix = mixed(batch.pyramid.coords[0], pair, areas, batch.is_labelled, config.pitch_deg)
+    return mix.rows, batch.features[mix.rows], build_pyramid(mix.coords, batch.pyramid.levels)
 
 
 def pairs_of(
