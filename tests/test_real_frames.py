@@ -18,8 +18,7 @@ import preprocess.__main__
 import train.__main__
 from lass3d_core.datasets import Dataset, open_dataset
 from lass3d_core.files.shards import ShardReader
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, PairsSpec, SplitSpec
 from lass3d_core.records import View

@@ -11,8 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lass3d_core.files.images import read_image
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import View
 from preprocess.audit.calibration import NUDGES, Alignment, Nudge, Observation, compare, observe

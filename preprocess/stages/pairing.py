@@ -13,10 +13,10 @@ import numpy as np
 from lass3d_core.errors import DataError
 from lass3d_core.files.images import read_depth
 from lass3d_core.files.masks import run_edges
-from lass3d_core.geometry.visibility import Visibility
 from lass3d_core.geometry.visible_pixels import (
     MeasuredDepth,
     PreparedPoints,
+    Visibility,
     VisiblePixels,
     at_pixels,
     visible_pixels,

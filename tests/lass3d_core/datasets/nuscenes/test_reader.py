@@ -21,8 +21,7 @@ from lass3d_core.datasets.nuscenes.records import records
 from lass3d_core.datasets.nuscenes.tables import rotation_of_quaternion
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.geometry.projection import invert_rigid, project, rigid
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from lass3d_core.records import Scan

@@ -17,8 +17,7 @@ from lass3d_core.datasets import open_dataset
 from lass3d_core.datasets.scannet.reader import LABEL_SPACE, ScanNet, ScanNetSubmission
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.files.images import read_depth, read_image, read_part
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import MeasuredDepth, VisiblePixels, visible_pixels
+from lass3d_core.geometry.visible_pixels import MeasuredDepth, Visibility, VisiblePixels, visible_pixels
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, FramesSpec, SplitSpec
 from lass3d_core.records import Scan, View

@@ -14,8 +14,7 @@ from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.files.images import read_image
 from lass3d_core.geometry.projection import project
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 
