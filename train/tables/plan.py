@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
@@ -130,12 +131,8 @@ def plan_table(table: Table, recipe: Recipe, pairs: PairedScans) -> TablePlan:
     reasons = {row.title: why_not_built(row, recipe) for row in table.rows}
     built = [row for row in table.rows if not reasons[row.title]]
     _require_use(recipe, built)
-    cells = tuple(
-        _cell(row, ratio, seed, recipe, pairs)
-        for row in built
-        for ratio in recipe.ratios
-        for seed in recipe.seeds
-    )
+    every = itertools.product(built, recipe.ratios, recipe.seeds)
+    cells = tuple(_cell(row, ratio, seed, recipe, pairs) for row, ratio, seed in every)
     if cells and recipe.split not in cells[0].run.splits:
         known = ", ".join(cells[0].run.splits)
         raise DataError(f"--split {recipe.split}: it has no labels to compare with; known: {known}")
