@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,6 @@ from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import Precision, autocast
 from lass3d_core.errors import Lass3dError
 from train.config import RunConfig
-from train.forward_passes import count_backbone_passes
 from train.methods.contract import Method, SemiBatch, to_floats
 from train.optimiser import learning_rate, set_rate
 from train.runs.environment import peak_memory_gib
@@ -139,8 +139,24 @@ def take_step(
         while optimiser_step(optimiser, next_round(), share, step, max_grad_norm):
             updates += 1
     method.after_step(step)
-    cost = {"updates": float(updates), "passes": share * passes.count}
+    cost = {"updates": float(updates), "passes": share * len(passes)}
     return figures | cost | sum_figures(measured, share)
+
+
+@contextmanager
+def count_backbone_passes(method: nn.Module) -> Iterator[list[nn.Module]]:
+    """Collect the backbone of each forward pass while the block runs: the cost of a step of a method.
+
+    A backbone is a module with `out_channels` and `levels`.
+    """
+    passes: list[nn.Module] = []
+    backbones = (one for one in method.modules() if hasattr(one, "out_channels") and hasattr(one, "levels"))
+    handles = [one.register_forward_hook(lambda module, *_: passes.append(module)) for one in backbones]
+    try:
+        yield passes
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def optimiser_step(

@@ -21,9 +21,9 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
 from lass3d_core.settings import nearest
 from train.data.evaluation_scans import scan_loader
+from train.data.paired_scans import spread
 from train.evaluate import predictions, with_progress
 from train.outputs.colours import Colour, distinct_colours
-from train.outputs.spread import spread
 from train.runs.run import Run
 
 GREY: Colour = (128, 128, 128)

@@ -18,9 +18,8 @@ from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.labels import LabelSpace
 from lass3d_core.records import PairedScan
 from train import evaluate
-from train.data.paired_scans import PairedScans
+from train.data.paired_scans import PairedScans, spread
 from train.outputs.retrieval import Retrieval
-from train.outputs.spread import spread
 from train.report.artifacts import label_space, pictured_images
 from train.report.clouds import CloudViewer, PicturedScan, cloud_viewer
 from train.report.images import ShownImage, image_gallery
