@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from train import evaluate
 from train.data.paired_scans import PairedScans, spread
 from train.outputs.retrieval import Retrieval
 from train.report.artifacts import label_space, pictured_images
-from train.report.clouds import CloudViewer, PicturedScan, cloud_viewer
+from train.report.clouds import PicturedScan, cloud_viewer
 from train.report.images import ShownImage, image_gallery
 from train.report.learning import learning
 from train.report.render import render
@@ -49,9 +48,9 @@ def write_report(
     dataset: Dataset | None = None,
     predict: Predict | None = None,
 ) -> Path:
-    """Write the page of a run and return where it lies. What is missing is said on the page.
+    """Write the page of the run in `run_dir` and return where it lies. What is missing is said on the page.
 
-    run_dir: the run's folder. If a demo.json beside it lists other runs with it, the page compares them.
+    If a demo.json beside `run_dir` lists other runs with it, the page compares them.
     artifacts: the folder of the data set that preprocess wrote.
     out: the file to write; report.html in the run's folder by default.
     dataset: finds the files of the pictures, which the pairs do not know.
@@ -88,26 +87,19 @@ def predictor(run: RunRecord, scans: PairedScans) -> Predict:
     return lambda scan: evaluate.predict(network, again.whole_scan(scan.scan_id), device)
 
 
-@dataclass(frozen=True)
-class Clouds:
-    """Point clouds of one split. viewer: None if there are none, and `problem` says why."""
-
-    split: str = ""
-    viewer: CloudViewer | None = None
-    problem: str = ""
-
-
-def _clouds(run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Predict | None) -> Clouds:
+def _clouds(run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Predict | None) -> dict[str, Any]:
+    """Point clouds of one split. problem: why there are none."""
     split = next((name for name in SPLITS if scans.labelled_scans(name)), None)
     if split is None:
-        return Clouds(problem="no test or validation scan has labels")
+        return {"problem": "no test or validation scan has labels"}
     try:
         predict = predict or predictor(run, scans)
     except (MissingArtifact, StaleArtifact, CorruptArtifact) as error:
-        return Clouds(problem=str(error))
+        return {"problem": error}
     chosen = spread(scans.labelled_scans(split), _CLOUDS)
     read = map(scans.read, tqdm(chosen, desc="predicting", unit="scan", leave=False, delay=2))
-    return Clouds(split, cloud_viewer([PicturedScan(scan, predict(scan)) for scan in read], space))
+    viewer = cloud_viewer([PicturedScan(scan, predict(scan)) for scan in read], space)
+    return {"problem": "", "split": split, "viewer": viewer}
 
 
 def _queries(run: RunRecord) -> dict[str, Any] | None:
