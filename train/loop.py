@@ -30,18 +30,12 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What the loop calls, so that it knows nothing of folders, files and metrics.
+    """What the loop calls, so that it knows nothing of folders, files and metrics."""
 
-    title: of the progress bar.
-    log: gets the step and its figures.
-    validate: returns figures of the network as it is now.
-    save: gets the number of steps done.
-    """
-
-    title: str
-    log: Callable[[int, Mapping[str, float]], None]
-    validate: Callable[[], Figures]
-    save: Callable[[int], object]
+    title: str  # of the progress bar
+    log: Callable[[int, Mapping[str, float]], None]  # gets the step and its figures
+    validate: Callable[[], Figures]  # returns figures of the network as it is now
+    save: Callable[[int], object]  # gets the number of steps done
 
 
 def train(
@@ -58,14 +52,8 @@ def train(
     Raises Lass3dError, which names step and term, if a loss or a gradient is not finite.
     """
     schedule = config.schedule
-    bar = progress_bar(
-        total=schedule.steps,
-        initial=steps_done,
-        desc=callbacks.title,
-        unit="step",
-        mininterval=0.5,
-        disable=parallel.rank() > 0,
-    )
+    look = {"desc": callbacks.title, "unit": "step", "mininterval": 0.5, "disable": parallel.rank() > 0}
+    bar = progress_bar(total=schedule.steps, initial=steps_done, **look)
     groups = zip(*[iter(batches)] * config.data.accumulate)  # the micro-batches of each step
     shown: dict[str, str] = {}
     method.train()
@@ -180,8 +168,11 @@ def optimiser_step(
     norm = float(nn.utils.clip_grad_norm_(trained_parameters(optimiser), max_grad_norm or math.inf))
     require_finite(norm, "the norm of the gradient", step)
     optimiser.step()
+    figures = sum_figures(parts, share)
+    # Summed over the processes that train together: each has its share of a term, see losses.py.
     device = trained_parameters(optimiser)[0].device
-    return reduce_figures(sum_figures(parts, share), device) | {"gradient_norm": norm}
+    values = torch.tensor(list(figures.values()), dtype=torch.float64, device=device)
+    return dict(zip(figures, parallel.all_reduce_sum(values).tolist())) | {"gradient_norm": norm}
 
 
 def backward(terms: Terms, share: float, step: int) -> Figures:
@@ -193,12 +184,6 @@ def backward(terms: Terms, share: float, step: int) -> Figures:
     for name, value in figures.items():
         require_finite(value, f"the loss {name}", step)
     return {"loss": figures["loss"]} | figures
-
-
-def reduce_figures(figures: Figures, device: torch.device) -> Figures:
-    """Sum each figure over the processes that train together: each has its share of a term, see losses.py."""
-    values = torch.tensor(list(figures.values()), dtype=torch.float64, device=device)
-    return dict(zip(figures, parallel.all_reduce_sum(values).tolist()))
 
 
 def sum_figures(parts: Iterable[Figures], share: float) -> Figures:

@@ -76,9 +76,11 @@ def cloud_viewer(
     """Pack `scans` for the page. seed: for the choice of points in scans that are too large to show whole."""
     rng = np.random.default_rng(seed)
     shown = [_shown(pictured, space, rng) for pictured in scans]
-    of_points = [one for pictured in scans for one in (pictured.prediction, pictured.scan.labels)]
-    occur = sorted(set().union(*(np.unique(one).tolist() for one in of_points if one is not None)) - {IGNORE})
-    legend = [(label, space.names[label], css_colour(space, label)) for label in occur]
+    occur = {label for pictured in scans for label in np.unique(pictured.prediction).tolist()}
+    for pictured in scans:
+        if pictured.scan.labels is not None:
+            occur |= set(np.unique(pictured.scan.labels).tolist())
+    legend = [(label, space.names[label], css_colour(space, label)) for label in sorted(occur - {IGNORE})]
     classes = {"names": space.names, "colours": space.colours, "ignore": IGNORE}
     return CloudViewer(shown, panels, legend, classes)
 

@@ -74,8 +74,10 @@ def said(plan: TablePlan, pace: Pace, at_a_time: int) -> str:
 
 def with_failures(plan: TablePlan, failed: dict[Path, str]) -> TablePlan:
     """The plan, with the failed runs marked."""
-    why = [failed.get(cell.plan.folder) for cell in plan.cells]
-    cells = (replace(cell, state="failed", why=one) if one else cell for cell, one in zip(plan.cells, why))
+    cells = list(plan.cells)
+    for place, cell in enumerate(cells):
+        if cell.plan.folder in failed:
+            cells[place] = replace(cell, state="failed", why=failed[cell.plan.folder])
     return replace(plan, cells=tuple(cells))
 
 
