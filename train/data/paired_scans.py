@@ -64,8 +64,10 @@ class PairedScans:
     @cached_property
     def digest(self) -> str:
         """A digest of everything that training reads: pairs, labels and text rows."""
-        texts = digest(read_text_table_record(self.folder / TEXT_TABLE))
-        content = {"index": to_json(self.index), "texts": texts}
+        content = {
+            "index": to_json(self.index),
+            "texts": digest(read_text_table_record(self.folder / TEXT_TABLE)),
+        }
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
     @property

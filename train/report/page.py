@@ -48,9 +48,9 @@ def write_report(
     dataset: Dataset | None = None,
     predict: Predict | None = None,
 ) -> Path:
-    """Write the page of the run in `run_dir` and return where it lies. What is missing is said on the page.
+    """Write the page of a run and return where it lies. What is missing is said on the page.
 
-    If a demo.json beside `run_dir` lists other runs with it, the page compares them.
+    run_dir: the run's folder. If a demo.json beside it lists other runs with it, the page compares them.
     artifacts: the folder of the data set that preprocess wrote.
     out: the file to write; report.html in the run's folder by default.
     dataset: finds the files of the pictures, which the pairs do not know.
