@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,8 +53,8 @@ def train(
     Raises Lass3dError, which names step and term, if a loss or a gradient is not finite.
     """
     schedule = config.schedule
-    look = {"desc": callbacks.title, "unit": "step", "mininterval": 0.5, "disable": parallel.rank() > 0}
-    bar = progress_bar(total=schedule.steps, initial=steps_done, **look)
+    look: dict[str, Any] = {"desc": callbacks.title, "unit": "step", "mininterval": 0.5}
+    bar = progress_bar(total=schedule.steps, initial=steps_done, disable=parallel.rank() > 0, **look)
     groups = zip(*[iter(batches)] * config.data.accumulate)  # the micro-batches of each step
     shown: dict[str, str] = {}
     method.train()
