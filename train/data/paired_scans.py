@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,8 +47,9 @@ class PairedScans:
         shard_of, first = ShardsByScan(), None
         for shard in tqdm(index.shards, desc="opening shards", unit="shard", leave=False, delay=2):
             reader = ShardReader(folder / "pairs" / shard.file)
-            header = _checked_header(reader, shard.fingerprint)
-            first = first or header
+            if reader.header.fingerprint != shard.fingerprint:
+                raise StaleArtifact(f'{reader.path} is not the shard that the index names; run "make pairs"')
+            first = first or reader.header
             splits[shard.split] += reader.scan_ids
             shard_of.add(reader, reader.scan_ids)
             reader.close()
@@ -121,11 +122,12 @@ class PairedScans:
         }
 
 
-def _checked_header(reader: ShardReader, fingerprint: str) -> ShardHeader:
-    header = reader.header
-    if header.fingerprint != fingerprint:
-        raise StaleArtifact(f'{reader.path} is not the shard that the index names; run "make pairs"')
-    return header
+def spread(items: Sequence[str], count: int) -> list[str]:
+    """At most `count` of `items`, evenly spread from the first to the last."""
+    if not items:
+        return []
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[index] for index in chosen]
 
 
 def class_weights(counts: np.ndarray) -> np.ndarray:
