@@ -16,12 +16,12 @@ import pytest
 
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardHeader, write_shard
-from lass3d_core.files.text_table import TextTable, write_text_table
 from lass3d_core.manifest import schema as manifest
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import PairedScan, PointTextPairs
-from preprocess.lvm import param_types
+from preprocess.lvm import ADAPTERS
 from tests.lass3d_core.model.conftest import CARD, write_tiny_model
+from tests.text_tables import TextTable, write_text_table
 
 TEXT = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
 RECORD: Record = {"stage": "pairs", "schema": 1, "params": {}, "inputs": {}, "upstream": {}}
@@ -152,11 +152,10 @@ def test_the_examples_of_official_data_sets_in_the_manifest_are_right_once_uncom
 
 
 def test_every_parameter_of_the_models_is_described() -> None:
-    kinds = {stage: param_types(stage) for stage in get_args(manifest.LvmStage)}
-    names = {name for models in kinds.values() for name in models}
-    fields = {
-        field for models in kinds.values() for kind in models.values() for field in fields_below(kind())
-    }
+    models = [ADAPTERS[stage] for stage in get_args(manifest.LvmStage)]
+    names = {name for adapters in models for name in adapters}
+    kinds = [kind for adapters in models for kind, _ in adapters.values()]
+    fields = {field for kind in kinds for field in fields_below(kind())}
     assert len(fields) > 20
     assert [name for name in sorted(names | fields) if f"`{name}`" not in TEXT] == []
 

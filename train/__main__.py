@@ -115,7 +115,7 @@ def compare_command(options: argparse.Namespace) -> None:
         raise UnknownName(f"there is no data set {dataset!r}{nearest(dataset, manifest.datasets)}")
     from train.report.page import write_report
 
-    on_disk = open_dataset(dataset, manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
     into = options.into or Path("compare.html")
     write_report(
         options.runs[0], manifest.artifacts_of(dataset), into, dataset=on_disk, others=options.runs[1:]
@@ -192,7 +192,7 @@ def query_command(options: argparse.Namespace) -> None:
 
 def _next_commands(run: Run, manifest: Manifest, dataset: str) -> str:
     """What to type next, as it works from the current folder."""
-    on_disk = open_dataset(dataset, manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
     scan = on_disk.input_files(run.pairs.splits["test"][0]).points[0].path
     model = _shown(run.folder.model)
     return (
@@ -205,7 +205,7 @@ def _next_commands(run: Run, manifest: Manifest, dataset: str) -> str:
 def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
     from train.report.page import write_report
 
-    dataset_on_disk = open_dataset(dataset, manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    dataset_on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
     return write_report(run.folder.path, run.pairs.folder, dataset=dataset_on_disk)
 
 

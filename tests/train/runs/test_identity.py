@@ -12,7 +12,7 @@ import pytest
 
 from lass3d_core.files.pair_index import IndexedShard, read_index, write_index
 from lass3d_core.files.shards import ShardReader, write_shard
-from lass3d_core.files.text_table import write_text_table
+from tests.text_tables import write_text_table
 from train.__main__ import main
 
 RUN = "supervised-demo-r20-s0"
