@@ -71,14 +71,12 @@ def run_command(options: argparse.Namespace) -> None:
 
 def eval_command(options: argparse.Namespace) -> None:
     """Evaluate a trained run again. Test-time augmentation goes into a file of its own."""
-    if options.tta < 1:
-        raise DataError(f"--tta is the number of passes and must be at least 1, got {options.tta}")
-    run = _existing(options)
-    if options.tta == 1:
+    passes, run = _passes(options), _existing(options)
+    if passes == 1:
         metrics = run.metrics(run.trained_predictor(), options.split)
     else:
-        metrics = run.augmented_metrics(options.split, options.tta)
-    path = run.folder.metrics(options.split, options.tta)
+        metrics = run.augmented_metrics(options.split, passes)
+    path = run.folder.metrics(options.split, passes)
     metrics.save(path)
     print(metrics_table(metrics))
     print(f"wrote {_shown(path)}")
@@ -142,8 +140,8 @@ def export_command(options: argparse.Namespace) -> None:
     """Write the predictions of a finished run in the format of the data set's benchmark."""
     manifest, dataset = read_manifest(options.manifest, _dataset(options))
     run, spec = _existing(options), manifest.datasets[dataset]
-    folder = options.into or run.folder.export(_split(options, run))
-    print(export(run, spec, options.split, folder))
+    folder = options.into or run.folder.export(_split(options, run), _passes(options))
+    print(export(run, spec, options.split, folder, _passes(options)))
 
 
 def clouds_command(options: argparse.Namespace) -> None:
@@ -200,6 +198,13 @@ def _next_commands(run: Run, manifest: Manifest, dataset: str) -> str:
         f"  make predict MODEL={model} INPUT={_shown(scan)} INTO=predicted\n"
         f"  make eval RUN={_shown(run.folder.path)} SPLIT=test TTA=8"
     )
+
+
+def _passes(options: argparse.Namespace) -> int:
+    passes: int = options.tta
+    if passes < 1:
+        raise DataError(f"--tta is the number of passes and must be at least 1, got {passes}")
+    return passes
 
 
 def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:

@@ -153,7 +153,7 @@ def test_the_command_line_is_frozen() -> None:
         "report": finished,
         "model": finished | {"into"},
         "runs": {"manifest", "dataset", "command", "after_interrupt"},
-        "export": finished | {"split", "into"},
+        "export": finished | {"split", "into", "tta"},
         "clouds": finished | {"split", "into", "scans", "limit"},
         "demo": data | {"processes", "tag"},
         "table": {"manifest", "dataset", "command", "after_interrupt", "preset", "tag", "set"}

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(command="eval")
     _add_finished(evaluate)
     evaluate.add_argument("--split", choices=("val", "test"), default="val")
-    evaluate.add_argument("--tta", type=int, default=1, metavar="N", help="passes, turned and mirrored (1)")
+    _add_passes(evaluate)
     model = commands.add_parser("model", help="write the model file of a run")
     model.set_defaults(command="model")
     _add_finished(model)
@@ -65,6 +65,7 @@ def _add_export(command: argparse.ArgumentParser) -> None:
     command.set_defaults(command="export")
     _add_finished(command)
     _add_files(command, "export")
+    _add_passes(command)
 
 
 def _add_clouds(command: argparse.ArgumentParser) -> None:
@@ -97,6 +98,10 @@ def _add_table(command: argparse.ArgumentParser) -> None:
     _add_recipe(command)
     command.add_argument("--processes", type=int, metavar="N", help="runs at a time (one per GPU or core)")
     command.add_argument("--plan", action="store_true", help="only print the runs and the expected time")
+
+
+def _add_passes(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--tta", type=int, default=1, metavar="N", help="passes, turned and mirrored (1)")
 
 
 def _add_files(command: argparse.ArgumentParser, what: str) -> None:

@@ -7,7 +7,7 @@ it also holds `submission.zip`, which each of the three servers takes.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -21,10 +21,12 @@ from lass3d_core.files.atomic import atomic_write, remove_parts
 from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec
+from lass3d_core.model.predict import load
 from lass3d_core.settings import read, to_json
 from train.data.evaluation_scans import scan_loader
 from train.data.paired_scans import PairedScans
 from train.evaluate import predictions, with_progress
+from train.runs.progress import progress_bar
 from train.runs.run import Run
 
 T = TypeVar("T")
@@ -40,6 +42,7 @@ class ExportRecord:
     run_digest: str
     reader: str
     split: str
+    tta: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,10 @@ class Exported:
         return f"wrote {self.scans} scans{kept}, {self.points} points, checked: {self.folder}{packed}"
 
 
-def export(run: Run, spec: DatasetSpec, split: str, folder: Path) -> Exported:
+def export(run: Run, spec: DatasetSpec, split: str, folder: Path, tta: int = 1) -> Exported:
     """Predict every scan of `split`, labelled or not, and write the files of the data set's benchmark.
 
+    tta: passes over turned and mirrored scans, whose probabilities are averaged.
     Decision: an export that was interrupted goes on. Files of the same run that read back whole are kept. A
     folder with anything else in it is refused, and nothing is written into it.
     Raises MissingArtifact (the run is not trained), DataError (the split is empty, or its classes are not the
@@ -70,14 +74,12 @@ def export(run: Run, spec: DatasetSpec, split: str, folder: Path) -> Exported:
     files = PredictionFiles(folder, submission_of(spec), split, run.pairs)
     run.folder.require_trained(run.config.schedule.steps)
     _require_classes(run.pairs, split, files.submission)
-    _claim(folder, ExportRecord(run.saved.digest, spec.reader, split))
+    _claim(folder, ExportRecord(run.saved.digest, spec.reader, split, tta))
     files.remove_parts()
     missing = [one for one in _bar(files.scan_ids, "looking for earlier files") if not files.is_whole(one)]
     if missing:
-        scans = scan_loader(run.whole_scans_of(missing), run.config.data.workers)
-        ahead = with_progress(scans, len(missing), f"exporting {split}")
-        for scan, predicted in predictions(run.trained_predictor(), ahead, run.device):
-            files.write(scan.scan_id, predicted)
+        for scan_id, predicted in _predicted(run, missing, f"exporting {split}", tta):
+            files.write(scan_id, predicted)
     further = files.submission.further_files(split)
     for place, content in further.items():
         with atomic_write(folder / place) as part:
@@ -87,6 +89,20 @@ def export(run: Run, spec: DatasetSpec, split: str, folder: Path) -> Exported:
     points = sum(len(files.read(scan_id)) for scan_id in _bar(files.scan_ids, "checking"))
     archive = _pack(folder, places) if split == "test" else None
     return Exported(folder, len(files.scan_ids), len(missing), points, archive)
+
+
+def _predicted(run: Run, scan_ids: Sequence[str], title: str, tta: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Each scan with the train ids (N,) uint8 of its points."""
+    if tta == 1:
+        scans = scan_loader(run.whole_scans_of(scan_ids), run.config.data.workers)
+        ahead = with_progress(scans, len(scan_ids), title)
+        for scan, predicted in predictions(run.trained_predictor(), ahead, run.device):
+            yield scan.scan_id, predicted
+        return
+    model = load(run.folder.model).to(run.device)
+    for scan_id in progress_bar(scan_ids, desc=f"{title}, {tta} passes", unit="scan", leave=False):
+        paired = run.pairs.read(scan_id)
+        yield scan_id, model.predict(paired.points, paired.features, tta=tta).labels
 
 
 @dataclass(frozen=True)

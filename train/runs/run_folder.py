@@ -67,9 +67,9 @@ class RunFolder:
         """The metrics that `make eval` writes for a split. passes: of test-time augmentation."""
         return self.path / (f"metrics-{split}.json" if passes == 1 else f"metrics-{split}-tta{passes}.json")
 
-    def export(self, split: str) -> Path:
-        """The default folder of `make export`."""
-        return self.path / f"export-{split}"
+    def export(self, split: str, passes: int = 1) -> Path:
+        """The default folder of `make export`. passes: of test-time augmentation."""
+        return self.path / (f"export-{split}" if passes == 1 else f"export-{split}-tta{passes}")
 
     def clouds(self, split: str) -> Path:
         """The default folder of `make clouds`."""
@@ -107,7 +107,7 @@ class RunFolder:
 
     def require_trained(self, steps: int) -> None:
         """Raise MissingArtifact if the run has taken fewer than `steps` steps."""
-        if self._steps_done < steps:
+        if self._steps_done < steps and not self.model.is_file():
             raise MissingArtifact(f"{self.path} is not trained to its end; {self._how_to_go_on(steps)}")
 
     @property
