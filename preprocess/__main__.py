@@ -51,9 +51,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _simulate(project: Project, chosen: argparse.Namespace) -> None:
     if project.spec.simulate is None:
-        raise ManifestError(
-            f"data set {project.name!r} is not simulated; choose one that has `simulate` in the manifest"
-        )
+        why = f"data set {project.name!r} is not simulated; choose one that has `simulate` in the manifest"
+        raise ManifestError(why)
     with only_one(project.folder):
         print(f"{project.spec.simulate.world}: {simulate(project.spec, project.manifest.workers)}")
 

@@ -131,19 +131,16 @@ def _disk(project: Project) -> Finding:
     folder = project.folder
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(there).free
-    needed = max(_needed(project) - _size(folder), _SPARE_BYTES)
+    try:
+        files = {part.path for block in project.blocks for part in project.points_of(block)}
+        needed = _SHARD_PER_POINT_BYTE * sum(map(_size, files)) + _MASKS_PER_IMAGE * project.image_count
+    except DataError:
+        needed = 0.0
+    needed = max(needed - _size(folder), _SPARE_BYTES)
     detail = f"{in_words(free)} free for {folder}, about {in_words(needed)} needed"
     if free < needed:
         return "FIX", "disk", f"{detail}; free some or set `artifacts` in the manifest"
     return "ok", "disk", detail
-
-
-def _needed(project: Project) -> float:
-    try:
-        files = {part.path for block in project.blocks for part in project.points_of(block)}
-        return _SHARD_PER_POINT_BYTE * sum(map(_size, files)) + _MASKS_PER_IMAGE * project.image_count
-    except DataError:
-        return 0
 
 
 def _gpu(project: Project) -> Iterator[Finding]:

@@ -96,12 +96,9 @@ class Project:
 
     def identities(self, files: list[FilePart]) -> dict[str, str]:
         """Map each file, below the data set's root, to the digest of its content. Raises DataError."""
-        root = self.spec.root
-        return {str(_below(root, part)): self.inputs.digest_of(part) for part in files}
-
-
-def _below(root: Path, part: FilePart) -> FilePart:
-    try:
-        return replace(part, path=part.path.relative_to(root))
-    except ValueError:
-        return part
+        root, found = self.spec.root, {}
+        for part in files:
+            inside = part.path.is_relative_to(root)
+            name = str(replace(part, path=part.path.relative_to(root)) if inside else part)
+            found[name] = self.inputs.digest_of(part)
+        return found

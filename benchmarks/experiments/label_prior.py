@@ -14,7 +14,7 @@ Needs the finished run supervised-demo-r2-s<seed> of the manifest, and captions 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,15 @@ from train.data.paired_scans import PairedScans
 from train.data.phrase_counts import phrase_counts
 from train.data.text_batches import TextRowsOf
 from train.methods.lass3d_plus import Lass3dPlusConfig
-from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior
-from train.methods.parts.phrase_trust import UnlabelledTrust, believed, held_out_trust
+from train.methods.parts.label_prior import (
+    LabelPriorConfig,
+    PhraseCounts,
+    UnlabelledTrust,
+    believed,
+    held_out_trust,
+    log_ratio,
+    posterior,
+)
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 
@@ -113,7 +120,7 @@ def counted_here(phrases: PhraseCounts, scans: list[Seen]) -> PhraseCounts:
         known = (scan.phrase != NONE) & torch.from_numpy(scan.labels != IGNORE)
         cell = scan.phrase[known] * counts.shape[2] + torch.from_numpy(scan.labels.astype(np.int64))[known]
         counts += torch.bincount(cell, minlength=counts.numel()).view_as(counts)
-    return replace(phrases, counts=counts)
+    return phrases._replace(counts=counts)
 
 
 def misnamed(phrase: Tensor, share: float, phrases: int, rng: np.random.Generator) -> Tensor:

@@ -59,11 +59,6 @@ def distinct_rows_of_all(rows: Tensor) -> tuple[Tensor, Tensor]:
     return distinct, number[len(of_all) :]
 
 
-def any_of(value: bool, device: torch.device) -> bool:
-    """Whether `value` is true in some process."""
-    return bool(all_reduce_sum(torch.tensor(float(value), device=device)) > 0)
-
-
 def all_reduce_gradients(parameters: Sequence[Tensor]) -> None:
     """Replace every gradient by its sum over all processes. A gradient that no process has stays None."""
     if world_size() == 1:
@@ -89,7 +84,6 @@ def broadcast_module(module: nn.Module) -> None:
 
 
 def wait_for_all() -> None:
-    """Return when every process has called this."""
     if world_size() > 1:
         dist.barrier()
 

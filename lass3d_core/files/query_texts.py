@@ -2,7 +2,7 @@
 
 `python -m preprocess embed` writes them with the encoder of the text table. `python -m train query` reads
 them, so the trainer needs no encoder. The file is a text table without captions; see `docs/formats.md`.
-Every function raises MissingArtifact, StaleArtifact or CorruptArtifact if one of the two files is so.
+Every function raises MissingArtifact, StaleArtifact or CorruptArtifact; `write_asked` also StorageError.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def encoder_changes(params: Mapping[str, object], folder: Path) -> str:
 
 
 def rows_of(folder: Path, texts: Sequence[str]) -> np.ndarray:
-    """The rows (T,D) float32 of `texts`, which must be spelled as in the file."""
+    """The rows (T,D) float32 of `texts`, spelled as in the file. Raises MissingArtifact for another text."""
     known = phrase_rows(folder) | asked_rows(folder)
     for text in texts:
         if text not in known:

@@ -162,7 +162,7 @@ class TextRowsFile:
 
 
 def read_text_table_record(path: Path) -> Record:
-    """Read what the table was made from; the digest of it is the table's fingerprint."""
+    """Read what the table was made from; its digest is the fingerprint. Raises what TextRowsFile raises."""
     file = Hdf5Reader(path, *_FORMAT)
     try:
         record = as_record(parse_json(file.array("record").tobytes()))

@@ -34,9 +34,8 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 
 class PointBlocks(NamedTuple):
-    """A cloud in blocks.
+    """columns (3,N) float32: the points, one row per axis, which is the order that the loops read fast.
 
-    columns (3,N) float32: the points, one row per axis, which is the order that the loops read fast.
     boxes (6,B) float32: centre and half size of each block; NaN if a coordinate of the block is NaN.
     """
 

@@ -64,7 +64,6 @@ def seen_by_zbuffer(
 
 
 def at_pixels(image: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Look up image[v, u] (n,) of an image (H,W), for rows and columns (n,) int32 that lie in it."""
     if image.flags.f_contiguous:
         image, v, u = image.T, u, v
     return _at_places(np.ascontiguousarray(image).reshape(-1), np.uint32(image.shape[1]), v, u)

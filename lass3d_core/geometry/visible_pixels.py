@@ -101,9 +101,8 @@ def visible_pixels(
     from lass3d_core.geometry import view_loops
 
     if regions is not None and regions.shape != camera.size_hw:
-        raise DataError(
-            f"the regions are {regions.shape}, their camera's image {camera.size_hw}; rescale them"
-        )
+        sizes = f"the regions are {regions.shape}, their camera's image {camera.size_hw}"
+        raise DataError(f"{sizes}; rescale them")
     prepared = points if isinstance(points, PreparedPoints) else PreparedPoints(points)
     nearest = max(visibility.min_depth_m, NEAREST_DEPTH_M)
     point, v, u, depth = view_loops.in_image(camera, prepared.blocks, nearest)
@@ -112,10 +111,8 @@ def visible_pixels(
             seen = view_loops.seen_by_zbuffer(v, u, depth, camera, visibility, regions)
         case "depth_map":
             if measured is None:
-                raise DataError(
-                    "visibility 'depth_map' needs a depth image, and this view has none; "
-                    "use 'zbuffer' or 'none'"
-                )
+                needs = "visibility 'depth_map' needs a depth image, and this view has none"
+                raise DataError(f"{needs}; use 'zbuffer' or 'none'")
             seen = seen_by_depth_map(prepared.points[point], measured, visibility.depth_tolerance)
         case "none":
             seen = np.ones(len(point), bool)
@@ -132,8 +129,7 @@ def at_pixels(image: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
 def seen_by_depth_map(points: np.ndarray, measured: MeasuredDepth, tolerance: float) -> np.ndarray:
     """Find the points (n,3) on the measured surface, within tolerance * depth: (n,) bool.
 
-    The depth camera has its own K, size and pose. A point is not seen if it lies outside of the depth image,
-    or if nothing was measured at its pixel.
+    The depth camera has its own K, size and pose. A point without a measured pixel is not seen.
     """
     uv, depth = project(measured.camera, points)
     inside, v, u = pixels_in_image(uv, depth, measured.camera.size_hw)

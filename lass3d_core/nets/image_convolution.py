@@ -8,7 +8,6 @@ Letters: S images, H rows, W columns, P = S * H * W pixels, C channels.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -27,8 +26,7 @@ class Images(NamedTuple):
         return Images(self.scans, self.height >> times, self.width >> times)
 
 
-@dataclass(frozen=True)
-class ImagePyramid:
+class ImagePyramid(NamedTuple):
     """The part of a KernelPyramid that a U-Net reads."""
 
     submanifold: tuple[Images, ...]

@@ -8,17 +8,17 @@ Letters: M points (or voxels) of the batch, S scans, H rows, W columns, P = S * 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass as settings_dataclass
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from lass3d_core.settings import SETTINGS
 
 
-@settings_dataclass(frozen=True, config=SETTINGS)
+@dataclass(frozen=True, config=SETTINGS)
 class RangeImageConfig:
     """Defaults: SemanticKITTI's 64 beams in FIDNet, LaserMix's network for the range view."""
 
@@ -31,11 +31,9 @@ class RangeImageConfig:
             raise ValueError(f"pitch_deg must rise within [-90, 90], got {self.pitch_deg}")
 
 
-@dataclass(frozen=True)
-class RangeView:
-    """Which point is in which pixel.
+class RangeView(NamedTuple):
+    """Which point is in which pixel. scans: S, the number of images.
 
-    scans: S, the number of images.
     pixel (M,) int64: the pixel of each point, counted row by row, image after image.
     nearest (P,) int64: the nearest point in each pixel; M for an empty pixel.
     distance (M,): from the sensor to each point, metres.
@@ -52,8 +50,7 @@ class RangeView:
 def range_view(points: Tensor, scan: Tensor, config: RangeImageConfig) -> RangeView:
     """The images of the scans that have points, in ascending order of their numbers.
 
-    points (M,3): metres, the sensor is the origin.
-    scan (M,): the number of each point's scan.
+    points (M,3): metres, the sensor is the origin. scan (M,): the number of each point's scan.
     """
     numbers, image = scan.unique(return_inverse=True)
     pixel = (image * config.height + rows_of(points, config)) * config.width + columns_of(points, config)

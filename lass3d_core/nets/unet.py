@@ -50,8 +50,7 @@ class UNetConfig:
 
     @property
     def levels(self) -> int:
-        """How many levels of kernel maps the network needs from the batch."""
-        # The range view makes its own images; only the points of level 0 are needed.
+        """Of kernel maps, that the batch must have. The range view makes its own images from level 0."""
         return 1 if self.view == "range" else len(self.encoder) + 1
 
 
@@ -71,14 +70,10 @@ class MinkUNet(nn.Module):
             for cin in (in_channels, config.stem)
         )
         widths = (config.stem, *config.encoder)
-        self.encoder = nn.ModuleList(
-            _Encode(cin, cout, config.blocks, ops) for cin, cout in itertools.pairwise(widths)
-        )
-        below = (config.encoder[-1], *config.decoder[:-1])
-        self.decoder = nn.ModuleList(
-            _Decode(cin, skip, cout, config.blocks, ops)
-            for cin, skip, cout in zip(below, widths[-2::-1], config.decoder)
-        )
+        halvings = itertools.pairwise(widths)
+        self.encoder = nn.ModuleList(_Encode(*of_level, config.blocks, ops) for of_level in halvings)
+        doublings = zip((config.encoder[-1], *config.decoder), widths[-2::-1], config.decoder)
+        self.decoder = nn.ModuleList(_Decode(*of_level, config.blocks, ops) for of_level in doublings)
 
     def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
         """features (M,in_channels) of the voxels pyramid.coords[0] -> (M,out_channels)."""
@@ -119,7 +114,6 @@ class _Decode(nn.Module):
         self.blocks = _residual_blocks(cout + skip, cout, blocks, ops)
 
     def forward(self, x: Tensor, skip: Tensor, stride: KernelMap, submanifold: KernelMap) -> Tensor:
-        """x (M',cin) of a level, skip (M,skip) of the next finer level -> (M,cout) of the finer level."""
         x = torch.cat([self.up(x, stride), skip], dim=1)
         for block in self.blocks:
             x = block(x, submanifold)

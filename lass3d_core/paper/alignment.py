@@ -30,10 +30,7 @@ class SemanticConsistency(nn.Module):
         self.project = nn.Linear(channels, text_dim)
 
     def forward(self, f_3d: Tensor, image: Tensor, entity: Tensor, texts: TextBatch) -> Tensor:
-        """The loss of both levels, a scalar; 0 if no voxel has a text.
-
-        f_3d (M,F). image, entity (M,) int64, -1 for none.
-        """
+        """The loss of both levels, a scalar. f_3d (M,F). image, entity (M,) int64, -1 for none."""
         projected = self.project(f_3d)
         of_phrases = _matching(projected, entity, texts.entity_rows)
         return of_phrases + _matching(projected, image, texts.image_pooled)

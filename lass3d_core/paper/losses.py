@@ -45,9 +45,8 @@ def feature_kl(f_text: Tensor, f_ada: Tensor) -> Tensor:
 
 
 def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Mean squared difference of the probabilities of student and teacher. The teacher is detached.
+    """Mean squared difference of the probabilities of student and teacher, (N,C). The teacher is detached.
 
-    student_logits, teacher_logits (N,C). Returns a scalar.
     Decision: the mean is over points and classes; the usual weights (100 to 250) assume this.
     """
     difference = student_logits.softmax(dim=1) - teacher_logits.detach().softmax(dim=1)

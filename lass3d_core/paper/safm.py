@@ -48,9 +48,8 @@ class TextBatch:
         return self._moved(Tensor.pin_memory)
 
     def _moved(self, move: Callable[[Tensor], Tensor]) -> TextBatch:
-        return TextBatch(
-            move(self.image_rows), self.image_offsets, move(self.image_pooled), move(self.entity_rows)
-        )
+        rows, pooled, phrases = map(move, (self.image_rows, self.image_pooled, self.entity_rows))
+        return TextBatch(rows, self.image_offsets, pooled, phrases)
 
 
 @settings_dataclass(frozen=True, config=SETTINGS)

@@ -36,8 +36,7 @@ class CsrPairs:
 class KernelMap:
     """The pairs of one convolution: under kernel offset k, row `source` of the input adds to row `target`.
 
-    source, target (P,) int32: grouped by offset, ascending.
-    counts: number of pairs of each offset, K ints.
+    source, target (P,) int32: grouped by offset, ascending. counts: number of pairs of each offset, K ints.
     by_target, by_source: the same pairs grouped by row, for sums instead of scattered additions.
     centre: the offset under which every row meets itself. Its pairs are not listed. None for an even kernel.
 
@@ -52,7 +51,6 @@ class KernelMap:
     centre: int | None = None
 
     def transposed(self) -> KernelMap:
-        """The map of the transposed convolution: source and target exchanged."""
         return KernelMap(self.target, self.source, self.counts, self.by_source, self.by_target, self.centre)
 
 

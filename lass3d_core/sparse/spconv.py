@@ -17,6 +17,7 @@ from spconv.pytorch import ops
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lass3d_core.compute.precision import to_float32
 from lass3d_core.errors import BackendUnavailable
 from lass3d_core.sparse import reference
 from lass3d_core.sparse.maps import KernelMap
@@ -36,8 +37,8 @@ class _NativeProduct(reference.SparseProduct):
                 "spconv gives wrong sums on a CPU with several threads; set OMP_NUM_THREADS=1, or "
                 "choose the backend reference"
             )
-        exact, targets = _exact(x.dtype), len(pairs.by_target.offsets) - 1
-        inputs = x.to(exact), filters_of(weight.to(exact)), *indices_of(pairs), targets
+        targets = len(pairs.by_target.offsets) - 1
+        inputs = to_float32(x), filters_of(to_float32(weight)), *indices_of(pairs), targets
         with torch.autocast(x.device.type, enabled=False):
             result = ops.indice_conv(*inputs, subm=pairs.centre is not None, algo=ConvAlgo.Native)
         return result.to(x.dtype)
@@ -48,9 +49,8 @@ class _NativeProduct(reference.SparseProduct):
         x, weight = ctx.saved_tensors
         if x.device.type == "cpu" or not len(ctx.pairs.source):
             return reference.SparseProduct.backward(ctx, grad)
-        exact = _exact(x.dtype)
-        filters, grads = filters_of(weight.to(exact)), grad.to(exact).contiguous()
-        inputs = x.to(exact), filters, grads, *indices_of(ctx.pairs)
+        filters, grads = filters_of(to_float32(weight)), to_float32(grad).contiguous()
+        inputs = to_float32(x), filters, grads, *indices_of(ctx.pairs)
         submanifold = ctx.pairs.centre is not None
         grad_x, grad_filters = ops.indice_conv_backward(*inputs, subm=submanifold, algo=ConvAlgo.Native)
         grad_weight = grad_filters.flatten(1, 3).permute(1, 2, 0)
@@ -67,10 +67,6 @@ class StridedConv(reference.StridedConv):
 
 class TransposedConv(reference.TransposedConv):
     product = _NativeProduct
-
-
-def _exact(dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if dtype == torch.bfloat16 else dtype
 
 
 def filters_of(weight: Tensor) -> Tensor:

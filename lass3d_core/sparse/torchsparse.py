@@ -23,7 +23,6 @@ class _GatherScatterProduct:
 
     @staticmethod
     def apply(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
-        """x (sources,cin), weight (K,cin,cout) -> (targets,cout)."""
         if x.device.type != "cuda":
             raise BackendUnavailable("torchsparse needs a GPU; choose the backend reference")
         exact = x.dtype if x.dtype == torch.float16 else torch.float32

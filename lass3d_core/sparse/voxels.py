@@ -25,8 +25,7 @@ class Voxels:
     """The occupied voxels of one scan, sorted by (x, y, z).
 
     coords (M,3) int32: voxel v covers [v, v + 1) * size metres.
-    inverse (N,) int64: the voxel of each point.
-    first (M,) int64: the first point of each voxel.
+    inverse (N,) int64: the voxel of each point. first (M,) int64: the first point of each voxel.
     """
 
     coords: Tensor
@@ -47,10 +46,8 @@ def voxelise(points: Tensor, size: float) -> Voxels:
     bad = ~fits.all(dim=1)
     if bad.any():
         row = int(bad.nonzero()[0])
-        shown = ", ".join(f"{value:g}" for value in points[row].tolist())
-        raise DataError(
-            f"point {row} ({shown}) is not finite or too far away for voxels of {size} m; drop such points"
-        )
+        point = f"point {row} ({', '.join(f'{value:g}' for value in points[row].tolist())})"
+        raise DataError(f"{point} is not finite or too far away for voxels of {size} m; drop such points")
     coords = quotient.to(torch.int32)
     keys, order = lattice_keys(coords).sort(stable=True)
     starts = run_starts(keys)
@@ -80,7 +77,7 @@ def majority_label(labels: Tensor, voxels: Voxels, num_classes: int, ignore: int
         raise DataError(f"labels reach from {lowest} to {highest}, not within 0..{num_classes - 1}")
     ballots = voxels.inverse[votes] * num_classes + ids
     tally = torch.bincount(ballots, minlength=len(voxels.coords) * num_classes).view(-1, num_classes)
-    most, label = tally.max(dim=1) if len(tally) else (labels.new_zeros(0), labels.new_zeros(0))
+    most, label = tally.max(dim=1) if len(tally) else (labels[:0], labels[:0])
     return torch.where(most > 0, label, ignore)
 
 
@@ -127,9 +124,8 @@ def lattice_steps(coords: Tensor, margin: int = 0) -> list[int]:
         return [0] * coords.shape[1]
     spans = (coords.amax(dim=0).to(torch.int64) - coords.amin(dim=0).to(torch.int64) + 1 + margin).tolist()
     if math.prod(spans) > _INT64_MAX // 2:
-        raise DataError(
-            f"voxels span {' x '.join(map(str, spans))} cells, too many; crop the scan or use larger ones"
-        )
+        cells = " x ".join(map(str, spans))
+        raise DataError(f"voxels span {cells} cells, too many; crop the scan or use larger ones")
     return [math.prod(spans[axis + 1 :]) for axis in range(len(spans))]
 
 

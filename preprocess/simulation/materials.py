@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Rgb = tuple[float, float, float]
-
 
 @dataclass(frozen=True)
 class Material:
@@ -15,7 +13,7 @@ class Material:
 
     name: str
     raw_id: int  # the class in the label files of the data set
-    colours: tuple[Rgb, ...]  # RGB in [0,1]; each object has one of them
+    colours: tuple[tuple[float, float, float], ...]  # RGB in [0,1]; each object has one of them
     pattern: str = "mottled"  # the name of the texture
     remission: float = 0.0  # mean, in [0,1]
     range_noise_m: float = 0.02  # standard deviation

@@ -66,8 +66,7 @@ def cast(
     Returns the distance (R,) in metres and the index (R,) of the solid; infinity and NOTHING if no solid lies
     within `range_m`. A solid around the origin is not seen.
     """
-    distance = np.full(len(directions), np.inf)
-    solid = np.full(len(directions), NOTHING)
+    distance, solid = np.full(len(directions), np.inf), np.full(len(directions), NOTHING)
     gap = np.linalg.norm(scene.centre - origin, axis=1) - np.linalg.norm(scene.half, axis=1)
     for index in map(int, np.flatnonzero(gap <= range_m)):
         radius = float(np.linalg.norm(scene.half[index]))
@@ -86,10 +85,7 @@ def local_points(scene: Scene, points: np.ndarray, solid: np.ndarray) -> np.ndar
 
 
 def normals(scene: Scene, local: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """Outward unit normals (R,3), world frame, at surface points in the unit frames of their solids (R,).
-
-    local (R,3): from `local_points`.
-    """
+    """Outward unit normals (R,3), world frame, at points `local` (R,3) in the frames of their solids (R,)."""
     shape = scene.shape[solid]
     face = np.zeros_like(local)
     axis = np.abs(local).argmax(axis=1)[:, None]
@@ -100,6 +96,12 @@ def normals(scene: Scene, local: np.ndarray, solid: np.ndarray) -> np.ndarray:
     gradient = np.select([is_box, is_cylinder], [face, round_], local)
     turned = np.einsum("rij,rj->ri", scene.rotation[solid], gradient / scene.half[solid])
     return turned / np.linalg.norm(turned, axis=1, keepdims=True)
+
+
+def direction(elevation: np.ndarray | float, azimuth: np.ndarray | float) -> np.ndarray:
+    """Unit vectors (...,3) of an elevation and an azimuth (from x towards y) in radians."""
+    level = np.cos(elevation)
+    return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=-1)
 
 
 def yawed(angle: float) -> np.ndarray:
@@ -156,10 +158,7 @@ def _between_planes(start: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _inside_ball(start: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances (R,) at which rays enter and leave the unit ball; (inf, -inf) if they miss it.
-
-    start (A,), step (R,A).
-    """
+    """The same for the unit ball; (inf, -inf) if a ray misses it."""
     a = np.einsum("ra,ra->r", step, step)
     b = np.einsum("a,ra->r", start, step)
     discriminant = b * b - a * (start @ start - 1.0)

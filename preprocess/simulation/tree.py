@@ -46,8 +46,7 @@ def settle(record: Path, parent: Path, names: Sequence[str], made_from: Mapping[
     A tree of other settings is removed; returned is why, in words, or None.
     Raises DataError for a folder that the simulator did not write, StorageError.
     """
-    wanted = {**made_from, parent.name: list(names)}
-    found = _read(record, parent.name)
+    wanted, found = {**made_from, parent.name: list(names)}, _read(record, parent.name)
     if found == wanted:
         return None
     ours = found[parent.name] if found else []
@@ -59,7 +58,10 @@ def settle(record: Path, parent: Path, names: Sequence[str], made_from: Mapping[
             if folder.exists():
                 shutil.rmtree(folder)
     write_text(record, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
-    return _differences(found, made_from) if found else None
+    if found is None:
+        return None
+    changed = [key for key in made_from if found.get(key) != made_from[key]]
+    return ", ".join(f"{key} is {made_from[key]}, was {found.get(key)}" for key in changed) or "other folders"
 
 
 def do_all(write: Callable[[Task], None], tasks: Sequence[Task], workers: int, name: str, unit: str) -> None:
@@ -93,11 +95,6 @@ def _read(record: Path, folders: str) -> dict | None:
     except (ValueError, TypeError):
         why = f"{record} is damaged; delete it together with the folder `{folders}` beside it"
         raise DataError(why) from None
-
-
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    changed = [key for key in wanted if found.get(key) != wanted[key]]
-    return ", ".join(f"{key} is {wanted[key]}, was {found.get(key)}" for key in changed) or "other folders"
 
 
 def _ignoring_progress(write: Callable[[Any], None], slot: None) -> Work[Any, None]:

@@ -27,7 +27,8 @@ def earlier_views(dataset: Dataset, scan_id: str, count: int) -> tuple[EarlierVi
     """Views of up to `count` earlier scans, the latest first, until one is out of reach. Raises DataError."""
     found: list[EarlierView] = []
     for scans_back, views in enumerate(dataset.views_before(scan_id, count), start=1):
-        if any(_distance(view) > REACH_M for view in views):
+        places = [invert_rigid(view.camera.cam_from_points)[:3, 3] for view in views]  # of the cameras
+        if any(np.linalg.norm(place) > REACH_M for place in places):
             break
         found += [(view, scans_back) for view in views]
     return tuple(found)
@@ -41,8 +42,3 @@ def lenders(project: Project, block: Block) -> list[Block]:
     count = project.earlier_scans_of(block)
     before = (one for scan_id in block.scan_ids for one in project.dataset.scans_before(scan_id, count))
     return list(dict.fromkeys([block, *(project.block_of(scan_id) for scan_id in before)]))
-
-
-def _distance(view: View) -> float:
-    """Metres from the origin of this scan's points to the camera."""
-    return float(np.linalg.norm(invert_rigid(view.camera.cam_from_points)[:3, 3]))

@@ -151,4 +151,4 @@ def _from_json(image: dict[str, Any]) -> list[Entity]:
     return entities
 
 
-STAGE = Stage(NAME, "images", "captions", True, ".jsonl", needs, fingerprint_record, read_record, load)
+STAGE = Stage(NAME, "images", "captions", ".jsonl", needs, fingerprint_record, read_record, load)

@@ -22,14 +22,9 @@ from preprocess.lvm.params import RunParams
 Answer = TypeVar("Answer")
 Ask = Callable[[list[np.ndarray], list[View]], Sequence[Answer]]
 
-BATCH = 8
-"""The smallest batch; the model's adapter may cut it further."""
-
-BATCHES_AHEAD = 2
-"""Batches that are read ahead. They are in memory, together with the batch that the model works on."""
-
-READERS = 4
-"""Threads that read images."""
+BATCH = 8  # the smallest batch; the model's adapter may cut it further
+BATCHES_AHEAD = 2  # in memory, together with the batch that the model works on
+READERS = 4  # threads that read images
 
 Read = tuple[View, "Future[np.ndarray]"]
 """A view, and its image once it is read."""

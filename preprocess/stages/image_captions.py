@@ -15,7 +15,6 @@ import numpy as np
 
 from lass3d_core.datasets import Block
 from lass3d_core.files.fingerprint import Record
-from lass3d_core.manifest.schema import Manifest
 from lass3d_core.pool import OnProgress
 from lass3d_core.records import ImageCaption, View
 from preprocess.lvm import identity_of, load_captioner, run_params
@@ -27,11 +26,6 @@ from preprocess.stages.stage import Failure, Job, MakeShard, Stage
 
 NAME: Final = "image_captions"
 SCHEMA = 1
-
-
-def needs(manifest: Manifest) -> tuple[str, ...]:
-    """No other stage."""
-    return ()
 
 
 def fingerprint_record(project: Project, block: Block) -> Record:
@@ -93,4 +87,6 @@ def _as_json(view: View, answer: ImageCaption | str) -> dict[str, Any]:
     return {"image_id": view.image_id, "text": answer.text, "phrases": phrases, "raw": answer.raw}
 
 
-STAGE = Stage(NAME, "images", "captions", True, ".jsonl", needs, fingerprint_record, read_record, load)
+STAGE = Stage(
+    NAME, "images", "captions", ".jsonl", lambda manifest: (), fingerprint_record, read_record, load
+)

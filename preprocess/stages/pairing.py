@@ -58,11 +58,9 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec, earlier: Sequence[Earlier
 class BestViews:
     """The max_views views nearest to each of N points, updated view by view.
 
-    The distance is from the point's pixel to the centre of the image. Of equally near views the first one
-    added counts as nearer.
+    The distance is from the point's pixel to the centre of the image. Of equally near views the first counts.
     image (N,max_views) int16: slots of the views, nearest first; NONE if fewer see the point.
-    entity (N,) int16: slot from the nearest view that has one, even if it is not among the max_views; NONE
-    if no view has one.
+    entity (N,) int16: slot from the nearest view that has one, among the max_views or not; NONE if none has.
     """
 
     # A scene has hundreds of views: the ranking of all of them would not fit into memory.

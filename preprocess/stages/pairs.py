@@ -15,7 +15,6 @@ from lass3d_core.files.fingerprint import Record, digest
 from lass3d_core.files.pair_index import IndexedShard, LabelledLists, PairIndex
 from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
 from lass3d_core.files.splits import read_list
-from lass3d_core.manifest.schema import Manifest
 from lass3d_core.pool import OnProgress
 from lass3d_core.records import Entity, PairedScan
 from lass3d_core.settings import to_json
@@ -29,11 +28,8 @@ from preprocess.stages.stage import Failure, Job, MakeShard, Stage, Stored
 NAME: Final = "pairs"
 SCHEMA = 1
 PRODUCER = "lass3d 0.1.0"
-
-
-def needs(manifest: Manifest) -> tuple[str, ...]:
-    """The entities. Neither captions nor the text table are read."""
-    return (entities.NAME,)
+NEEDS = (entities.NAME,)
+"""Neither captions nor the text table are read."""
 
 
 def fingerprint_record(project: Project, block: Block) -> Record:
@@ -44,16 +40,13 @@ def fingerprint_record(project: Project, block: Block) -> Record:
     params = to_json(project.manifest.pairs)
     if not params["earlier_scans"]:
         del params["earlier_scans"]
-    return Record(
-        stage=NAME,
-        schema=SCHEMA,
-        params={"pairs": params, "compact": project.manifest.compact},
-        inputs=project.identities(project.points_of(block)),
-        upstream={
-            f"{entities.NAME} {lender.name}": read_digest(entities.STAGE.path_of(project, lender), "content")
-            for lender in lenders(project, block)
-        },
-    )
+    params = {"pairs": params, "compact": project.manifest.compact}
+    inputs = project.identities(project.points_of(block))
+    upstream = {
+        f"{entities.NAME} {lender.name}": read_digest(entities.STAGE.path_of(project, lender), "content")
+        for lender in lenders(project, block)
+    }
+    return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream=upstream)
 
 
 def read_record(path: Path) -> Stored:
@@ -111,4 +104,4 @@ def pair_index(project: Project, records: Mapping[Block, Record]) -> PairIndex:
     return PairIndex(project.name, project.dataset.label_space.names, labelled, shards)
 
 
-STAGE = Stage(NAME, "scans", "pairs", True, ".h5", needs, fingerprint_record, read_record, load)
+STAGE = Stage(NAME, "scans", "pairs", ".h5", lambda manifest: NEEDS, fingerprint_record, read_record, load)

@@ -18,9 +18,7 @@ from preprocess.project import Project
 from preprocess.stages import entities, image_captions, pairs, text_embeddings
 from preprocess.stages.stage import Job, Stage
 
-STAGES: dict[str, Stage] = {
-    module.NAME: module.STAGE for module in (image_captions, entities, text_embeddings, pairs)
-}
+STAGES = {one.NAME: one.STAGE for one in (image_captions, entities, text_embeddings, pairs)}
 """Name -> stage, in the order of running."""
 
 State = Literal["fresh", "stale", "missing", "waits"]
@@ -98,7 +96,5 @@ def _retry_failures(project: Project, shards: list[ShardPlan]) -> list[ShardPlan
     if not failed or failed <= project.failures_allowed:
         return shards
     why = (f"{failed} images failed, more than max_failures allows",)
-    return [
-        replace(shard, state="stale", reasons=why) if shard.state == "fresh" and shard.failures else shard
-        for shard in shards
-    ]
+    refused = [shard.state == "fresh" and shard.failures > 0 for shard in shards]
+    return [replace(one, state="stale", reasons=why) if again else one for one, again in zip(shards, refused)]

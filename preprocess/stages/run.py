@@ -92,7 +92,6 @@ def _total(project: Project, planned: StagePlan) -> int | None:
 
 
 def _stop_if_too_many(project: Project, stage: Stage, failures: Sequence[Failure]) -> None:
-    """Raises DataError if more images of the stage failed than `max_failures` of the manifest allows."""
     if failures and len(failures) > project.failures_allowed:
         raise DataError(
             f"{stage.name}: {_in_words(failures)}; max_failures {project.manifest.max_failures:g} allows "
@@ -102,7 +101,6 @@ def _stop_if_too_many(project: Project, stage: Stage, failures: Sequence[Failure
 
 
 def _in_words(failures: Sequence[Failure]) -> str:
-    """How many images failed, and the first few with the reason."""
     shown = "; ".join(f"{failure.image_id}: {failure.error}" for failure in failures[:_SHOWN_FAILURES])
     more = f"; and {len(failures) - _SHOWN_FAILURES} more" if len(failures) > _SHOWN_FAILURES else ""
     return f"{plural(len(failures), 'image')} failed ({shown}{more})"

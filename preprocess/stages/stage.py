@@ -47,7 +47,7 @@ Stored = tuple[Record, int]
 class Stage:
     """One stage.
 
-    unit: what its progress counts. command: the make target that runs it.
+    unit: what its progress counts. command: the make target that runs it. suffix: of its files.
     per_block: it makes one shard per block of scans; otherwise one file for the whole data set.
     needs: the names of the stages that must be fresh first.
     fingerprint_record: what a shard would be made from now. Without per_block, the block is None.
@@ -58,12 +58,12 @@ class Stage:
     name: str
     unit: str
     command: str
-    per_block: bool
     suffix: str
     needs: Callable[[Manifest], tuple[str, ...]]
     fingerprint_record: Callable[[Project, Any], Record]
     read_record: Callable[[Path], Stored]
     load: Callable[[Project], MakeShard]
+    per_block: bool = True
 
     def path_of(self, project: Project, block: Block | None) -> Path:
         name = self.name if block is None else f"{self.name}/{block.name}"

@@ -8,6 +8,7 @@ phrase keeps its pooled row, which is added to its points.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -129,31 +130,28 @@ class OldTable:
     @classmethod
     def at(cls, path: Path, wanted: Record) -> OldTable:
         """Open the table at `path`; no rows if it is missing, damaged or from another encoder."""
-        try:
+        with suppress(MissingArtifact, StaleArtifact, CorruptArtifact):
             made = read_text_table_record(path)
-            same = (made["params"], made["schema"]) == (wanted["params"], wanted["schema"])
-            return cls(TextRowsFile(path) if same else None)
-        except (MissingArtifact, StaleArtifact, CorruptArtifact):
-            return cls(None)
+            if (made["params"], made["schema"]) == (wanted["params"], wanted["schema"]):
+                return cls(TextRowsFile(path))
+        return cls(None)
 
     def captions(self, texts: Sequence[str]) -> dict[str, Rows]:
         """The rows of the texts that the table holds; none if a checksum fails."""
         known = [text for text in texts if text in self._number_of]
         if self._table is None or not known:
             return {}
-        try:
+        with suppress(CorruptArtifact):
             some = self._table.captions([self._number_of[text] for text in known])
-        except CorruptArtifact:
-            return {}
-        return dict(zip(known, zip(some.blocks, some.pooled)))
+            return dict(zip(known, zip(some.blocks, some.pooled)))
+        return {}
 
     def phrases(self) -> dict[str, Rows]:
         """The row of each phrase of the table; none if a checksum fails."""
-        try:
-            rows = dict(zip(self._table.phrases, self._table.phrase_rows)) if self._table else {}
-        except CorruptArtifact:
-            return {}
-        return {phrase: (row[None], row) for phrase, row in rows.items()}
+        with suppress(CorruptArtifact):
+            rows = zip(self._table.phrases, self._table.phrase_rows) if self._table else ()
+            return {phrase: (row[None], row) for phrase, row in rows}
+        return {}
 
 
 def _caption_rows(
@@ -180,4 +178,4 @@ def _encoded(encoder: TextEncoder, texts: Sequence[str], on_progress: OnProgress
     return rows
 
 
-STAGE = Stage(NAME, "texts", "captions", False, ".h5", needs, fingerprint_record, read_record, load)
+STAGE = Stage(NAME, "texts", "captions", ".h5", needs, fingerprint_record, read_record, load, per_block=False)

@@ -41,13 +41,11 @@ class CbstConfig(MethodConfig):
     pe: ExploitationConfig = ExploitationConfig()  # on ignored points; not in the paper; off
 
     def __post_init__(self) -> None:
-        if self.portion > self.portion_limit:
-            raise ValueError(
-                f"portion must not exceed portion_limit, got {self.portion}, {self.portion_limit}"
-            )
+        first, last = self.portion, self.portion_limit
+        if first > last:
+            raise ValueError(f"portion must not exceed portion_limit, got {first} and {last}")
 
     def portion_of(self, round_number: int) -> float:
-        """p_k of round 1, 2, ..."""
         return min(self.portion + self.portion_growth * (round_number - 1), self.portion_limit)
 
 

@@ -106,7 +106,6 @@ class Gpc(AveragedNetwork):
         return terms
 
     def _crops(self, batch: SemiBatch, step: int) -> tuple[Crop, Crop]:
-        """The first and the second crops of all unlabelled scans."""
         none = crop_of(batch, torch.zeros_like(batch.is_labelled))
         pairs = [(none, none)]
         for slot in batch.scan[~batch.is_labelled].unique().tolist():
@@ -136,10 +135,9 @@ class Gpc(AveragedNetwork):
         at = [side.at(place) for side, place in zip(sides, places)]
         rng = np.random.default_rng((self.config.seed, step, _BANK, parallel.rank()))
         negatives = [bank.draw(self.config.negatives, rng) for bank in self.banks]
-        first, second = (
-            guided_contrast(at[own], at[other], negatives[other], self.config.temperature, self.config.gate)
-            for own, other in ((0, 1), (1, 0))
-        )
+        limits = self.config.temperature, self.config.gate
+        first = guided_contrast(at[0], at[1], negatives[1], *limits)
+        second = guided_contrast(at[1], at[0], negatives[0], *limits)
         self.measures |= {"anchors": float(len(places[0])), "negatives": float(len(negatives[0][1]))}
         for bank, side in zip(self.banks, sides):
             chosen = rank_in_class(side.classes, rng) < self.config.enqueued // parallel.world_size()
@@ -179,10 +177,9 @@ class Side(NamedTuple):
 def guided_contrast(
     anchors: Side, positives: Side, negatives: tuple[Tensor, Tensor], temperature: float, gate: float
 ) -> Tensor:
-    """L_1: the mean over the K anchors whose positive has a confidence of at least `gate`.
+    """L_1, over the anchors whose positive is as sure as `gate`: this process's share of the mean.
 
     negatives: embeddings (N,E) and their classes (N,).
-    Returns this process's share of the mean over the anchors of all processes; 0 if there are none.
     """
     against, of_class = negatives
     sure = positives.confidence >= gate
@@ -195,10 +192,7 @@ def guided_contrast(
 
 
 def balanced(classes: Tensor, count: int, num_classes: int, rng: np.random.Generator) -> Tensor:
-    """Draw `count` places (K,) from classes (N,): count / C of each class, the rest at random.
-
-    Fewer if there are not so many.
-    """
+    """Draw up to `count` places (K,) from classes (N,): count / C of each class, the rest at random."""
     rank = rank_in_class(classes, rng)
     first = rank < count // num_classes
     order = torch.from_numpy(rng.permutation(len(classes))).to(classes.device)

@@ -75,9 +75,8 @@ class Ignet(StudentAndTeacher):
     def __init__(self, config: IgnetConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
         channels = channels_of(self.student.backbone)
-        self.projector = nn.Sequential(
-            nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, ingredients.text_dim)
-        )
+        enter, leave = nn.Linear(channels, channels), nn.Linear(channels, ingredients.text_dim)
+        self.projector = nn.Sequential(enter, nn.ReLU(), leave)
         rows, classes = _phrases(ingredients)
         self.register_buffer("phrase_rows", rows, persistent=False)
         self.register_buffer("phrase_class", classes, persistent=False)
@@ -164,11 +163,9 @@ def _phrases(ingredients: Ingredients) -> tuple[Tensor, Tensor]:
 def one_way_contrast(
     points: Tensor, classes: Tensor, pixels: Tensor, of_class: Tensor, temperature: float
 ) -> Tensor:
-    """L_image of points towards pixels.
+    """L_image: this process's share of the mean over the points that have a pixel of their class.
 
     points (N,D) of classes (N,), pixels (R,D) of classes of_class (R,); all rows have unit length.
-    Returns this process's share of the mean over the points, of all processes, that have a pixel of their
-    class; 0 if no point has one.
     """
     positive = classes.unsqueeze(1) == of_class
     counts = positive.sum(dim=1)

@@ -71,12 +71,10 @@ class Lass3dConfig(MethodConfig):
 
     @property
     def distils(self) -> bool:
-        """Whether there are text-enhanced features for the adapter to learn from."""
         return self.kl and self.transfer == "safm"
 
     @property
     def mines(self) -> bool:
-        """Whether unreliable points are exploited."""
         return self.pe and self.pe_iterations > 0
 
 
@@ -116,7 +114,6 @@ class Lass3d(Method):
 
     @property
     def predictor(self) -> nn.Module:
-        """The teacher: no text and no image."""
         return self.teacher
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
@@ -167,7 +164,7 @@ class Lass3d(Method):
             f_3d = self.backbone(batch.features, batch.pyramid)
             logits = self.classifier(self._with_text(f_3d, image, entity, batch))[batch.unlabelled]
             loss, mined = self._exploit(logits, exploited, self._reliable(exploited.teacher, logits))
-            if not parallel.any_of(bool(mined.any()), logits.device):
+            if not parallel.all_reduce_sum(mined.sum()):
                 return
             yield {"pe": loss}
 

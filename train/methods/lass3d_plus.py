@@ -25,8 +25,14 @@ from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.band_mix import BandMixConfig, mixed_scans
 from train.methods.parts.branches import StudentAndTeacher
-from train.methods.parts.label_prior import LabelPriorConfig, log_ratio, posterior
-from train.methods.parts.phrase_trust import UnlabelledTrust, believed, held_out_trust
+from train.methods.parts.label_prior import (
+    LabelPriorConfig,
+    UnlabelledTrust,
+    believed,
+    held_out_trust,
+    log_ratio,
+    posterior,
+)
 from train.methods.parts.query import QueryConfig, QueryHead
 
 
@@ -61,7 +67,7 @@ class Lass3dPlus(StudentAndTeacher):
 
     Decision: how far phrases are believed is measured where the teacher has learnt no label. On labelled
     points the teacher has been trained, so it would win any comparison with the product, whatever the phrases
-    say. So the share of right phrases is estimated twice (parts/phrase_trust.py). Before training: on
+    say. So the share of right phrases is estimated twice (parts/label_prior.py). Before training: on
     labelled scans, each judged by the counts of the others. During training: on the unlabelled scans, where
     the teacher is sure by shape alone. The second estimate weighs the phrases. While either is below
     `least_trust` the prior is off and the method is identical to its control.
@@ -161,9 +167,8 @@ def _evidence(config: Lass3dPlusConfig, ingredients: Ingredients) -> tuple[Tenso
     """log P(class | phrase) / prior (P,C) from all labelled scans, and the trust on held-out ones."""
     if not config.strength or ingredients.phrase_counts is None:
         return torch.empty(0, ingredients.num_classes), math.nan
-    phrases = ingredients.phrase_counts()
-    evidence = log_ratio(phrases.counts.sum(dim=0), phrases, config.prior)
-    return evidence, held_out_trust(phrases, config.prior)
+    phrases, prior = ingredients.phrase_counts(), config.prior
+    return log_ratio(phrases.counts.sum(dim=0), phrases, prior), held_out_trust(phrases, prior)
 
 
 def _measures(batch: SemiBatch, teacher: Tensor, pseudo_labels: Tensor, phrase: Tensor) -> dict[str, float]:

@@ -199,8 +199,7 @@ def annuli(points: Tensor, count: int, range_m: float) -> Tensor:
 def by_entropy(probabilities: Tensor, counted: Tensor, share: float) -> tuple[Tensor, Tensor]:
     """Find the points whose entropy is among the `share` lowest, (M,) bool, and among the highest, (M,) bool.
 
-    probabilities (M,C). counted (M,) bool: the points that are ranked, together with those of the other
-    processes. No other point is in either group.
+    probabilities (M,C). counted (M,) bool: the points that are ranked, over all processes.
     """
     entropy = torch.special.entr(probabilities).sum(dim=1)
     of_all = parallel.rows_of_all(entropy[counted]).sort().values

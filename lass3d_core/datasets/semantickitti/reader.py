@@ -185,9 +185,8 @@ def _read_labels(path: Path, count: int) -> np.ndarray:
     with reading(path):
         content = path.read_bytes()
     if len(content) != 4 * count:
-        raise DataError(
-            f"{path} has {len(content)} bytes for {count} points, not {4 * count}; copy both again"
-        )
+        what = f"{path} has {len(content)} bytes, its scan of {count} points needs {4 * count}"
+        raise DataError(f"{what}; copy both again")
     return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, str(path))
 
 

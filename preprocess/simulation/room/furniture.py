@@ -19,8 +19,7 @@ from preprocess.simulation.room.materials import draw_colour
 from preprocess.simulation.room.pieces import Maker, Piece, Range, block, on_legs
 from preprocess.simulation.shapes import Shape
 
-# From the edge of a table to the back of a chair that is drawn up to it.
-_SEAT_GAP_M = 0.58
+_SEAT_GAP_M = 0.58  # from the edge of a table to the back of a chair that is drawn up to it
 
 
 def bed(rng: np.random.Generator) -> Piece:

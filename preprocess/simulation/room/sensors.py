@@ -29,8 +29,7 @@ _CAMERA_FROM_LEVEL = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.
 _CLEARANCE_M = 0.25  # of the camera, to every side
 _RANGE_M = 12.0
 _DEPTH_RANGE_M = (0.35, 5.5)
-# Standard deviation in metres at a depth of one metre; it grows with the square of the depth.
-_DEPTH_NOISE = 0.0015
+_DEPTH_NOISE = 0.0015  # standard deviation in metres at one metre; it grows with the square of the depth
 _DEPTH_DROP_OUT = 0.02
 _GRAZING = 0.12  # least cosine between ray and normal that returns a depth
 _AMBIENT = 0.66
@@ -113,7 +112,10 @@ def fused(surfaces: list[Surface], room: Room, rng: np.random.Generator) -> Vert
     points = np.concatenate([surface.points for surface in surfaces])
     order = rng.permutation(len(points))
     points = points[order]
-    _, first = np.unique(_cells(points), return_index=True)
+    cell = np.floor(points / _VERTEX_CELL_M).astype(np.int64)
+    cell -= cell.min(axis=0)
+    number = np.ravel_multi_index(tuple(cell.T), tuple(cell.max(axis=0) + 1))
+    _, first = np.unique(number, return_index=True)
     kept = np.sort(first)
     solid = np.concatenate([surface.solid for surface in surfaces])[order][kept]
     colour = np.concatenate([surface.colour for surface in surfaces])[order][kept]
@@ -133,13 +135,6 @@ def _standpoint(plan: FloorPlan, heading: float, height: float) -> np.ndarray:
         if plan.is_free(place - _CLEARANCE_M, place + _CLEARANCE_M):
             return place
     return np.array([*middle, height])
-
-
-def _cells(points: np.ndarray) -> np.ndarray:
-    """The number (N,) int64 of the grid cell that each of the points (N,3) falls into."""
-    cell = np.floor(points / _VERTEX_CELL_M).astype(np.int64)
-    cell -= cell.min(axis=0)
-    return np.ravel_multi_index(tuple(cell.T), tuple(cell.max(axis=0) + 1))
 
 
 def _lit(room: Room, points: np.ndarray, solid: np.ndarray) -> np.ndarray:

@@ -60,8 +60,7 @@ class FloorPlan:
     def _place_at_wall(self, rng: np.random.Generator, piece: Piece, gap: float) -> np.ndarray:
         wall = rng.integers(4)
         x, y = self.size[:2]
-        length = x if wall % 2 == 0 else y
-        along = rng.uniform(0, 1) * max(length - piece.width, 0.0) + piece.width / 2
+        along = rng.uniform(0, 1) * max(self.size[wall % 2] - piece.width, 0.0) + piece.width / 2
         x, y = ((along, gap), (x - gap, along), (along, y - gap), (gap, along))[wall]
         return pose_at(x, y, (0.0, np.pi / 2, np.pi, -np.pi / 2)[wall])
 

@@ -104,11 +104,10 @@ def pole(rng: np.random.Generator, x: float, y: float, z: float, with_sign: bool
     """A post with a sign's plate at the top, or a taller post without one."""
     radius = rng.uniform(0.07, 0.16)
     height = rng.uniform(2.4, 3.4) if with_sign else rng.uniform(4.0, 7.0)
-    post_half = (radius, radius, height / 2)
-    solids = [part(Shape.CYLINDER, "pole", draw_colour(rng, "pole"), (x, y, z + height / 2), post_half)]
+    half = (radius, radius, height / 2)
+    solids = [part(Shape.CYLINDER, "pole", draw_colour(rng, "pole"), (x, y, z + height / 2), half)]
     if with_sign:
-        half = (0.04, rng.uniform(0.3, 0.55), rng.uniform(0.3, 0.5))
-        heading = float(rng.normal(0.0, 0.2))
+        half, heading = (0.04, rng.uniform(0.3, 0.55), rng.uniform(0.3, 0.5)), float(rng.normal(0.0, 0.2))
         centre = (x - radius - 0.05, y, z + height - half[2])
         colour = draw_colour(rng, "traffic sign")
         solids.append(part(Shape.BOX, "traffic sign", colour, centre, half, heading))

@@ -12,12 +12,11 @@ import numpy as np
 
 from lass3d_core.geometry.projection import rigid
 from lass3d_core.records import Camera
+from preprocess.simulation.shapes import direction
 
 IMAGE_HW = (96, 320)
-# 94 degrees wide: a fifth of the points fall into the front image.
-_FOCAL_PX = 148.0
-# Above the middle, as in KITTI: the ground matters more than the sky.
-_CENTRE_PX = (160.0, 41.5)
+_FOCAL_PX = 148.0  # 94 degrees wide: a fifth of the points fall into the front image
+_CENTRE_PX = (160.0, 41.5)  # above the middle, as in KITTI: the ground matters more than the sky
 
 _CAM2_FROM_CAM0_M = (0.0597, -0.0004, 0.0027)
 _CAM1_FROM_CAM0_M = (-0.5371, 0.0, 0.0)
@@ -78,7 +77,7 @@ def pose_line(first: np.ndarray, pose: np.ndarray, aside_m: float) -> str:
 
 def _looking(yaw: float, pitch: float) -> np.ndarray:
     """Rotation camera_from_velodyne (3,3) of a camera turned left by `yaw` and up by `pitch` radians."""
-    forward = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
+    forward = direction(pitch, yaw)
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     return np.stack([right, np.cross(forward, right), forward])
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lass3d_core.records import Camera
 from preprocess.simulation.pinhole import cast_from, ends_of_rays, mottle, photograph, pixel_directions
-from preprocess.simulation.shapes import NOTHING, Scene, local_points, normals
+from preprocess.simulation.shapes import NOTHING, Scene, direction, local_points, normals
 from preprocess.simulation.street.materials import MATERIALS
 
 UNLABELLED = 0
@@ -80,9 +80,7 @@ def _beam_directions(rng: np.random.Generator, model: LidarModel) -> np.ndarray:
     step = 2 * np.pi / model.azimuths
     azimuth = step * (np.arange(model.azimuths) + rng.random())
     elevation, azimuth = (grid.ravel() for grid in np.meshgrid(elevation, azimuth, indexing="ij"))
-    azimuth = azimuth + rng.normal(0.0, 0.1 * step, len(azimuth))
-    level = np.cos(elevation)
-    return np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=1)
+    return direction(elevation, azimuth + rng.normal(0.0, 0.1 * step, len(azimuth)))
 
 
 def _shaded(scene: Scene, world: np.ndarray, solid: np.ndarray) -> np.ndarray:
@@ -95,7 +93,7 @@ def _shaded(scene: Scene, world: np.ndarray, solid: np.ndarray) -> np.ndarray:
     colour *= 1.0 + _MOTTLE * mottle(metric, solid)[:, None]
     pattern = MATERIALS.column("pattern")[scene.material[solid]]
     colour[(pattern == "windows") & _on_window(metric, normal)] *= 0.6
-    colour[(pattern == "lane_marks") & _on_lane_mark(world)] = 0.85
+    colour[(pattern == "lane_marks") & (np.abs(world[:, 1]) < 0.08) & (world[:, 0] % 6.0 < 3.0)] = 0.85
     return colour
 
 
@@ -104,7 +102,3 @@ def _on_window(metric: np.ndarray, normal: np.ndarray) -> np.ndarray:
     upright = np.abs(normal[:, 2]) < 0.5
     column, row = along % 2.8, metric[:, 2] % 2.9
     return upright & (column > 0.8) & (column < 2.0) & (row > 1.0) & (row < 2.3)
-
-
-def _on_lane_mark(world: np.ndarray) -> np.ndarray:
-    return (np.abs(world[:, 1]) < 0.08) & (world[:, 0] % 6.0 < 3.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lass3d_core.geometry.projection import rigid
-from preprocess.simulation.shapes import Scene, Shape, Solid, pitched, rolled, yawed
+from preprocess.simulation.shapes import Scene, Shape, Solid, direction, pitched, rolled, yawed
 from preprocess.simulation.street import objects
 from preprocess.simulation.street.materials import draw_colour
 from preprocess.simulation.street.objects import Range, part, slab
@@ -48,7 +48,6 @@ class Layout:
 
     @property
     def travel_m(self) -> float:
-        """How far the car drives."""
         return (self.frames - 1) * _STEP_M
 
     @property
@@ -66,9 +65,8 @@ class Layout:
 
     def height(self, side: Roadside, lateral: float) -> float:
         """The height of the ground at |y| = `lateral`."""
-        if lateral < self.kerb(side):
-            return 0.0
-        return _KERB_M + side.slope * max(0.0, lateral - self.edge(side))
+        rise = side.slope * max(0.0, lateral - self.edge(side))
+        return _KERB_M + rise if lateral >= self.kerb(side) else 0.0
 
     def is_free(self, x: float, margin: float = 0.0) -> bool:
         """Whether the crossing street is farther from `x` than `margin`."""
@@ -102,9 +100,7 @@ def build_scene(rng: np.random.Generator, layout: Layout) -> Scene:
         for furnish in (_plots, _greenery, _kerbside, _parked):
             solids += furnish(rng, layout, side)
     elevation, azimuth = np.deg2rad(rng.uniform(35, 70)), rng.uniform(0, 2 * np.pi)
-    level = np.cos(elevation)
-    to_sun = np.array([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)])
-    return Scene.of(solids, to_sun)
+    return Scene.of(solids, direction(elevation, azimuth))
 
 
 def drive(rng: np.random.Generator, layout: Layout) -> list[np.ndarray]:
@@ -136,10 +132,9 @@ def _ground(rng: np.random.Generator, layout: Layout) -> Iterator[Solid]:
 
 def _meadow(colour: np.ndarray, x: Range, side: Roadside, edge: float) -> Solid:
     """Terrain that rises outwards, from the height of the kerb."""
-    angle, half_width = np.arctan(side.slope), (_OUTER_M - edge) / 2
+    angle, half_width, thickness = np.arctan(side.slope), (_OUTER_M - edge) / 2, 3.0
     middle = np.array([0.0, side.sign * (edge + half_width), _KERB_M + side.slope * half_width])
     turn = rolled(side.sign * angle)
-    thickness = 3.0
     centre = middle - thickness / 2 * turn[:, 2]
     half = ((x[1] - x[0]) / 2, half_width / np.cos(angle), thickness / 2)
     return part(Shape.BOX, "terrain", colour, (sum(x) / 2, centre[1], centre[2]), half, turn)

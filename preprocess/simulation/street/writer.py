@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,7 +16,6 @@ from PIL import Image
 from lass3d_core.errors import ManifestError
 from lass3d_core.files.atomic import atomic_write, remove_parts, write_text
 from lass3d_core.manifest.schema import SimulateSpec, SplitSpec
-from lass3d_core.settings import to_json
 from preprocess.simulation.shapes import Scene
 from preprocess.simulation.street import rig
 from preprocess.simulation.street.sensors import LidarModel, camera_image, sweep
@@ -26,6 +24,9 @@ from preprocess.simulation.tree import SimulationReport, do_all, settle
 
 GENERATOR = 2
 """Raise it with every change after which the files differ."""
+
+SETTINGS = ("train", "val", "test", "seed", "cameras", "frames_per_drive")
+"""The fields of SimulateSpec that decide the files."""
 
 _SECONDS_PER_SCAN = 0.1
 _APART_M = 10_000.0
@@ -55,7 +56,6 @@ class StreetSequence:
         return drive(self.random(drive_number, 1), self._layout(drive_number))
 
     def scene(self, drive_number: int) -> Scene:
-        """The street of a drive."""
         return build_scene(self.random(drive_number, 2), self._layout(drive_number))
 
     def _layout(self, drive_number: int) -> Layout:
@@ -71,11 +71,12 @@ def write_street(root: Path, spec: SimulateSpec, splits: SplitSpec, workers: int
     """
     sequences = _sequences(root, spec, splits)
     names = [sequence.folder.name for sequence in sequences]
-    renewed = settle(root / "street.json", root / "sequences", names, _made_from(spec))
+    made_from = {"generator": GENERATOR} | {key: getattr(spec, key) for key in SETTINGS}
+    renewed = settle(root / "street.json", root / "sequences", names, made_from)
     for sequence in sequences:
         _write_sequence_files(sequence)
     everything = [(sequence, scan) for sequence in sequences for scan in range(sequence.scans)]
-    missing = [(sequence, scan) for sequence, scan in everything if not _is_whole(sequence, scan)]
+    missing = [job for job in everything if not all(path.is_file() for path in job[0].files(job[1]).values())]
     do_all(_write_scan, missing, workers, "street", "scan")
     return SimulationReport(root, len(missing), len(everything) - len(missing), renewed)
 
@@ -90,12 +91,6 @@ def _sequences(root: Path, spec: SimulateSpec, splits: SplitSpec) -> list[Street
         folder, scans, entropy = root / "sequences" / names[0], getattr(spec, split), (spec.seed, number)
         found.append(StreetSequence(folder, scans, entropy, spec.cameras, spec.frames_per_drive))
     return found
-
-
-def _made_from(spec: SimulateSpec) -> dict[str, Any]:
-    """The settings that decide the files; the names of the sequences are recorded beside them."""
-    own, values = ("train", "val", "test", "seed", "cameras", "frames_per_drive"), to_json(spec)
-    return {"generator": GENERATOR} | {key: values[key] for key in own}
 
 
 def _write_sequence_files(sequence: StreetSequence) -> None:
@@ -117,10 +112,6 @@ def _write_sequence_files(sequence: StreetSequence) -> None:
     for name, text in texts.items():
         if not (sequence.folder / name).is_file():
             write_text(sequence.folder / name, text)
-
-
-def _is_whole(sequence: StreetSequence, scan: int) -> bool:
-    return all(path.is_file() for path in sequence.files(scan).values())
 
 
 def _write_scan(job: tuple[StreetSequence, int]) -> None:

@@ -11,8 +11,7 @@ from lass3d_core.paper.losses import cross_entropy
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
 from train.methods.parts.band_mix import BandMixConfig
-from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior
-from train.methods.parts.phrase_trust import believed
+from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, believed, log_ratio, posterior
 from train.methods.parts.query import QueryConfig
 
 EVERY = Lass3dPlusConfig(ramp_steps=0, tau_text=0.0, tau_free=0.0, safety=False)

@@ -58,7 +58,7 @@ def test_grounded_phrases_are_marked_in_the_caption() -> None:
 
 def test_a_picture_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     drawn = _page(PicturedImage("0", FilePart(tmp_path / "gone.png"), _caption("a wall"), ()))
-    assert "gone.png cannot be read: it does not exist" in drawn
+    assert "gone.png does not exist; restore the file" in drawn
     assert "a wall" in drawn
 
 

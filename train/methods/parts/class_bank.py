@@ -44,11 +44,9 @@ class Bank(nn.Module):
 
 def rank_in_class(classes: Tensor, rng: np.random.Generator | None = None) -> Tensor:
     """How many of its class come before each of classes (N,); in random order if `rng` is given."""
-    count = len(classes)
-    order = torch.arange(count) if rng is None else torch.from_numpy(rng.permutation(count))
-    order = order.to(classes.device)
+    places = torch.arange(len(classes), device=classes.device)
+    order = places if rng is None else torch.from_numpy(rng.permutation(len(classes))).to(places.device)
     by_class, sorting = classes[order].sort(stable=True)
-    start = torch.searchsorted(by_class, by_class)
-    rank = torch.empty_like(order)
-    rank[order[sorting]] = torch.arange(count, device=order.device) - start
+    rank = torch.empty_like(places)
+    rank[order[sorting]] = places - torch.searchsorted(by_class, by_class)
     return rank

@@ -23,12 +23,11 @@ class Crop(NamedTuple):
     features: Tensor
 
     def at(self, chosen: Tensor) -> Crop:
-        """The voxels `chosen`: a mask or places."""
+        """The voxels at a mask or at places."""
         return Crop(*(column[chosen] for column in self))
 
     @staticmethod
     def concat(crops: Iterable[Crop]) -> Crop:
-        """All crops in one."""
         return Crop(*(torch.cat(columns) for columns in zip(*crops)))
 
 

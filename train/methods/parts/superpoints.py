@@ -69,10 +69,9 @@ def superpoints(features: Tensor, neighbours: KernelMap, config: SuperpointConfi
 
 
 def normals(points: Tensor, neighbours: KernelMap) -> Tensor:
-    """The unit normal (M,3) of each of points (M,3); its sign is arbitrary.
+    """The unit normal (M,3) of each of points (M,3); its sign is arbitrary. 0 with fewer than 3 neighbours.
 
-    It is the direction in which the 3x3x3 neighbourhood, the point included, spreads least. 0 for a point
-    with fewer than three neighbours.
+    It is the direction in which the 3x3x3 neighbourhood, the point included, spreads least.
     """
     source, target = neighbours.source.long(), neighbours.target.long()
     # Relative to the point itself: the squares of large coordinates would swamp the spread.

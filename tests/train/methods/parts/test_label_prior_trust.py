@@ -8,8 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts
-from train.methods.parts.phrase_trust import UnlabelledTrust, believed, held_out_trust, likeliest_trust
+from train.methods.parts.label_prior import (
+    LabelPriorConfig,
+    PhraseCounts,
+    UnlabelledTrust,
+    believed,
+    held_out_trust,
+    likeliest_trust,
+)
 
 PLAIN = LabelPriorConfig(phrase_points=10, class_points=0, min_cosine=1, names=False)
 
