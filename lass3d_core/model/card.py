@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from lass3d_core.labels import IGNORE
+from lass3d_core.nets.superpoints import SuperpointConfig
 from lass3d_core.nets.unet import UNetConfig
 from lass3d_core.paper.adapter import AdapterConfig
 from lass3d_core.settings import SETTINGS, read, to_json
@@ -84,6 +85,7 @@ class ModelCard:
     """The header of a model file.
 
     network: the backbone. adapter: the fusion adapter between backbone and classifier, None if there is none.
+    superpoints: how SSS-Net's segmenter groups voxels; None for every other segmenter.
     voxel_m: edge of a voxel, metres. from_corner: coordinates count from the cloud's least x, y and z; if
     not, from the sensor. features: columns after x, y, z, in order.
     class_names, colours (r, g, b), raw_ids: by label. temperature: logits are divided by it.
@@ -99,6 +101,7 @@ class ModelCard:
     raw_ids: tuple[int, ...]
     origin: Origin
     adapter: AdapterConfig | None = None
+    superpoints: SuperpointConfig | None = None
     query: QueryCard | None = None
     temperature: float = Field(default=1.0, gt=0)
     reach_m: float = Field(default=100.0, gt=0)

@@ -15,6 +15,7 @@ from lass3d_core.model.card import ModelCard
 from lass3d_core.nets import make_backbone
 from lass3d_core.nets.query_head import QueryHead
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
+from lass3d_core.nets.superpoint_segmenter import SuperpointSegmenter
 from lass3d_core.paper.adapter import FusionAdapter
 
 QUERY_ROWS = "query_rows"
@@ -30,10 +31,12 @@ def make_network(card: ModelCard, backend: str | None = None) -> nn.ModuleDict:
     config = replace(card.network, backend=backend) if backend else card.network
     backbone = make_backbone(config, card.in_channels)
     channels = cast(int, backbone.out_channels)
-    adapter = FusionAdapter(card.adapter, channels) if card.adapter else nn.Identity()
-    network = nn.ModuleDict(
-        {"segmenter": Segmenter(backbone, adapter, make_classifier(channels, card.num_classes))}
-    )
+    if card.superpoints:
+        segmenter: nn.Module = SuperpointSegmenter(backbone, card.num_classes, card.superpoints)
+    else:
+        adapter = FusionAdapter(card.adapter, channels) if card.adapter else nn.Identity()
+        segmenter = Segmenter(backbone, adapter, make_classifier(channels, card.num_classes))
+    network = nn.ModuleDict({"segmenter": segmenter})
     if card.query:
         network["query_head"] = QueryHead(channels, card.query.hidden, card.query.dim)
     return network

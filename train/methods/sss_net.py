@@ -10,7 +10,7 @@ Self-training in rounds, in which superpoints, grown by geometry and by colour, 
 The aggregation is a part of the network at inference, too: superpoints need points alone.
 
 There is no public code. This is built from the abstract and from what LASS3D says about it. Guessed:
-- Superpoints: connected voxels that agree in normal and colour (train/methods/parts/superpoints.py), and both
+- Superpoints: connected voxels that agree in normal and colour (lass3d_core/nets/superpoints.py), and both
   thresholds. Superpoints smaller than `smallest` get no label.
 - The rule of voting and tau. The abstract says that superpoints constrain pseudo-labels, LASS3D that they
   optimise them.
@@ -32,14 +32,13 @@ from torch import Tensor, nn
 
 from lass3d_core.compute.precision import to_float32
 from lass3d_core.labels import IGNORE
-from lass3d_core.nets.segmenter import make_classifier
+from lass3d_core.nets.superpoint_segmenter import SuperpointSegmenter
+from lass3d_core.nets.superpoints import SuperpointConfig, Superpoints, mean_by_superpoint
 from lass3d_core.paper import losses
 from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
-from lass3d_core.sparse.maps import KernelPyramid
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.branches import SelfTraining
-from train.methods.parts.superpoints import SuperpointConfig, Superpoints, mean_by_superpoint, superpoints
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -55,30 +54,6 @@ class SssNetConfig(MethodConfig):
     lambda_smooth: NonNegativeFloat = 0.1
     round_steps: PositiveInt = 3_000  # as CBST here
     pe: ExploitationConfig = ExploitationConfig()  # on points without a pseudo-label; off
-
-
-class SuperpointSegmenter(nn.Module):
-    """logits = classifier(f + A(mean of f in the superpoint)), f = backbone(points)."""
-
-    def __init__(self, backbone: nn.Module, num_classes: int, regions: SuperpointConfig) -> None:
-        super().__init__()
-        channels = channels_of(backbone)
-        self.regions = regions
-        self.backbone = backbone
-        self.aggregation = nn.Linear(channels, channels)
-        self.classifier = make_classifier(channels, num_classes)
-
-    def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
-        """features (M,F) float32 of the voxels of `pyramid` -> logits (M,C) float32."""
-        return self.logits(self.backbone(features, pyramid), self.superpoints(features, pyramid))
-
-    def superpoints(self, features: Tensor, pyramid: KernelPyramid) -> Superpoints:
-        return superpoints(features, pyramid.submanifold[0], self.regions)
-
-    def logits(self, embedded: Tensor, regions: Superpoints) -> Tensor:
-        """embedded (M,channels) of the backbone -> logits (M,C) float32."""
-        mean = mean_by_superpoint(to_float32(embedded), regions)
-        return self.classifier(embedded + self.aggregation(mean)[regions.of_voxel])
 
 
 class SssNet(SelfTraining):

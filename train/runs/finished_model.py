@@ -18,6 +18,7 @@ from lass3d_core.model.card import Figures, ModelCard, Origin, PointFeature, Que
 from lass3d_core.model.file import write_model
 from lass3d_core.model.network import weights_of
 from lass3d_core.nets.segmenter import Segmenter
+from lass3d_core.nets.superpoint_segmenter import SuperpointSegmenter
 from lass3d_core.paper.adapter import AdapterConfig, FusionAdapter
 from lass3d_core.records import PairedScan
 from train.data.paired_scans import spread
@@ -43,10 +44,10 @@ def write_finished_model(run: Run, method: Method, metrics: Sequence[Metrics]) -
     write_model(run.folder.model, card, weights_of(segmenter, head, rows))
 
 
-def parts_of(method: Method, name: str) -> tuple[Segmenter, QueryHead | None]:
+def parts_of(method: Method, name: str) -> tuple[Segmenter | SuperpointSegmenter, QueryHead | None]:
     """The predictor and, if the method has one, the head that answers queries. Raises DataError."""
     segmenter, head = method.predictor, getattr(method, "query_head", None)
-    if not isinstance(segmenter, Segmenter):
+    if not isinstance(segmenter, (Segmenter, SuperpointSegmenter)):
         raise DataError(
             f"the predictor of {name} is no plain segmenter and fits no model file; "
             "use make eval, export and clouds"
@@ -55,7 +56,7 @@ def parts_of(method: Method, name: str) -> tuple[Segmenter, QueryHead | None]:
 
 
 def card_of(
-    run: Run, segmenter: Segmenter, head: nn.Module | None, metrics: Sequence[Metrics], texts: tuple[str, ...]
+    run: Run, segmenter: nn.Module, head: nn.Module | None, metrics: Sequence[Metrics], texts: tuple[str, ...]
 ) -> ModelCard:
     """What the model file of `run` says. metrics: of every split that was evaluated."""
     header, config = run.pairs.header, run.config
@@ -63,7 +64,8 @@ def card_of(
     return ModelCard(
         # Where a run started and which kernels it used say nothing of how its weights are used.
         network=replace(config.net, init=""),
-        adapter=_adapter_config(segmenter.adapter),
+        adapter=_adapter_config(getattr(segmenter, "adapter", None)),
+        superpoints=segmenter.regions if isinstance(segmenter, SuperpointSegmenter) else None,
         voxel_m=config.data.voxel_m,
         from_corner=config.data.from_corner,
         features=features_seen(header.feature_names, scans),
@@ -124,7 +126,7 @@ def origin_of(run: Run, metrics: Sequence[Metrics]) -> Origin:
     )
 
 
-def _adapter_config(adapter: nn.Module) -> AdapterConfig | None:
+def _adapter_config(adapter: nn.Module | None) -> AdapterConfig | None:
     return AdapterConfig(hidden=adapter.enter.out_features) if isinstance(adapter, FusionAdapter) else None
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import NonNegativeFloat
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+import lass3d_core
 from lass3d_core.errors import UnknownName
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from lass3d_core.paper import losses
 from lass3d_core.settings import SETTINGS
 from train.config import SavedRun, with_settings
 from train.data.paired_scans import PairedScans
-from train.evaluate import Metrics
+from train.evaluate import Metrics, predict
 from train.methods import METHODS, make_method
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch
 from train.methods.parts.branches import AveragedNetwork
@@ -77,6 +79,12 @@ def test_method_trains_saves_loads_and_evaluates(tiny, name: str) -> None:
     fresh, trained = again.make_method().state_dict(), again.trained_method().state_dict()
     assert different(fresh, trained)
     assert Metrics.load(folder.metrics("test")).matrix.sum() > 0
+
+    scan_id = run.pairs.splits["test"][0]
+    scan, predictor = run.pairs.read(scan_id), again.trained_method().predictor.eval()
+    expected = predict(predictor, run.whole_scan(scan_id), run.device)
+    found = lass3d_core.load(folder.model).predict(scan.points, scan.features)
+    assert np.array_equal(found.labels, expected)
 
 
 def different(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lass3d_core.sparse.maps import KernelMap, build_pyramid
-from train.methods.parts.superpoints import (
+from lass3d_core.nets.superpoints import (
     SuperpointConfig,
     Superpoints,
     mean_by_superpoint,
     normals,
     superpoints,
 )
+from lass3d_core.sparse.maps import KernelMap, build_pyramid
 
 SIZE = 0.1
 """Edge of a voxel, metres."""
