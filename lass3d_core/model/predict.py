@@ -121,6 +121,15 @@ class Model:
         """Names of the F columns that `predict` wants beside the points."""
         return tuple(feature.name for feature in self.card.features)
 
+    @property
+    def network(self) -> nn.ModuleDict:
+        """The modules, see `make_network`."""
+        return self._network
+
+    def network_input(self, points: Array, features: Array | None = None) -> NetworkInput:
+        """What the network gets for a cloud, on the CPU. Takes and raises what `predict` does."""
+        return self._input(*self._checked(points, features))
+
     def to(self, device: str | torch.device) -> Model:
         """Move the weights to `device`; the same object. Raises DataError for a device that is not there."""
         try:
