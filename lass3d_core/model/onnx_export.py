@@ -183,6 +183,7 @@ def _quiet_exporter() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r".*LeafSpec.* is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", r"# The axis name: voxels will not be used", UserWarning)
             yield
     finally:
         logger.setLevel(level)
