@@ -47,7 +47,7 @@ class Tiling:
         extent = points[:, :2].max(axis=0).astype(float) - low
         if not extent.max() / margin < 2**31:
             raise DataError(
-                f"the cloud is {extent.max():.3g} m wide, too wide for tiles; drop the points that are far away"
+                f"the cloud is {extent.max():.3g} m wide, too wide for tiles; drop the far points"
             )
         axes = (0, 1) if extent[0] >= extent[1] else (1, 0)
         # About a million points show well enough how full a square is.
@@ -71,7 +71,7 @@ class Tiling:
         return (values >= start - self.margin) & (values < start + self.edge + self.margin)
 
     def say(self, values: np.ndarray, axis: int, number: int) -> np.ndarray:
-        """How much tile `number` counts at the coordinates (n,) along `axes[axis]`, (n,) float32 in (0, 1]."""
+        """How much tile `number` counts at coordinates (n,) along `axes[axis]`, (n,) float32 in (0, 1]."""
         start = self.low[axis] + number * self.edge
         rising = (values - (start - self.margin)) / (2 * self.margin)
         falling = ((start + self.edge + self.margin) - values) / (2 * self.margin)

@@ -55,7 +55,7 @@ def test_a_far_point_makes_no_empty_tiles() -> None:
 
 
 def test_a_point_too_far_for_tiles_is_an_error() -> None:
-    with pytest.raises(DataError, match="1e.30 m wide, too wide for tiles"):
+    with pytest.raises(DataError, match=r"1e\+30 m wide, too wide for tiles"):
         Tiling.of(np.array([[0, 0, 0], [1e30, 0, 0]]), 1, 1.0)
 
 
