@@ -121,6 +121,15 @@ class Model:
         """Names of the F columns that `predict` wants beside the points."""
         return tuple(feature.name for feature in self.card.features)
 
+    @property
+    def network(self) -> nn.ModuleDict:
+        """The modules, see `make_network`."""
+        return self._network
+
+    def network_input(self, points: Array, features: Array | None = None) -> NetworkInput:
+        """What the network gets for a cloud, on the CPU. Takes and raises what `predict` does."""
+        return self._input(*self._checked(points, features))
+
     def to(self, device: str | torch.device) -> Model:
         """Move the weights to `device`; the same object. Raises DataError for a device that is not there."""
         try:
@@ -226,8 +235,8 @@ class Model:
         labels, confidence = np.empty(count, np.uint8), np.empty(count, np.float32)
         kept = np.empty((count, classes), np.float32) if every else None
         for indices, probability in self._answers(xyz, columns, tta, most_points):
-            labels[indices] = probability.argmax(axis=1)
-            confidence[indices] = probability.max(axis=1)
+            most, label = torch.from_numpy(probability).max(dim=1)
+            labels[indices], confidence[indices] = label.numpy(), most.numpy()
             if kept is not None:
                 kept[indices] = probability
         return labels, confidence, kept
@@ -253,11 +262,15 @@ class Model:
 
     def _mean_probability(self, xyz: np.ndarray, columns: np.ndarray, tta: int) -> np.ndarray:
         """The mean (N,C) float32 of the probabilities of `tta` passes."""
-        total = np.zeros((len(xyz), self.card.num_classes), np.float32)
-        for view in range(tta):
+
+        def one_pass(view: int) -> Tensor:
             given = self._input(turned(xyz, view, tta), columns)
-            total += self._voxel_logits(given).softmax(dim=1).cpu()[given.inverse].numpy()
-        return total / tta
+            return self._voxel_logits(given).softmax(dim=1).cpu()[given.inverse]
+
+        total = one_pass(0)
+        for view in range(1, tta):
+            total += one_pass(view)
+        return (total if tta == 1 else total.div_(tta)).numpy()
 
     def _text_row(self, text: str, encode: TextEncoder | None) -> Tensor:
         card = self.card.query

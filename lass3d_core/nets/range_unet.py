@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lass3d_core.nets import image_convolution
@@ -56,6 +57,11 @@ class RangeUNet(nn.Module):
         """
         with torch.autocast(features.device.type, enabled=False):  # coordinates: see precision.py
             view = range_view(features[:, :3], pyramid.coords[0][:, 0], self.image)
+        return self.from_view(features, view)
+
+    def from_view(self, features: Tensor, view: RangeView) -> Tensor:
+        """features (M,in_channels) of voxels, of which `view` names the pixels -> (M,out_channels)."""
+        with torch.autocast(features.device.type, enabled=False):  # coordinates: see precision.py
             inputs = self.enter(torch.cat([features, view.distance[:, None], view.behind[:, None]], dim=1))
             own = self.own(inputs)
         images = Images(view.scans, self.image.height, self.image.width)
@@ -65,5 +71,5 @@ class RangeUNet(nn.Module):
 
 def shown(inputs: Tensor, view: RangeView) -> Tensor:
     """The pixels (P,F+1): the inputs (M,F) of the nearest voxel and a 1; zeros for an empty pixel."""
-    marked = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1)
-    return torch.cat([marked, marked.new_zeros(1, marked.shape[1])])[view.nearest]
+    marked = F.pad(inputs, (0, 1), value=1.0)
+    return F.pad(marked, (0, 0, 0, 1))[view.nearest]
