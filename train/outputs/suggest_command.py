@@ -51,14 +51,11 @@ def why(one: Suggestion, found: Suggestions) -> str:
     """Why a scan was chosen, in words, the strongest reason first."""
     unsure, unsteady, unlike = one.pick.relative
     kind = "labelled" if one.nearest in found.labelled else "suggested"
+    changed = f"{100 * one.figures.disagreement:.1f} % of its points change class if it is turned"
     phrases = (
-        (unsure, f"{unsure:.1f} times as unsure as the average, mostly at {one.unsure_at}"),
-        (
-            unsteady,
-            f"{100 * one.figures.disagreement:.1f} % of the points change class if the scan is turned, "
-            f"{unsteady:.1f} times the average",
-        ),
-        (unlike, f"{unlike:.1f} times as far as the average from {one.nearest}, the nearest {kind} scan"),
+        (unsure, f"unsure, mostly at {one.unsure_at} ({unsure:.1f} times the average)"),
+        (unsteady, f"{changed} ({unsteady:.1f} times the average)"),
+        (unlike, f"far from {one.nearest}, the nearest {kind} scan ({unlike:.1f} times the average)"),
     )
     said = [words for times, words in sorted(phrases, reverse=True) if times >= NOTABLE]
     return "; ".join(said) or "no figure is above the average"

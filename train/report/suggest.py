@@ -10,7 +10,6 @@ import numpy as np
 
 from lass3d_core.files.atomic import write_text
 from lass3d_core.model.pictures import as_data_url, picture
-from train.outputs.query import colours
 from train.outputs.scan_answers import ScanNetwork
 from train.outputs.suggest import Suggestion, Suggestions
 from train.report.artifacts import label_space
@@ -21,8 +20,11 @@ from train.runs.run import Run
 MOST_PICTURES = 24
 """Scans that the page shows with pictures. Its table has them all."""
 
-REDDEST = 0.5
-"""Entropy, as a share of the greatest, from which on a point is fully red."""
+SURE, UNSURE = (62, 70, 80), (255, 160, 50)
+"""Colours of a point without entropy, and of one with BRIGHTEST or more. Pictures have a dark ground."""
+
+BRIGHTEST = 0.5
+"""Entropy as a share of the greatest possible."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def write_suggest_page(
         pictured=pictured,
         run=run.folder.path.name,
         next_step=next_step,
-        reddest=REDDEST,
+        brightest=BRIGHTEST,
     )
     write_text(path, page)
 
@@ -66,7 +68,6 @@ def _pictured(
     scan_ids = [one.figures.scan_id for one in scans]
     for one, answer in zip(scans, ScanNetwork.of(run).answers(scan_ids)):
         points = run.pairs.read(answer.scan_id).points
-        redness = np.rint(255 * (answer.entropy / REDDEST).clip(0, 1)).astype(np.uint8)
         share = answer.class_counts / len(points)
         legend = (
             (space.names[label], css_colour(space, label), float(share[label]))
@@ -78,6 +79,12 @@ def _pictured(
             reasons[answer.scan_id],
             len(points),
             as_data_url(picture(points, table[answer.prediction])),
-            as_data_url(picture(points, colours(redness))),
+            as_data_url(picture(points, entropy_colours(answer.entropy))),
             tuple(legend),
         )
+
+
+def entropy_colours(entropy: np.ndarray) -> np.ndarray:
+    """entropy (N,) in [0,1] to colours (N,3) uint8, from SURE at 0 to UNSURE at BRIGHTEST."""
+    share = (entropy / BRIGHTEST).clip(0, 1)[:, None]
+    return np.rint((1 - share) * np.array(SURE) + share * np.array(UNSURE)).astype(np.uint8)

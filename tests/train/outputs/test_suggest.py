@@ -14,7 +14,18 @@ import pytest
 from lass3d_core.files.splits import LabelledSplit, nested_choice, read_list
 from lass3d_core.records import PairedScan
 from train.__main__ import main
-from train.outputs.suggest import ScanFigures, choose, descriptors, mean_features, relative
+from train.outputs.suggest import (
+    Pick,
+    ScanFigures,
+    Suggestion,
+    Suggestions,
+    choose,
+    descriptors,
+    mean_features,
+    relative,
+)
+from train.outputs.suggest_command import why
+from train.report.suggest import BRIGHTEST, SURE, UNSURE, entropy_colours
 
 TINY = (
     "schedule.steps=40",
@@ -168,3 +179,23 @@ def test_an_unfinished_run_and_a_run_with_every_label_are_refused(tiny: Any, cap
     assert main(tiny.training("--ratio", "100")) == 0
     arguments = tiny.arguments("suggest", "--method", "supervised", "--ratio", "100")
     assert "all 10 training scans" in refused(arguments, capsys)
+
+
+def test_colours_run_from_sure_to_unsure() -> None:
+    found = entropy_colours(np.array([0.0, BRIGHTEST / 2, BRIGHTEST, 1.0]))
+    assert [tuple(row) for row in found.tolist()] == [SURE, (158, 115, 65), UNSURE, UNSURE]
+
+
+def test_reasons_are_the_figures_above_the_average_the_strongest_first() -> None:
+    found = Suggestions((), ("0/1",), 9)
+    figures = replace(scan([1], [[0]]), disagreement=0.125)
+    one = Suggestion(1, figures, Pick(0, 1.0, 1.0, 0, (1.2, 2.0, 0.8)), "wall", "0/1")
+    assert why(one, found) == (
+        "12.5 % of its points change class if it is turned (2.0 times the average); "
+        "unsure, mostly at wall (1.2 times the average)"
+    )
+    far = replace(one, pick=replace(one.pick, relative=(1.0, 0.5, 1.5)))
+    assert why(far, found) == "far from 0/1, the nearest labelled scan (1.5 times the average)"
+    assert why(replace(one, pick=replace(one.pick, relative=(1.0, 1.0, 1.0))), found) == (
+        "no figure is above the average"
+    )
