@@ -20,6 +20,9 @@ from train.runs.run import Run
 MOST_PICTURES = 24
 """Scans that the page shows with pictures. Its table has them all."""
 
+SIZE = (364, 672)
+"""Height and width of a picture in pixels. Two stand side by side."""
+
 SURE, UNSURE = (62, 70, 80), (255, 160, 50)
 """Colours of a point without entropy, and of one with BRIGHTEST or more. Pictures have a dark ground."""
 
@@ -78,8 +81,8 @@ def _pictured(
             one,
             reasons[answer.scan_id],
             len(points),
-            as_data_url(picture(points, table[answer.prediction])),
-            as_data_url(picture(points, entropy_colours(answer.entropy))),
+            as_data_url(picture(points, table[answer.prediction], SIZE)),
+            as_data_url(picture(points, entropy_colours(answer.entropy), SIZE)),
             tuple(legend),
         )
 
