@@ -105,7 +105,9 @@ def suggest(run: Run, count: int) -> Suggestions:
     Scans that joined the data after the training are among them.
     Raises DataError (count below 1, nothing to choose from), MissingArtifact, CorruptArtifact.
     """
-    labelled_ids, unlabelled_ids = _scans_of(run, count)
+    if count < 1:
+        raise DataError(f"N (--count) is the number of scans to suggest and must be at least 1, got {count}")
+    labelled_ids, unlabelled_ids = training_scans(run)
     labelled, unlabelled = _asked(ScanNetwork.of(run), labelled_ids, unlabelled_ids)
     centre = mean_features(labelled)
     picks = choose(
@@ -124,10 +126,8 @@ def suggest(run: Run, count: int) -> Suggestions:
     return Suggestions(tuple(scans), run.split.labelled, len(unlabelled))
 
 
-def _scans_of(run: Run, count: int) -> tuple[list[str], list[str]]:
-    """The labelled and the unlabelled training scans that are there."""
-    if count < 1:
-        raise DataError(f"N (--count) is the number of scans to suggest and must be at least 1, got {count}")
+def training_scans(run: Run) -> tuple[list[str], list[str]]:
+    """The labelled and the unlabelled training scans that are there now. Raises DataError if one is empty."""
     learnt, here = set(run.split.labelled), run.pairs.splits["train"]
     labelled = [scan_id for scan_id in here if scan_id in learnt]
     unlabelled = [scan_id for scan_id in here if scan_id not in learnt]

@@ -6,11 +6,14 @@ import csv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
+from lass3d_core.errors import DataError
 from lass3d_core.files.splits import LabelledSplit, nested_choice, read_list
 from lass3d_core.records import PairedScan
 from train.__main__ import main
@@ -23,9 +26,11 @@ from train.outputs.suggest import (
     descriptors,
     mean_features,
     relative,
+    training_scans,
 )
 from train.outputs.suggest_command import why
 from train.report.suggest import BRIGHTEST, SURE, UNSURE, entropy_colours
+from train.runs.run import Run
 
 TINY = (
     "schedule.steps=40",
@@ -155,7 +160,7 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line with which the command ends."""
     capsys.readouterr()
     assert main(arguments) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     return line
 
 
@@ -199,3 +204,32 @@ def test_reasons_are_the_figures_above_the_average_the_strongest_first() -> None
     assert why(replace(one, pick=replace(one.pick, relative=(1.0, 1.0, 1.0))), found) == (
         "no figure is above the average"
     )
+
+
+def stand_in_run(*train: str) -> Any:
+    """A run that learnt 0/0 and 0/1 with labels and 0/2 without; `train` are the scans that are there now."""
+    return SimpleNamespace(
+        split=LabelledSplit("nested", 50.0, 0, ("0/0", "0/1"), ("0/2",)),
+        pairs=SimpleNamespace(splits={"train": train}, folder=Path("artifacts/tiny")),
+        folder=SimpleNamespace(path=Path("runs/one")),
+    )
+
+
+def test_scans_that_joined_the_data_may_be_chosen_and_scans_that_left_may_not() -> None:
+    assert training_scans(stand_in_run("0/1", "0/7")) == (["0/1"], ["0/7"])
+    with pytest.raises(DataError, match="none of the 2 labelled scans of runs/one"):
+        training_scans(stand_in_run("0/7"))
+
+
+def test_a_network_that_diverged_is_one_line(tiny: Any, monkeypatch: Any, capsys: Any) -> None:
+    assert main(tiny.training()) == 0
+    trained = Run.trained_predictor
+
+    def diverged(run: Run) -> nn.Module:
+        network = trained(run)
+        for weights in network.parameters():
+            weights.data.fill_(float("nan"))
+        return network
+
+    monkeypatch.setattr(Run, "trained_predictor", diverged)
+    assert "gives no numbers for the scan 0/" in refused(suggest(tiny), capsys)
