@@ -91,7 +91,7 @@ class Suggestion:
 class Suggestions:
     """The scans to label, best first.
 
-    labelled: the scans whose labels the run learnt from. unlabelled: how many scans there are to choose from.
+    labelled: the scans whose labels the run learnt from, as far as they are there. unlabelled: how many others.
     """
 
     scans: tuple[Suggestion, ...]
@@ -123,7 +123,7 @@ def suggest(run: Run, count: int) -> Suggestions:
         for rank, pick in enumerate(picks, 1)
         for one in (unlabelled[pick.scan],)
     )
-    return Suggestions(tuple(scans), run.split.labelled, len(unlabelled))
+    return Suggestions(tuple(scans), tuple(labelled_ids), len(unlabelled))
 
 
 def training_scans(run: Run) -> tuple[list[str], list[str]]:
