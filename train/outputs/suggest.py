@@ -91,7 +91,8 @@ class Suggestion:
 class Suggestions:
     """The scans to label, best first.
 
-    labelled: the scans whose labels the run learnt from, as far as they are there. unlabelled: how many others.
+    labelled: the scans whose labels the run learnt from, as far as they are there.
+    unlabelled: how many scans there are to choose from.
     """
 
     scans: tuple[Suggestion, ...]
