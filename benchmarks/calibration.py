@@ -28,11 +28,12 @@ from tqdm import tqdm
 from lass3d_core.datasets import Dataset, open_dataset
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE
 from lass3d_core.files.images import read_image
+from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, FramesSpec, PairsSpec, SimulateSpec, SplitSpec
 from lass3d_core.records import Camera, FilePart, View
 from preprocess.audit.calibration import Alignment, Nudge, compare, observe
 from preprocess.audit.calibration_check import VIEWS, observed_in, seen_points, spread
-from preprocess.audit.outlines import depth_outline, label_outline
+from preprocess.audit.outlines import Neighbours, Outline, depth_outline
 from preprocess.audit.overlays import outline_panel
 from preprocess.simulation import simulate
 
@@ -92,7 +93,7 @@ def simulated(scratch: Path, scans: int) -> Iterator[tuple[str, list[Pose]]]:
         simulate=SimulateSpec(train=scans, val=1, test=1, seed=7, cameras=4),
     )
     simulate(street, workers=1)
-    yield "street", poses_of(open_dataset("street", street), OUTDOORS)
+    yield "street", poses_of(open_dataset(street), OUTDOORS)
     lists = [scratch / "room" / f"scannetv2_{split}.txt" for split in ("train", "val", "test")]
     room = DatasetSpec(
         reader="scannet",
@@ -102,7 +103,7 @@ def simulated(scratch: Path, scans: int) -> Iterator[tuple[str, list[Pose]]]:
         simulate=SimulateSpec(world="room", train=4, val=1, test=1, seed=7),
     )
     simulate(room, workers=1)
-    yield "room", poses_of(open_dataset("room", room), INDOORS)
+    yield "room", poses_of(open_dataset(room), INDOORS)
 
 
 def real_frames() -> Iterator[tuple[str, list[Pose]]]:
@@ -111,7 +112,7 @@ def real_frames() -> Iterator[tuple[str, list[Pose]]]:
     if root.is_dir():
         for sequence, other in (("00", "01"), ("01", "00")):
             spec = DatasetSpec("semantickitti", root, SplitSpec((sequence,), (other,)))
-            yield f"PandaSet {sequence}", poses_of(open_dataset("pandaset", spec), OUTDOORS)
+            yield f"PandaSet {sequence}", poses_of(open_dataset(spec), OUTDOORS)
     if (SAMPLES / "kitti").is_dir():
         yield "KITTI", [kitti(SAMPLES / "kitti")]
     if (SAMPLES / "nuscenes").is_dir():
@@ -177,6 +178,17 @@ def witness(poses: Sequence[Pose], train_id: int) -> Alignment:
         outline = label_outline(one.view.camera, one.points, one.labels, train_id)
         observations.append(observe(one.view.camera, read_image(one.view.image), one.points, outline, NUDGES))
     return compare(observations, NUDGES)
+
+
+def label_outline(camera: Camera, points: np.ndarray, labels: np.ndarray, train_id: int) -> Outline:
+    """Find where the points of a class end in the image. labels (N,) uint8; ignored points end nothing."""
+    seen = Neighbours(camera, points)
+    labels = labels[seen.point]
+    inside, outside = seen.first, seen.second
+    ends = (labels[inside] == train_id) & (labels[outside] != train_id) & (labels[outside] != IGNORE)
+    inside, outside = inside[ends], outside[ends]
+    nearer = seen.depth[inside] <= seen.depth[outside]
+    return seen.outline(np.where(nearer, inside, outside), np.where(nearer, outside, inside))
 
 
 def print_warnings(groups: dict[str, list[Pose]]) -> None:

@@ -32,7 +32,7 @@ from train.config import RunConfig, with_settings
 from train.loop import take_step
 from train.methods.contract import Ingredients, SemiBatch
 from train.optimiser import make_optimiser
-from train.presets.semantickitti import semantickitti
+from train.presets.published import semantickitti
 from train.runs.environment import peak_memory_gib
 
 CLASSES, TEXT_DIM, ROWS, PHRASES = 19, 512, 20, 30

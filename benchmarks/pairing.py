@@ -50,8 +50,7 @@ from six_cameras.twins import (
 )
 from tqdm import tqdm
 
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import PreparedPoints, at_pixels, visible_pixels
+from lass3d_core.geometry.visible_pixels import PreparedPoints, Visibility, at_pixels, visible_pixels
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE
 from preprocess.stages.pairing import painted, pair, visibility_of

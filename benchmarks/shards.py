@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
-from lass3d_core.files.text_rows import CaptionRows, TextNames, TextRowsFile, write_text_rows
+from lass3d_core.files.text_table import CaptionRows, TextNames, TextRowsFile, write_text_rows
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import PairedScan
 from preprocess.simulation.street.materials import MATERIALS

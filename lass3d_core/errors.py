@@ -7,7 +7,8 @@ Ctrl-C becomes status 130. Any other exception keeps its traceback, because it i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Lass3dError(Exception):
@@ -44,6 +45,17 @@ class UnknownName(Lass3dError):
 
 class BackendUnavailable(Lass3dError):
     """A package or device that a setting needs is missing, or is built without what it needs."""
+
+
+@contextmanager
+def reading(path: object, if_missing: str = "restore it or mend the manifest") -> Iterator[None]:
+    """Turn an OSError while `path` is read into a DataError that says what to do."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; {if_missing}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from error
 
 
 def exit_status(

@@ -11,11 +11,10 @@ import numpy as np
 
 from lass3d_core.errors import DataError
 
-IGNORE = 255
-"""Train id of points that are left out of losses and metrics."""
+IGNORE = 255  # train id of points that are left out of losses and metrics
 
+# How a mean over classes counts a class with no true and no predicted point: as 0, or not at all.
 AbsentClasses = Literal["zero", "dropped"]
-"""How a mean over classes counts a class with no true and no predicted point: as 0, or not at all."""
 
 
 def in_words(class_name: str) -> str:
@@ -25,18 +24,12 @@ def in_words(class_name: str) -> str:
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes of a data set.
+    """The C classes of a data set."""
 
-    names: train id -> name, C of them.
-    train_id_of_raw: every raw id that may occur in a file -> train id or IGNORE.
-    raw_of_train_id: train id -> the raw id in a submission.
-    colours: train id -> (r, g, b).
-    """
-
-    names: tuple[str, ...]
-    train_id_of_raw: Mapping[int, int]
-    raw_of_train_id: tuple[int, ...]
-    colours: tuple[tuple[int, int, int], ...]
+    names: tuple[str, ...]  # train id -> name
+    train_id_of_raw: Mapping[int, int]  # every raw id that may occur in a file -> train id or IGNORE
+    raw_of_train_id: tuple[int, ...]  # train id -> the raw id in a submission
+    colours: tuple[tuple[int, int, int], ...]  # train id -> (r, g, b)
 
     def __post_init__(self) -> None:
         count = len(self.names)

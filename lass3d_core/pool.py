@@ -29,14 +29,11 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Slot = TypeVar("Slot")
 
-OnProgress = Callable[[int], None]
-"""Called with the number of units (images, scans, texts) that are newly done."""
+OnProgress = Callable[[int], None]  # called with the number of images, scans or texts that are newly done
+Work = Callable[[Task, OnProgress], Result]  # does one task
 
-Work = Callable[[Task, OnProgress], Result]
-"""Does one task."""
-
+# They limit the threads of a process, and are read when numpy or torch is imported.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Environment variables that limit the threads of a process, read when numpy or torch is imported."""
 
 
 class WorkerDied(Lass3dError):
@@ -137,7 +134,11 @@ class _Worker(Generic[Task, Result]):
             answer = self.connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
-            return Finished(self._task, error=WorkerDied(_how_it_died(self._process.exitcode or 0)))
+            status = self._process.exitcode or 0
+            how = f"ended with status {status}; the cause may stand above"
+            if status < 0:
+                how = f"was ended by {signal.Signals(-status).name} (out of memory?)"
+            return Finished(self._task, error=WorkerDied(f"its process {how}"))
         return answer if isinstance(answer, int) else Finished(self._task, *answer)
 
     def dismiss(self) -> None:
@@ -151,12 +152,6 @@ class _Worker(Generic[Task, Result]):
         self._process.terminate()
         self._process.join()
         self.connection.close()
-
-
-def _how_it_died(status: int) -> str:
-    if status < 0:
-        return f"its process was ended by {signal.Signals(-status).name} (out of memory?)"
-    return f"its process ended with status {status}; the cause may stand above"
 
 
 def _serve(parent: Connection, load: Callable[[Any], Work[Task, Result]], slot: Any) -> None:

@@ -15,8 +15,7 @@ import numpy as np
 from lass3d_core.errors import DataError
 from lass3d_core.labels import IGNORE
 
-NONE = -1
-"""The index that means "no image" or "no entity"."""
+NONE = -1  # the index that means "no image" or "no entity"
 
 
 @dataclass(frozen=True)
@@ -34,14 +33,12 @@ class Camera:
     size_hw: tuple[int, int]
 
     def __post_init__(self) -> None:
-        _check(self.K, "Camera.K", (3, 3), np.float64)
-        _check(self.cam_from_points, "Camera.cam_from_points", (4, 4), np.float64)
+        check_array(self.K, "Camera.K", (3, 3), np.float64)
+        check_array(self.cam_from_points, "Camera.cam_from_points", (4, 4), np.float64)
         if min(self.size_hw) <= 0:
             raise DataError(f"Camera.size_hw must be positive, got {self.size_hw}")
         if self.K[0, 0] <= 0 or self.K[1, 1] <= 0:
-            raise DataError(
-                f"Camera.K has focal lengths {self.K[0, 0]:g}, {self.K[1, 1]:g}; both must be positive"
-            )
+            raise DataError(f"Camera.K: focal lengths {self.K[0, 0]:g}, {self.K[1, 1]:g} must be positive")
 
 
 @dataclass(frozen=True)
@@ -85,26 +82,21 @@ class View:
 
 @dataclass(frozen=True)
 class Scan:
-    """One point cloud and its views. Points are in the order of the file.
-
-    points (N,3) float32, metres.
-    features (N,F) float32: remission, or r, g, b in [0,1].
-    labels (N,) uint8: train ids, 255 = ignore. None if the data set publishes none (test).
-    """
+    """One point cloud and its views. Points are in the order of the file."""
 
     scan_id: str
-    points: np.ndarray
-    features: np.ndarray
-    labels: np.ndarray | None
+    points: np.ndarray  # (N,3) float32, metres
+    features: np.ndarray  # (N,F) float32: remission, or r, g, b in [0,1]
+    labels: np.ndarray | None  # (N,) uint8: train ids, 255 = ignore; None if none are published (test)
     views: tuple[View, ...]
 
     def __post_init__(self) -> None:
         count = len(self.points)
         where = f"scan {self.scan_id}: "
-        _check(self.points, where + "points", (count, 3), np.float32)
-        _check(self.features, where + "features", (count, self.features.shape[-1]), np.float32)
+        check_array(self.points, where + "points", (count, 3), np.float32)
+        check_array(self.features, where + "features", (count, self.features.shape[-1]), np.float32)
         if self.labels is not None:
-            _check(self.labels, where + "labels", (count,), np.uint8)
+            check_array(self.labels, where + "labels", (count,), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -144,49 +136,32 @@ class ImageCaption:
 
 @dataclass(frozen=True)
 class TextRows:
-    """Embeddings of T texts, concatenated.
+    """Embeddings of T texts, concatenated."""
 
-    rows (R,D) float32: token-level rows of each text, up to and including the end-of-text row.
-    offsets (T+1,) int64: text t owns rows[offsets[t]:offsets[t+1]], at least one.
-    pooled (T,D) float32: one row per text.
-    """
-
-    rows: np.ndarray
-    offsets: np.ndarray
-    pooled: np.ndarray
+    rows: np.ndarray  # (R,D) float32: token-level rows of each text, up to and including the end-of-text row
+    offsets: np.ndarray  # (T+1,) int64: text t owns rows[offsets[t]:offsets[t+1]], at least one
+    pooled: np.ndarray  # (T,D) float32: one row per text
 
     def __post_init__(self) -> None:
         texts, dim = self.pooled.shape
-        _check(self.pooled, "TextRows.pooled", (texts, dim), np.float32)
-        _check(self.rows, "TextRows.rows", (len(self.rows), dim), np.float32)
-        if (
-            self.offsets.shape != (texts + 1,)
-            or self.offsets[0] != 0
-            or np.any(np.diff(self.offsets) < 1)
-            or self.offsets[-1] != len(self.rows)
-        ):
-            raise DataError(
-                "TextRows.offsets must start at 0, give every text a row and end at the number of rows"
-            )
+        check_array(self.pooled, "TextRows.pooled", (texts, dim), np.float32)
+        check_array(self.rows, "TextRows.rows", (len(self.rows), dim), np.float32)
+        check_offsets(self.offsets, "TextRows.offsets", texts, len(self.rows))
 
 
 @dataclass(frozen=True)
 class PointTextPairs:
-    """The texts that each point of a scan is paired with. Points are in the order of the scan.
+    """The texts that each point of a scan is paired with. Points are in the order of the scan."""
 
-    image (N,V) int16: indices into image_ids, the best view first; NONE if no view sees the point.
-    entity (N,) int16: index into phrases; NONE if no mask covers the point's pixel.
-    """
-
-    image: np.ndarray
-    entity: np.ndarray
+    image: np.ndarray  # (N,V) int16: indices into image_ids, the best view first; NONE if no view sees it
+    entity: np.ndarray  # (N,) int16: index into phrases; NONE if no mask covers the point's pixel
     image_ids: tuple[str, ...]
     phrases: tuple[str, ...]
 
     def __post_init__(self) -> None:
         count = len(self.entity)
-        _check(self.image, "PointTextPairs.image", (count, self.image.shape[-1]), np.int16)
-        _check(self.entity, "PointTextPairs.entity", (count,), np.int16)
+        check_array(self.image, "PointTextPairs.image", (count, self.image.shape[-1]), np.int16)
+        check_array(self.entity, "PointTextPairs.entity", (count,), np.int16)
         _check_slots(self.image, len(self.image_ids), "PointTextPairs.image")
         _check_slots(self.entity, len(self.phrases), "PointTextPairs.entity")
 
@@ -217,14 +192,20 @@ def labels_or_ignore(labels: np.ndarray | None, count: int) -> np.ndarray:
     return labels if labels is not None else np.full(count, IGNORE, np.uint8)
 
 
-def _check(array: np.ndarray, name: str, shape: tuple[int, ...], dtype: type) -> None:
-    if array.shape != shape:
-        raise DataError(f"{name} must have shape {shape}, got {array.shape}")
-    if array.dtype != dtype:
-        raise DataError(f"{name} must be {np.dtype(dtype)}, got {array.dtype}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = int(np.count_nonzero(~np.isfinite(array)))
+def check_array(array: np.ndarray, name: str, shape: tuple[int, ...], dtype: type) -> None:
+    """Raise DataError if `array` has another shape or dtype, or holds NaN or infinity."""
+    if array.shape != shape or array.dtype != dtype:
+        raise DataError(f"{name} must be {np.dtype(dtype)} {shape}, got {array.dtype} {array.shape}")
+    bad = np.count_nonzero(~np.isfinite(array)) if array.dtype.kind == "f" else 0
+    if bad:
         raise DataError(f"{name} holds {bad} non-finite values (NaN or infinity)")
+
+
+def check_offsets(offsets: np.ndarray, name: str, texts: int, rows: int) -> None:
+    """Raise DataError if `offsets` (texts+1,) int64 do not divide `rows` rows among the texts."""
+    check_array(offsets, name, (texts + 1,), np.int64)
+    if offsets[0] != 0 or offsets[-1] != rows or np.any(np.diff(offsets) < 1):
+        raise DataError(f"{name} must start at 0, give every text a row and end at the number of rows")
 
 
 def _check_slots(slots: np.ndarray, count: int, name: str) -> None:

@@ -57,9 +57,8 @@ def read(cls: type[T], values: Any, path: str = "", context: Mapping[str, Any] |
         found = dict(_problem(one, cls, plain) for one in error.errors(include_url=False))
     except RecursionError:
         found = {("", ""): "is nested too deeply"}
-    raise WrongSettings(
-        [_joined(": ", _joined(".", path, place), words) for (place, _), words in found.items()]
-    )
+    problems = [_joined(": ", _joined(".", path, place), words) for (place, _), words in found.items()]
+    raise WrongSettings(problems)
 
 
 def with_settings(config: T, settings: Iterable[str], cls: type[T] | None = None) -> T:

@@ -18,7 +18,7 @@ from preprocess.doctor import doctor
 from preprocess.lvm import check_lvm
 from preprocess.lvm.fetch_weights import fetch_weights
 from preprocess.project import Project
-from preprocess.simulation import SimulationReport, simulate
+from preprocess.simulation import simulate
 from preprocess.stages.plan import STAGES
 from preprocess.stages.query_texts import embed
 from preprocess.stages.run import run_stage
@@ -55,7 +55,7 @@ def _simulate(project: Project, chosen: argparse.Namespace) -> None:
             f"data set {project.name!r} is not simulated; choose one that has `simulate` in the manifest"
         )
     with only_one(project.folder):
-        print(f"{project.spec.simulate.world}: {_simulated(project)}")
+        print(f"{project.spec.simulate.world}: {simulate(project.spec, project.manifest.workers)}")
 
 
 def _captions(project: Project, chosen: argparse.Namespace) -> None:
@@ -109,13 +109,9 @@ def _clean(project: Project, chosen: argparse.Namespace) -> None:
 def _ensure_data(project: Project) -> None:
     """Write the simulated world if it is absent, or was made with other settings."""
     if project.spec.simulate is not None:
-        report = _simulated(project)
+        report = simulate(project.spec, project.manifest.workers)
         if report.written:
             print(f"{project.spec.simulate.world}: {report}", flush=True)
-
-
-def _simulated(project: Project) -> SimulationReport:
-    return simulate(project.spec, project.manifest.workers)
 
 
 COMMANDS: dict[str, tuple[Callable[[Project, argparse.Namespace], int | None], str]] = {
@@ -133,11 +129,7 @@ COMMANDS: dict[str, tuple[Callable[[Project, argparse.Namespace], int | None], s
 """Name -> what it does, and its help."""
 
 OF_ALL: dict[str, dict[str, Any]] = {
-    "--manifest": {
-        "type": Path,
-        "default": Path("data_manifest.yaml"),
-        "help": "default: data_manifest.yaml",
-    },
+    "--manifest": {"type": Path, "default": "data_manifest.yaml", "help": "default: %(default)s"},
     "--dataset": {"help": "a key of `datasets` in the manifest; default: the manifest's `default`"},
 }
 """The options of every command."""

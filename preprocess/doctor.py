@@ -8,30 +8,25 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from packaging.requirements import Requirement
 
 from lass3d_core.errors import DataError, Lass3dError
-from preprocess.lvm import params_of
+from preprocess.lvm import run_params
 from preprocess.lvm.fetch_weights import Wanted, models_of, wanted_weights
 from preprocess.project import Project
 from preprocess.status import in_words, plural
 
-PACKAGES = {
+_GROUNDED_SAM = "groundingdino-py segment-anything torchvision transformers timm matplotlib"
+
+PACKAGES: dict[str, tuple[str, ...]] = {
     "kosmos2": ("transformers",),
     "florence2": ("transformers",),
-    "grounded_sam": (
-        "groundingdino-py",
-        "segment-anything",
-        "torchvision",
-        "transformers",
-        "timm",
-        "matplotlib",
-    ),
+    "grounded_sam": tuple(_GROUNDED_SAM.split()),
     "hf_grounded_sam": ("transformers", "torchvision"),
     "open_clip": ("open_clip_torch", "torchvision"),
     "hf_text": ("transformers",),
@@ -51,22 +46,14 @@ _SPARE_BYTES = 1e9
 _SHARD_PER_POINT_BYTE = 1.25
 _MASKS_PER_IMAGE = 100e3
 
-Mark = Literal["ok", "note", "FIX"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line. FIX: needed and missing. note: it works, but is worth knowing."""
-
-    mark: Mark
-    what: str
-    detail: str
+Finding = tuple[Literal["ok", "note", "FIX"], str, str]
+"""A mark, what it is about, and the detail. FIX: needed and missing. note: it works, but is worth knowing."""
 
 
 def doctor(project: Project) -> tuple[str, bool]:
     """Return every finding as text, and whether everything that is needed is there."""
-    findings = [
-        _python(),
+    findings: list[Finding] = [
+        ("ok", "python", f"{platform.python_version()} in {sys.prefix}"),
         *_packages(project),
         *(_weights(one) for one in wanted_weights(project.manifest)),
         _data(project),
@@ -75,13 +62,9 @@ def doctor(project: Project) -> tuple[str, bool]:
         *_backends(),
         *_cluster(project),
     ]
-    width = max(len(finding.what) for finding in findings)
-    lines = [f"{finding.mark:4}  {finding.what:{width}}  {finding.detail}" for finding in findings]
-    return "\n".join(lines), all(finding.mark != "FIX" for finding in findings)
-
-
-def _python() -> Finding:
-    return Finding("ok", "python", f"{platform.python_version()} in {sys.prefix}")
+    width = max(len(what) for _, what, _ in findings)
+    lines = [f"{mark:4}  {what:{width}}  {detail}" for mark, what, detail in findings]
+    return "\n".join(lines), all(mark != "FIX" for mark, _, _ in findings)
 
 
 def _packages(project: Project) -> Iterator[Finding]:
@@ -89,7 +72,7 @@ def _packages(project: Project) -> Iterator[Finding]:
     try:
         declared = [Requirement(line) for line in requires("lass3d") or ()]
     except PackageNotFoundError:
-        yield Finding("FIX", "lass3d", "the project is not installed; make setup")
+        yield "FIX", "lass3d", "the project is not installed; make setup"
         return
     for requirement in declared:
         if requirement.marker is None:
@@ -99,7 +82,11 @@ def _packages(project: Project) -> Iterator[Finding]:
     for package in dict.fromkeys(package for name in names for package in PACKAGES.get(name, ())):
         yield _package(ranges.get(package, Requirement(package)), "make setup-lvm, then add VENV=.venv-lvm")
     for module in {SYSTEM_LIBRARIES[name] for name in names if name in SYSTEM_LIBRARIES}:
-        yield from _linked(module)
+        try:
+            with suppress(ModuleNotFoundError):
+                importlib.import_module(module)
+        except ImportError as error:
+            yield "FIX", module, f"{error}; on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
 
 
 def _package(requirement: Requirement, remedy: str) -> Finding:
@@ -107,46 +94,35 @@ def _package(requirement: Requirement, remedy: str) -> Finding:
     try:
         found = version(requirement.name)
     except PackageNotFoundError:
-        return Finding("FIX", requirement.name, f"not installed, {needs}; {remedy}")
+        return "FIX", requirement.name, f"not installed, {needs}; {remedy}"
     if not requirement.specifier.contains(found, prereleases=True):
-        return Finding("FIX", requirement.name, f"{found}, {needs}; {remedy}")
-    return Finding("ok", requirement.name, found)
-
-
-def _linked(module: str) -> Iterator[Finding]:
-    """Whether `module` finds the libraries that it links to; nothing if it is not installed."""
-    try:
-        importlib.import_module(module)
-    except ModuleNotFoundError:
-        return
-    except ImportError as error:
-        yield Finding("FIX", module, f"{error}; on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0")
+        return "FIX", requirement.name, f"{found}, {needs}; {remedy}"
+    return "ok", requirement.name, found
 
 
 def _weights(one: Wanted) -> Finding:
     what, found = f"{one.model} weights", one.found()
-    if found is not None and _size(found):
-        return Finding("ok", what, f"{one.weights}: {in_words(_size(found))} in {found}")
     if found is not None:
+        if size := _size(found):
+            return "ok", what, f"{one.weights}: {in_words(size)} in {found}"
         detail = f"{found} is empty; put the weights there or mend {one.key}.weights in the manifest"
     elif one.hub is None:
         detail = f"{one.weights} does not exist; mend {one.key}.weights in the manifest"
     else:
         detail = f"{one.weights} is not on this machine; make weights"
-    return Finding("FIX", what, detail)
+    return "FIX", what, detail
 
 
 def _data(project: Project) -> Finding:
     what = f"data set {project.name}"
     if project.spec.simulate is not None and not project.spec.root.is_dir():
-        return Finding("ok", what, f"simulated; make captions writes it to {project.spec.root}")
+        return "ok", what, f"simulated; make captions writes it to {project.spec.root}"
     try:
         scans = sum(len(block.scan_ids) for block in project.blocks)
-        images = sum(len(project.images_of(block)) for block in project.blocks)
+        found = f"{plural(scans, 'scan')} and {plural(project.image_count, 'image')}"
     except Lass3dError as error:
-        return Finding("FIX", what, str(error))
-    detail = f"{plural(scans, 'scan')} and {plural(images, 'image')} to caption in {project.spec.root}"
-    return Finding("ok", what, detail)
+        return "FIX", what, str(error)
+    return "ok", what, f"{found} to caption in {project.spec.root}"
 
 
 def _disk(project: Project) -> Finding:
@@ -158,17 +134,16 @@ def _disk(project: Project) -> Finding:
     needed = max(_needed(project) - _size(folder), _SPARE_BYTES)
     detail = f"{in_words(free)} free for {folder}, about {in_words(needed)} needed"
     if free < needed:
-        return Finding("FIX", "disk", f"{detail}; free some or set `artifacts` in the manifest")
-    return Finding("ok", "disk", detail)
+        return "FIX", "disk", f"{detail}; free some or set `artifacts` in the manifest"
+    return "ok", "disk", detail
 
 
 def _needed(project: Project) -> float:
     try:
         files = {part.path for block in project.blocks for part in project.points_of(block)}
-        images = sum(len(project.images_of(block)) for block in project.blocks)
+        return _SHARD_PER_POINT_BYTE * sum(map(_size, files)) + _MASKS_PER_IMAGE * project.image_count
     except DataError:
         return 0
-    return _SHARD_PER_POINT_BYTE * sum(map(_size, files)) + _MASKS_PER_IMAGE * images
 
 
 def _gpu(project: Project) -> Iterator[Finding]:
@@ -176,41 +151,37 @@ def _gpu(project: Project) -> Iterator[Finding]:
     import torch
 
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    for stage, spec in models_of(project.manifest).items():
-        device = _device_of(params_of(stage, spec))
+    for stage in models_of(project.manifest):
+        run = run_params(stage, project.manifest)
+        device = run.device if run is not None else "cpu"
         number = int(device.partition(":")[2] or 0)
         if device.startswith("cuda") and number >= len(names):
             detail = f"{stage} asks for {device}, PyTorch sees {plural(len(names), 'GPU')}; set run.device"
-            yield Finding("FIX", "GPU", detail)
+            yield "FIX", "GPU", detail
     if names:
         memory = [torch.cuda.get_device_properties(i).total_memory for i in range(len(names))]
         found = ", ".join(f"{name} with {in_words(size)}" for name, size in zip(names, memory))
-        yield Finding("ok", "GPU", found)
+        yield "ok", "GPU", found
     elif wanted_weights(project.manifest):
-        yield Finding("note", "GPU", "none; the models run on the CPU, which takes minutes per image")
+        yield "note", "GPU", "none; the models run on the CPU, which takes minutes per image"
     else:
-        yield Finding("ok", "GPU", "none, and none needed by the models that the manifest names")
+        yield "ok", "GPU", "none, and none needed by the models that the manifest names"
 
 
 def _backends() -> Iterator[Finding]:
     """The optional backends of sparse convolution. Nothing needs them."""
     for name, remedy in SPARSE_BACKENDS.items():
         if importlib.util.find_spec(name):
-            yield Finding("ok", name, "installed: net.backend may name it")
+            yield "ok", name, "installed: net.backend may name it"
         else:
-            yield Finding("note", name, f"not installed, and not needed; for net.backend={name}: {remedy}")
+            yield "note", name, f"not installed, and not needed; for net.backend={name}: {remedy}"
 
 
 def _cluster(project: Project) -> Iterator[Finding]:
-    if project.manifest.engine == "ray":
-        there = importlib.util.find_spec("ray") is not None
-        detail = f"cluster at {project.manifest.ray_address!r}" if there else "not installed; "
-        remedy = "" if there else "pip install -e '.[ray]', or engine: local in the manifest"
-        yield Finding("ok" if there else "FIX", "ray", detail + remedy)
-
-
-def _device_of(params: Any) -> str:
-    return params.run.device if hasattr(params, "run") else "cpu"
+    if importlib.util.find_spec("ray"):
+        yield "ok", "ray", f"cluster at {project.manifest.ray_address!r}"
+    else:
+        yield "FIX", "ray", "not installed; pip install -e '.[ray]', or engine: local in the manifest"
 
 
 def _size(path: Path) -> int:

@@ -34,14 +34,13 @@ class Project:
     @cached_property
     def dataset(self) -> Dataset:
         """The data set's reader, opened once. Raises DataError."""
-        return open_dataset(self.name, self.spec, self.folder)
+        return open_dataset(self.spec, self.folder)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The scans of every split, cut into blocks. Most stages make one shard per block."""
-        return tuple(
-            block for split in SPLITS for block in self.dataset.blocks(split, self.manifest.shard_scans)
-        )
+        size = self.manifest.shard_scans
+        return tuple(block for split in SPLITS for block in self.dataset.blocks(split, size))
 
     @cached_property
     def inputs(self) -> InputDigests:
@@ -49,9 +48,14 @@ class Project:
         return InputDigests(self.folder / "inputs.json")
 
     @cached_property
+    def image_count(self) -> int:
+        """How many images of the data set are to be captioned."""
+        return sum(len(self.images_of(block)) for block in self.blocks)
+
+    @property
     def failures_allowed(self) -> int:
         """How many images of the data set may fail: the share `max_failures` of them, rounded down."""
-        return int(self.manifest.max_failures * sum(len(self.images_of(block)) for block in self.blocks))
+        return int(self.manifest.max_failures * self.image_count)
 
     def views_of(self, block: Block) -> list[View]:
         """Every image of the block's scans, once, in order; none if the block's split is not captioned."""
@@ -60,16 +64,11 @@ class Project:
 
     def images_of(self, block: Block) -> list[FilePart]:
         """The files of those images. No file is opened."""
-        files = (
-            path for scan_id in self._captioned(block) for path in self.dataset.input_files(scan_id).images
-        )
-        return list(dict.fromkeys(files))
+        read = map(self.dataset.input_files, self._captioned(block))
+        return list(dict.fromkeys(image for one in read for image in one.images))
 
     def points_of(self, block: Block) -> list[FilePart]:
-        """The files of the block's points, labels and cameras. No file is opened.
-
-        If the block's images are not captioned, they are among the files.
-        """
+        """The files of the block's points, labels and cameras, and uncaptioned images. No file is opened."""
         # An image's size decides which points fall into it. The size of a captioned image is in its entities.
         read = [self.dataset.input_files(scan_id) for scan_id in block.scan_ids]
         files = [part for one in read for part in one.points]

@@ -56,9 +56,7 @@ def why(planned: StagePlan) -> str:
 def size_on_disk(paths: Sequence[Path]) -> str:
     """The size of the files in words; "-" if there are none."""
     found = [path.stat().st_size for path in paths if path.exists()]
-    if not found:
-        return "-"
-    return in_words(sum(found))
+    return in_words(sum(found)) if found else "-"
 
 
 def in_words(size: float) -> str:

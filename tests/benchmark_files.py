@@ -14,10 +14,10 @@ import numpy as np
 from lass3d_core.datasets import Submission, submission_of
 from lass3d_core.files.pair_index import IndexedShard, LabelledLists, PairIndex, write_index
 from lass3d_core.files.shards import ShardHeader, write_shard
-from lass3d_core.files.text_table import TextTable, write_text_table
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from lass3d_core.records import PairedScan, PointTextPairs
+from tests.text_tables import TextTable, write_text_table
 
 READERS = ("semantickitti", "scannet", "nuscenes")
 TINY = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -15,11 +16,12 @@ import pytest
 
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardHeader, write_shard
-from lass3d_core.files.text_table import TextTable, write_text_table
 from lass3d_core.manifest import schema as manifest
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import PairedScan, PointTextPairs
-from preprocess.lvm import param_types
+from preprocess.lvm import ADAPTERS
+from tests.lass3d_core.model.conftest import CARD, write_tiny_model
+from tests.text_tables import TextTable, write_text_table
 
 TEXT = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
 RECORD: Record = {"stage": "pairs", "schema": 1, "params": {}, "inputs": {}, "upstream": {}}
@@ -72,7 +74,7 @@ def run(snippet: str, folder: Path) -> str:
 
 
 def test_the_snippets_read_a_shard_and_a_table_with_h5py_alone(artifacts: Path) -> None:
-    shard, table = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    shard, table, _ = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
     assert run(shard, artifacts.parents[1]).splitlines() == [
         "00/000000 5 points, most of class car",
         "  seen by an image: 3 of 5",
@@ -83,6 +85,17 @@ def test_the_snippets_read_a_shard_and_a_table_with_h5py_alone(artifacts: Path) 
         "entity: parked car (8,)",
     ]
     assert "lass3d" not in shard + table
+
+
+def test_the_snippet_reads_a_model_file_with_safetensors_alone(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model.safetensors")
+    *_, model = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert run(model, tmp_path) == "['ground', 'wall', 'lamp'] supervised\n"
+
+
+def test_every_key_of_a_model_card_is_described() -> None:
+    for key in json.loads(CARD.to_json()):
+        assert f"`{key}`" in TEXT
 
 
 def test_every_dataset_and_attribute_of_the_files_is_described(artifacts: Path) -> None:
@@ -139,11 +152,10 @@ def test_the_examples_of_official_data_sets_in_the_manifest_are_right_once_uncom
 
 
 def test_every_parameter_of_the_models_is_described() -> None:
-    kinds = {stage: param_types(stage) for stage in get_args(manifest.LvmStage)}
-    names = {name for models in kinds.values() for name in models}
-    fields = {
-        field for models in kinds.values() for kind in models.values() for field in fields_below(kind())
-    }
+    models = [ADAPTERS[stage] for stage in get_args(manifest.LvmStage)]
+    names = {name for adapters in models for name in adapters}
+    kinds = [kind for adapters in models for kind, _ in adapters.values()]
+    fields = {field for kind in kinds for field in fields_below(kind())}
     assert len(fields) > 20
     assert [name for name in sorted(names | fields) if f"`{name}`" not in TEXT] == []
 

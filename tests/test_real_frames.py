@@ -18,8 +18,7 @@ import preprocess.__main__
 import train.__main__
 from lass3d_core.datasets import Dataset, open_dataset
 from lass3d_core.files.shards import ShardReader
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, PairsSpec, SplitSpec
 from lass3d_core.records import View
@@ -81,7 +80,7 @@ def share_in_image(dataset: Dataset, scan_id: str) -> float:
 
 def test_an_eighth_of_the_points_of_pandaset_lies_in_the_front_image(samples: Path) -> None:
     root = samples / "pandaset_as_semantickitti"
-    dataset = open_dataset("pandaset", DatasetSpec("semantickitti", root, SplitSpec(("00",), ("01",))))
+    dataset = open_dataset(DatasetSpec("semantickitti", root, SplitSpec(("00",), ("01",))))
     scan_ids = dataset.scan_ids("train") + dataset.scan_ids("val")
     assert len(scan_ids) == 8
     assert all(0.12 < share_in_image(dataset, scan_id) < 0.135 for scan_id in scan_ids)
@@ -94,7 +93,7 @@ def test_every_point_of_the_kitti_frame_that_was_cut_to_its_image_lies_in_it(
     for source, target in KITTI.items():
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         (folder / target).symlink_to(samples / "kitti" / source)
-    dataset = open_dataset("kitti", DatasetSpec("semantickitti", tmp_path, SplitSpec(("00",), ("01",))))
+    dataset = open_dataset(DatasetSpec("semantickitti", tmp_path, SplitSpec(("00",), ("01",))))
     scan = dataset.read_scan("00/000008")
     assert scan.labels is None and len(scan.points) == 17_238
     assert scan.views[0].camera.size_hw == (375, 1242)
@@ -128,7 +127,7 @@ def test_an_earlier_image_fits_a_scan_at_the_pose_of_its_camera(samples: Path) -
     has moved the other way. The scores are printed (`pytest -rP`).
     """
     root = samples / "pandaset_as_semantickitti"
-    dataset = open_dataset("pandaset", DatasetSpec("semantickitti", root, SplitSpec(("00",), ("01",))))
+    dataset = open_dataset(DatasetSpec("semantickitti", root, SplitSpec(("00",), ("01",))))
     scan = dataset.read_scan("00/000003")
     own = scan.views[0].camera.cam_from_points
     for (view,) in dataset.views_before("00/000003", 3):

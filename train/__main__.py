@@ -116,7 +116,7 @@ def compare_command(options: argparse.Namespace) -> None:
         raise UnknownName(f"there is no data set {dataset!r}{nearest(dataset, manifest.datasets)}")
     from train.report.page import write_report
 
-    on_disk = open_dataset(dataset, manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
     into = options.into or Path("compare.html")
     write_report(
         options.runs[0], manifest.artifacts_of(dataset), into, dataset=on_disk, others=options.runs[1:]
@@ -160,7 +160,9 @@ def demo_command(options: argparse.Namespace) -> None:
     """Train the runs of the demo, compare them, and write the page."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     runs = compare.demo(manifest, dataset, options.ratio, options.seed, options.processes, options.tag)
-    print(f"wrote {_write_page(list(runs.values())[-1], manifest, dataset)}")
+    run = list(runs.values())[-1]
+    print(f"wrote {_shown(_write_page(run, manifest, dataset))}")
+    print(_next_commands(run, manifest, dataset))
 
 
 def table_command(options: argparse.Namespace) -> None:
@@ -194,10 +196,22 @@ def suggest_command(options: argparse.Namespace) -> None:
     print(suggest.run_suggest(_existing(options), options))
 
 
+def _next_commands(run: Run, manifest: Manifest, dataset: str) -> str:
+    """What to type next, as it works from the current folder."""
+    on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    scan = on_disk.input_files(run.pairs.splits["test"][0]).points[0].path
+    model = _shown(run.folder.model)
+    return (
+        "next:\n  make runs\n"
+        f"  make predict MODEL={model} INPUT={_shown(scan)} INTO=predicted\n"
+        f"  make eval RUN={_shown(run.folder.path)} SPLIT=test TTA=8"
+    )
+
+
 def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
     from train.report.page import write_report
 
-    dataset_on_disk = open_dataset(dataset, manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    dataset_on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
     return write_report(run.folder.path, run.pairs.folder, dataset=dataset_on_disk)
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
 
 from lass3d_core.errors import Lass3dError
-from lass3d_core.files.atomic import write_text
+from lass3d_core.files.json_files import write_json
 from lass3d_core.manifest.schema import Manifest
-from train.methods.lass3d import Lass3dConfig
+from train.config import with_settings
 from train.presets import demo_for
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
@@ -37,23 +34,13 @@ def demo(
     for run in runs.values():
         run.require_own_folder()
     to_do = [plan for plan in plans if not runs[plan.title].is_finished]
-    print(
-        f"training {len(to_do)} of {len(plans)} runs"
-        if to_do
-        else f"all {len(plans)} runs were trained before"
-    )
+    done = f"all {len(plans)} runs were trained before"
+    print(f"training {len(to_do)} of {len(plans)} runs" if to_do else done)
     train_all(to_do, processes)
-    write_text(
-        listing(manifest, dataset),
-        json.dumps({plan.title: str(plan.folder) for plan in plans}, indent=1) + "\n",
-    )
+    # The page of a run shows the other runs from this list.
+    write_json(manifest.runs / dataset / "demo.json", {plan.title: str(plan.folder) for plan in plans})
     print(comparison(runs))
     return runs
-
-
-def listing(manifest: Manifest, dataset: str) -> Path:
-    """The file demo.json: title -> folder of a run. The page of a run shows the other runs from it."""
-    return manifest.runs / dataset / "demo.json"
 
 
 def demo_plans(
@@ -62,22 +49,17 @@ def demo_plans(
     """The runs that the demo compares, the baseline first. tag: ends the names of their folders."""
     preset = demo_for(manifest.datasets[dataset])
     supervised, lass3d = (preset(dataset, method, ratio, seed) for method in ("supervised", "lass3d"))
-    without_text = replace(lass3d, method=without_captions(lass3d.method))
+    without_text = with_settings(lass3d, ["method.captions=none"])  # the first row of Table 3
     artifacts, spec = manifest.artifacts_of(dataset), manifest.datasets[dataset]
+    compared = (
+        ("supervised only", supervised, tag),
+        ("LASS3D without text", without_text, f"no-text-{tag}" if tag else "no-text"),
+        ("LASS3D", lass3d, tag),
+    )
     return [
         PlannedRun(title, config, artifacts, spec, RunFolder.of(manifest.runs, config, tag).path)
-        for title, config, tag in (
-            ("supervised only", supervised, tag),
-            ("LASS3D without text", without_text, f"no-text-{tag}" if tag else "no-text"),
-            ("LASS3D", lass3d, tag),
-        )
+        for title, config, tag in compared
     ]
-
-
-def without_captions(method: object) -> Lass3dConfig:
-    """The same method without text (first row of Table 3)."""
-    assert isinstance(method, Lass3dConfig)
-    return replace(method, captions="none")
 
 
 def train_all(plans: Sequence[PlannedRun], at_most: int) -> None:

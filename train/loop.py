@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,6 @@ from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import Precision, autocast
 from lass3d_core.errors import Lass3dError
 from train.config import RunConfig
-from train.forward_passes import count_backbone_passes
 from train.methods.contract import Method, SemiBatch, to_floats
 from train.optimiser import learning_rate, set_rate
 from train.runs.environment import peak_memory_gib
@@ -30,18 +31,12 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What the loop calls, so that it knows nothing of folders, files and metrics.
+    """What the loop calls, so that it knows nothing of folders, files and metrics."""
 
-    title: of the progress bar.
-    log: gets the step and its figures.
-    validate: returns figures of the network as it is now.
-    save: gets the number of steps done.
-    """
-
-    title: str
-    log: Callable[[int, Mapping[str, float]], None]
-    validate: Callable[[], Figures]
-    save: Callable[[int], object]
+    title: str  # of the progress bar
+    log: Callable[[int, Mapping[str, float]], None]  # gets the step and its figures
+    validate: Callable[[], Figures]  # returns figures of the network as it is now
+    save: Callable[[int], object]  # gets the number of steps done
 
 
 def train(
@@ -58,14 +53,8 @@ def train(
     Raises Lass3dError, which names step and term, if a loss or a gradient is not finite.
     """
     schedule = config.schedule
-    bar = progress_bar(
-        total=schedule.steps,
-        initial=steps_done,
-        desc=callbacks.title,
-        unit="step",
-        mininterval=0.5,
-        disable=parallel.rank() > 0,
-    )
+    look: dict[str, Any] = {"desc": callbacks.title, "unit": "step", "mininterval": 0.5}
+    bar = progress_bar(total=schedule.steps, initial=steps_done, disable=parallel.rank() > 0, **look)
     groups = zip(*[iter(batches)] * config.data.accumulate)  # the micro-batches of each step
     shown: dict[str, str] = {}
     method.train()
@@ -139,8 +128,24 @@ def take_step(
         while optimiser_step(optimiser, next_round(), share, step, max_grad_norm):
             updates += 1
     method.after_step(step)
-    cost = {"updates": float(updates), "passes": share * passes.count}
+    cost = {"updates": float(updates), "passes": share * len(passes)}
     return figures | cost | sum_figures(measured, share)
+
+
+@contextmanager
+def count_backbone_passes(method: nn.Module) -> Iterator[list[nn.Module]]:
+    """Collect the backbone of each forward pass while the block runs: the cost of a step of a method.
+
+    A backbone is a module with `out_channels` and `levels`.
+    """
+    passes: list[nn.Module] = []
+    backbones = (one for one in method.modules() if hasattr(one, "out_channels") and hasattr(one, "levels"))
+    handles = [one.register_forward_hook(lambda module, *_: passes.append(module)) for one in backbones]
+    try:
+        yield passes
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def optimiser_step(
@@ -164,8 +169,11 @@ def optimiser_step(
     norm = float(nn.utils.clip_grad_norm_(trained_parameters(optimiser), max_grad_norm or math.inf))
     require_finite(norm, "the norm of the gradient", step)
     optimiser.step()
+    figures = sum_figures(parts, share)
+    # Summed over the processes that train together: each has its share of a term, see losses.py.
     device = trained_parameters(optimiser)[0].device
-    return reduce_figures(sum_figures(parts, share), device) | {"gradient_norm": norm}
+    values = torch.tensor(list(figures.values()), dtype=torch.float64, device=device)
+    return dict(zip(figures, parallel.all_reduce_sum(values).tolist())) | {"gradient_norm": norm}
 
 
 def backward(terms: Terms, share: float, step: int) -> Figures:
@@ -177,12 +185,6 @@ def backward(terms: Terms, share: float, step: int) -> Figures:
     for name, value in figures.items():
         require_finite(value, f"the loss {name}", step)
     return {"loss": figures["loss"]} | figures
-
-
-def reduce_figures(figures: Figures, device: torch.device) -> Figures:
-    """Sum each figure over the processes that train together: each has its share of a term, see losses.py."""
-    values = torch.tensor(list(figures.values()), dtype=torch.float64, device=device)
-    return dict(zip(figures, parallel.all_reduce_sum(values).tolist()))
 
 
 def sum_figures(parts: Iterable[Figures], share: float) -> Figures:

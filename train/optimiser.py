@@ -63,21 +63,12 @@ def learning_rate(optim: OptimConfig, schedule: ScheduleConfig, step: int) -> fl
 def make_optimiser(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """An optimiser of every trainable parameter; `set_rate` sets its rate before each step."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    rate, decay = config.peak_lr, config.weight_decay
     # Fused: one pass over the memory of each parameter, a third of the time of AdamW's single operations.
-    match config.name:
-        case "sgd":
-            return torch.optim.SGD(
-                trainable,
-                lr=config.peak_lr,
-                momentum=0.9,
-                nesterov=config.nesterov,
-                weight_decay=config.weight_decay,
-                fused=True,
-            )
-        case "adamw":
-            return torch.optim.AdamW(
-                trainable, lr=config.peak_lr, weight_decay=config.weight_decay, fused=True
-            )
+    if config.name == "adamw":
+        return torch.optim.AdamW(trainable, rate, weight_decay=decay, fused=True)
+    nesterov = config.nesterov
+    return torch.optim.SGD(trainable, rate, 0.9, weight_decay=decay, nesterov=nesterov, fused=True)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

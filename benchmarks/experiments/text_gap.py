@@ -40,10 +40,9 @@ from lass3d_core.records import NONE
 from lass3d_core.sparse.voxels import first_valid
 from train.config import with_settings
 from train.data.batches import StepBatches, batch_loader
-from train.data.evaluation_scans import EvaluationScan
+from train.data.evaluation_scans import EvaluationScan, voxel_inputs
 from train.data.paired_scans import PairedScans
 from train.data.text_batches import TextRowsOf
-from train.data.voxel_inputs import voxel_inputs
 from train.loop import Callbacks, train
 from train.methods.contract import Method
 from train.methods.lass3d import Lass3d

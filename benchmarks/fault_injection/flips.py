@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from lass3d_core.errors import Lass3dError
-from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardReader, write_shard
-from lass3d_core.files.text_table import read_text_table, read_text_table_record
+from lass3d_core.files.text_table import TextRowsFile, read_text_table_record
 
 from .project import RUN_FOLDER, TinyProject
 
@@ -127,8 +126,14 @@ def _pair_shard(path: Path, original: Path) -> Any:
 
 
 def _text_table(path: Path, original: Path) -> Any:
-    record: Record = read_text_table_record(path)
-    return record, _plain(read_text_table(path))
+    table = TextRowsFile(path)
+    try:
+        captions = table.captions(range(len(table.caption_texts)))
+        rows = _plain([captions, table.image_caption, table.phrase_rows])
+        names = table.image_ids, table.caption_texts, table.phrases
+        return read_text_table_record(path), rows, names
+    finally:
+        table.close()
 
 
 def _jsonl(path: Path, original: Path) -> Any:

@@ -30,9 +30,8 @@ from preprocess.status import status
 from train.config import DataConfig
 from train.data.batches import StepBatches, batch_loader
 from train.data.evaluation_scans import EvaluationScans, scan_loader
-from train.data.paired_scans import PairedScans
+from train.data.paired_scans import PairedScans, spread
 from train.evaluate import confusion
-from train.outputs.spread import spread
 from train.report.artifacts import pictured_images
 
 _NET = UNetConfig(stem=4, encoder=(6, 6), decoder=(6, 6), blocks=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from plyfile import PlyData, PlyElement, PlyElementParseError, PlyListProperty, PlyParseError
 
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, reading
 from lass3d_core.files.atomic import atomic_write
 
 _TRIANGLES = {"face": {"vertex_indices": 3, "vertex_index": 3}}
@@ -29,11 +29,8 @@ def read_ply(path: Path) -> dict[str, np.ndarray]:
     Raises DataError if the file is missing, malformed or shorter than its header says.
     """
     try:
-        found = _parse(path)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; restore it or mend the manifest") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from None
+        with reading(path):
+            found = _parse(path)
     except _UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path} is not a whole PLY file ({reason}); copy it again") from None

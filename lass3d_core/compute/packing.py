@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -20,21 +21,21 @@ class _Place(NamedTuple):
     shape: tuple[int, ...]
 
     @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
     def size(self) -> int:
         """In bytes, with the gap that aligns the next one."""
-        size = math.prod(self.shape) * self.dtype.itemsize
-        return -(-size // _ALIGNMENT) * _ALIGNMENT
+        return -(-self.bytes // _ALIGNMENT) * _ALIGNMENT
 
     def view(self, packed: Tensor, start: int) -> Tensor:
         """The tensor that begins at byte `start` of packed (B,) uint8."""
-        end = start + math.prod(self.shape) * self.dtype.itemsize
-        return packed[start:end].view(self.dtype).view(self.shape)
+        return packed[start : start + self.bytes].view(self.dtype).view(self.shape)
 
 
 class _Node(NamedTuple):
-    """A tuple or an instance of a dataclass."""
-
-    kind: type
+    kind: type  # tuple or a dataclass
     children: tuple[Any, ...]
 
 
@@ -43,15 +44,15 @@ def pack(value: Any) -> tuple[Any, Tensor]:
 
     Returns the skeleton, which `unpack` needs, and the bytes (B,) uint8 of the tensors.
     """
-    tensors: list[Tensor] = []
-    skeleton = _skeleton(value, tensors)
-    places = [_Place(tensor.dtype, tuple(tensor.shape)) for tensor in tensors]
+    found: list[tuple[_Place, Tensor]] = []
+    skeleton = _skeleton(value, found)
+    places, tensors = zip(*found)
     *starts, size = accumulate((place.size for place in places), initial=0)
     first = tensors[0]
+    packed = torch.empty(0, dtype=torch.uint8, device=first.device)
     if _are_packed(tensors, starts, size):
-        packed = torch.empty(0, dtype=torch.uint8, device=first.device)
         return skeleton, packed.set_(first.untyped_storage(), _first_byte(first), (size,), (1,))
-    packed = torch.empty(size, dtype=torch.uint8, device=first.device)
+    packed.resize_(size)
     for place, start, tensor in zip(places, starts, tensors):
         place.view(packed, start).copy_(tensor)
     return skeleton, packed
@@ -75,20 +76,21 @@ def unpack(skeleton: Any, packed: Tensor) -> Any:
     return rebuilt(skeleton)
 
 
-def _skeleton(value: Any, tensors: list[Tensor]) -> Any:
-    """`value` with a _Place for each tensor. The tensors are appended to `tensors`."""
+def _skeleton(value: Any, found: list[tuple[_Place, Tensor]]) -> Any:
+    """`value` with a _Place for each tensor. Places and tensors are appended to `found`."""
     if isinstance(value, Tensor):
-        tensors.append(value)
-        return _Place(value.dtype, tuple(value.shape))
+        place = _Place(value.dtype, tuple(value.shape))
+        found.append((place, value))
+        return place
     if isinstance(value, tuple):
-        return _Node(tuple, tuple(_skeleton(item, tensors) for item in value))
+        return _Node(tuple, tuple(_skeleton(item, found) for item in value))
     if is_dataclass(value) and not isinstance(value, type):
         items = [getattr(value, field.name) for field in fields(value)]
-        return _Node(type(value), tuple(_skeleton(item, tensors) for item in items))
+        return _Node(type(value), tuple(_skeleton(item, found) for item in items))
     return value
 
 
-def _are_packed(tensors: list[Tensor], starts: list[int], size: int) -> bool:
+def _are_packed(tensors: Sequence[Tensor], starts: list[int], size: int) -> bool:
     """Whether the tensors lie in memory as `unpack` leaves them, so that nothing has to be copied."""
     origin, memory = _first_byte(tensors[0]), tensors[0].untyped_storage()
     if origin % _ALIGNMENT or origin + size > memory.nbytes():

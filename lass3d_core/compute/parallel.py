@@ -35,8 +35,7 @@ def all_reduce_sum(values: Tensor) -> Tensor:
 
 def all_reduce_sum_with_grad(values: Tensor) -> Tensor:
     """all_reduce_sum through which gradients flow, to the values of every process."""
-    summed: Tensor = values if world_size() == 1 else _Sum.apply(values)
-    return summed
+    return values if world_size() == 1 else _Sum.apply(values)
 
 
 def rows_of_all(rows: Tensor) -> Tensor:

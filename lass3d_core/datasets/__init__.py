@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
-from lass3d_core.errors import DataError, UnknownName
+from lass3d_core.errors import DataError, UnknownName, reading
 from lass3d_core.files.names import is_plain
 from lass3d_core.labels import AbsentClasses, LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
@@ -19,16 +21,11 @@ from lass3d_core.records import FilePart, Scan, View
 
 @dataclass(frozen=True)
 class ScanFiles:
-    """The files from which one scan is read, so that a stage can fingerprint exactly what it reads.
+    """The files from which one scan is read, so that a stage can fingerprint exactly what it reads."""
 
-    points: the files of points, features, labels (if any), cameras and depth images.
-    images: one per view, in the order of the views.
-    poses: the file of poses for `views_before`; None if the reader has none.
-    """
-
-    points: tuple[FilePart, ...]
-    images: tuple[FilePart, ...]
-    poses: FilePart | None = None
+    points: tuple[FilePart, ...]  # the files of points, features, labels (if any), cameras and depth images
+    images: tuple[FilePart, ...]  # one per view, in the order of the views
+    poses: FilePart | None = None  # for `views_before`; None if the reader has none
 
 
 @dataclass(frozen=True)
@@ -40,35 +37,56 @@ class Block:
     scan_ids: tuple[str, ...]
 
 
-class Dataset(Protocol):
+class Dataset(ABC):
     """A data set. Every method raises DataError if a file is missing or wrong."""
 
     label_space: LabelSpace
     feature_names: tuple[str, ...]
 
+    def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
+        self._splits = names_of(spec.splits)
+        self._scratch = scratch
+
     def scan_ids(self, split: str) -> tuple[str, ...]:
         """The scans of `train`, `val` or `test`, in ascending order. Raises UnknownName."""
+        return tuple(scan_id for scan_ids in self._scans_of(split).values() for scan_id in scan_ids)
 
     def blocks(self, split: str, size: int) -> list[Block]:
         """Divide the scans of `split` into blocks of at most `size` scans, each from one sequence."""
+        return cut_blocks(split, self._scans_of(split), size)
 
+    @abstractmethod
     def read_scan(self, scan_id: str) -> Scan:
         """Read points, features, labels and views of one scan."""
 
+    @abstractmethod
     def views(self, scan_id: str) -> tuple[View, ...]:
         """Read the views of one scan; points and labels are not read."""
 
+    @abstractmethod
     def input_files(self, scan_id: str) -> ScanFiles:
         """The files that `read_scan` reads. They need not exist."""
 
     def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
         """Up to `count` scans before this one in its sequence, the latest first; none without poses."""
+        return ()
 
     def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
         """The views of each scan in `scans_before`. Their cameras take points of this scan."""
+        return ()
+
+    @abstractmethod
+    def _scans_in(self, sequence: str, split: str) -> Sequence[str]:
+        """The scans of a sequence of `split`, ascending. Raises DataError if it is not there."""
+
+    def _scans_of(self, split: str) -> dict[str, Sequence[str]]:
+        """Sequence -> its scan ids, ascending."""
+        if split not in self._splits:
+            raise UnknownName(f"there is no split {split!r} (known: {', '.join(self._splits)})")
+        return {sequence: self._scans_in(sequence, split) for sequence in sorted(self._splits[split])}
 
 
-class Submission(Protocol):
+class Submission(ABC):
     """The file format of a benchmark's submissions. It needs no data set.
 
     label_space: the benchmark's classes.
@@ -78,56 +96,40 @@ class Submission(Protocol):
     label_space: LabelSpace
     absent: AbsentClasses
 
+    def __init__(self, version: str = "") -> None:
+        self._version = version  # of the data set
+
+    @abstractmethod
     def file(self, split: str, scan_id: str) -> PurePosixPath:
         """The file for the predictions of one scan, below the submission's folder."""
 
+    @abstractmethod
     def encode(self, train_ids: np.ndarray) -> bytes:
         """The file's content for predictions (N,) uint8, in the order of the scan's points."""
 
+    @abstractmethod
     def decode(self, content: bytes, where: str) -> np.ndarray:
         """The train ids (N,) uint8 in a file, as the official tool reads it. Raises DataError."""
 
     def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
         """Other files of the submission (nuScenes: submission.json): path -> content."""
+        return {}
 
 
-def open_dataset(name: str, spec: DatasetSpec, scratch: Path | None = None) -> Dataset:
-    """Open the data set `name` of the manifest. Raises UnknownName, DataError.
-
-    scratch: a folder for a reader's index of large tables. Without it, the tables are read each time.
-    """
-    match spec.reader:
-        case "semantickitti":
-            from lass3d_core.datasets.semantickitti.reader import SemanticKitti
-
-            return SemanticKitti(spec)
-        case "scannet":
-            from lass3d_core.datasets.scannet.reader import ScanNet
-
-            return ScanNet(spec)
-        case "nuscenes":
-            from lass3d_core.datasets.nuscenes.reader import NuScenes
-
-            return NuScenes(spec, scratch)
-    raise UnknownName(f"datasets.{name}.reader: there is no reader {spec.reader!r}")
+def open_dataset(spec: DatasetSpec, scratch: Path | None = None) -> Dataset:
+    """Open a data set. scratch: a folder for an index of large tables, which else are read each time."""
+    dataset: Dataset = _module_of(spec).DATASET(spec, scratch)
+    return dataset
 
 
 def submission_of(spec: DatasetSpec) -> Submission:
-    """The submission format of a data set's benchmark. Raises UnknownName."""
-    match spec.reader:
-        case "semantickitti":
-            from lass3d_core.datasets.semantickitti.reader import SemanticKittiSubmission
+    """The submission format of a data set's benchmark."""
+    submission: Submission = _module_of(spec).SUBMISSION(spec.version)
+    return submission
 
-            return SemanticKittiSubmission()
-        case "scannet":
-            from lass3d_core.datasets.scannet.reader import ScanNetSubmission
 
-            return ScanNetSubmission()
-        case "nuscenes":
-            from lass3d_core.datasets.nuscenes.reader import NuScenesSubmission
-
-            return NuScenesSubmission(spec.version)
-    raise UnknownName(f"there is no submission format for the reader {spec.reader!r}")
+def _module_of(spec: DatasetSpec) -> Any:
+    return import_module(f"{__name__}.{spec.reader}.reader")
 
 
 def names_of(splits: SplitSpec) -> dict[str, tuple[str, ...]]:
@@ -162,12 +164,29 @@ def _listed(entries: Sequence[str]) -> Iterator[str]:
 
 
 def cut_blocks(split: str, scans_of: Mapping[str, Sequence[str]], size: int) -> list[Block]:
-    """Divide scans into blocks of at most `size`, named by sequence and number ("00-000").
-
-    scans_of: sequence -> its scans.
-    """
+    """Divide the scans of each sequence into blocks of at most `size`, named by number ("00-000")."""
     return [
         Block(f"{sequence}-{number:03d}", split, tuple(scan_ids[start : start + size]))
         for sequence, scan_ids in scans_of.items()
         for number, start in enumerate(range(0, len(scan_ids), size))
     ]
+
+
+def read_sweep(path: Path, columns: int) -> np.ndarray:
+    """Read x, y, z, intensity (N,4) float32 of a LiDAR scan, metres in the LiDAR frame.
+
+    columns: float32 numbers per point in the file, of which the first four are read. Raises DataError.
+    """
+    with reading(path):
+        content = path.read_bytes()
+    if len(content) % (4 * columns):
+        size = f"{len(content)} bytes are not a multiple of {4 * columns}"
+        raise DataError(f"{path} is cut off: {size}; copy it again")
+    values = np.frombuffer(content, "<f4").reshape(-1, columns)[:, :4]
+    if not len(values):
+        raise DataError(f"{path} is empty; copy it again")
+    bad = int(np.count_nonzero(~np.isfinite(values).all(axis=1)))
+    if bad:
+        found = f"{bad} of {len(values)} points with NaN or infinity"
+        raise DataError(f"{path} has {found}; copy it again or mend it")
+    return values

@@ -36,30 +36,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield part
-            _flush_to_disk(part)
+            for written in (*part.rglob("*"), part):  # a file contains nothing
+                _flush_to_disk(written)
             part.replace(path)
             _flush_to_disk(path.parent)
         except BaseException:
-            part.unlink(missing_ok=True)
+            _remove(part)
             raise
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """As `atomic_write`, for a folder: `path` must not exist yet. Raises StorageError."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with storage_errors(path):
-        shutil.rmtree(part, ignore_errors=True)  # left by a killed process that had our process id
-        part.mkdir(parents=True)
-        try:
-            yield part
-            for inside in (*part.rglob("*"), part):
-                _flush_to_disk(inside)
-            part.replace(path)
-            _flush_to_disk(path.parent)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
+    with atomic_write(path) as part:
+        _remove(part)  # left by a killed process that had our process id
+        part.mkdir()
+        yield part
 
 
 @contextmanager
@@ -85,7 +77,11 @@ def remove_parts(folder: Path) -> None:
     for part in folder.glob("*.part"):
         owner = part.suffixes[-2][1:] if len(part.suffixes) >= 2 else ""
         if not (owner.isdigit() and _alive(int(owner))):
-            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+            _remove(part)
+
+
+def _remove(part: Path) -> None:
+    shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
 
 
 def _alive(process: int) -> bool:

@@ -1,7 +1,4 @@
-"""Counts over pair shards: how many points have text, and which classes each phrase lies on.
-
-Letters: C classes.
-"""
+"""Counts over pair shards: how many points have text, and on which of the C classes each phrase lies."""
 
 from __future__ import annotations
 
@@ -46,10 +43,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class MainClass:
-    """The class on which most labelled points of a phrase lie.
-
-    purity: share of the phrase's labelled points that lie on this class.
-    """
+    """The class on which most labelled points of a phrase lie. purity: their share of its labelled points."""
 
     name: str
     purity: float

@@ -11,25 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict
 
-from lass3d_core.errors import DataError
+from lass3d_core.errors import reading
 from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.records import FilePart
 
 
 class Record(TypedDict):
-    """Everything that decides an artifact's content; plain JSON.
+    """Everything that decides an artifact's content; plain JSON."""
 
-    stage, schema: the stage that wrote it, and the version of its format.
-    params: the parameters that the stage uses, nested.
-    inputs: file name -> content digest.
-    upstream: artifact of an earlier stage ("image_captions 00-000") -> digest of its record.
-    """
-
-    stage: str
-    schema: int
-    params: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    upstream: Mapping[str, str]
+    stage: str  # that wrote it
+    schema: int  # version of its format
+    params: Mapping[str, Any]  # the parameters that the stage uses, nested
+    inputs: Mapping[str, str]  # file name -> content digest
+    upstream: Mapping[str, str]  # an earlier stage's artifact ("entities 00-000") -> its record's digest
 
 
 def digest(record: Record) -> str:
@@ -56,12 +50,11 @@ def reasons(old: Record, new: Record) -> list[str]:
     """Say why an artifact made as `old` is stale if `new` is wanted, in sentences; none if they agree."""
     before, after = (json.loads(canonical_json(record)) for record in (old, new))
     found = []
-    if before["stage"] != after["stage"]:
-        found.append(f"stage: {before['stage']} -> {after['stage']}")
-    if before["schema"] != after["schema"]:
-        found.append(
-            f"the format of {after['stage']} changed: schema {before['schema']} -> {after['schema']}"
-        )
+    stage, schema = after["stage"], after["schema"]
+    if before["stage"] != stage:
+        found.append(f"stage: {before['stage']} -> {stage}")
+    if before["schema"] != schema:
+        found.append(f"the format of {stage} changed: schema {before['schema']} -> {schema}")
     found += _value_changes(before["params"], after["params"], ())
     found += _input_changes(before["inputs"], after["inputs"])
     found += _upstream_changes(before["upstream"], after["upstream"])
@@ -88,18 +81,12 @@ class InputDigests:
         """BLAKE2b-128 of the part's content, 32 hex digits. Raises DataError if it cannot be read."""
         path = part.path
         key = str(replace(part, path=path.absolute()))
-        try:
+        with reading(path, "restore it or point the manifest at the right folder"):
             status = path.stat()
             known = self._known.get(key)
             if known is not None and known[:2] == [status.st_size, status.st_mtime_ns]:
                 return str(known[2])
             content = _content_digest(part)
-        except FileNotFoundError:
-            raise DataError(
-                f"{path} does not exist; restore it or point the manifest at the right folder"
-            ) from None
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from error
         if time.time_ns() - status.st_mtime_ns > self._GRAIN_NS:
             self._known[key] = [status.st_size, status.st_mtime_ns, content]
             self._changed = True
@@ -149,8 +136,7 @@ def _value_changes(old: Any, new: Any, path: tuple[str, ...]) -> list[str]:
 
 
 def _input_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    changed = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
-    added, gone = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
+    changed, added, gone = _compared(old, new)
     found = []
     if changed:
         found.append(f"{len(changed)} of {_files(len(old), 'input')} changed (first: {changed[0]})")
@@ -162,16 +148,18 @@ def _input_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 
 
 def _upstream_changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    redone = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
-    added, gone = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
-    verbs = ((redone, "redone"), (added, "added"), (gone, "removed"))
-    return [_with_others(names, verb) for names, verb in verbs if names]
+    found = []
+    for names, verb in zip(_compared(old, new), ("redone", "added", "removed")):
+        if names:
+            others = f"{names[0]} and {len(names) - 1} more were" if len(names) > 1 else f"{names[0]} was"
+            found.append(f"{others} {verb}")
+    return found
 
 
-def _with_others(names: list[str], verb: str) -> str:
-    if len(names) == 1:
-        return f"{names[0]} was {verb}"
-    return f"{names[0]} and {len(names) - 1} more were {verb}"
+def _compared(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[list[str], list[str], list[str]]:
+    """The names whose digests differ, the added ones, and those that are gone."""
+    changed = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    return changed, sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
 
 
 def _files(count: int, kind: str) -> str:

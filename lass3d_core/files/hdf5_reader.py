@@ -23,8 +23,7 @@ from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, Stal
 _READ_ONCE = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
 _READ_ONCE.set_chunk_cache(1, 0, 1.0)
 
-_MAX_COMPRESSION = 300
-"""LZ4 makes at most 255 bytes of one."""
+_MAX_COMPRESSION = 300  # LZ4 makes at most 255 bytes of one
 
 
 class Hdf5Reader:

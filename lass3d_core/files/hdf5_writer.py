@@ -30,10 +30,7 @@ _METADATA_BYTES = 1 << 20
 
 @contextmanager
 def create(part: Path) -> Iterator[h5py.File]:
-    """Build a new file in memory and write it to `part` at the end. Use it inside `atomic.atomic_write`.
-
-    A shard has some hundred megabytes.
-    """
+    """Build a file (some 100 MB) in memory and write it to `part`. Use it inside `atomic.atomic_write`."""
     # If the disk is full, HDF5 raises a cascade of errors while it closes the file; a plain write raises one.
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver="latest") as file:
@@ -59,13 +56,9 @@ class LargeFile:
         self._reserve(rows.nbytes)
         if name not in self.file:
             most = max(1, _ROW_CHUNK_BYTES // (rows.nbytes // len(rows)))
-            self.file.create_dataset(
-                name,
-                data=rows,
-                maxshape=(None, *rows.shape[1:]),
-                chunks=(min(len(rows), most), *rows.shape[1:]),
-                fletcher32=True,
-            )
+            tail = rows.shape[1:]
+            chunks = (min(len(rows), most), *tail)
+            self.file.create_dataset(name, data=rows, maxshape=(None, *tail), chunks=chunks, fletcher32=True)
             return
         dataset = self.file[name]
         dataset.resize(len(dataset) + len(rows), axis=0)
@@ -75,11 +68,6 @@ class LargeFile:
         """See the function `write_array`."""
         self._reserve(array.nbytes)
         write_array(self.file, name, array)
-
-    def write_texts(self, name: str, texts: Sequence[str]) -> None:
-        """See the function `write_texts`."""
-        self._reserve(_text_type(texts).itemsize * len(texts))
-        write_texts(self.file, name, texts)
 
     def __enter__(self) -> LargeFile:
         return self
@@ -107,21 +95,18 @@ def write_array(group: h5py.Group, name: str, array: np.ndarray, compact: bool =
     group.create_dataset(name, data=array, chunks=chunks, fletcher32=True, **packing)
 
 
-def write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
-    """Write `texts` as `name`: fixed-length UTF-8, padded with zero bytes."""
-    write_array(group, name, np.array([text.encode() for text in texts], _text_type(texts)))
+def text_array(texts: Sequence[str]) -> np.ndarray:
+    """The texts as fixed-length UTF-8, padded with zero bytes."""
+    encoded = [text.encode() for text in texts]
+    return np.array(encoded, h5py.string_dtype("utf-8", max(map(len, encoded), default=1) or 1))
 
 
 def write_attributes(group: h5py.Group, values: Mapping[str, Any]) -> None:
     """Write numbers, arrays, texts and tuples of texts as attributes; texts as fixed-length UTF-8."""
     for name, value in values.items():
         if isinstance(value, str):
-            group.attrs[name] = np.array(value.encode(), _text_type([value]))
+            group.attrs[name] = text_array([value]).reshape(())
         elif isinstance(value, tuple):
-            group.attrs[name] = np.array([text.encode() for text in value], _text_type(value))
+            group.attrs[name] = text_array(value)
         else:
             group.attrs[name] = value
-
-
-def _text_type(texts: Sequence[str]) -> np.dtype:
-    return h5py.string_dtype("utf-8", max((len(text.encode()) for text in texts), default=1) or 1)

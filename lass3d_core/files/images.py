@@ -9,35 +9,29 @@ import io
 import zlib
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, reading
 from lass3d_core.records import DepthImage, FilePart
 
-_UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def read_image(part: FilePart) -> np.ndarray:
     """Read the image (H,W,3) uint8 RGB. Raises DataError."""
-    content = read_part(part)
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(read_part(part))) as image:
             return np.asarray(image.convert("RGB"))
     except _UNREADABLE as error:
-        raise DataError(
-            f"{part} cannot be read as an image ({_reason(error, part)}); restore the file"
-        ) from None
+        raise _unreadable(part, "an image", error) from None
 
 
 def image_size(part: FilePart) -> tuple[int, int]:
     """Read height and width from the image's header. Raises DataError."""
     try:
-        if part.size is None:
-            with Image.open(part.path) as image:
-                width, height = image.size
-        else:
-            with Image.open(io.BytesIO(read_part(part))) as image:
-                width, height = image.size
+        source = part.path if part.size is None else io.BytesIO(read_part(part))
+        with Image.open(source) as image:
+            width, height = image.size
     except FileNotFoundError:
         raise DataError(f"{part} does not exist; get the images or mend the manifest") from None
     except _UNREADABLE:
@@ -49,13 +43,10 @@ def image_size(part: FilePart) -> tuple[int, int]:
 
 def read_depth(depth: DepthImage) -> np.ndarray:
     """Read the depth along the optical axis (H,W) float32, metres; 0 is no measurement. Raises DataError."""
-    content = read_part(depth.part)
     try:
-        values = _raw_depth(content, depth)
+        values = _raw_depth(read_part(depth.part), depth)
     except (*_UNREADABLE, zlib.error) as error:
-        raise DataError(
-            f"{depth.part} cannot be read as a depth image ({_reason(error, depth.part)}); restore the file"
-        ) from None
+        raise _unreadable(depth.part, "a depth image", error) from None
     if values.shape != depth.camera.size_hw:
         raise DataError(
             f"{depth.part} is {values.shape}, its camera {depth.camera.size_hw} (height, width); "
@@ -66,15 +57,10 @@ def read_depth(depth: DepthImage) -> np.ndarray:
 
 def read_part(part: FilePart) -> bytes:
     """Read the bytes. Raises DataError if the file is missing, cannot be read or is too short."""
-    try:
-        with part.path.open("rb") as file:
-            if part.start:  # without a seek, a pipe can be read too
-                file.seek(part.start)
-            content = file.read() if part.size is None else file.read(part.size)
-    except FileNotFoundError:
-        raise DataError(f"{part.path} cannot be read: it does not exist; restore the file") from None
-    except OSError as error:
-        raise DataError(f"{part.path} cannot be read: {error.strerror or error}; restore the file") from None
+    with reading(part.path, "restore the file"), part.path.open("rb") as file:
+        if part.start:  # without a seek, a pipe can be read too
+            file.seek(part.start)
+        content = file.read() if part.size is None else file.read(part.size)
     if part.size is not None and len(content) != part.size:
         raise DataError(f"{part} ends early; copy the file again")
     return content
@@ -94,5 +80,6 @@ def _raw_depth(content: bytes, depth: DepthImage) -> np.ndarray:
     return np.frombuffer(raw, "<u2").reshape(height, width)
 
 
-def _reason(error: Exception, part: FilePart) -> str:
-    return str(error).replace("\n", " ").replace(str(part.path), "it")
+def _unreadable(part: FilePart, kind: str, error: Exception) -> DataError:
+    reason = str(error).replace("\n", " ").replace(str(part.path), "it")
+    return DataError(f"{part} cannot be read as {kind} ({reason}); restore the file")

@@ -85,6 +85,4 @@ def _numbers_of(mask: RunLengthMask) -> np.ndarray:
 
 def _damaged(mask: RunLengthMask, why: str) -> DataError:
     height, width = mask.size_hw
-    return DataError(
-        f"the run-length counts of a {height} x {width} mask are damaged: {why}; make the mask again"
-    )
+    return DataError(f"the counts of a {height} x {width} mask are damaged: {why}; make the mask again")

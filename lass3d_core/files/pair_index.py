@@ -75,7 +75,5 @@ def read_index(folder: Path) -> PairIndex:
     except (OSError, ValueError) as error:
         raise CorruptArtifact(f"{path} is not a pair index ({error}); run `make pairs`") from None
     if index.schema != SCHEMA:
-        raise CorruptArtifact(
-            f"{path} has schema {index.schema}, this version reads {SCHEMA}; run `make pairs`"
-        )
+        raise CorruptArtifact(f"{path} has schema {index.schema}, not {SCHEMA}; run `make pairs`")
     return index

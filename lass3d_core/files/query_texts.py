@@ -2,6 +2,7 @@
 
 `python -m preprocess embed` writes them with the encoder of the text table. `python -m train query` reads
 them, so the trainer needs no encoder. The file is a text table without captions; see `docs/formats.md`.
+Every function raises MissingArtifact, StaleArtifact or CorruptArtifact if one of the two files is so.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import Record, reasons
-from lass3d_core.files.text_rows import TextRowsFile
-from lass3d_core.files.text_table import TEXT_TABLE, TextTable, read_text_table_record, write_text_table
+from lass3d_core.files.text_table import (
+    TEXT_TABLE,
+    TextNames,
+    TextRowsFile,
+    read_text_table_record,
+    write_text_rows,
+)
 
 STAGE = "query_texts"
 SCHEMA = 1
@@ -22,18 +28,12 @@ FILE = "query_texts.h5"
 
 
 def phrase_rows(folder: Path) -> dict[str, np.ndarray]:
-    """Phrase -> row (D,) float16, from the text table.
-
-    Raises MissingArtifact, StaleArtifact, CorruptArtifact.
-    """
+    """Phrase -> row (D,) float16, from the text table."""
     return _rows(folder / TEXT_TABLE)
 
 
 def asked_rows(folder: Path) -> dict[str, np.ndarray]:
-    """Text -> row (D,) float16 of earlier queries; empty if there were none.
-
-    Raises StaleArtifact if another encoder made them than the text table's, CorruptArtifact.
-    """
+    """Text -> row (D,) float16 of earlier queries by the text table's encoder; empty if there were none."""
     path = folder / FILE
     if not path.exists():
         return {}
@@ -47,19 +47,13 @@ def asked_rows(folder: Path) -> dict[str, np.ndarray]:
 
 
 def encoder_changes(params: Mapping[str, object], folder: Path) -> str:
-    """Say how the encoder `params` differs from the text table's; empty if it does not.
-
-    Raises MissingArtifact, StaleArtifact, CorruptArtifact.
-    """
+    """Say how the encoder `params` differs from the text table's; empty if it does not."""
     made = read_text_table_record(folder / TEXT_TABLE)["params"]
     return "; ".join(reasons(_record(made), _record(params)))
 
 
 def rows_of(folder: Path, texts: Sequence[str]) -> np.ndarray:
-    """The rows (T,D) float32 of `texts`, which must be spelled as in the file.
-
-    Raises MissingArtifact if a text has no row, StaleArtifact, CorruptArtifact.
-    """
+    """The rows (T,D) float32 of `texts`, which must be spelled as in the file."""
     known = phrase_rows(folder) | asked_rows(folder)
     for text in texts:
         if text not in known:
@@ -68,23 +62,11 @@ def rows_of(folder: Path, texts: Sequence[str]) -> np.ndarray:
 
 
 def write_asked(folder: Path, rows: Mapping[str, np.ndarray]) -> Path:
-    """Write the rows (D,) of query texts, made by the text table's encoder; return the file's path.
-
-    Raises StorageError, MissingArtifact, StaleArtifact, CorruptArtifact.
-    """
+    """Write the rows (D,) of query texts by the text table's encoder, and return the path."""
+    names = TextNames((), np.zeros(0, np.int32), (), phrases=tuple(rows))
     stacked = np.stack(list(rows.values())).astype(np.float16)
-    table = TextTable(
-        image_ids=(),
-        image_caption=np.zeros(0, np.int32),
-        caption_texts=(),
-        caption_offsets=np.zeros(1, np.int64),
-        caption_rows=stacked[:0],
-        caption_pooled=stacked[:0],
-        phrases=tuple(rows),
-        phrase_rows=stacked,
-    )
-    params = read_text_table_record(folder / TEXT_TABLE)["params"]
-    write_text_table(folder / FILE, table, _record(params))
+    record = _record(read_text_table_record(folder / TEXT_TABLE)["params"])
+    write_text_rows(folder / FILE, names, (), stacked, record)
     return folder / FILE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -14,7 +15,7 @@ from lass3d_core.errors import CorruptArtifact, DataError, UnknownName
 from lass3d_core.files.atomic import atomic_write
 from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
 from lass3d_core.files.hdf5_reader import Hdf5Reader
-from lass3d_core.files.hdf5_writer import create, write_array, write_attributes, write_texts
+from lass3d_core.files.hdf5_writer import create, text_array, write_array, write_attributes
 from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.names import is_plain_path
 from lass3d_core.records import PairedScan, PointTextPairs
@@ -22,29 +23,25 @@ from lass3d_core.records import PairedScan, PointTextPairs
 SCHEMA = 1
 KIND = "lass3d pairs"
 _REMEDY = 'run "make pairs"'
+_HEADER_TEXTS = ("dataset", "shard", "split", "producer", "class_names", "feature_names")
+
+# What arrays and attributes of a wrong shape or type raise.
 _OTHER_FORM = (DataError, TypeError, ValueError, LookupError)
-"""Exceptions that arrays and attributes of a wrong shape or type cause."""
 
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """The facts that are the same for every scan of a shard.
-
-    class_names, colours (r, g, b), raw_ids (for a submission): one for each train id.
-    feature_names: names of the F columns of the features.
-    record: what the shard was made from.
-    producer: name and version of the program that wrote it.
-    """
+    """The facts that are the same for every scan of a shard."""
 
     dataset: str
     shard: str
     split: str
-    class_names: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
-    raw_ids: tuple[int, ...]
-    feature_names: tuple[str, ...]
-    record: Record
-    producer: str
+    class_names: tuple[str, ...]  # one for each train id
+    colours: tuple[tuple[int, int, int], ...]  # (r, g, b) for each train id
+    raw_ids: tuple[int, ...]  # for a submission, one for each train id
+    feature_names: tuple[str, ...]  # of the F columns of the features
+    record: Record  # what the shard was made from
+    producer: str  # name and version of the program that wrote it
 
     @property
     def fingerprint(self) -> str:
@@ -61,7 +58,7 @@ def write_shard(path: Path, header: ShardHeader, scans: Iterable[PairedScan], co
     with atomic_write(path) as part:
         with create(part) as file:
             written = [(scan.scan_id, _write_scan(file, scan, compact)) for scan in scans]
-            write_texts(file, "scan_ids", [scan_id for scan_id, _ in written])
+            write_array(file, "scan_ids", text_array([scan_id for scan_id, _ in written]))
             write_array(file, "record", np.frombuffer(canonical_json(header.record).encode(), np.uint8))
             write_attributes(file, _attributes(header))
         reader = ShardReader(part)
@@ -82,7 +79,7 @@ class ShardReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = Hdf5Reader(path, KIND, SCHEMA, _REMEDY)
-        self._scan_ids: tuple[str, ...] | None = None
+        self.close = self._file.close  # a later read opens the file again
 
     @property
     def header(self) -> ShardHeader:
@@ -90,15 +87,10 @@ class ShardReader:
         file = self._file
         try:
             header = ShardHeader(
-                dataset=file.attribute("dataset"),
-                shard=file.attribute("shard"),
-                split=file.attribute("split"),
-                class_names=file.attribute("class_names"),
+                **{name: file.attribute(name) for name in _HEADER_TEXTS},
                 colours=tuple((int(r), int(g), int(b)) for r, g, b in file.attribute("colours")),
                 raw_ids=tuple(int(raw) for raw in file.attribute("raw_ids")),
-                feature_names=file.attribute("feature_names"),
                 record=as_record(parse_json(file.array("record").tobytes())),
-                producer=file.attribute("producer"),
             )
         except _OTHER_FORM as error:
             raise file.corrupt("its header", str(error)) from None
@@ -106,36 +98,25 @@ class ShardReader:
             raise file.corrupt("record", "it does not belong to the fingerprint")
         return header
 
-    @property
+    @cached_property
     def scan_ids(self) -> tuple[str, ...]:
         """The scans of the shard, in the order in which they were written."""
-        if self._scan_ids is None:
-            scan_ids = self._file.texts("scan_ids")
-            strange = [scan_id for scan_id in scan_ids if not is_plain_path(scan_id)]
-            if strange:
-                raise self._file.corrupt("scan_ids", f"{strange[0][:60]!r} is not the name of a scan")
-            self._scan_ids = scan_ids
-        return self._scan_ids
+        scan_ids = self._file.texts("scan_ids")
+        strange = [scan_id for scan_id in scan_ids if not is_plain_path(scan_id)]
+        if strange:
+            raise self._file.corrupt("scan_ids", f"{strange[0][:60]!r} is not the name of a scan")
+        return scan_ids
 
     def read(self, scan_id: str, with_labels: bool = True) -> PairedScan:
         """Read one scan and verify its checksums. features: float16. Without labels, `labels` is None."""
-        group = self._group(scan_id)
-        array = self._file.array
+        group, array, texts = self._group(scan_id), self._file.array, self._file.texts
         try:
             points = array(f"{group}/xyz")  # the largest first: its memory serves the others
-            pairs = PointTextPairs(
-                image=array(f"{group}/image").astype(np.int16),
-                entity=array(f"{group}/entity"),
-                image_ids=self._file.texts(f"{group}/image_ids"),
-                phrases=self._file.texts(f"{group}/phrases"),
-            )
-            return PairedScan(
-                scan_id=scan_id,
-                points=points,
-                features=array(f"{group}/features"),
-                labels=self.labels(scan_id) if with_labels else None,
-                pairs=pairs,
-            )
+            image = array(f"{group}/image").astype(np.int16)
+            names = texts(f"{group}/image_ids"), texts(f"{group}/phrases")
+            pairs = PointTextPairs(image, array(f"{group}/entity"), *names)
+            labels = self.labels(scan_id) if with_labels else None
+            return PairedScan(scan_id, points, array(f"{group}/features"), labels, pairs)
         except _OTHER_FORM as error:
             raise self._file.corrupt(f"scan {scan_id}", str(error)) from None
 
@@ -154,10 +135,6 @@ class ShardReader:
     def scans(self) -> Iterator[PairedScan]:
         """Read every scan of the shard, in order."""
         return (self.read(scan_id) for scan_id in self.scan_ids)
-
-    def close(self) -> None:
-        """Close the file; a later read opens it again."""
-        self._file.close()
 
     def _group(self, scan_id: str) -> str:
         if scan_id not in self.scan_ids:
@@ -199,21 +176,19 @@ def _write_scan(file: h5py.File, scan: PairedScan, compact: bool) -> int:
     with np.errstate(over="ignore"):
         features = scan.features.astype(np.float16)
     if not np.isfinite(features).all():
-        raise DataError(
-            f"scan {scan.scan_id}: features beyond 65504 do not fit float16; rescale them in the reader"
-        )
+        what = f"scan {scan.scan_id}: features beyond 65504 do not fit float16"
+        raise DataError(f"{what}; rescale them in the reader")
     pairs = scan.pairs
     group = file.create_group(f"scans/{scan.scan_id}")
     write_array(group, "xyz", scan.points, compact)
     write_array(group, "features", features, compact)
     if scan.labels is not None:
         write_array(group, "label", scan.labels, compact)
-    write_array(
-        group, "image", pairs.image.astype(np.int8 if len(pairs.image_ids) <= 128 else np.int16), compact
-    )
+    slot = np.int8 if len(pairs.image_ids) <= 128 else np.int16
+    write_array(group, "image", pairs.image.astype(slot), compact)
     write_array(group, "entity", pairs.entity, compact)
-    write_texts(group, "image_ids", pairs.image_ids)
-    write_texts(group, "phrases", pairs.phrases)
+    write_array(group, "image_ids", text_array(pairs.image_ids))
+    write_array(group, "phrases", text_array(pairs.phrases))
     write_attributes(group, {"scan_id": scan.scan_id, "points": len(scan.points)})
     return _checksum(PairedScan(scan.scan_id, scan.points, features, scan.labels, pairs))
 
@@ -222,15 +197,10 @@ def _attributes(header: ShardHeader) -> dict[str, object]:
     return {
         "kind": KIND,
         "schema": SCHEMA,
-        "dataset": header.dataset,
-        "shard": header.shard,
-        "split": header.split,
         "fingerprint": header.fingerprint,
-        "producer": header.producer,
-        "class_names": header.class_names,
+        **{name: getattr(header, name) for name in _HEADER_TEXTS},
         "colours": np.array(header.colours, np.uint8).reshape(-1, 3),
         "raw_ids": np.array(header.raw_ids, np.uint32),
-        "feature_names": header.feature_names,
     }
 
 

@@ -138,20 +138,17 @@ def _fraction(ratio: float | str) -> Fraction:
 def _count(ratio: float, scans: int, candidates: int) -> int:
     """floor(ratio % of scans). Raises DataError if that is 0 or more than `candidates`."""
     count = int(_fraction(ratio) * scans / 100)
+    if scans == 0:
+        raise DataError("there are no training scans to label")
     if count == 0:
-        raise DataError(_too_small(ratio, scans))
+        smallest = -(-10000 // scans) / 100  # rounded up to two decimals
+        what = f"{ratio:g} % of {scans} training scans labels none"
+        raise DataError(f"{what}; the smallest ratio that does is {smallest:g}")
     if count > candidates:
         raise DataError(
-            f"{ratio:g} % are {count} scans, but only {candidates} have labels; take a smaller ratio"
+            f"{ratio:g} % are {count} scans, but only {candidates} have labels; take a smaller one"
         )
     return count
-
-
-def _too_small(ratio: float, count: int) -> str:
-    if count == 0:
-        return "there are no training scans to label"
-    smallest = -(-10000 // count) / 100  # rounded up to two decimals
-    return f"{ratio:g} % of {count} training scans labels none; the smallest ratio that does is {smallest:g}"
 
 
 def _complaint(what: str, names: list[str]) -> str:

@@ -1,104 +1,169 @@
-"""A whole table of text rows in memory. The stage `text_embeddings` writes the table, the trainer reads it.
+"""The table of text rows. The stage `text_embeddings` writes it, the trainer reads it.
 
 Pair shards name their images and phrases as strings, and the table maps the strings to rows. So a change of
-the text encoder rewrites this one file and no shard. `docs/formats.md` describes the file.
+the text encoder rewrites this one file and no shard. A caption takes about thirty rows of 512 float16: 0.7 GB
+for SemanticKITTI, 6 GB for nuScenes. So rows are written as they are encoded, and read one caption at a time.
+`docs/formats.md` describes the file.
 """
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from lass3d_core.errors import DataError
-from lass3d_core.files.fingerprint import Record, as_record, digest
+from lass3d_core.errors import CorruptArtifact, DataError
+from lass3d_core.files.atomic import atomic_write
+from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
 from lass3d_core.files.hdf5_reader import Hdf5Reader
+from lass3d_core.files.hdf5_writer import LargeFile, text_array, write_attributes
 from lass3d_core.files.json_files import parse_json
-from lass3d_core.files.text_checks import check_array, check_image_caption, check_offsets
-from lass3d_core.files.text_rows import (
-    KIND,
-    REMEDY,
-    SCHEMA,
-    CaptionRows,
-    TextNames,
-    write_text_rows,
-)
+from lass3d_core.records import NONE, check_array, check_offsets
 
-TEXT_TABLE = "text_embeddings.h5"
-"""The table's name among the artifacts of a data set."""
+TEXT_TABLE = "text_embeddings.h5"  # the table's name among the artifacts of a data set
+_FORMAT = ("lass3d text table", 1, 'run "make captions"')  # kind, schema, how to make the file again
 
 
 @dataclass(frozen=True)
-class TextTable:
-    """The rows of all texts that pairs may name.
+class CaptionRows:
+    """The rows of n captions."""
 
-    I images, T unique captions, R token-level rows, P unique entity phrases, D dimensions.
-    image_ids: I of them.
-    image_caption (I,) int32: the caption of each image, -1 if captioning failed.
-    caption_texts: T of them.
-    caption_offsets (T+1,) int64: caption t owns caption_rows[caption_offsets[t]:caption_offsets[t+1]].
-    caption_rows (R,D) float16: token-level rows.
-    caption_pooled (T,D) float16: one row per caption.
-    phrases: P of them.
-    phrase_rows (P,D) float16: one pooled row per phrase.
+    rows: np.ndarray  # (R,D) float16: token-level rows, one caption after the other
+    lengths: np.ndarray  # (n,) int64: number of rows of each caption
+    pooled: np.ndarray  # (n,D) float16: one row per caption
+
+    @classmethod
+    def of(cls, blocks: Sequence[np.ndarray], pooled: Sequence[np.ndarray], dim: int) -> CaptionRows:
+        """From each caption's token-level rows (n,D) and pooled row (D,)."""
+        none = np.zeros((0, dim), np.float16)
+        lengths = np.array([len(block) for block in blocks], np.int64)
+        return cls(np.concatenate([none, *blocks]), lengths, np.stack(pooled) if len(pooled) else none)
+
+    @property
+    def blocks(self) -> list[np.ndarray]:
+        """The token-level rows (n,D) of each caption."""
+        return np.split(self.rows, np.cumsum(self.lengths)[:-1])
+
+
+@dataclass(frozen=True)
+class TextNames:
+    """The I images, T distinct captions and P distinct phrases of a table."""
+
+    image_ids: Sequence[str]
+    image_caption: np.ndarray  # (I,) int32: the caption of each image, -1 if captioning failed
+    caption_texts: Sequence[str]
+    phrases: Sequence[str]
+
+
+def write_text_rows(
+    path: Path, names: TextNames, captions: Iterable[CaptionRows], phrase_rows: np.ndarray, record: Record
+) -> None:
+    """Write the table, whose rows come some captions at a time, and its record.
+
+    captions: the rows of all captions, in order. phrase_rows (P,D) float16.
+    The file is read back and compared before it gets its name. Raises StorageError, CorruptArtifact.
+    """
+    offsets, checksum = [np.zeros(1, np.int64)], 0
+    with atomic_write(path) as part:
+        with LargeFile(part) as file:
+            for some in captions:
+                file.append("caption_rows", some.rows)
+                file.append("caption_pooled", some.pooled)
+                offsets.append(offsets[-1][-1] + np.cumsum(some.lengths))
+                checksum = zlib.crc32(some.rows.tobytes() + some.pooled.tobytes(), checksum)
+            if len(offsets) == 1:
+                file.write_array("caption_rows", phrase_rows[:0])
+                file.write_array("caption_pooled", phrase_rows[:0])
+            for name in ("image_ids", "caption_texts", "phrases"):
+                file.write_array(name, text_array(getattr(names, name)))
+            file.write_array("image_caption", names.image_caption)
+            file.write_array("caption_offsets", np.concatenate(offsets))
+            file.write_array("phrase_rows", phrase_rows)
+            file.write_array("record", np.frombuffer(canonical_json(record).encode(), np.uint8))
+            kind, schema, _ = _FORMAT
+            write_attributes(file.file, {"kind": kind, "schema": schema, "fingerprint": digest(record)})
+        counts = [len(offset) for offset in offsets[1:]]
+        if not _reads_back(TextRowsFile(part), names, counts, checksum, phrase_rows):
+            raise CorruptArtifact(f"{path}: the table reads back differently; check the disk")
+
+
+class TextRowsFile:
+    """Reads a table. Rows of captions are read on demand; names and phrase rows are read once and cached.
+
+    The cache takes some hundred bytes per image and a row per phrase. The file is opened at the first read,
+    and opened again in every process that inherits it.
+    Every member raises MissingArtifact, StaleArtifact or CorruptArtifact.
     """
 
-    image_ids: tuple[str, ...]
-    image_caption: np.ndarray
-    caption_texts: tuple[str, ...]
-    caption_offsets: np.ndarray
-    caption_rows: np.ndarray
-    caption_pooled: np.ndarray
-    phrases: tuple[str, ...]
-    phrase_rows: np.ndarray
+    def __init__(self, path: Path) -> None:
+        self._file = Hdf5Reader(path, *_FORMAT)
+        self.close = self._file.close  # a later read opens the file again
 
-    def __post_init__(self) -> None:
-        captions, dim = self.caption_pooled.shape
-        check_image_caption(self.image_caption, len(self.image_ids), captions)
-        check_offsets(self.caption_offsets, captions, len(self.caption_rows))
-        check_array(self.caption_rows, "caption_rows", (len(self.caption_rows), dim), np.float16)
-        check_array(self.caption_pooled, "caption_pooled", (len(self.caption_texts), dim), np.float16)
-        check_array(self.phrase_rows, "phrase_rows", (len(self.phrases), dim), np.float16)
+    @cached_property
+    def dim(self) -> int:
+        """D, the length of a row."""
+        return self._file.shape("phrase_rows")[1]
 
+    @cached_property
+    def image_ids(self) -> tuple[str, ...]:
+        """The I image ids."""
+        return self._file.texts("image_ids")
 
-def write_text_table(path: Path, table: TextTable, record: Record) -> None:
-    """Write `table` and its record. It is read back and compared before it gets its name.
+    @cached_property
+    def image_caption(self) -> np.ndarray:
+        """(I,) int32: the caption of each image, -1 if captioning failed."""
+        found, captions = self._file.array("image_caption"), self._file.shape("caption_pooled")[0]
+        with self._file.checks("image_caption"):
+            check_array(found, "image_caption", (len(self.image_ids),), np.int32)
+            if found.size and not NONE <= found.min() <= found.max() < captions:
+                raise DataError(f"image_caption must lie in [-1, {captions})")
+        return found
 
-    Raises StorageError, CorruptArtifact.
-    """
-    names = TextNames(table.image_ids, table.image_caption, table.caption_texts, table.phrases)
-    lengths = np.diff(table.caption_offsets)
-    captions = [CaptionRows(table.caption_rows, lengths, table.caption_pooled)] if len(lengths) else []
-    write_text_rows(path, names, captions, table.phrase_rows, record)
+    @cached_property
+    def caption_texts(self) -> tuple[str, ...]:
+        """The T distinct captions."""
+        return self._file.texts("caption_texts")
 
+    @cached_property
+    def phrases(self) -> tuple[str, ...]:
+        """The P distinct phrases."""
+        return self._file.texts("phrases")
 
-def read_text_table(path: Path) -> TextTable:
-    """Read the table and verify its checksums. Raises MissingArtifact, StaleArtifact, CorruptArtifact."""
-    file = Hdf5Reader(path, KIND, SCHEMA, REMEDY)
-    try:
-        return TextTable(
-            image_ids=file.texts("image_ids"),
-            image_caption=file.array("image_caption"),
-            caption_texts=file.texts("caption_texts"),
-            caption_offsets=file.array("caption_offsets"),
-            caption_rows=file.array("caption_rows"),
-            caption_pooled=file.array("caption_pooled"),
-            phrases=file.texts("phrases"),
-            phrase_rows=file.array("phrase_rows"),
-        )
-    except DataError as error:
-        raise file.corrupt("the table", str(error)) from None
-    finally:
-        file.close()
+    @cached_property
+    def phrase_rows(self) -> np.ndarray:
+        """(P,D) float16: one row per phrase."""
+        found = self._file.array("phrase_rows")
+        with self._file.checks("phrase_rows"):
+            check_array(found, "phrase_rows", (len(self.phrases), self.dim), np.float16)
+        return found
+
+    def captions(self, numbers: Sequence[int]) -> CaptionRows:
+        """Read the rows of the captions `numbers`, in that order."""
+        ends = [(int(self._offsets[number]), int(self._offsets[number + 1])) for number in numbers]
+        blocks = [self._file.rows("caption_rows", start, end) for start, end in ends]
+        pooled = [self._file.rows("caption_pooled", number, number + 1)[0] for number in numbers]
+        with self._file.checks("caption_rows"):
+            for (start, end), block, row in zip(ends, blocks, pooled):
+                check_array(block, "caption_rows", (end - start, self.dim), np.float16)
+                check_array(row, "caption_pooled", (self.dim,), np.float16)
+        return CaptionRows.of(blocks, pooled, self.dim)
+
+    @cached_property
+    def _offsets(self) -> np.ndarray:
+        """(T+1,) int64: caption t owns the rows _offsets[t] to _offsets[t+1] - 1."""
+        found, texts = self._file.array("caption_offsets"), self._file.shape("caption_pooled")[0]
+        with self._file.checks("caption_offsets"):
+            check_offsets(found, "caption_offsets", texts, self._file.shape("caption_rows")[0])
+        return found
 
 
 def read_text_table_record(path: Path) -> Record:
-    """Read what the table was made from. Raises MissingArtifact, StaleArtifact, CorruptArtifact.
-
-    The digest of this record is the table's fingerprint.
-    """
-    file = Hdf5Reader(path, KIND, SCHEMA, REMEDY)
+    """Read what the table was made from; the digest of it is the table's fingerprint."""
+    file = Hdf5Reader(path, *_FORMAT)
     try:
         record = as_record(parse_json(file.array("record").tobytes()))
         if digest(record) != file.attribute("fingerprint"):
@@ -108,3 +173,23 @@ def read_text_table_record(path: Path) -> Record:
         raise file.corrupt("record", str(error)) from None
     finally:
         file.close()
+
+
+def _reads_back(
+    table: TextRowsFile, names: TextNames, counts: Sequence[int], checksum: int, phrase_rows: np.ndarray
+) -> bool:
+    """Whether the file holds what was written. counts: numbers of captions that were written together."""
+    try:
+        again, start = 0, 0
+        for count in counts:
+            some = table.captions(range(start, start + count))
+            again = zlib.crc32(some.rows.tobytes() + some.pooled.tobytes(), again)
+            start += count
+        same_names = all(
+            tuple(getattr(table, name)) == tuple(getattr(names, name))
+            for name in ("image_ids", "caption_texts", "phrases")
+        )
+        same_rows = again == checksum and np.array_equal(table.phrase_rows, phrase_rows)
+        return same_names and same_rows and np.array_equal(table.image_caption, names.image_caption)
+    finally:
+        table.close()

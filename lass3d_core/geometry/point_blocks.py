@@ -2,22 +2,35 @@
 
 A scanner measures neighbouring points one after another, so a block is small in space, and a block whose box
 lies outside of a view is skipped as a whole. A cloud in random order costs time, never a point.
+Import this module inside a function only: numba takes a second to load, and most commands project nothing.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-
-from lass3d_core.geometry.compiled import compiled
+from numba import njit
 
 # Long blocks: skipping a point costs a loop little, the gain is in not reading blocks that are out of view.
-BLOCK = 128
-"""Points in a block; a multiple of 8."""
+BLOCK = 128  # points in a block; a multiple of 8
 
 # Of the sum of the magnitudes: a hundred times what single precision loses in a sum of four products.
 _ROUNDING = np.float32(1e-5)
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """numba's njit, with the machine code kept on disk if there is a folder for it.
+
+    Division by zero gives infinity or NaN, as in numpy. No fast-math: the pairs must be the same on every
+    machine.
+    """
+    try:
+        return njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:
+        # numba finds no folder that it can write to: each process compiles for itself, in some seconds.
+        return njit(error_model="numpy")(function)
 
 
 class PointBlocks(NamedTuple):

@@ -11,8 +11,7 @@ import numpy as np
 
 from lass3d_core.records import Camera
 
-NEAREST_DEPTH_M = 1e-3
-"""Points nearer to the camera plane have no pixel, because division by their depth is meaningless."""
+NEAREST_DEPTH_M = 1e-3  # nearer points have no pixel: division by their depth is meaningless
 
 
 def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -23,8 +22,7 @@ def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     Returns uv (N,2) float32 pixels, NaN unless the point is in front of the camera; and depth (N,) float32
     metres, negative behind the camera.
     """
-    matrix = image_from_points(camera)
-    u, v, depth = homogeneous_product(matrix, points.T)
+    u, v, depth = homogeneous_product(image_from_points(camera), points.T)
     uv = np.full((len(points), 2), np.nan, np.float32)
     ahead = depth > NEAREST_DEPTH_M
     np.divide(u, depth, out=uv[:, 0], where=ahead)
@@ -53,9 +51,8 @@ def image_borders(matrix: np.ndarray, size_hw: tuple[int, int]) -> tuple[np.ndar
 def pixels_in_image(
     uv: np.ndarray, depth: np.ndarray, size_hw: tuple[int, int], min_depth_m: float = NEAREST_DEPTH_M
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the points in front of the camera and inside the image.
+    """Find the points in front of the camera and inside the image. uv (N,2), depth (N,): from `project`.
 
-    uv (N,2) and depth (N,): from `project`; NaN is outside.
     Returns index (n,) int64, row v and column u (n,) int32, rounded down.
     """
     height, width = size_hw
@@ -97,3 +94,8 @@ def homogeneous_product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
     total += columns[2] * matrix[:, 2:3]
     total += matrix[:, 3:]
     return total
+
+
+def is_rotation(matrix: np.ndarray) -> bool:
+    """Whether `matrix` (3,3) is a rotation, up to 0.01."""
+    return bool(abs(matrix @ matrix.T - np.eye(3)).max() < 0.01 and np.linalg.det(matrix) > 0)

@@ -1,7 +1,7 @@
 """Which points lie in a view, and which of them another point hides, in compiled loops.
 
-Import this module inside a function only, see compiled.py. The tests compare every function with brute force,
-to the bit, so the order and the precision of the arithmetic are fixed.
+Import this module inside a function only, see point_blocks.py. The tests compare every function with brute
+force, to the bit, so the order and the precision of the arithmetic are fixed.
 """
 
 # Indices that are read from an array are unsigned: numba lets a negative index count from the end, and the
@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from lass3d_core.geometry.compiled import compiled
-from lass3d_core.geometry.point_blocks import BLOCK, PointBlocks, outside
+from lass3d_core.geometry.point_blocks import BLOCK, PointBlocks, compiled, outside
 from lass3d_core.geometry.projection import image_borders, image_from_points
-from lass3d_core.geometry.visibility import Visibility
+from lass3d_core.geometry.visible_pixels import Visibility
 from lass3d_core.records import Camera
 
+# log2 of the smallest side of a z-buffer cell, pixels: there would be more cells than points otherwise.
 _SMALLEST_CELL = 2
-"""log2 of the smallest side of a z-buffer cell, pixels: there would be more cells than points otherwise."""
 
 
 def in_image(camera: Camera, blocks: PointBlocks, min_depth_m: float) -> tuple[np.ndarray, ...]:
@@ -31,22 +30,10 @@ def in_image(camera: Camera, blocks: PointBlocks, min_depth_m: float) -> tuple[n
     matrix = image_from_points(camera)
     planes, magnitudes = image_borders(matrix, camera.size_hw)
     count = blocks.columns.shape[1]
-    columns = (
-        np.empty(count, np.int64),
-        np.empty(count, np.int32),
-        np.empty(count, np.int32),
-        np.empty(count, np.float32),
-    )
-    found = _in_image(
-        *blocks,
-        planes.astype(np.float32),
-        magnitudes.astype(np.float32),
-        matrix,
-        np.float32(height),
-        np.float32(width),
-        np.float32(min_depth_m),
-        columns,
-    )
+    columns = tuple(np.empty(count, dtype) for dtype in (np.int64, np.int32, np.int32, np.float32))
+    borders = planes.astype(np.float32), magnitudes.astype(np.float32)
+    limits = np.float32(height), np.float32(width), np.float32(min_depth_m)
+    found = _in_image(*blocks, *borders, matrix, *limits, columns)
     return tuple(column[:found] for column in columns)
 
 
@@ -66,25 +53,14 @@ def seen_by_zbuffer(
     # Few points can be in such a pair. Cells are at least as wide as the radius. A point is a suspect if it
     # lies behind the nearest point of its own and the eight cells around it; only a point that lies before
     # the farthest suspect around it can hide anything.
-    bits = _cell_bits(visibility.splat_radius_px)
+    bits = max(_SMALLEST_CELL, (visibility.splat_radius_px - 1).bit_length())
     rows, stride = (((size - 1) >> bits) + 3 for size in camera.size_hw)  # with a border of empty cells
-    cells = rows * stride
-    near = np.empty(cells, np.float32)
-    slack = np.float32(visibility.depth_slack_m)
-    cell, limit = _nearest_around(
-        v, u, depth, np.float32(1 + visibility.depth_tolerance), slack, bits, stride, near
-    )
-    return _seen(
-        (v, u, depth, cell, limit),
-        near,
-        np.empty(cells, np.int32),
-        stride,
-        regions,
-        visibility.splat_radius_px,
-        1 + visibility.depth_tolerance,
-        slack,
-        (camera.K[0, 0], camera.K[1, 1], np.tan(np.deg2rad(visibility.grazing_deg))),
-    )
+    near, first = np.empty(rows * stride, np.float32), np.empty(rows * stride, np.int32)
+    least, slack = 1 + visibility.depth_tolerance, np.float32(visibility.depth_slack_m)
+    cell, limit = _nearest_around(v, u, depth, np.float32(least), slack, bits, stride, near)
+    pixels, radius = (v, u, depth, cell, limit), visibility.splat_radius_px
+    optics = camera.K[0, 0], camera.K[1, 1], np.tan(np.deg2rad(visibility.grazing_deg))
+    return _seen(pixels, near, first, stride, regions, radius, least, slack, optics)
 
 
 def at_pixels(image: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
@@ -92,11 +68,6 @@ def at_pixels(image: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
     if image.flags.f_contiguous:
         image, v, u = image.T, u, v
     return _at_places(np.ascontiguousarray(image).reshape(-1), np.uint32(image.shape[1]), v, u)
-
-
-def _cell_bits(radius: int) -> int:
-    """log2 of the side of a z-buffer cell, pixels: at least the radius."""
-    return max(_SMALLEST_CELL, (radius - 1).bit_length())
 
 
 @compiled

@@ -54,9 +54,8 @@ def _load(path: Path) -> Any:
     try:
         return load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ManifestError(
-            f"{path} does not exist; give MANIFEST=path or run from the project's folder"
-        ) from None
+        what = f"{path} does not exist"
+        raise ManifestError(f"{what}; give MANIFEST=path or run from the project's folder") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} cannot be read: {error}") from None
     except ValueError as error:
@@ -66,13 +65,8 @@ def _load(path: Path) -> Any:
 def _with_own_blocks(manifest: Manifest, dataset: str) -> Manifest:
     """The manifest, the common blocks replaced by those that the data set has."""
     spec = manifest.datasets[dataset]
-    return replace(
-        manifest,
-        image_captions=spec.image_captions or manifest.image_captions,
-        entities=spec.entities or manifest.entities,
-        text_embeddings=spec.text_embeddings or manifest.text_embeddings,
-        pairs=spec.pairs or manifest.pairs,
-    )
+    own = {name: getattr(spec, name) for name in ("image_captions", "entities", "text_embeddings", "pairs")}
+    return replace(manifest, **{name: block for name, block in own.items() if block is not None})
 
 
 # The checks below look at the raw values: a wrong key elsewhere must not hide what they find.

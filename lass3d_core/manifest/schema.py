@@ -68,14 +68,11 @@ class SimulateSpec:
 
 @dataclass(frozen=True, config=SETTINGS)
 class SplitSpec:
-    """Sequences or scenes of each split; an entry that ends in .txt is a file that lists them, one a line.
-
-    test may lack labels.
-    """
+    """Sequences or scenes of each split; an entry that ends in .txt is a file that lists them, one a line."""
 
     train: tuple[Sequence, ...] = Field(min_length=1)
     val: tuple[Sequence, ...] = Field(min_length=1)
-    test: tuple[Sequence, ...] = ()
+    test: tuple[Sequence, ...] = ()  # may lack labels
 
     def __post_init__(self) -> None:
         everything = self.train + self.val + self.test
@@ -131,11 +128,7 @@ class EntitiesSpec(LvmSpec):
 
 @dataclass(frozen=True, config=SETTINGS)
 class PairsSpec:
-    """How points get their pixels. See preprocess/stages/pairs.py.
-
-    earlier_scans: how many scans before each one lend it their images. See
-    preprocess/stages/earlier_views.py.
-    """
+    """How points get their pixels, see preprocess/stages/pairs.py."""
 
     min_score: float = Field(default=0.3, ge=0, le=1)
     overlap: Literal["smallest_area", "highest_score"] = "smallest_area"
@@ -146,27 +139,22 @@ class PairsSpec:
     grazing_deg: float = Field(default=4.5, gt=0, le=90)
     min_depth_m: float = Field(default=0.5, ge=0)
     max_views: int = Field(default=1, ge=1)
+    # How many scans before each one lend it their images, see preprocess/stages/earlier_views.py.
     earlier_scans: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class FramesSpec:
-    """RGB-D frames of a scene: every stride-th one.
-
-    source: from the exported files, straight from the .sens file, or (`any`) from the .sens file if no files
-    were exported.
-    """
+    """RGB-D frames of a scene: every stride-th one."""
 
     stride: int = Field(default=20, ge=1)
+    # The exported files, the .sens file, or (`any`) the .sens file if no files were exported.
     source: Literal["any", "exported", "sens"] = "any"
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class DatasetSpec:
-    """One data set on disk.
-
-    The last four fields replace the manifest's for this data set.
-    """
+    """One data set on disk. The last four fields replace the manifest's for this data set."""
 
     reader: Literal["semantickitti", "scannet", "nuscenes"]  # a module of lass3d_core.datasets
     root: PathInFile

@@ -22,7 +22,8 @@ _CARD, _DIGEST = "lass3d", "sha256"
 def write_model(path: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
     """Write `weights` and their card, whole or not at all. Raises StorageError."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    metadata = {_CARD: card.to_json(), _DIGEST: _digest(tensors)}
+    # One entry alone: safetensors writes several in no fixed order, and equal models are equal files.
+    metadata = {_CARD: json.dumps(json.loads(card.to_json()) | {_DIGEST: _digest(tensors)})}
     content = safetensors.torch.save(tensors, metadata)
     with atomic_write(path) as part:
         part.write_bytes(content)
@@ -30,7 +31,7 @@ def write_model(path: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> N
 
 def read_card(path: Path) -> ModelCard:
     """The card alone; no weights are read. Raises MissingArtifact, CorruptArtifact."""
-    return _card_of(path, _metadata_of(path))
+    return _card_of(path, _metadata_of(path))[0]
 
 
 def read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
@@ -38,13 +39,12 @@ def read_model(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
 
     Raises MissingArtifact, and CorruptArtifact for anything but a whole model file of this version.
     """
-    metadata = _metadata_of(path)
-    card = _card_of(path, metadata)
+    card, digest = _card_of(path, _metadata_of(path))
     try:
         tensors = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise CorruptArtifact(f"{path} is damaged ({_first_line(error)}); copy it again") from None
-    if _digest(tensors) != metadata.get(_DIGEST):
+    if _digest(tensors) != digest:
         raise CorruptArtifact(f"{path} is damaged (its checksum differs); copy it again")
     return card, tensors
 
@@ -63,14 +63,16 @@ def _metadata_of(path: Path) -> dict[str, str]:
         ) from None
 
 
-def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
+def _card_of(path: Path, metadata: Mapping[str, str]) -> tuple[ModelCard, str]:
+    """The card, and the checksum of the weights beside it."""
     if _CARD not in metadata:
         raise CorruptArtifact(
             f"{path} is a safetensors file of something else: its header has no card; "
             'make one with "make model RUN=folder"'
         )
     try:
-        schema = json.loads(metadata[_CARD]).get("schema")
+        values = json.loads(metadata[_CARD])
+        schema, digest = values.get("schema"), str(values.pop(_DIGEST, ""))
     except (ValueError, AttributeError):
         raise CorruptArtifact(f"{path}: the card in its header is no JSON; copy the file again") from None
     if schema != SCHEMA:
@@ -79,7 +81,7 @@ def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
             "or export the run again"
         )
     try:
-        return ModelCard.from_json(metadata[_CARD])
+        return ModelCard.from_json(json.dumps(values)), digest
     except ValueError as error:
         raise CorruptArtifact(f"{path}: the card in its header is wrong: {error}") from None
 

@@ -13,10 +13,7 @@ from lass3d_core.sparse import load_backend
 
 
 def make_backbone(config: UNetConfig, in_channels: int) -> nn.Module:
-    """A freshly initialised backbone with `in_channels` input features per voxel.
-
-    Raises UnknownName and BackendUnavailable for the sparse backend.
-    """
+    """A freshly initialised backbone. Raises UnknownName and BackendUnavailable for the sparse backend."""
     if config.view == "range":
         return RangeUNet(config, in_channels)
     return MinkUNet(config, in_channels, load_backend(config.backend))

@@ -43,6 +43,5 @@ class BatchNorm(nn.BatchNorm1d):
         self.running_var.lerp_(variance, self.momentum)
 
     def _by_running_statistics(self, x: Tensor) -> Tensor:
-        return nn.functional.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-        )
+        statistics = self.running_mean, self.running_var
+        return nn.functional.batch_norm(x, *statistics, self.weight, self.bias, eps=self.eps)

@@ -22,10 +22,14 @@ class Images(NamedTuple):
     height: int
     width: int
 
+    def halved(self, times: int) -> Images:
+        """The images with their rows and columns halved `times` times."""
+        return Images(self.scans, self.height >> times, self.width >> times)
+
 
 @dataclass(frozen=True)
 class ImagePyramid:
-    """The part of a KernelPyramid that a U-Net reads: the maps of every level."""
+    """The part of a KernelPyramid that a U-Net reads."""
 
     submanifold: tuple[Images, ...]
     stride: tuple[Images, ...]
@@ -33,63 +37,50 @@ class ImagePyramid:
     @classmethod
     def of(cls, images: Images, levels: int) -> ImagePyramid:
         """`levels` levels, each with half the rows and columns of the last. They must halve evenly."""
-        sizes = tuple(
-            Images(images.scans, images.height >> level, images.width >> level) for level in range(levels)
-        )
+        sizes = tuple(images.halved(level) for level in range(levels))
         return cls(sizes, sizes[:-1])
 
 
-class SubmanifoldConv(nn.Module):
+class _Convolution(nn.Module):
+    """A convolution of rows. inputs: number of inputs of an output."""
+
+    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d, inputs: int) -> None:
+        super().__init__()
+        self.conv = conv
+        # Kaiming normal for ReLU, as in the sparse convolutions.
+        nn.init.normal_(self.conv.weight, std=math.sqrt(2 / inputs))
+
+    def forward(self, x: Tensor, images: Images) -> Tensor:
+        """x (P,cin) of `images` -> (P',cout) of the images after the convolution."""
+        pixels = x.view(*images, x.shape[1]).permute(0, 3, 1, 2)  # (S,C,H,W): the same memory, channels last
+        return self.convolved(pixels).permute(0, 2, 3, 1).reshape(-1, self.conv.out_channels)
+
+    def convolved(self, pixels: Tensor) -> Tensor:
+        return self.conv(pixels)
+
+
+class SubmanifoldConv(_Convolution):
     """3x3 convolution, stride 1."""
 
     def __init__(self, cin: int, cout: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(cin, cout, 3, padding=(1, 0), bias=False)
-        _initialise(self.conv.weight, 9 * cin)
+        super().__init__(nn.Conv2d(cin, cout, 3, padding=(1, 0), bias=False), 9 * cin)
 
-    def forward(self, x: Tensor, images: Images) -> Tensor:
-        """x (P,cin) of `images` -> (P,cout)."""
-        flat = _images(x, images)
-        ring = torch.cat([flat[..., -1:], flat, flat[..., :1]], dim=-1)
-        return _rows(self.conv(ring))
+    def convolved(self, pixels: Tensor) -> Tensor:
+        return self.conv(torch.cat([pixels[..., -1:], pixels, pixels[..., :1]], dim=-1))
 
 
-class StridedConv(nn.Module):
+class StridedConv(_Convolution):
     """2x2 convolution, stride 2, onto the next coarser level."""
 
     def __init__(self, cin: int, cout: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(cin, cout, 2, stride=2, bias=False)
-        _initialise(self.conv.weight, 4 * cin)
-
-    def forward(self, x: Tensor, images: Images) -> Tensor:
-        """x (P,cin) of `images` -> (P/4,cout)."""
-        return _rows(self.conv(_images(x, images)))
+        super().__init__(nn.Conv2d(cin, cout, 2, stride=2, bias=False), 4 * cin)
 
 
-class TransposedConv(nn.Module):
-    """2x2 transposed convolution, stride 2, back to the finer level."""
+class TransposedConv(_Convolution):
+    """2x2 transposed convolution, stride 2, from the coarser level of `images` back to `images`."""
 
     def __init__(self, cin: int, cout: int) -> None:
-        super().__init__()
-        self.conv = nn.ConvTranspose2d(cin, cout, 2, stride=2, bias=False)
-        _initialise(self.conv.weight, cin)
+        super().__init__(nn.ConvTranspose2d(cin, cout, 2, stride=2, bias=False), cin)
 
     def forward(self, x: Tensor, images: Images) -> Tensor:
-        """x (P/4,cin) of the coarser level -> (P,cout) of `images`."""
-        return _rows(self.conv(_images(x, Images(images.scans, images.height // 2, images.width // 2))))
-
-
-def _initialise(weight: Tensor, fan_in: int) -> None:
-    """Kaiming normal for ReLU, as in the sparse convolutions. fan_in: number of inputs of an output."""
-    nn.init.normal_(weight, std=math.sqrt(2 / fan_in))
-
-
-def _images(x: Tensor, images: Images) -> Tensor:
-    """x (P,C) as (S,C,H,W): the same memory, channels last."""
-    return x.view(*images, x.shape[1]).permute(0, 3, 1, 2)
-
-
-def _rows(x: Tensor) -> Tensor:
-    """x (S,C,H,W) as (P,C)."""
-    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+        return super().forward(x, images.halved(1))

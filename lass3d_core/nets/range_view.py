@@ -20,10 +20,7 @@ from lass3d_core.settings import SETTINGS
 
 @settings_dataclass(frozen=True, config=SETTINGS)
 class RangeImageConfig:
-    """The size of a range image, and the inclinations that it shows.
-
-    The defaults are those of SemanticKITTI's 64 beams in FIDNet, LaserMix's network for the range view.
-    """
+    """Defaults: SemanticKITTI's 64 beams in FIDNet, LaserMix's network for the range view."""
 
     height: int = Field(default=64, ge=1)  # pixels
     width: int = Field(default=2048, ge=1)  # pixels

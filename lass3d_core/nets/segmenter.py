@@ -19,13 +19,11 @@ class Segmenter(nn.Module):
 
     def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
         """features (M,F) float32 of the voxels of `pyramid` -> logits (M,C) float32."""
-        logits: Tensor = self.classifier(self.embed(features, pyramid))
-        return logits
+        return self.classifier(self.embed(features, pyramid))
 
     def embed(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
         """The features that the classifier gets, (M,channels)."""
-        embedded: Tensor = self.adapter(self.backbone(features, pyramid))
-        return embedded
+        return self.adapter(self.backbone(features, pyramid))
 
 
 def make_classifier(channels: int, num_classes: int) -> nn.Module:

@@ -43,9 +43,7 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         if len(self.encoder) != len(self.decoder) or not self.encoder:
-            raise ValueError(
-                f"encoder and decoder need as many widths, got {self.encoder} and {self.decoder}"
-            )
+            raise ValueError(f"encoder and decoder need as many widths, got {self.encoder}, {self.decoder}")
         halvings, image = len(self.encoder), self.image
         if self.view == "range" and (image.height % 2**halvings or image.width % 2**halvings):
             raise ValueError(f"{image.height} x {image.width} pixels cannot be halved {halvings} times")
@@ -60,8 +58,6 @@ class UNetConfig:
 class MinkUNet(nn.Module):
     """Stem, encoder, and decoder with skip connections. It returns features of every voxel of level 0.
 
-    out_channels: width of the result.
-    levels: of the kernel pyramid that `forward` needs.
     ops: a backend of lass3d_core.sparse, or image_convolution.py for pixels instead of voxels.
     """
 
@@ -71,10 +67,8 @@ class MinkUNet(nn.Module):
         self.levels = len(config.encoder) + 1
         self.enter = BatchNorm(in_channels, affine=False) if config.standardise_input else nn.Identity()
         self.stem = nn.ModuleList(
-            [
-                _ConvNormReLU(ops.SubmanifoldConv(in_channels, config.stem), config.stem),
-                _ConvNormReLU(ops.SubmanifoldConv(config.stem, config.stem), config.stem),
-            ]
+            _ConvNormReLU(ops.SubmanifoldConv(cin, config.stem), config.stem)
+            for cin in (in_channels, config.stem)
         )
         widths = (config.stem, *config.encoder)
         self.encoder = nn.ModuleList(
@@ -110,7 +104,6 @@ class _Encode(nn.Module):
         self.blocks = _residual_blocks(cin, cout, blocks, ops)
 
     def forward(self, x: Tensor, stride: KernelMap, submanifold: KernelMap) -> Tensor:
-        """x (M,cin) of a level -> (M',cout) of the next coarser one."""
         x = self.down(x, stride)
         for block in self.blocks:
             x = block(x, submanifold)

@@ -13,8 +13,6 @@ from lass3d_core.settings import SETTINGS
 
 @dataclass(frozen=True, config=SETTINGS)
 class AdapterConfig:
-    """hidden: width of the hidden layer."""
-
     hidden: int = Field(default=128, ge=1)  # the paper says "multi-layer perceptron" and no width (Sec. 4.2)
 
 
@@ -33,10 +31,7 @@ class FusionAdapter(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, f_3d: Tensor) -> Tensor:
-        """Adapt the features of points alone.
-
-        f_3d (M,F). Returns f_ada (M,F) float32, zero mean and unit variance per point.
-        """
+        """f_3d (M,F), of points alone -> f_ada (M,F) float32, zero mean and unit variance per point."""
         return normalised(f_3d + self.leave(F.relu_(self.enter(f_3d))))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import to_float32
+from lass3d_core.paper.losses import share_of_mean
 from lass3d_core.paper.safm import TextBatch
 
 
@@ -34,9 +35,8 @@ class SemanticConsistency(nn.Module):
         f_3d (M,F). image, entity (M,) int64, -1 for none.
         """
         projected = self.project(f_3d)
-        return _matching(projected, entity, texts.entity_rows) + _matching(
-            projected, image, texts.image_pooled
-        )
+        of_phrases = _matching(projected, entity, texts.entity_rows)
+        return of_phrases + _matching(projected, image, texts.image_pooled)
 
 
 def _matching(projected: Tensor, text: Tensor, rows: Tensor) -> Tensor:
@@ -47,5 +47,4 @@ def _matching(projected: Tensor, text: Tensor, rows: Tensor) -> Tensor:
     distinct, number = parallel.distinct_rows_of_all(rows)
     paired = text >= 0
     logits = to_float32(projected[paired] @ F.normalize(distinct, dim=1).T)
-    loss = F.cross_entropy(logits, number[text[paired]], reduction="sum")
-    return loss / parallel.all_reduce_sum(paired.sum().to(loss.dtype)).clamp(min=1)
+    return share_of_mean(F.cross_entropy(logits, number[text[paired]], reduction="sum"), len(logits))

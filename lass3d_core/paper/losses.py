@@ -41,7 +41,7 @@ def feature_kl(f_text: Tensor, f_ada: Tensor) -> Tensor:
     """
     target = F.log_softmax(f_text.detach(), dim=1)
     total = F.kl_div(F.log_softmax(f_ada, dim=1), target, reduction="sum", log_target=True)
-    return total / _at_least_one(len(f_text), total)
+    return share_of_mean(total, len(f_text))
 
 
 def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
@@ -51,8 +51,7 @@ def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     Decision: the mean is over points and classes; the usual weights (100 to 250) assume this.
     """
     difference = student_logits.softmax(dim=1) - teacher_logits.detach().softmax(dim=1)
-    total = difference.square().sum()
-    return total / _at_least_one(difference.numel(), total)
+    return share_of_mean(difference.square().sum(), difference.numel())
 
 
 def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
@@ -67,9 +66,9 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.stack(terms).mean() / parallel.world_size() if terms else logits.sum() * 0.0
 
 
-def _at_least_one(count: int, like: Tensor) -> Tensor:
-    """The sum of `count` over all processes, but at least 1."""
-    return parallel.all_reduce_sum(like.new_tensor(float(count))).clamp(min=1)
+def share_of_mean(total: Tensor, count: int) -> Tensor:
+    """`total`, a sum over `count` terms, divided by the count of all processes, but at least by 1."""
+    return total / parallel.all_reduce_sum(total.new_tensor(float(count))).clamp(min=1)
 
 
 def _lovasz_of_class(probability: Tensor, is_class: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ images, P phrases.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +45,6 @@ class TextBatch:
         return self._moved(lambda rows: rows.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> TextBatch:
-        """The same texts in pinned memory."""
         return self._moved(Tensor.pin_memory)
 
     def _moved(self, move: Callable[[Tensor], Tensor]) -> TextBatch:
@@ -55,12 +55,9 @@ class TextBatch:
 
 @settings_dataclass(frozen=True, config=SETTINGS)
 class SafmConfig:
-    """The shape of the fusion module."""
-
     fusion: Literal["cross_attention", "add", "concat"] = "cross_attention"  # of image captions, Tab. 4
     hidden: int = Field(default=128, ge=1)  # width of both MLPs' hidden layers; the paper gives no width
-    # Attention heads. The paper gives no number; CLIP's text transformer has 8 heads of 64.
-    heads: int = Field(default=8, ge=1)
+    heads: int = Field(default=8, ge=1)  # none in the paper; CLIP's text transformer has 8 heads of 64
 
 
 class Safm(nn.Module):
@@ -82,10 +79,9 @@ class Safm(nn.Module):
 
     def __init__(self, config: SafmConfig, channels: int, text_dim: int) -> None:
         super().__init__()
-        if text_dim % config.heads:
-            raise ManifestError(
-                f"safm.heads: {config.heads} heads do not divide the text dimension {text_dim}"
-            )
+        heads = config.heads
+        if text_dim % heads:
+            raise ManifestError(f"safm.heads: {heads} heads do not divide the text dimension {text_dim}")
         self.config = config
         self.enter = nn.Linear(channels, config.hidden)
         self.expand = nn.Linear(config.hidden, text_dim, bias=False)
@@ -124,21 +120,19 @@ class Safm(nn.Module):
 
     def _attend(self, hidden: Tensor, image: Tensor, texts: TextBatch) -> tuple[Tensor, Tensor]:
         """As `_of_images`, by cross-attention of the voxels to the rows of their image, grouped by image."""
-        if _single_rows(texts.image_offsets) and bool((image >= 0).any()):
+        offsets = texts.image_offsets.tolist()
+        if len(offsets) > 1 and offsets[-1] == len(offsets) - 1 and bool((image >= 0).any()):
             warnings.warn(
                 "every image has a single text row: cross-attention over one key is an addition; "
                 "store token-level rows to give it more",
                 stacklevel=2,
             )
         keys, values = self._folded_rows(normalised(texts.image_rows))
-        without, *counts = torch.bincount(image + 1, minlength=len(texts.image_offsets)).tolist()
+        without, *counts = torch.bincount(image + 1, minlength=len(offsets)).tolist()
         voxels = image.argsort(stable=True)[without:]
+        of_images = hidden.index_select(0, voxels).split(counts)
         attended = [hidden[:0]]
-        for queries, start, stop in zip(
-            hidden.index_select(0, voxels).split(counts),
-            texts.image_offsets.tolist(),
-            texts.image_offsets[1:].tolist(),
-        ):
+        for queries, (start, stop) in zip(of_images, itertools.pairwise(offsets)):
             scores = to_float32(queries @ keys[:, start:stop].flatten(0, 1).T)
             weights = scores.unflatten(1, (self.config.heads, stop - start)).softmax(dim=2)
             attended.append(weights.flatten(1) @ values[:, start:stop].flatten(0, 1))
@@ -150,18 +144,11 @@ class Safm(nn.Module):
         query = (self.query.weight @ self.expand.weight).unflatten(0, (heads, -1))
         output = (self.reduce.weight @ self.output.weight).unflatten(1, (heads, -1))
         keys, values = (layer(rows).unflatten(1, (heads, -1)) for layer in (self.key, self.value))
-        scale = keys.shape[2] ** -0.5
-        return (
-            torch.einsum("rnd,ndh->nrh", keys, query) * scale,
-            torch.einsum("rnd,hnd->nrh", values, output),
-        )
+        keys_of_hidden = torch.einsum("rnd,ndh->nrh", keys, query) * keys.shape[2] ** -0.5
+        return keys_of_hidden, torch.einsum("rnd,hnd->nrh", values, output)
 
 
 def _looked_up(rows: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """The V voxels whose index (M,) is not -1, (V,), and the row of (P,H) that each looks up, (V,H)."""
     voxels = (index >= 0).nonzero().squeeze(1)
     return voxels, F.embedding(index[voxels], rows)
-
-
-def _single_rows(offsets: Tensor) -> bool:
-    return len(offsets) > 1 and int(offsets.diff().max()) == 1

@@ -33,8 +33,8 @@ BACKENDS = {
 def load_backend(name: str) -> ModuleType:
     """The backend `name`. Raises UnknownName, and BackendUnavailable if its package is missing."""
     if name not in BACKENDS:
-        known = ", ".join(BACKENDS)
-        raise UnknownName(f"sparse backend {name!r} is unknown; choose from {known}{nearest(name, BACKENDS)}")
+        known = f"{', '.join(BACKENDS)}{nearest(name, BACKENDS)}"
+        raise UnknownName(f"sparse backend {name!r} is unknown; choose from {known}")
     try:
         return importlib.import_module(f"lass3d_core.sparse.{name}")
     except (ImportError, RuntimeError, AssertionError) as error:  # some packages want a GPU when imported

@@ -18,16 +18,14 @@ from lass3d_core.compute.packing import pack, unpack
 from lass3d_core.errors import DataError
 from lass3d_core.sparse.voxels import lattice_keys, lattice_steps, run_starts
 
-CENTRE = 13
-"""The offset (0, 0, 0) among the 27 of a 3x3x3 kernel."""
+CENTRE = 13  # the offset (0, 0, 0) among the 27 of a 3x3x3 kernel
 
 
 @dataclass(frozen=True)
 class CsrPairs:
     """The pairs grouped by row, in compressed rows (CSR): row r has positions[offsets[r]:offsets[r + 1]].
 
-    positions (P,) int32: indices of pairs.
-    offsets (rows + 1,) int32.
+    positions (P,) int32: indices of pairs. offsets (rows + 1,) int32.
     """
 
     positions: Tensor
@@ -75,7 +73,6 @@ class KernelPyramid:
 
     @property
     def levels(self) -> int:
-        """The number of levels."""
         return len(self.coords)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> KernelPyramid:
@@ -83,14 +80,12 @@ class KernelPyramid:
         if self.coords[0].device == torch.device(device):
             return self
         skeleton, packed = pack(self)
-        moved: KernelPyramid = unpack(skeleton, packed.to(device, non_blocking=non_blocking))
-        return moved
+        return unpack(skeleton, packed.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> KernelPyramid:
         """The same pyramid in page-locked memory, from which a GPU copies without waiting."""
         skeleton, packed = pack(self)
-        pinned: KernelPyramid = unpack(skeleton, packed.pin_memory())
-        return pinned
+        return unpack(skeleton, packed.pin_memory())
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, Tensor]]:
         return unpack, pack(self)
@@ -129,10 +124,7 @@ def _submanifold_map(coords: Tensor) -> KernelMap:
 
 
 def _half_pairs(coords: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-    """The pairs of the 13 offsets after the centre.
-
-    Returns target (P/2,) int32, source (P/2,) int32, and the count of each offset.
-    """
+    """The pairs of the 13 offsets after the centre: target, source (P/2,) int32, and each offset's count."""
     # The 13 offsets are the next z, and four columns of three. The sorted keys hold a column in at most three
     # consecutive places: one search finds its start, two steps walk it.
     count = len(coords)
@@ -169,10 +161,7 @@ def _sorted_keys(coords: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def _stride_map(coords: Tensor) -> tuple[Tensor, KernelMap]:
-    """The next coarser level of coords (M,4), and the 2x2x2 map to it.
-
-    Every voxel has one parent and is one of its octants.
-    """
+    """The next coarser level of coords (M,4), and the 2x2x2 map to it; voxels are octants of a parent."""
     halves = coords.clone()
     halves[:, 1:] >>= 1  # an arithmetic shift: floor, for negative coordinates too
     keys, order = lattice_keys(halves).sort(stable=True)

@@ -6,6 +6,7 @@ per target row. benchmarks/convolution.py measures the speed.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -35,15 +36,13 @@ class SparseProduct(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         grad = grad.contiguous()
         needs_x, needs_weight, _ = ctx.needs_input_grad
-        if needs_x and needs_weight:
-            return *_gradients(x, weight, grad, ctx.pairs), None
-        if needs_x:
-            return gathered_matmul(grad, weight.transpose(1, 2), ctx.pairs.transposed()), None, None
-        return None, _weight_gradient(x, weight, grad, ctx.pairs), None
+        if needs_weight:
+            return *_gradients(x, weight, grad, ctx.pairs, needs_x), None
+        return gathered_matmul(grad, weight.transpose(1, 2), ctx.pairs.transposed()), None, None
 
 
 class _Convolution(nn.Module):
-    """Base of the three convolutions: the weight (K,cin,cout) and the cast of mixed precision.
+    """Base of the three convolutions, whose shapes are in lass3d_core/sparse/__init__.py.
 
     product: `product.apply(x, weight, pairs)` computes the result. A backend may replace it.
     Decision: the weight starts as Kaiming normal for ReLU. The fan-in is cin times the pairs that an output
@@ -51,55 +50,40 @@ class _Convolution(nn.Module):
     """
 
     product: ClassVar[Any] = SparseProduct
+    offsets: ClassVar[int]
+    pairs: ClassVar[int]  # that an output has in a full neighbourhood
 
-    def __init__(self, cin: int, cout: int, offsets: int, pairs: int) -> None:
+    def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(offsets, cin, cout) * math.sqrt(2 / (pairs * cin)))
+        self.weight = nn.Parameter(torch.randn(self.offsets, cin, cout) * math.sqrt(2 / (self.pairs * cin)))
 
-    def extra_repr(self) -> str:
-        """The text between the parentheses when the module is printed."""
-        return "offsets={}, cin={}, cout={}".format(*self.weight.shape)
-
-    def _convolve(self, x: Tensor, pairs: KernelMap) -> Tensor:
+    def forward(self, x: Tensor, pairs: KernelMap) -> Tensor:
         weight: Tensor = self.weight
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight = x.to(dtype), weight.to(dtype)
-        result: Tensor = self.product.apply(x, weight, pairs)
-        return result
+        return self.product.apply(x, weight, pairs)
 
 
 class SubmanifoldConv(_Convolution):
     """3x3x3 convolution, stride 1, on the input's voxels. There it equals a zero-padded dense convolution."""
 
-    def __init__(self, cin: int, cout: int) -> None:
-        super().__init__(cin, cout, offsets=27, pairs=27)
-
-    def forward(self, x: Tensor, pairs: KernelMap) -> Tensor:
-        """x (M,cin), pairs = pyramid.submanifold[l] -> (M,cout)."""
-        return self._convolve(x, pairs)
+    offsets, pairs = 27, 27
 
 
 class StridedConv(_Convolution):
     """2x2x2 convolution, stride 2, onto the next coarser level."""
 
-    def __init__(self, cin: int, cout: int) -> None:
-        super().__init__(cin, cout, offsets=8, pairs=8)
-
-    def forward(self, x: Tensor, pairs: KernelMap) -> Tensor:
-        """x (M_l,cin), pairs = pyramid.stride[l] -> (M_{l+1},cout)."""
-        return self._convolve(x, pairs)
+    offsets, pairs = 8, 8
 
 
 class TransposedConv(_Convolution):
     """2x2x2 transposed convolution, stride 2, onto the occupied voxels of the next finer level."""
 
-    def __init__(self, cin: int, cout: int) -> None:
-        super().__init__(cin, cout, offsets=8, pairs=1)
+    offsets, pairs = 8, 1
 
     def forward(self, x: Tensor, pairs: KernelMap) -> Tensor:
-        """x (M_{l+1},cin), pairs = pyramid.stride[l] -> (M_l,cout)."""
-        return self._convolve(x, pairs.transposed())
+        return super().forward(x, pairs.transposed())
 
 
 def gathered_matmul(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
@@ -115,37 +99,26 @@ def gathered_matmul(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
     return _summed(products, x, matrices, pairs)
 
 
-def _gradients(x: Tensor, weight: Tensor, grad: Tensor, pairs: KernelMap) -> tuple[Tensor, Tensor]:
-    """The gradients of x and of weight. Both need the same rows of grad, which are gathered once."""
-    products = grad.new_empty(len(pairs.source), x.shape[1])
+def _gradients(
+    x: Tensor, weight: Tensor, grad: Tensor, pairs: KernelMap, needs_x: bool
+) -> tuple[Tensor | None, Tensor]:
+    """The gradients of x, if it is needed, and of weight. Both need the same rows of grad, gathered once.
+
+    Of weight: per offset the sum over its pairs of the outer product of x[source] and grad[target].
+    """
+    products = grad.new_empty(len(pairs.source) if needs_x else 0, x.shape[1])
     grad_weight = torch.zeros_like(weight)
     matrices, grad_matrices = weight.transpose(1, 2).unbind(0), grad_weight.unbind(0)
     offsets, sizes = _steps(pairs, x, grad)
-    for offset, source_rows, target_rows, out in zip(
-        offsets,
-        _gathered(x, pairs.source, sizes),
-        _gathered(grad, pairs.target, sizes),
-        products.split(sizes),
-    ):
-        torch.mm(target_rows, matrices[offset], out=out)
+    outs = products.split(sizes) if needs_x else itertools.repeat(products)
+    rows = _gathered(x, pairs.source, sizes), _gathered(grad, pairs.target, sizes)
+    for offset, source_rows, target_rows, out in zip(offsets, *rows, outs):
+        if needs_x:
+            torch.mm(target_rows, matrices[offset], out=out)
         grad_matrices[offset].addmm_(source_rows.t(), target_rows)
     if pairs.centre is not None:
         torch.mm(x.t(), grad, out=grad_matrices[pairs.centre])
-    return _summed(products, grad, matrices, pairs.transposed()), grad_weight
-
-
-def _weight_gradient(x: Tensor, weight: Tensor, grad: Tensor, pairs: KernelMap) -> Tensor:
-    """Per offset the sum over its pairs of the outer product of x[source] and grad[target], (K,cin,cout)."""
-    grad_weight = torch.zeros_like(weight)
-    grad_matrices = grad_weight.unbind(0)
-    offsets, sizes = _steps(pairs, x, grad)
-    for offset, source_rows, target_rows in zip(
-        offsets, _gathered(x, pairs.source, sizes), _gathered(grad, pairs.target, sizes)
-    ):
-        grad_matrices[offset].addmm_(source_rows.t(), target_rows)
-    if pairs.centre is not None:
-        torch.mm(x.t(), grad, out=grad_matrices[pairs.centre])
-    return grad_weight
+    return _summed(products, grad, matrices, pairs.transposed()) if needs_x else None, grad_weight
 
 
 def _steps(pairs: KernelMap, *gathered: Tensor) -> tuple[list[int], list[int]]:

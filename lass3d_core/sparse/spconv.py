@@ -36,18 +36,10 @@ class _NativeProduct(reference.SparseProduct):
                 "spconv gives wrong sums on a CPU with several threads; set OMP_NUM_THREADS=1, or "
                 "choose the backend reference"
             )
-        indices, counts = indices_of(pairs)
-        exact = _exact(x.dtype)
+        exact, targets = _exact(x.dtype), len(pairs.by_target.offsets) - 1
+        inputs = x.to(exact), filters_of(weight.to(exact)), *indices_of(pairs), targets
         with torch.autocast(x.device.type, enabled=False):
-            result: Tensor = ops.indice_conv(
-                x.to(exact),
-                filters_of(weight.to(exact)),
-                indices,
-                counts,
-                len(pairs.by_target.offsets) - 1,
-                subm=pairs.centre is not None,
-                algo=ConvAlgo.Native,
-            )
+            result = ops.indice_conv(*inputs, subm=pairs.centre is not None, algo=ConvAlgo.Native)
         return result.to(x.dtype)
 
     @staticmethod
@@ -56,36 +48,24 @@ class _NativeProduct(reference.SparseProduct):
         x, weight = ctx.saved_tensors
         if x.device.type == "cpu" or not len(ctx.pairs.source):
             return reference.SparseProduct.backward(ctx, grad)
-        indices, counts = indices_of(ctx.pairs)
         exact = _exact(x.dtype)
-        grad_x, grad_filters = ops.indice_conv_backward(
-            x.to(exact),
-            filters_of(weight.to(exact)),
-            grad.to(exact).contiguous(),
-            indices,
-            counts,
-            subm=ctx.pairs.centre is not None,
-            algo=ConvAlgo.Native,
-        )
+        filters, grads = filters_of(weight.to(exact)), grad.to(exact).contiguous()
+        inputs = x.to(exact), filters, grads, *indices_of(ctx.pairs)
+        submanifold = ctx.pairs.centre is not None
+        grad_x, grad_filters = ops.indice_conv_backward(*inputs, subm=submanifold, algo=ConvAlgo.Native)
         grad_weight = grad_filters.flatten(1, 3).permute(1, 2, 0)
         return grad_x.to(x.dtype), grad_weight.to(weight.dtype), None
 
 
 class SubmanifoldConv(reference.SubmanifoldConv):
-    """See the reference."""
-
     product = _NativeProduct
 
 
 class StridedConv(reference.StridedConv):
-    """See the reference."""
-
     product = _NativeProduct
 
 
 class TransposedConv(reference.TransposedConv):
-    """See the reference."""
-
     product = _NativeProduct
 
 

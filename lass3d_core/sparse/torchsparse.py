@@ -27,27 +27,19 @@ class _GatherScatterProduct:
         if x.device.type != "cuda":
             raise BackendUnavailable("torchsparse needs a GPU; choose the backend reference")
         exact = x.dtype if x.dtype == torch.float16 else torch.float32
-        result: Tensor = GatherScatterConvolutionFuntion.apply(
-            x.to(exact), weight.to(exact), _kernel_map(pairs), _CONFIG, False
-        )
-        return result.to(x.dtype)
+        inputs = x.to(exact), weight.to(exact), _kernel_map(pairs)
+        return GatherScatterConvolutionFuntion.apply(*inputs, _CONFIG, False).to(x.dtype)
 
 
 class SubmanifoldConv(reference.SubmanifoldConv):
-    """See the reference."""
-
     product = _GatherScatterProduct
 
 
 class StridedConv(reference.StridedConv):
-    """See the reference."""
-
     product = _GatherScatterProduct
 
 
 class TransposedConv(reference.TransposedConv):
-    """See the reference."""
-
     product = _GatherScatterProduct
 
 
@@ -61,11 +53,6 @@ def _kernel_map(pairs: KernelMap) -> dict[str, object]:
         itself = torch.arange(targets, dtype=torch.int32, device=rows.device)[:, None].expand(-1, 2)
         rows = torch.cat([rows[:before], itself, rows[before:]])
         counts[pairs.centre] = targets
-    unused = rows.new_empty(0)
-    return {
-        "nbmaps": rows,
-        "nbsizes": torch.tensor(counts, dtype=torch.int32),
-        "sizes": (sources, targets),
-        "input_mask": unused,
-        "output_mask": unused,
-    }
+    sizes, unused = torch.tensor(counts, dtype=torch.int32), rows.new_empty(0)
+    masks = {"input_mask": unused, "output_mask": unused}
+    return {"nbmaps": rows, "nbsizes": sizes, "sizes": (sources, targets), **masks}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lass3d_core.errors import DataError
 from lass3d_core.labels import IGNORE
@@ -35,10 +35,7 @@ class Voxels:
 
 
 def voxelise(points: Tensor, size: float) -> Voxels:
-    """Group points by the cube that holds them.
-
-    points (N,3) float32 metres, any frame.
-    size: edge of a cube, metres.
+    """Group points (N,3) float32 by the cube of edge `size` that holds them. Both in metres, any frame.
 
     Raises DataError for points that are not finite or do not fit into int32 voxel coordinates, and for a
     size that is not positive.
@@ -79,9 +76,8 @@ def majority_label(labels: Tensor, voxels: Voxels, num_classes: int, ignore: int
     votes = labels != ignore
     ids = labels[votes]
     if len(ids) and not (int(ids.min()) >= 0 and int(ids.max()) < num_classes):
-        raise DataError(
-            f"labels reach from {int(ids.min())} to {int(ids.max())}, not within 0..{num_classes - 1}"
-        )
+        lowest, highest = int(ids.min()), int(ids.max())
+        raise DataError(f"labels reach from {lowest} to {highest}, not within 0..{num_classes - 1}")
     ballots = voxels.inverse[votes] * num_classes + ids
     tally = torch.bincount(ballots, minlength=len(voxels.coords) * num_classes).view(-1, num_classes)
     most, label = tally.max(dim=1) if len(tally) else (labels.new_zeros(0), labels.new_zeros(0))
@@ -106,9 +102,7 @@ def collate(coords: Sequence[Tensor]) -> Tensor:
     """The voxel coordinates (M_i,3) int32 of several scans as one (sum M_i, 4) int32 of (batch, x, y, z)."""
     if not coords:
         return torch.empty(0, 4, dtype=torch.int32)
-    return torch.cat(
-        [torch.nn.functional.pad(scan, (1, 0), value=batch) for batch, scan in enumerate(coords)]
-    )
+    return torch.cat([nn.functional.pad(scan, (1, 0), value=batch) for batch, scan in enumerate(coords)])
 
 
 def lattice_keys(coords: Tensor, margin: int = 0) -> Tensor:

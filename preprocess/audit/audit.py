@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Protocol, runtime_checkable
 
 from lass3d_core.errors import DataError, StaleArtifact
 from lass3d_core.files.atomic import write_text
 from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.files.shards import ShardReader, ShardsByScan
 from lass3d_core.files.splits import LabelledSplit, labelled_split
-from lass3d_core.records import PairedScan
 from preprocess.audit.calibration_check import check_calibration
 from preprocess.audit.findings import Findings, as_json, in_words
 from preprocess.audit.pictures import write_pictures
@@ -18,14 +16,6 @@ from preprocess.project import SPLITS, Project
 from preprocess.stages import pairs
 from preprocess.stages.plan import STAGES, plan
 from preprocess.status import state_of
-
-
-@runtime_checkable
-class SkipsFrames(Protocol):
-    """A reader that leaves out, and counts, frames without a known pose."""
-
-    def skipped_frames(self, scan_id: str) -> int:
-        """How many frames of one scan were left out."""
 
 
 def audit(project: Project, ratio: float, seed: int) -> str:
@@ -37,7 +27,7 @@ def audit(project: Project, ratio: float, seed: int) -> str:
     planned = plan(project, STAGES[pairs.NAME])
     if not planned.fresh:
         raise StaleArtifact(f"pairs: {state_of(planned)}; run `make captions pairs`")
-    shards = Shards(project)
+    shards = _shards(project)
     labelled, remark = _labelled(project, shards, ratio, seed)
     known = labelled.labelled if labelled else ()
     found = Findings(
@@ -47,8 +37,8 @@ def audit(project: Project, ratio: float, seed: int) -> str:
         labelled=labelled,
         remark=remark,
         agreement=_agreement(project, shards, known) if known else None,
-        calibration=check_calibration(project, lambda scan_id: shards.read(scan_id).points),
-        pictures=[path.name for path in write_pictures(project, shards.read, known)],
+        calibration=check_calibration(project, lambda scan_id: shards[scan_id].read(scan_id, False).points),
+        pictures=[path.name for path in write_pictures(project, shards, known)],
     )
     folder = project.folder / "audit"
     write_text(folder / "audit.json", json.dumps(as_json(found), indent=1) + "\n")
@@ -56,51 +46,40 @@ def audit(project: Project, ratio: float, seed: int) -> str:
     return "\n".join([*in_words(found), written])
 
 
-class Shards:
-    """The pair shards, read by scan. Labels are read only on demand."""
-
-    def __init__(self, project: Project) -> None:
-        folder = project.folder / pairs.NAME
-        self._shard_of = ShardsByScan()
-        for block in project.blocks:
-            self._shard_of.add(ShardReader(folder / f"{block.name}.h5"), block.scan_ids)
-
-    def read(self, scan_id: str, with_labels: bool = False) -> PairedScan:
-        """One scan. Raises CorruptArtifact, MissingArtifact."""
-        return self._shard_of[scan_id].read(scan_id, with_labels)
-
-    def has_labels(self, scan_id: str) -> bool:
-        """Whether the scan has labels; they are not read."""
-        return self._shard_of[scan_id].has_labels(scan_id)
+def _shards(project: Project) -> ShardsByScan:
+    shards = ShardsByScan()
+    for block in project.blocks:
+        shards.add(ShardReader(project.folder / pairs.NAME / f"{block.name}.h5"), block.scan_ids)
+    return shards
 
 
-def _labelled(project: Project, shards: Shards, ratio: float, seed: int) -> tuple[LabelledSplit | None, str]:
-    """Which training scans keep their labels. If there are none: None, and why, in words."""
+def _labelled(
+    project: Project, shards: ShardsByScan, ratio: float, seed: int
+) -> tuple[LabelledSplit | None, str]:
+    """Which training scans keep their labels; if none does, None and the reason."""
     train = project.dataset.scan_ids("train")
-    without = {scan_id for scan_id in train if not shards.has_labels(scan_id)}
+    without = {scan_id for scan_id in train if not shards[scan_id].has_labels(scan_id)}
     try:
         return labelled_split(project.spec.labelled, train, ratio, seed, without), ""
     except DataError as error:
         return None, f"entities are not compared with labels: {error}"
 
 
-def _coverage(project: Project, shards: Shards, split: str) -> Coverage:
+def _coverage(project: Project, shards: ShardsByScan, split: str) -> Coverage:
     coverage = Coverage()
     for scan_id in project.dataset.scan_ids(split):
-        coverage.add(shards.read(scan_id))
+        coverage.add(shards[scan_id].read(scan_id, with_labels=False))
     return coverage
 
 
-def _agreement(project: Project, shards: Shards, scan_ids: tuple[str, ...]) -> Agreement:
+def _agreement(project: Project, shards: ShardsByScan, scan_ids: tuple[str, ...]) -> Agreement:
     agreement = Agreement(project.dataset.label_space.names)
     for scan_id in scan_ids:
-        agreement.add(shards.read(scan_id, with_labels=True))
+        agreement.add(shards[scan_id].read(scan_id))
     return agreement
 
 
 def _skipped_frames(project: Project) -> dict[str, int]:
-    """Split -> frames without a known pose; empty if the reader does not count them."""
-    dataset = project.dataset
-    if not isinstance(dataset, SkipsFrames):
-        return {}
-    return {split: sum(map(dataset.skipped_frames, dataset.scan_ids(split))) for split in SPLITS}
+    """Split -> frames without a known pose, which the reader left out; empty if it does not count them."""
+    skipped_in, dataset = getattr(project.dataset, "skipped_frames", None), project.dataset
+    return {split: sum(map(skipped_in, dataset.scan_ids(split))) for split in SPLITS} if skipped_in else {}

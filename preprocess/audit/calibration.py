@@ -8,15 +8,14 @@ Decision: three things differ. Without each of them, a shift of 10 cm could not 
 - Jumps are looked for between neighbours in the *image*. The LiDAR stands elsewhere and sees other outlines.
 - A jump is placed halfway between its two points, where it is unbiased.
 - Edges are divided by the mean edge at all points of the scan. So a nudge gains nothing if it moves the scan
-onto a
-  part of the image with more edges. A score of 1 is chance.
+  onto a part of the image with more edges. A score of 1 is chance.
 
 A shift along the optical axis hardly moves a pixel and cannot be found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -40,7 +39,6 @@ _LEAST_BLUR_PX = 0.6
 _SURROUNDINGS_RAD = 0.1
 _STRONG = 2.0
 _CHANCE_POINTS = 6000
-
 
 Kind = Literal["turn", "shift"]
 Axis = Literal["x", "y", "z"]
@@ -71,25 +69,24 @@ class Nudge:
         return f"a shift by {100 * self.amount:+g} cm along the camera's {axis}"
 
 
-def _nudges() -> Iterator[Nudge]:
-    kinds: tuple[tuple[Kind, tuple[Axis, ...], tuple[float, ...]], ...] = (
-        ("turn", ("x", "y", "z"), (1.0, 2.0, 4.0)),
-        ("shift", ("x", "y"), (0.1, 0.3)),
-    )
-    for kind, axes, amounts in kinds:
-        yield from (Nudge(kind, axis, sign * step) for axis in axes for step in amounts for sign in (1, -1))
-
-
-NUDGES = tuple(_nudges())
-"""The nudges that are tried: turns about every axis, shifts across the view."""
+_TRIED: tuple[tuple[Kind, tuple[Axis, ...], tuple[float, ...]], ...] = (
+    ("turn", ("x", "y", "z"), (1.0, 2.0, 4.0)),
+    ("shift", ("x", "y"), (0.1, 0.3)),
+)
+NUDGES = tuple(
+    Nudge(kind, axis, sign * step)
+    for kind, axes, steps in _TRIED
+    for axis in axes
+    for step in steps
+    for sign in (1, -1)
+)
 
 
 class Observation(NamedTuple):
     """The edges of one image on the outline points of a scan.
 
-    weights (n,): of the outline points.
-    edges (1+K,n) float32: edge strength at each outline point over the mean at all points, under the given
-    calibration and under K nudged ones; NaN outside the image.
+    weights (n,): of the outline points. edges (1+K,n) float32: edge strength at each outline point over the
+    mean at all points, under the given calibration and under K nudged ones; NaN outside the image.
     """
 
     weights: np.ndarray
@@ -98,14 +95,10 @@ class Observation(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a calibration fits.
-
-    score: edges on the outline, relative to chance. sure: the lead in standard errors; the given calibration
-    leads over chance, a nudged one over the given.
-    """
+    """How well a calibration fits. score: edges on the outline, relative to chance."""
 
     score: float
-    sure: float
+    sure: float  # lead in standard errors: of the given one over chance, of a nudged one over the given
 
 
 @dataclass(frozen=True)
@@ -127,8 +120,9 @@ class Alignment:
         """What looks wrong, in words; empty if nothing does."""
         if self.points < LEAST_POINTS:
             return ""
-        if self.nudged[self.best].sure > SURE:
-            return f"{self.best} would fit better ({self.nudged[self.best].score:.2f})"
+        best = self.nudged[self.best]
+        if best.sure > SURE:
+            return f"{self.best} would fit better ({best.score:.2f})"
         if self.given.sure < SURE:
             return "the scan fits the images no better than chance"
         return ""
@@ -136,12 +130,9 @@ class Alignment:
     def __str__(self) -> str:
         if self.points < LEAST_POINTS:
             return f"{self.points} outline points in {self.images} images are too few to tell"
-        found = f"{self.given.score:.2f} x chance on {self.points} outline points in {self.images} images"
-        return (
-            f"{found}; WARNING: {self.warning}"
-            if self.warning
-            else f"{found}; nothing tried is surely better"
-        )
+        verdict = f"WARNING: {self.warning}" if self.warning else "nothing tried is surely better"
+        where = f"on {self.points} outline points in {self.images} images"
+        return f"{self.given.score:.2f} x chance {where}; {verdict}"
 
 
 def edge_strength(image: np.ndarray, focal_px: float) -> np.ndarray:
@@ -160,11 +151,7 @@ def edge_strength(image: np.ndarray, focal_px: float) -> np.ndarray:
 
 
 def observe(
-    camera: Camera,
-    image: np.ndarray,
-    points: np.ndarray,
-    outline: Outline,
-    nudges: Sequence[Nudge] = NUDGES,
+    camera: Camera, image: np.ndarray, points: np.ndarray, outline: Outline, nudges: Sequence[Nudge] = NUDGES
 ) -> Observation:
     """Measure the edges of an image (H,W,3) uint8 on the outline of the points (N,3) float32 that it sees."""
     strength = edge_strength(image, camera.K[0, 0])

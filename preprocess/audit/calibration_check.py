@@ -11,8 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lass3d_core.files.images import read_image
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import View
 from preprocess.audit.calibration import NUDGES, Alignment, Nudge, Observation, compare, observe
@@ -23,8 +22,6 @@ from preprocess.stages.pairing import measured_by
 # What is looked at, evenly spread: sequences or scenes per split, scans per sequence, images per scan. Six
 # images are all cameras of a car, or some frames of a room.
 SEQUENCES, SCANS, VIEWS = 4, 4, 6
-
-_FRAMES = "frames"
 
 Item = TypeVar("Item")
 
@@ -66,14 +63,11 @@ def observed_in(
 
 
 def seen_points(view: View, points: np.ndarray, spec: PairsSpec) -> np.ndarray:
-    """The points (n,3) of a scan (N,3) that the view sees.
-
-    With a depth image: those that agree with it. Without one: all that fall into the image.
-    """
+    """The points (n,3) of a scan (N,3) that the view's depth image confirms; without one, all in view."""
     # Decision: no z-buffer. It removes points around an outline, and depth_outline needs both sides of it.
     measured = measured_by(view, spec)
     visibility = Visibility(
-        kind="none" if measured is None else "depth_map",
+        "none" if measured is None else "depth_map",
         depth_tolerance=spec.depth_tolerance,
         min_depth_m=spec.min_depth_m,
     )
@@ -83,7 +77,7 @@ def seen_points(view: View, points: np.ndarray, spec: PairsSpec) -> np.ndarray:
 def camera_of(view: View, scan_id: str) -> str:
     """The name of the camera in the image id. Numbered frames of a scene belong to one camera, `frames`."""
     name = view.image_id.removeprefix(f"{scan_id}/")
-    return _FRAMES if name.isdigit() else name
+    return "frames" if name.isdigit() else name
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:

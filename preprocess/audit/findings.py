@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.settings import to_json
-from preprocess.audit.agreement import ClassRow, class_rows
 from preprocess.audit.calibration_check import CheckedCamera
 from preprocess.status import plural
 
@@ -19,41 +20,65 @@ _SHOWN_CAMERAS = 12
 
 
 @dataclass(frozen=True)
-class Findings:
-    """Everything that an audit found.
+class PhraseOfClass:
+    """A phrase on the points of a class."""
 
-    coverage, skipped_frames: by split. labelled, agreement: None if no training scan keeps its labels; then
-    `remark` says why. pictures: file names.
-    """
+    phrase: str
+    share: float  # of the class's points with an entity
+    main_class: str  # the class on which most of the phrase's points lie
+    purity: float  # share of the phrase's points that lie on its main class
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """How well entities and labels agree on one class."""
+
+    name: str
+    points: int  # labelled points of the class
+    with_entity: float  # share of these points
+    agrees: float  # share of the points with an entity whose phrase has this class as its main class
+    phrases: tuple[PhraseOfClass, ...]  # the most frequent first
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that an audit found."""
 
     dataset: str
-    coverage: dict[str, Coverage]
-    skipped_frames: dict[str, int]
-    labelled: LabelledSplit | None
-    remark: str
+    coverage: dict[str, Coverage]  # by split
+    skipped_frames: dict[str, int]  # by split
+    labelled: LabelledSplit | None  # None, like `agreement`, if no training scan keeps its labels
+    remark: str  # why none does, else empty
     agreement: Agreement | None
     calibration: list[CheckedCamera]
-    pictures: list[str]
+    pictures: list[str]  # file names
+
+
+def class_rows(agreement: Agreement, shown: int = 3) -> Iterator[ClassRow]:
+    """Yield one row for each class that occurs, with at most `shown` phrases."""
+    main = agreement.main_classes()
+    for train_id in np.flatnonzero(agreement.points).tolist():
+        name, points = agreement.class_names[train_id], int(agreement.points[train_id])
+        on_class = {one: int(row[train_id]) for one, row in agreement.of_phrase.items() if row[train_id]}
+        total = sum(on_class.values())
+        agrees = sum(n for phrase, n in on_class.items() if main[phrase].name == name) / max(total, 1)
+        phrases = tuple(
+            PhraseOfClass(phrase, on_class[phrase] / total, main[phrase].name, main[phrase].purity)
+            for phrase in sorted(on_class, key=lambda phrase: (-on_class[phrase], phrase))[:shown]
+        )
+        yield ClassRow(name, points, total / points, agrees, phrases)
 
 
 def as_json(found: Findings) -> dict[str, Any]:
     """The content of audit.json."""
+    agreement = found.agreement
+    rows = [to_json(row) for row in class_rows(agreement, shown=20)] if agreement else []
     return {
-        "dataset": found.dataset,
-        "coverage": {split: to_json(coverage) for split, coverage in found.coverage.items()},
-        "skipped_frames": found.skipped_frames,
-        "labelled": to_json(found.labelled) if found.labelled else None,
-        "remark": found.remark,
-        "agreement": _agreement_json(found.agreement) if found.agreement else None,
+        **vars(found),
+        "coverage": to_json(found.coverage),
+        "labelled": to_json(found.labelled),
+        "agreement": {"share": agreement.share or 0.0, "classes": rows} if agreement else None,
         "calibration": [_camera_json(one) for one in found.calibration],
-        "pictures": found.pictures,
-    }
-
-
-def _agreement_json(agreement: Agreement) -> dict[str, Any]:
-    return {
-        "share": agreement.share or 0.0,
-        "classes": [to_json(row) for row in class_rows(agreement, shown=20)],
     }
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from lass3d_core.geometry.projection import invert_rigid, pixels_in_image, project, transform_points
-from lass3d_core.labels import IGNORE
 from lass3d_core.records import Camera
 
 # Least step of depth, as a share of the nearer depth, beyond the plane that continues the nearer side.
@@ -36,14 +35,11 @@ class Outline(NamedTuple):
 
 
 def depth_outline(camera: Camera, points: np.ndarray) -> Outline:
-    """Find where one of two neighbours in the image stands in front of the other.
-
-    points (N,3) float32: metres.
-    """
+    """Find where one of two neighbouring points (N,3) float32 (metres) stands in front of the other."""
     # Two conditions. The depth leaves the plane that continues the nearer side, by more than JUMP: ground at
     # a flat angle is no jump (the inverse depth of a plane is linear in the image). And the farther side
     # continues: a single point in a gap is no jump.
-    seen = _Neighbours(camera, points)
+    seen = Neighbours(camera, points)
     near, far = seen.first, seen.second
     farther = seen.depth[far] > (1 + JUMP) * seen.depth[near]
     near, far = near[farther], far[farther]
@@ -58,22 +54,10 @@ def depth_outline(camera: Camera, points: np.ndarray) -> Outline:
     return seen.outline(near[found], far[found])
 
 
-def label_outline(camera: Camera, points: np.ndarray, labels: np.ndarray, train_id: int) -> Outline:
-    """Find where the points of a class end in the image. labels (N,) uint8; ignored points end nothing."""
-    seen = _Neighbours(camera, points)
-    labels = labels[seen.point]
-    inside, outside = seen.first, seen.second
-    ends = (labels[inside] == train_id) & (labels[outside] != train_id) & (labels[outside] != IGNORE)
-    inside, outside = inside[ends], outside[ends]
-    nearer = seen.depth[inside] <= seen.depth[outside]
-    return seen.outline(np.where(nearer, inside, outside), np.where(nearer, outside, inside))
-
-
-class _Neighbours:
+class Neighbours:
     """The points in an image and the pairs of neighbours among them.
 
-    point (n,) int64: index into the scan. depth (n,): metres. direction (n,2): x/z and y/z, camera
-    frame.
+    point (n,) int64: index into the scan. depth (n,): metres. direction (n,2): x/z and y/z, camera frame.
     first, second (m,) int64: pairs of neighbours, in both orders, as indices into `point`.
     """
 

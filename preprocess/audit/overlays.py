@@ -28,33 +28,25 @@ _ON_EDGE = 0.5
 
 def point_panel(image: np.ndarray, seen: VisiblePixels, colours: np.ndarray) -> Image.Image:
     """An image (H,W,3) uint8 under its points in colours (n,3) uint8, the nearest on top."""
-    factor = _factor(image)
-    panel = _enlarged(image, factor)
+    panel, factor = _enlarged(image)
     _draw_points(panel, seen, colours, factor)
     return panel
 
 
 def entity_panel(image: np.ndarray, found: Sequence[Entity], owner: np.ndarray) -> Image.Image:
-    """An image (H,W,3) uint8 in a tint per entity, with phrases.
-
-    owner (H,W): the entity slot of each pixel, NONE for none.
-    """
-    factor = _factor(image)
-    panel = _enlarged(tinted(image, owner), factor)
+    """An image (H,W,3) uint8 with phrases and a tint per entity. owner (H,W): each pixel's slot, or NONE."""
+    panel, factor = _enlarged(tinted(image, owner))
     _draw_names(panel, found, factor)
     return panel
 
 
 def outline_panel(image: np.ndarray, camera: Camera, outline: Outline) -> Image.Image:
-    """The edges of an image (H,W,3) uint8 in white, under the outlines of the scan.
-
-    An outline point is green if it lies on an edge, else red.
+    """The edges of an image (H,W,3) uint8 in white, under the scan's outlines: green on an edge, else red.
 
     If the calibration is right, the outlines follow the white lines. If it is wrong, they run beside them.
     """
-    factor = _factor(image)
     strength = edge_strength(image, camera.K[0, 0])
-    panel = _enlarged(np.repeat((255 * strength).astype(np.uint8)[..., None], 3, axis=2), factor)
+    panel, factor = _enlarged(np.repeat((255 * strength).astype(np.uint8)[..., None], 3, axis=2))
     inside, v, u = pixels_in_image(*project(camera, outline.points), camera.size_hw)
     on_edge = ndimage.maximum_filter(strength, size=3)[v, u, None] > _ON_EDGE
     places = VisiblePixels(inside, v, u, np.zeros(len(inside), np.float32))
@@ -79,12 +71,10 @@ def caption_panels(
 
     owner (H,W): the entity slot of each pixel, NONE for none.
     """
-    factor = _factor(image)
-    boxes = _enlarged(image, factor)
+    boxes, factor = _enlarged(image)
     _draw_boxes(boxes, caption, factor)
-    return stacked(
-        boxes, entity_panel(image, found, owner), _written(caption.text or "(no caption)", boxes.width)
-    )
+    words = _written(caption.text or "(no caption)", boxes.width)
+    return stacked(boxes, entity_panel(image, found, owner), words)
 
 
 def point_colours(labels: np.ndarray | None, seen: VisiblePixels, space: LabelSpace) -> np.ndarray:
@@ -110,9 +100,8 @@ def tinted(image: np.ndarray, owner: np.ndarray) -> np.ndarray:
 
 
 def _draw_points(panel: Image.Image, seen: VisiblePixels, colours: np.ndarray, factor: int) -> None:
-    """Draw every point as a small square, the nearest last."""
     draw, half = ImageDraw.Draw(panel), max(1, factor // 2, panel.width // 640)
-    for i in np.argsort(-seen.depth):
+    for i in np.argsort(-seen.depth):  # the nearest last
         x, y = int((seen.u[i] + 0.5) * factor), int((seen.v[i] + 0.5) * factor)
         draw.rectangle((x - half, y - half, x + half, y + half), fill=tuple(map(int, colours[i])))
 
@@ -127,37 +116,30 @@ def _draw_names(panel: Image.Image, found: Sequence[Entity], factor: int) -> Non
 
 
 def _draw_boxes(panel: Image.Image, caption: ImageCaption, factor: int) -> None:
-    """Draw the box of every grounded phrase, with the phrase in its upper left corner."""
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(size=_NAME_SIZE)
     for slot, grounded in enumerate(caption.phrases):
         left, top, right, bottom = (side * factor for side in grounded.box_xyxy)
         draw.rectangle((left, top, right - 1, bottom - 1), outline=_tint(slot), width=2)
-        draw.text(
-            (left + 4, top + 2), grounded.phrase, _tint(slot), font, stroke_width=2, stroke_fill="black"
-        )
+        corner = left + 4, top + 2
+        draw.text(corner, grounded.phrase, _tint(slot), font, stroke_width=2, stroke_fill="black")
 
 
 def _written(text: str, width: int) -> Image.Image:
     """`text` in white on black, in lines that fit `width` pixels."""
     font = ImageFont.load_default(size=_NAME_SIZE)
     lines = textwrap.wrap(text, int(0.95 * (width - 16) * len(text) / font.getlength(text)))
-    height = 20 * len(lines) + 16
-    strip = Image.new("RGB", (width, height))
+    strip = Image.new("RGB", (width, 20 * len(lines) + 16))
     ImageDraw.Draw(strip).multiline_text((8, 8), "\n".join(lines), "white", font, spacing=6)
     return strip
 
 
-def _factor(image: np.ndarray) -> int:
-    return max(1, PICTURE_WIDTH // image.shape[1])
-
-
-def _enlarged(image: np.ndarray, factor: int) -> Image.Image:
-    """Repeat every pixel `factor` times in both directions: single points of a small image can be seen."""
-    return Image.fromarray(image.repeat(factor, axis=0).repeat(factor, axis=1))
+def _enlarged(image: np.ndarray) -> tuple[Image.Image, int]:
+    """Repeat every pixel in both directions so that single points can be seen. Also returns how often."""
+    factor = max(1, PICTURE_WIDTH // image.shape[1])
+    return Image.fromarray(image.repeat(factor, axis=0).repeat(factor, axis=1)), factor
 
 
 def _tint(slot: int) -> tuple[int, int, int]:
-    """A colour for a slot."""
     # Steps of the golden angle around the colour wheel keep neighbouring slots well apart.
     red, green, blue = colorsys.hsv_to_rgb(slot * 0.381966 % 1, 0.8, 1)
     return int(red * 255), int(green * 255), int(blue * 255)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from lass3d_core.files.atomic import atomic_write
 from lass3d_core.files.images import read_image
+from lass3d_core.files.shards import ShardsByScan
 from lass3d_core.geometry.visible_pixels import visible_pixels
 from lass3d_core.records import PairedScan, View
 from preprocess.audit.calibration_check import VIEWS, seen_points, spread
@@ -17,28 +18,25 @@ from preprocess.stages import entities, pairing
 
 _SCANS_PER_SPLIT = 2
 
-ReadScan = Callable[[str, bool], PairedScan]
-"""Scan id and whether to read its labels -> the scan."""
 
-
-def write_pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> list[Path]:
+def write_pictures(project: Project, shards: ShardsByScan, labelled: Collection[str]) -> list[Path]:
     """Write `audit/<image id>.png` for two scans of each split, and remove older pictures.
 
     Scans in `labelled` come first, with points coloured by label. Labels of other scans are not read.
     """
-    written = list(_pictures(project, read, labelled))
+    written = list(_pictures(project, shards, labelled))
     for other in set((project.folder / "audit").glob("*.png")) - set(written):
         other.unlink()
     return written
 
 
-def _pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> Iterator[Path]:
+def _pictures(project: Project, shards: ShardsByScan, labelled: Collection[str]) -> Iterator[Path]:
     for split in SPLITS:
         scan_ids = sorted(project.dataset.scan_ids(split), key=lambda scan_id: scan_id not in labelled)
         for scan_id in scan_ids[:_SCANS_PER_SPLIT]:
             shard = project.folder / entities.NAME / f"{project.block_of(scan_id).name}.jsonl"
             found = entities.entities_in(shard)
-            scan = read(scan_id, scan_id in labelled)
+            scan = shards[scan_id].read(scan_id, scan_id in labelled)
             for view in spread(project.dataset.views(scan_id), VIEWS):
                 yield _picture(project, scan, view, found)
 
@@ -46,7 +44,7 @@ def _pictures(project: Project, read: ReadScan, labelled: Collection[str]) -> It
 def _picture(project: Project, scan: PairedScan, view: View, found: pairing.Entities) -> Path:
     spec = project.manifest.pairs
     kept = pairing.confident(found.get(view.image_id, ()), spec.min_score)
-    slot_of: Mapping[str, int] = {name: i for i, name in enumerate(sorted({one.phrase for one in kept}))}
+    slot_of = {name: i for i, name in enumerate(sorted({one.phrase for one in kept}))}
     owner = pairing.painted(kept, slot_of, view.camera.size_hw, spec.overlap, view.image_id)
     measured = pairing.measured_by(view, spec)
     seen = visible_pixels(view.camera, scan.points, pairing.visibility_of(spec), measured, owner)

@@ -6,7 +6,7 @@ No shard is written: a shard always holds all of its images.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -29,16 +29,13 @@ from preprocess.status import plural
 
 @dataclass(frozen=True)
 class Preview:
-    """What the models say of one image (H,W,3) uint8 RGB.
-
-    words: the vocabulary of the detector. words, found: None if the detector was not asked.
-    """
+    """What the models say of one image (H,W,3) uint8 RGB."""
 
     name: str
     image: np.ndarray
     caption: ImageCaption
-    words: tuple[str, ...] | None = None
-    found: list[Entity] | None = None
+    words: tuple[str, ...] | None = None  # the detector's vocabulary; None if it was not asked
+    found: Sequence[Entity] = ()
 
 
 def preview(project: Project, path: Path) -> str:
@@ -48,10 +45,9 @@ def preview(project: Project, path: Path) -> str:
     """
     (seen,) = _detected(project, _captioned(project, [path.name], [read_image(FilePart(path))]))
     picture = project.folder / "preview" / f"{path.stem}.png"
-    kept = confident(seen.found or (), project.manifest.pairs.min_score)
+    kept = confident(seen.found, project.manifest.pairs.min_score)
     slot_of = {phrase: slot for slot, phrase in enumerate(sorted({one.phrase for one in kept}))}
-    size_hw = (seen.image.shape[0], seen.image.shape[1])
-    owner = painted(kept, slot_of, size_hw, project.manifest.pairs.overlap)
+    owner = painted(kept, slot_of, seen.image.shape[:2], project.manifest.pairs.overlap)
     with atomic_write(picture) as part:
         caption_panels(seen.image, seen.caption, kept, owner).save(part, format="PNG")
     return f"{_in_words(seen, project.manifest.pairs.min_score)}\npicture written to {picture}"
@@ -83,13 +79,9 @@ def _captioned(project: Project, names: Sequence[str], images: Sequence[np.ndarr
 def _detected(project: Project, seen: Sequence[Preview]) -> list[Preview]:
     """Add the entities, with the vocabulary that the stage `entities` uses."""
     spec = project.manifest.entities
-    detector = load_detector(spec)
     words = [_vocabulary(spec, one.caption) for one in seen]
-    found = detected(detector, [one.image for one in seen], words)
-    return [
-        Preview(one.name, one.image, one.caption, asked, entities)
-        for one, asked, (_, entities) in zip(seen, words, found)
-    ]
+    found = detected(load_detector(spec), [one.image for one in seen], words)
+    return [replace(one, words=asked, found=each) for one, asked, (_, each) in zip(seen, words, found)]
 
 
 def _vocabulary(spec: EntitiesSpec, caption: ImageCaption) -> tuple[str, ...]:
@@ -100,10 +92,9 @@ def _vocabulary(spec: EntitiesSpec, caption: ImageCaption) -> tuple[str, ...]:
 def _encoded(project: Project, seen: Sequence[Preview]) -> str:
     """Encode captions and phrases; report rows, dimensions and cut texts."""
     encoder = load_encoder(project.manifest.text_embeddings)
-    phrases = {entity.phrase for one in seen for entity in one.found or ()}
+    phrases = {entity.phrase for one in seen for entity in one.found}
     texts = sorted({one.caption.text for one in seen} | phrases)
-    encoded = encoder.encode(texts)
-    rows, dim = encoded.rows.shape
+    rows, dim = encoder.encode(texts).rows.shape
     return f"{len(texts)} texts: {rows} rows of {dim} dimensions, {encoder.cut} cut to the encoder's window"
 
 
@@ -114,9 +105,8 @@ def _in_words(seen: Preview, min_score: float) -> str:
         f"  caption   {seen.caption.text}",
         f"  phrases   {', '.join(normalise_all(one.phrase for one in seen.caption.phrases)) or 'none'}",
     ]
-    if seen.words is not None and seen.found is not None:
-        lines += _table(seen.words, seen.found, min_score)
-    return "\n".join(lines)
+    table = [] if seen.words is None else _table(seen.words, seen.found, min_score)
+    return "\n".join([*lines, *table])
 
 
 def _table(words: Sequence[str], found: Sequence[Entity], min_score: float) -> list[str]:

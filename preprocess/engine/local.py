@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -10,11 +12,13 @@ from functools import partial
 
 from lass3d_core.errors import BackendUnavailable
 from lass3d_core.pool import OnProgress, WorkerDied, run_tasks
-from preprocess.engine.gpus import VISIBLE, visible_gpus
 from preprocess.lvm import run_params
 from preprocess.project import Project
 from preprocess.stages.plan import STAGES
 from preprocess.stages.stage import Failure, Job, MakeShard
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""NVIDIA's environment variable: the GPUs that a process sees, by number or name, separated by commas."""
 
 
 def run_here(
@@ -48,6 +52,20 @@ def workers_for(project: Project, stage: str, shards: int) -> tuple[str | None, 
         return (None,) * max(1, min(shards, at_most or len(os.sched_getaffinity(0))))
     gpus = visible_gpus() if run.device == "auto" else ()
     return gpus[: min(shards, at_most or len(gpus))] or (None,)
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """The GPUs in CUDA_VISIBLE_DEVICES; if it is not set, those that nvidia-smi lists."""
+    # PyTorch is not asked: the parent of the workers does not need to load it.
+    named = os.environ.get(VISIBLE)
+    if named is not None:
+        return tuple(name.strip() for name in named.split(",") if name.strip() not in ("", "-1"))
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    command = [tool, "--query-gpu=index", "--format=csv,noheader"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return tuple(answer.stdout.split()) if answer.returncode == 0 else ()
 
 
 def _load(project: Project, stage: str, gpu: str | None) -> MakeShard:

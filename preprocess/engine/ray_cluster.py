@@ -10,7 +10,7 @@ import logging
 import socket
 from collections import Counter, deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lass3d_core.errors import BackendUnavailable, Lass3dError
@@ -25,13 +25,8 @@ TRIES = 3
 """A shard that loses so many workers stops the stage: the shard itself must be what ends them."""
 
 
-@dataclass(frozen=True)
-class Resources:
-    """The number of workers, and what each one holds."""
-
-    workers: int
-    cpus: float
-    gpus: float
+Resources = tuple[int, float, float]
+"""The number of workers, and the cores and the GPUs that each one holds."""
 
 
 class ShardMaker:
@@ -54,9 +49,10 @@ def run_on_ray(
     Raises BackendUnavailable if there is no Ray or no cluster, or if a shard loses TRIES workers.
     """
     ray = _connected(project.manifest)
-    resources = resources_for(run_params(stage, project.manifest), project.manifest, ray.cluster_resources())
+    run = run_params(stage, project.manifest)
+    workers, cpus, gpus = resources_for(run, project.manifest, ray.cluster_resources())
     bare = replace(project)  # a copy without what this process has cached
-    actor = ray.remote(ShardMaker).options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_restarts=0)
+    actor = ray.remote(ShardMaker).options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
     waiting, lost = deque(jobs), Counter[str]()
     busy: dict[Any, tuple[Any, Job]] = {}  # pending call -> its worker and shard
 
@@ -65,7 +61,7 @@ def run_on_ray(
         busy[worker.make.remote(job)] = (worker, job)
 
     try:
-        for _ in range(min(resources.workers, len(jobs))):
+        for _ in range(min(workers, len(jobs))):
             give(actor.remote(bare, stage))
         while busy:
             (answered,), _ = ray.wait([*busy], num_returns=1)
@@ -103,7 +99,7 @@ def resources_for(run: Any, manifest: Manifest, cluster: dict[str, float]) -> Re
     there = gpus if on_gpu else cpus
     if there < 1:
         raise BackendUnavailable("the Ray cluster has no core; add a host: ray start --address=HEAD:6379")
-    return Resources(min(there, manifest.workers or there), 0.0 if on_gpu else 1.0, 1.0 if on_gpu else 0.0)
+    return min(there, manifest.workers or there), 0.0 if on_gpu else 1.0, 1.0 if on_gpu else 0.0
 
 
 def _connected(manifest: Manifest) -> Any:
@@ -114,24 +110,20 @@ def _connected(manifest: Manifest) -> Any:
         raise BackendUnavailable(
             "engine: ray needs the package ray; pip install 'lass3d[ray]', or set engine: local"
         ) from None
-    if not ray.is_initialized():
-        address = manifest.ray_address
-        try:
-            _require_listener(address)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise BackendUnavailable(
-                f"no Ray cluster at {address!r} ({reason}); start one: ray start --head"
-            ) from None
-    return ray
-
-
-def _require_listener(address: str) -> None:
-    """Raises OSError if nobody listens at "host:port". Ray itself would try for minutes."""
+    if ray.is_initialized():
+        return ray
+    address = manifest.ray_address
     host, _, port = address.rpartition(":")
-    if host and "/" not in address and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=10).close()
+    try:
+        if host and "/" not in address and port.isdigit():
+            # Raises OSError if nobody listens. Ray itself would try for minutes.
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        why = f"no Ray cluster at {address!r} ({reason}); start one: ray start --head"
+        raise BackendUnavailable(why) from None
+    return ray
 
 
 def _answer(ray: Any, asked: Any) -> list[Failure]:

@@ -16,7 +16,27 @@ from lass3d_core.errors import BackendUnavailable, UnknownName
 from lass3d_core.manifest.schema import LvmSpec, LvmStage, Manifest
 from lass3d_core.records import Entity, ImageCaption, TextRows
 from lass3d_core.settings import WrongSettings, nearest, read, to_json
-from preprocess.lvm.params import RunParams
+from preprocess.lvm import params
+
+# Stage -> name -> (parameters, module:class) of every model that can serve it. A new model is one line.
+# Nothing is loaded here: a package is imported only if its model is chosen.
+ADAPTERS: dict[str, dict[str, tuple[type, str]]] = {
+    "image_captions": {
+        "palette": (params.PaletteCaptionParams, "palette:PaletteCaptioner"),
+        "kosmos2": (params.Kosmos2Params, "kosmos2:Kosmos2Captioner"),
+        "florence2": (params.Florence2Params, "florence2:Florence2Captioner"),
+    },
+    "entities": {
+        "palette": (params.PaletteEntityParams, "palette:PaletteDetector"),
+        "grounded_sam": (params.GroundedSamParams, "grounded_sam:GroundedSamDetector"),
+        "hf_grounded_sam": (params.HfGroundedSamParams, "hf_grounded_sam:HfGroundedSamDetector"),
+    },
+    "text_embeddings": {
+        "hashing": (params.HashingParams, "hashing:HashingEncoder"),
+        "open_clip": (params.OpenClipParams, "open_clip:OpenClipEncoder"),
+        "hf_text": (params.HfTextParams, "hf_text:HfTextEncoder"),
+    },
+}
 
 
 class ImageCaptioner(Protocol):
@@ -59,90 +79,47 @@ def load_encoder(spec: LvmSpec) -> TextEncoder:
     return _load("text_embeddings", spec)
 
 
-def adapters(stage: LvmStage) -> dict[str, tuple[type, str]]:
-    """Name -> (parameters, module:class) of every model that can serve `stage`.
-
-    A new model is one line here. Nothing is loaded: a package is imported only if its model is chosen.
-    """
-    from preprocess.lvm import params
-    from preprocess.lvm.hashing import HashingParams
-    from preprocess.lvm.palette import PaletteCaptionParams, PaletteEntityParams
-
-    match stage:
-        case "image_captions":
-            return {
-                "palette": (PaletteCaptionParams, "palette:PaletteCaptioner"),
-                "kosmos2": (params.Kosmos2Params, "kosmos2:Kosmos2Captioner"),
-                "florence2": (params.Florence2Params, "florence2:Florence2Captioner"),
-            }
-        case "entities":
-            return {
-                "palette": (PaletteEntityParams, "palette:PaletteDetector"),
-                "grounded_sam": (params.GroundedSamParams, "grounded_sam:GroundedSamDetector"),
-                "hf_grounded_sam": (params.HfGroundedSamParams, "hf_grounded_sam:HfGroundedSamDetector"),
-            }
-        case "text_embeddings":
-            return {
-                "hashing": (HashingParams, "hashing:HashingEncoder"),
-                "open_clip": (params.OpenClipParams, "open_clip:OpenClipEncoder"),
-                "hf_text": (params.HfTextParams, "hf_text:HfTextEncoder"),
-            }
-
-
-def param_types(stage: LvmStage) -> dict[str, type]:
-    """Name -> the frozen dataclass of parameters, for every model that can serve `stage`."""
-    return {name: params for name, (params, _) in adapters(stage).items()}
-
-
 def check_lvm(stage: LvmStage, spec: LvmSpec, path: str, problems: list[str]) -> None:
     """Append what is wrong with `spec` to `problems`."""
-    known = param_types(stage)
-    if spec.name not in known:
-        problems.append(
-            f"{path}.name: there is no model {spec.name!r} "
-            f"(known: {', '.join(known)}){nearest(spec.name, known)}"
-        )
-        return
     try:
-        read(known[spec.name], spec.params, f"{path}.params")
+        _read(stage, spec, path)
     except WrongSettings as error:
         problems += error.problems
 
 
-def params_of(stage: LvmStage, spec: LvmSpec) -> Any:
+def params_of(stage: str, spec: LvmSpec) -> Any:
     """`spec.params` as the model's dataclass, with defaults. Raises UnknownName."""
     try:
-        return read(param_types(stage)[spec.name], spec.params, f"{stage}.params")
+        return _read(stage, spec, stage)
     except WrongSettings as error:
         raise UnknownName(str(error)) from None
 
 
 def identity_of(stage: LvmStage, spec: LvmSpec) -> dict[str, Any]:
-    """The parameters that decide the answers, as plain JSON: all except `run` (device and batch size).
-
-    Raises UnknownName.
-    """
+    """The parameters that decide the answers, as plain JSON: all except `run`. Raises UnknownName."""
     return {key: value for key, value in to_json(params_of(stage, spec)).items() if key != "run"}
 
 
-def run_params(stage: str, manifest: Manifest) -> RunParams | None:
+def run_params(stage: str, manifest: Manifest) -> params.RunParams | None:
     """The device and the batch size of the stage's model; None without a model, or if it has no weights."""
-    match stage:
-        case "image_captions" | "entities" | "text_embeddings":
-            return getattr(params_of(stage, getattr(manifest, stage)), "run", None)
-    return None
+    return getattr(params_of(stage, getattr(manifest, stage)), "run", None) if stage in ADAPTERS else None
+
+
+def _read(stage: str, spec: LvmSpec, path: str) -> Any:
+    known = ADAPTERS[stage]
+    if spec.name not in known:
+        names = ", ".join(known)
+        raise WrongSettings(
+            [f"{path}.name: there is no model {spec.name!r} (known: {names}){nearest(spec.name, known)}"]
+        )
+    return read(known[spec.name][0], spec.params, f"{path}.params")
 
 
 def _load(stage: LvmStage, spec: LvmSpec) -> Any:
-    known = adapters(stage)
-    if spec.name not in known:
-        raise UnknownName(
-            f"{stage}: there is no model {spec.name!r} (known: {', '.join(known)}){nearest(spec.name, known)}"
-        )
-    params = params_of(stage, spec)
-    module, adapter = known[spec.name][1].split(":")
+    chosen = params_of(stage, spec)
+    module, adapter = ADAPTERS[stage][spec.name][1].split(":")
     try:
-        return getattr(import_module(f"preprocess.lvm.{module}"), adapter)(params)
+        return getattr(import_module(f"preprocess.lvm.{module}"), adapter)(chosen)
     except ImportError as error:
         raise BackendUnavailable(
             f"{error}; run `make setup-lvm`, which installs the models' packages"

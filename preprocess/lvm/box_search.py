@@ -42,10 +42,9 @@ class MaskModel(Protocol):
 
 
 class GroundedDetector:
-    """An `EntityDetector` from a box model and a mask model."""
+    """An `EntityDetector` from a box model and a mask model. name: of the box model, for messages."""
 
     def __init__(self, name: str, boxes: BoxModel, masks: MaskModel, params: DetectorParams) -> None:
-        """name: of the box model, for messages."""
         self._search = BoxSearch(name, boxes, params)
         self._masks = masks
 
@@ -74,37 +73,28 @@ class BoxSearch:
     """Asks a box model for the phrases of many images, in as few passes and batches as possible."""
 
     def __init__(self, name: str, model: BoxModel, params: DetectorParams) -> None:
-        """name: of the model, for messages."""
         self._model, self._params = model, params
         self._in_batches = Halving(name, params.run.batch)
 
     def __call__(
         self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
     ) -> list[NamedBoxes]:
-        """Per image, the boxes of all its passes after suppression, the best first.
-
-        Raises DataError for a phrase longer than the window.
-        """
+        """Per image, the boxes of all its passes after suppression, the best first. Raises as `detect`."""
+        model, params = self._model, self._params
         # A batch holds images of one size: padding to a common size would change what the model sees.
         by_size: dict[tuple[int, int], list[tuple[int, Prompt]]] = defaultdict(list)
         for index, (image, words) in enumerate(zip(images, vocabularies, strict=True)):
-            size_hw = (image.shape[0], image.shape[1])
-            model, most = self._model, self._params.max_phrases
-            prompts = prompts_of(words, model.token_count, model.window, most)
-            by_size[size_hw] += [(index, prompt) for prompt in prompts]
+            prompts = prompts_of(words, model.token_count, model.window, params.max_phrases)
+            by_size[image.shape[:2]] += [(index, prompt) for prompt in prompts]
+
+        def ask(batch: Sequence[tuple[int, Prompt]]) -> list[Answer]:
+            return model.ask([images[index] for index, _ in batch], [prompt.text for _, prompt in batch])
+
         found: dict[int, list[NamedBoxes]] = defaultdict(list)
         for size_hw, passes in by_size.items():
-            for (index, prompt), (logits, boxes) in zip(passes, self._answers(images, passes)):
-                found[index].append(named_boxes(logits, boxes, prompt, size_hw, self._params.box_floor))
-        return [suppress(concatenate(found[index]), self._params.max_iou) for index in range(len(images))]
-
-    def _answers(self, images: Sequence[np.ndarray], passes: Sequence[tuple[int, Prompt]]) -> list[Answer]:
-        def run(batch: Sequence[tuple[int, Prompt]]) -> list[Answer]:
-            return self._model.ask(
-                [images[index] for index, _ in batch], [prompt.text for _, prompt in batch]
-            )
-
-        return self._in_batches(run, passes)
+            for (index, prompt), (logits, boxes) in zip(passes, self._in_batches(ask, passes)):
+                found[index].append(named_boxes(logits, boxes, prompt, size_hw, params.box_floor))
+        return [suppress(concatenate(found[index]), params.max_iou) for index in range(len(images))]
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from preprocess.lvm.params import WorldName
 from preprocess.stages.phrases import normalise
 
 Rgb = tuple[float, float, float]
-WorldName = Literal["outdoor", "indoor"]
 
 
 @dataclass(frozen=True)
 class Concept:
-    """A kind of thing.
-
-    words: synonyms; no word stands in two concepts. colours: RGB in [0,1].
-    """
+    """A kind of thing. words: synonyms; no word stands in two concepts. colours: RGB in [0,1]."""
 
     words: tuple[str, ...]
     colours: tuple[Rgb, ...]
@@ -106,4 +102,3 @@ INDOOR = Knowledge(
 )
 
 WORLDS: dict[WorldName, Knowledge] = {"outdoor": OUTDOOR, "indoor": INDOOR}
-"""The worlds that a palette can know."""

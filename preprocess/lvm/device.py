@@ -14,8 +14,6 @@ from lass3d_core.errors import BackendUnavailable, DataError, UnknownName
 
 Result = TypeVar("Result")
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
 
 def pick_device(name: str) -> torch.device:
     """`auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`. Raises UnknownName, BackendUnavailable."""
@@ -23,23 +21,19 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise UnknownName(f"there is no device {name!r} (known: auto, cpu, cuda, cuda:N)")
-    device = torch.device(name)
-    if device.type == "cuda":
-        found = torch.cuda.device_count()
-        if (device.index or 0) >= found:
-            raise BackendUnavailable(
-                f"device {name!r}: PyTorch sees {found} GPUs; set run.device to `auto` or `cpu`"
-            )
+    device, found = torch.device(name), torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= found:
+        raise BackendUnavailable(
+            f"device {name!r}: PyTorch sees {found} GPUs; set run.device to `auto` or `cpu`"
+        )
     return device
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """`float32`, `bfloat16`, or `auto`: bfloat16 on a GPU, float32 on the CPU. Raises UnknownName."""
+    """`float32`, `bfloat16`, or `auto`: bfloat16 on a GPU, float32 on the CPU."""
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if name not in _DTYPES:
-        raise UnknownName(f"there is no dtype {name!r} (known: auto, {', '.join(_DTYPES)})")
-    return _DTYPES[name]
+        name = "bfloat16" if device.type == "cuda" else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
 
 
 class Halving:
@@ -49,14 +43,12 @@ class Halving:
     """
 
     def __init__(self, model: str, batch: int) -> None:
-        self.model = model
-        self.batch = batch
+        self.model, self.batch = model, batch
 
     @torch.inference_mode()
     def __call__(self, run: Callable[[Any], Sequence[Result]], items: Any) -> list[Result]:
-        """The results of `run`, one per item, in the order of `items`.
+        """The results of `run`, one per item, in order; it gets slices of `items`, a sequence or a tensor.
 
-        items: a sequence or a tensor; `run` gets slices of it.
         Raises DataError if a single item does not fit.
         """
         results: list[Result] = []

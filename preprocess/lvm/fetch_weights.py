@@ -62,25 +62,8 @@ def fetch_weights(manifest: Manifest, mirror: Path | None, into: Path | None) ->
     return "\n".join(lines or ["the manifest names no model that has weights"])
 
 
-def copy_of_cache(hub: HubName, mirror: Path) -> None:
-    """Copy a repository from a copy of a hub cache into the hub cache of this machine."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    name = repo_folder_name(repo_id=hub.repository, repo_type="model")
-    if not (mirror / name).is_dir():
-        raise BackendUnavailable(
-            f"{mirror} has no folder {name}; point MIRROR at a copy of a hub cache (~/.cache/huggingface/hub)"
-        )
-    target = Path(constants.HF_HUB_CACHE) / name
-    with storage_errors(target):
-        shutil.copytree(mirror / name, target, symlinks=True, dirs_exist_ok=True)
-
-
 def _fetched(one: Wanted, mirror: Path | None, into: Path | None) -> str:
-    found = one.found()
-    if found is None:
-        found = _brought(one, mirror)
+    found = one.found() or _brought(one, mirror)
     if into is None or one.hub is None:
         return str(found)
     target = into / one.weights
@@ -94,15 +77,23 @@ def _fetched(one: Wanted, mirror: Path | None, into: Path | None) -> str:
 
 
 def _brought(one: Wanted, mirror: Path | None) -> Path:
-    """Download the weights or copy them from the mirror. Raises BackendUnavailable."""
+    """Download the weights, or copy them from the mirror into the hub's cache. Raises BackendUnavailable."""
     if one.hub is None:
         raise BackendUnavailable(f"{one.key}.weights: {one.weights} does not exist; mend it in the manifest")
     if mirror is None:
         return download(one.hub, one.model)
     with loading(one.model, one.weights):
-        copy_of_cache(one.hub, mirror)
-    found = one.found()
-    if found is None:
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import repo_folder_name
+
+        name = repo_folder_name(repo_id=one.hub.repository, repo_type="model")
+        target = Path(constants.HF_HUB_CACHE) / name
+        if not (mirror / name).is_dir():
+            remedy = "point MIRROR at a copy of a hub cache (~/.cache/huggingface/hub)"
+            raise BackendUnavailable(f"{mirror} has no folder {name}; {remedy}")
+        with storage_errors(target):
+            shutil.copytree(mirror / name, target, symlinks=True, dirs_exist_ok=True)
+    if (found := one.found()) is None:
         raise BackendUnavailable(f"{mirror} holds {one.weights} in part only; complete it and try again")
     return found
 

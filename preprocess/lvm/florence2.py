@@ -17,16 +17,11 @@ from lass3d_core.records import GroundedPhrase, ImageCaption
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import Florence2Params
 from preprocess.lvm.pretrained import load_pretrained
-from preprocess.lvm.sentences import without_tail
-from preprocess.lvm.tiles import captioned, sorted_box
+from preprocess.lvm.tiles import captioned, sorted_box, without_tail
 from preprocess.lvm.weights import local_path
 
 NAME = "florence2"
-TASKS = {
-    "caption": "<CAPTION>",
-    "detailed": "<DETAILED_CAPTION>",
-    "more_detailed": "<MORE_DETAILED_CAPTION>",
-}
+TASKS = {"caption": "<CAPTION>", "detailed": "<DETAILED_CAPTION>", "more_detailed": "<MORE_DETAILED_CAPTION>"}
 GROUND = "<CAPTION_TO_PHRASE_GROUNDING>"
 
 _FRAME = re.compile(r"</?s>|<pad>")
@@ -57,9 +52,8 @@ class Florence2Captioner:
         """One caption per tile (H,W,3), all in one batch."""
         pil_images = [Image.fromarray(tile) for tile in tiles]
         texts = self._described(pil_images)
-        answers = self._decoded(
-            self._answered(pil_images, [f"{GROUND}{text}" for text in texts]), markup=True
-        )
+        grounded = self._answered(pil_images, [f"{GROUND}{text}" for text in texts])
+        answers = self._decoded(grounded, markup=True)
         return [
             ImageCaption(text, self._phrases(answer, (tile.shape[1], tile.shape[0])), raw=f"{text}\n{answer}")
             for text, answer, tile in zip(texts, answers, tiles)
@@ -77,12 +71,8 @@ class Florence2Captioner:
     def _answered(self, pil_images: list[Image.Image], questions: list[str]) -> torch.Tensor:
         """The tokens (B,T) of the answers. Shorter questions are padded; the encoder masks the padding."""
         inputs = self._processor(text=questions, images=pil_images, return_tensors="pt", padding=True)
-        return self._model.generate(
-            **inputs.to(self._device, self._dtype),
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=self.params.max_new_tokens,
-        )
+        inputs, most = inputs.to(self._device, self._dtype), self.params.max_new_tokens
+        return self._model.generate(**inputs, do_sample=False, num_beams=1, max_new_tokens=most)
 
     def _decoded(self, tokens: torch.Tensor, markup: bool) -> list[str]:
         """The texts without start, end and padding. markup: whether places such as <loc_499> stay."""

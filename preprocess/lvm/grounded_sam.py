@@ -54,16 +54,13 @@ class GroundingDino:
     def __init__(self, model: Any, params: GroundingDinoParams, dtype: torch.dtype) -> None:
         self.model = model
         self.window: int = model.max_text_len
-        self._params = params
-        self._dtype = dtype
+        self._params, self._dtype = params, dtype
         self._device = next(model.parameters()).device
 
     def token_count(self, text: str) -> int:
-        """The number of tokens of `text`, without start and end."""
         return len(self.model.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def ask(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[Answer]:
-        """An answer per image and prompt, see `BoxModel`."""
         samples = torch.stack([self._scaled(image) for image in images]).to(self._device)
         with autocast(self._device, self._dtype):
             answer = self.model(samples, captions=list(prompts))
@@ -72,9 +69,8 @@ class GroundingDino:
 
     def _scaled(self, image: np.ndarray) -> torch.Tensor:
         """An image (H,W,3) uint8 as the model's input: (3,h,w) float32, scaled and normalised."""
-        scaled, _ = transforms.resize(
-            Image.fromarray(image), None, self._params.short_side, self._params.long_side
-        )
+        short_side, long_side = self._params.short_side, self._params.long_side
+        scaled, _ = transforms.resize(Image.fromarray(image), None, short_side, long_side)
         values = torch.from_numpy(np.array(scaled, np.float32) / 255).permute(2, 0, 1)
         return (values - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_STD)[:, None, None]
 
@@ -88,16 +84,15 @@ class SegmentAnything:
         self._in_batches = Halving(SAM, BOXES_AT_ONCE)
 
     def masks(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> list[np.ndarray]:
-        """A mask per box, see `MaskModel`. The image is encoded once; masks are decoded in float32."""
+        """See `MaskModel`. The image is encoded once; masks are decoded in float32."""
         if len(boxes_xyxy) == 0:
             return []
         with autocast(self._predictor.device, self._dtype):
             self._predictor.set_image(image)
         self._predictor.features = self._predictor.features.float()
         boxes = torch.from_numpy(boxes_xyxy).to(self._predictor.device)
-        return self._in_batches(
-            self._decoded, self._predictor.transform.apply_boxes_torch(boxes, image.shape[:2])
-        )
+        scaled = self._predictor.transform.apply_boxes_torch(boxes, image.shape[:2])
+        return self._in_batches(self._decoded, scaled)
 
     def _decoded(self, boxes: torch.Tensor) -> list[np.ndarray]:
         masks, _, _ = self._predictor.predict_torch(None, None, boxes=boxes, multimask_output=False)
@@ -105,10 +100,7 @@ class SegmentAnything:
 
 
 def load_dino(params: GroundedSamParams) -> torch.nn.Module:
-    """Load Grounding DINO and its checkpoint on the CPU, for inference.
-
-    Raises BackendUnavailable, CorruptArtifact, DataError if weights or configuration are wrong.
-    """
+    """Load Grounding DINO on the CPU. Raises BackendUnavailable, CorruptArtifact, DataError."""
     text_encoder = local_path(params.text_encoder.weights, params.text_encoder.revision, DINO)
     weights = local_path(params.dino.weights, params.dino.revision, DINO)
     config = _config_file(params.dino.config)
@@ -130,10 +122,7 @@ def load_dino(params: GroundedSamParams) -> torch.nn.Module:
 
 
 def load_sam(params: SegmentAnythingParams) -> torch.nn.Module:
-    """Load Segment Anything and its checkpoint on the CPU, for inference.
-
-    Raises BackendUnavailable, CorruptArtifact, DataError if the weights are wrong.
-    """
+    """Load Segment Anything on the CPU. Raises BackendUnavailable, CorruptArtifact, DataError."""
     weights = local_path(params.weights, params.revision, SAM)
     model = sam_model_registry[params.size]()
     with loading(SAM, weights):

@@ -14,73 +14,27 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from lass3d_core.records import TextRows
-from lass3d_core.settings import SETTINGS
+from preprocess.lvm.params import HashingParams
 from preprocess.lvm.text_rows import gathered
 
-_KINDS = (
-    "road street asphalt lane carriageway",
-    "parking lot bay yard",
-    "sidewalk pavement footpath walkway",
-    "grass lawn meadow terrain",
-    "house building facade garage",
-    "fence railing paling",
-    "tree bush foliage vegetation hedge",
-    "trunk stem bark",
-    "pole lamp post mast",
-    "sign signboard plate",
-    "car sedan vehicle automobile",
-    "truck lorry van",
-    "person pedestrian walker man woman",
-    "cyclist bicyclist biker bike bicycle rider",
-    "sky cloud heaven",
-    "wall plaster partition",
-    "floor flooring ground",
-    "cabinet cupboard wardrobe",
-    "bed mattress bedspread",
-    "chair armchair seat",
-    "sofa couch settee",
-    "table tabletop board",
-    "door doorway entrance",
-    "window pane glazing",
-    "bookshelf bookcase book",
-    "painting poster artwork",
-    "counter worktop countertop",
-    "desk bureau workstation",
-    "curtain drape blind",
-    "pillow cushion",
-    "rug carpet mat",
-    "ceiling",
-    "refrigerator fridge freezer",
-    "television monitor flatscreen",
-    "screen guard",
-    "toilet lavatory",
-    "sink washbasin",
-    "bathtub tub",
-    "stool ottoman rack",
-)
-_KIND_OF = {word: number for number, words in enumerate(_KINDS) for word in words.split()}
-_FUNCTION_WORDS = frozenset(
-    {"a", "an", "and", "at", "by", "in", "of", "on", "or", "some", "the", "to", "with"}
-)
-
-
-@dataclass(frozen=True, config=SETTINGS)
-class HashingParams:
-    """Parameters of `hashing`.
-
-    dim: D of the rows. context: most rows of a text, the end-of-text row included. seed: of the random
-    directions.
-    meaning: weight of the kind of thing against the spelling of a word.
-    """
-
-    dim: int = Field(default=64, ge=2)
-    context: int = Field(default=32, ge=2)
-    meaning: float = Field(default=0.75, ge=0, le=1)
-    seed: int = 0
+# The words for each kind of thing; a comma stands between two kinds.
+_KINDS = """
+    road street asphalt lane carriageway, parking lot bay yard, sidewalk pavement footpath walkway,
+    grass lawn meadow terrain, house building facade garage, fence railing paling,
+    tree bush foliage vegetation hedge, trunk stem bark, pole lamp post mast, sign signboard plate,
+    car sedan vehicle automobile, truck lorry van, person pedestrian walker man woman,
+    cyclist bicyclist biker bike bicycle rider, sky cloud heaven, wall plaster partition,
+    floor flooring ground, cabinet cupboard wardrobe, bed mattress bedspread, chair armchair seat,
+    sofa couch settee, table tabletop board, door doorway entrance, window pane glazing,
+    bookshelf bookcase book, painting poster artwork, counter worktop countertop, desk bureau workstation,
+    curtain drape blind, pillow cushion, rug carpet mat, ceiling, refrigerator fridge freezer,
+    television monitor flatscreen, screen guard, toilet lavatory, sink washbasin, bathtub tub,
+    stool ottoman rack
+"""
+_KIND_OF = {word: number for number, words in enumerate(_KINDS.split(",")) for word in words.split()}
+_FUNCTION_WORDS = {"a", "an", "and", "at", "by", "in", "of", "on", "or", "some", "the", "to", "with"}
 
 
 class HashingEncoder:

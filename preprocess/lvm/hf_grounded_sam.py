@@ -8,15 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from PIL import Image
-from transformers import (
-    GroundingDinoForObjectDetection,
-    GroundingDinoProcessor,
-    Sam2Model,
-    Sam2Processor,
-    SamModel,
-    SamProcessor,
-)
 
 from lass3d_core.errors import DataError
 from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, GroundedDetector, autocast
@@ -31,8 +24,8 @@ DINO, SAM = "Grounding DINO (transformers)", "SAM (transformers)"
 # The tokens between phrases. Their numbers stand in transformers' code of the model.
 _SEPARATORS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
 
-_SAM = (SamModel, SamProcessor, ("original_sizes", "reshaped_input_sizes"))
-_SAM2 = (Sam2Model, Sam2Processor, ("original_sizes",))
+_SAM = (transformers.SamModel, transformers.SamProcessor, ("original_sizes", "reshaped_input_sizes"))
+_SAM2 = (transformers.Sam2Model, transformers.Sam2Processor, ("original_sizes",))
 # SAM 2 is published as a part of its video model.
 _SAM_OF = {"sam": _SAM, "sam2": _SAM2, "sam2_video": _SAM2}
 """Model type -> model, processor, and the processor's outputs that `post_process_masks` needs."""
@@ -55,20 +48,17 @@ class HfGroundingDino:
     """A `BoxModel`."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
-        self._processor, model = load_pretrained(
-            GroundingDinoForObjectDetection, folder, DINO, GroundingDinoProcessor
-        )
+        kind = transformers.GroundingDinoForObjectDetection
+        self._processor, model = load_pretrained(kind, folder, DINO, transformers.GroundingDinoProcessor)
         self._check_tokens(folder)
         self._model = model.to(device)
         self._device, self._dtype = device, dtype
         self.window: int = model.config.max_text_len
 
     def token_count(self, text: str) -> int:
-        """The number of tokens of `text`, without start and end."""
         return len(self._processor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def ask(self, images: Sequence[np.ndarray], prompts: Sequence[str]) -> list[Answer]:
-        """An answer per image and prompt, see `BoxModel`."""
         pil_images = [Image.fromarray(image) for image in images]
         inputs = self._processor(images=pil_images, text=list(prompts), padding=True, return_tensors="pt")
         with autocast(self._device, self._dtype):
@@ -101,7 +91,7 @@ class HfSegmentAnything:
 
     @torch.inference_mode()
     def masks(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> list[np.ndarray]:
-        """A mask per box, see `MaskModel`. The image is encoded once; masks are decoded in float32."""
+        """See `MaskModel`. The image is encoded once; masks are decoded in float32."""
         if len(boxes_xyxy) == 0:
             return []
         inputs = self._processor(

@@ -17,8 +17,6 @@ from preprocess.lvm.weights import local_path
 NAME = "hf_text"
 POOLER = "pooler."  # parameters that many checkpoints lack and that no row here depends on
 
-_NO_LIMIT = 100_000
-
 
 class HfTextEncoder:
     """A `TextEncoder`. cut: how many texts so far were longer than the window and lost their end."""
@@ -34,13 +32,15 @@ class HfTextEncoder:
         with loading(NAME, folder):
             self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right")
             self._tokenizer.pad_token = self._tokenizer.pad_token or self._tokenizer.eos_token
-            model, info = kind.from_pretrained(
-                folder, dtype=pick_dtype(params.dtype, self._device), output_loading_info=True
-            )
+            dtype = pick_dtype(params.dtype, self._device)
+            model, info = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True)
             missing = [key for key in info["missing_keys"] if not key.startswith(POOLER)]
             check_keys(NAME, folder, missing, ())
             self._model = model.to(self._device).eval()
-            self._window = self._longest()
+            # The window in tokens is the tokenizer's or, if that has no limit, the model's.
+            own, limit = self._tokenizer.model_max_length, 100_000
+            most = getattr(model.config, "max_position_embeddings", limit)
+            self._window = own if own < limit else most
             self.encode(["a word"])
 
     def encode(self, texts: Sequence[str]) -> TextRows:
@@ -64,8 +64,3 @@ class HfTextEncoder:
             rows = states
             pooled = (rows * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
         return per_text(rows, pooled, mask.sum(dim=1).tolist(), self.params.normalise)
-
-    def _longest(self) -> int:
-        """The window in tokens, from the tokenizer or, if it has no limit, from the model."""
-        own = self._tokenizer.model_max_length
-        return own if own < _NO_LIMIT else getattr(self._model.config, "max_position_embeddings", _NO_LIMIT)

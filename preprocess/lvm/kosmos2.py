@@ -2,11 +2,9 @@
 
 Three traps in transformers' model raise no error but change the captions:
 - With the default attention, `image_to_text_projection` is causal in versions 4.52 to 5.0: each of the 64
-image
-  slots sees only the ones before it. `eager` attention is right in every version.
-- From 4.54 on, the padding of left-padded rows is counted in the positions. Here all rows of a batch have the
-same
-  prompt, so none is padded.
+  image slots sees only the ones before it. `eager` attention is right in every version.
+- From 4.54 on, the padding of left-padded rows is counted in the positions. Here all rows of a batch have
+  the same prompt, so none is padded.
 - Every image is squashed into a square: see tiles.py.
 """
 
@@ -23,8 +21,7 @@ from lass3d_core.records import GroundedPhrase, ImageCaption
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.params import Kosmos2Params
 from preprocess.lvm.pretrained import load_pretrained
-from preprocess.lvm.sentences import without_tail
-from preprocess.lvm.tiles import captioned, sorted_box
+from preprocess.lvm.tiles import captioned, sorted_box, without_tail
 from preprocess.lvm.weights import local_path
 
 NAME = "kosmos2"
@@ -72,16 +69,13 @@ class Kosmos2Captioner:
 
 
 def read_answer(processor: Any, answer: str, ended: bool, size_hw: tuple[int, int]) -> ImageCaption:
-    """Read the caption of a tile of size_hw from an answer with markup.
+    """Read the caption of a tile of size_hw from an answer with markup. ended: before max_new_tokens.
 
-    ended: whether the answer ended before max_new_tokens.
     Decision: an <object> without a phrase names nothing and is left out (transformers names it after its
-    patches).
-    So is an object whose box was cut off. A phrase with several boxes is repeated for each box.
+    patches). So is an object whose box was cut off. A phrase with several boxes is repeated for each box.
     """
-    height, width = size_hw
     text, grounded = processor.post_process_generation(answer)
-    text = text.removeprefix(INSTRUCTION).strip()
+    text, (height, width) = text.removeprefix(INSTRUCTION).strip(), size_hw
     phrases = tuple(
         GroundedPhrase(phrase, sorted_box(x1 * width, y1 * height, x2 * width, y2 * height))
         for phrase, _, boxes in grounded

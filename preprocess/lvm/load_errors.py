@@ -57,9 +57,8 @@ def _explained(error: Exception, model: str, weights: object) -> Lass3dError:
         )
     damaged = damaged_file(Path(str(weights)))
     if damaged or isinstance(error, _CUT_OFF):
-        return CorruptArtifact(
-            f"{model}: {damaged or weights} is cut off or damaged ({words}); download it again"
-        )
+        file = damaged or weights
+        return CorruptArtifact(f"{model}: {file} is cut off or damaged ({words}); download it again")
     if isinstance(error, OSError):
         return BackendUnavailable(f"{model}: {weights} cannot be read ({words}); complete the folder")
     return DataError(
@@ -83,19 +82,16 @@ def damaged_file(path: Path) -> Path | None:
 
 
 def _is_damaged(file: Path) -> bool:
-    match file.suffix:
-        case ".json":
-            try:
-                json.loads(file.read_bytes())
-            except ValueError:
-                return True
-        case ".safetensors":
-            return not _is_whole_safetensors(file)
-        case _:  # PyTorch saves ZIP archives under any name
-            with file.open("rb") as content:
-                is_archive = content.read(4) == b"PK\x03\x04"
-            return is_archive and not zipfile.is_zipfile(file)
-    return False
+    if file.suffix == ".safetensors":
+        return not _is_whole_safetensors(file)
+    if file.suffix == ".json":
+        try:
+            json.loads(file.read_bytes())
+        except ValueError:
+            return True
+    with file.open("rb") as content:
+        is_archive = content.read(4) == b"PK\x03\x04"  # PyTorch saves ZIP archives under any name
+    return is_archive and not zipfile.is_zipfile(file)
 
 
 def _is_whole_safetensors(file: Path) -> bool:

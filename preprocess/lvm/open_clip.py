@@ -1,16 +1,16 @@
 """`open_clip`: CLIP's text encoder. Rows come after the final norm and the projection, up to end-of-text.
 
 The attention is causal: the row of a token sees the tokens before it. The row at end-of-text sees the whole
-text.
-It is the pooled row, and the only one that training aligned with images.
+text. It is the pooled row, and the only one that training aligned with images.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -22,7 +22,6 @@ from lass3d_core.settings import nearest
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.load_errors import loading
 from preprocess.lvm.params import OpenClipParams
-from preprocess.lvm.quick_gelu import quick_gelu_of
 from preprocess.lvm.text_rows import Encoded, gathered, per_text
 from preprocess.lvm.weights import local_path
 
@@ -88,15 +87,12 @@ def _architecture(path: Path, params: OpenClipParams) -> str:
             f"{NAME}: {path} is a TorchScript archive, as OpenAI published them; "
             "take the same weights as safetensors, such as timm/vit_base_patch16_clip_224.openai"
         )
-    known = open_clip.list_models()
-    if params.architecture is None:
+    name, known = params.architecture, open_clip.list_models()
+    if name is None:
         raise DataError(f"{NAME}: {path} is a single file; set `architecture` to what it holds (ViT-B-16)")
-    if params.architecture not in known:
-        raise UnknownName(
-            f"{NAME}: open_clip has no architecture {params.architecture!r}"
-            f"{nearest(params.architecture, known)}"
-        )
-    return params.architecture
+    if name not in known:
+        raise UnknownName(f"{NAME}: open_clip has no architecture {name!r}{nearest(name, known)}")
+    return name
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -104,6 +100,47 @@ def _is_torchscript(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return any("/code/" in name for name in archive.namelist())
+
+
+def quick_gelu_of(path: Path, params: OpenClipParams, config: Mapping[str, Any]) -> bool:
+    """Whether the model at `path` was trained with QuickGELU, as OpenAI's and some later ones were.
+
+    The tensors do not show it, and a wrong answer raises no error. Three places may say it: the manifest, the
+    model's open_clip configuration `config`, and open_clip's table of published weights, if it has the name.
+    Raises DataError if two places disagree or none says it.
+    """
+    # Decision: a configuration without the key says nothing. open_clip takes it for false, but in a folder
+    # that was put together by hand nothing else would show the mistake.
+    said = {
+        "the manifest": params.quick_gelu,
+        "its configuration": config.get("quick_gelu"),
+        "its origin": _quick_gelu_of_origin(params.weights),
+    }
+    answers = {place: answer for place, answer in said.items() if answer is not None}
+    if not answers:
+        raise DataError(
+            f"{NAME}: {path} does not tell whether it was trained with QuickGELU; "
+            "set `quick_gelu` to true (OpenAI's weights, and names with `quickgelu`) or false"
+        )
+    if len(set(answers.values())) > 1:
+        raise DataError(
+            f"{NAME}: QuickGELU mismatch for {path}: "
+            f"{', '.join(f'{place} says {str(answer).lower()}' for place, answer in answers.items())}; "
+            "its features would be wrong; mend `quick_gelu` or `architecture`"
+        )
+    return next(iter(answers.values()))
+
+
+def _quick_gelu_of_origin(weights: str) -> bool | None:
+    """The answer of open_clip's table for weights of this name: a hub id, or the name of a published file."""
+    folder, file = "/".join(Path(weights).parts[-2:]), Path(weights).name
+    table = [open_clip.get_pretrained_cfg(*name) for name in open_clip.list_pretrained()]
+    answers = {
+        bool(published.get("quick_gelu"))
+        for published in table
+        if folder == published.get("hf_hub", "").strip("/") or file == Path(published.get("url", "")).name
+    }
+    return answers.pop() if len(answers) == 1 else None
 
 
 def _ends(tokens: torch.Tensor) -> torch.Tensor:

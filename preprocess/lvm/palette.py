@@ -9,49 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from lass3d_core.files.masks import encode
 from lass3d_core.records import Entity, GroundedPhrase, ImageCaption
-from lass3d_core.settings import SETTINGS
-from preprocess.lvm.concepts import WORLDS, Concept, Knowledge, WorldName
+from preprocess.lvm.concepts import WORLDS, Concept, Knowledge
+from preprocess.lvm.params import PaletteCaptionParams, PaletteEntityParams
 
 _NO_CONCEPT = -1
 _SPECK_REACH_PX = 2.0
-
-
-@dataclass(frozen=True, config=SETTINGS)
-class PaletteEntityParams:
-    """Parameters of `palette` as a detector.
-
-    world: which things it knows. min_pixels: smaller regions are not seen. max_distance: a colour farther
-    than this (RGB distance) from all known ones is unknown. shading: brightness levels at which each colour
-    is known.
-    smoothing_px: side of the averaging window. seed: of the choice among several phrases for one concept.
-    """
-
-    world: WorldName = "outdoor"
-    min_pixels: int = Field(default=10, ge=1)
-    max_distance: float = Field(default=0.20, gt=0)
-    shading: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.66, 0.82, 0.95), min_length=1)
-    smoothing_px: int = Field(default=3, ge=1)
-    seed: int = 0
-
-
-@dataclass(frozen=True, config=SETTINGS)
-class PaletteCaptionParams(PaletteEntityParams):
-    """Parameters of `palette` as a captioner.
-
-    max_phrases: most concepts in a caption; the largest are named.
-    """
-
-    max_phrases: int = Field(default=14, ge=1)
 
 
 class Region(NamedTuple):
@@ -127,9 +97,8 @@ def regions(image: np.ndarray, params: PaletteEntityParams) -> list[Region]:
     """The regions of an image (H,W,3) uint8 RGB by concept. The score falls with the mean colour distance."""
     concepts = WORLDS[params.world].concepts
     concept, distance = _nearest_concept(image, concepts, params)
-    concept = _without_specks(
-        np.where(distance <= params.max_distance, concept, _NO_CONCEPT), params.min_pixels
-    )
+    concept[distance > params.max_distance] = _NO_CONCEPT
+    concept = _without_specks(concept, params.min_pixels)
     found = []
     for index in np.unique(concept[concept != _NO_CONCEPT]):
         labelled, sizes = _components(concept == index)
@@ -171,15 +140,10 @@ def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sentence(phrases: Sequence[str], known: Knowledge) -> str:
-    *most, last = [_with_article(phrase, known) for phrase in phrases] or ["nothing in particular"]
+    articles = ["" if one in known.uncounted else "an " if one[0] in "aeiou" else "a " for one in phrases]
+    *most, last = [article + one for article, one in zip(articles, phrases)] or ["nothing in particular"]
     things = f"{', '.join(most)} and {last}" if most else last
     return f"{known.setting} with {things}."
-
-
-def _with_article(phrase: str, known: Knowledge) -> str:
-    if phrase in known.uncounted:
-        return phrase
-    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def _rng_of(image: np.ndarray, seed: int) -> np.random.Generator:

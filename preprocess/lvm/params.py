@@ -1,4 +1,4 @@
-"""Parameters of the models with weights, one frozen dataclass per adapter; nothing here loads a package.
+"""Parameters of the models, one frozen dataclass per adapter; nothing here loads a package.
 
 `weights` is a hub id, or a local directory or file; a relative path starts at the working directory.
 `revision` chooses a version of a hub id. Every field decides the answers, except those in `run`.
@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -15,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from lass3d_core.settings import SETTINGS
 
 DType = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 on a GPU, float32 on a CPU
+WorldName = Literal["outdoor", "indoor"]
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -27,50 +27,60 @@ class RunParams:
 
 @dataclass(frozen=True, config=SETTINGS)
 class TileParams:
-    """How wide images are cut into tiles, for a captioner that squashes every image into a square.
+    """How wide images are cut into tiles, for a captioner that squashes every image into a square."""
 
-    max_aspect: an image stays whole up to this ratio of its longer to its shorter side, and no tile exceeds
-    it. A large number turns tiling off.
-    """
-
-    # Decision: 1.4 leaves 4:3 photographs (ScanNet) whole and makes three tiles of a KITTI frame.
+    # An image stays whole up to this ratio of its longer to its shorter side, and no tile exceeds it. A large
+    # number turns tiling off. Decision: 1.4 leaves 4:3 photographs (ScanNet) whole; a KITTI frame gets 3.
     max_aspect: float = Field(default=1.4, ge=1)
     overlap: float = Field(default=0.15, ge=0, le=0.5)  # share of a tile that its neighbour sees too
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class Kosmos2Params:
-    """KOSMOS-2's grounded captions.
-
-    prompt: brief ("An image of ...", a sentence) or detailed (a paragraph, more phrases).
-    max_new_tokens: an answer is cut after so many tokens, markup included, and then shortened to its last
-    whole sentence.
-    """
+    """KOSMOS-2's grounded captions. prompt: brief (a sentence) or detailed (a paragraph, more phrases)."""
 
     weights: str = "microsoft/kosmos-2-patch14-224"
     revision: str = "main"
     # Decision: brief; the sentences of three tiles fit into CLIP's 77 tokens, three paragraphs do not.
     prompt: Literal["brief", "detailed"] = "brief"
+    # Markup included. A longer answer is cut, and then shortened to its last whole sentence.
     max_new_tokens: int = Field(default=128, ge=1)
     dtype: DType = "auto"
-    tiles: TileParams = field(default_factory=TileParams)
-    run: RunParams = field(default_factory=RunParams)
+    tiles: TileParams = TileParams()
+    run: RunParams = RunParams()
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class Florence2Params:
-    """Florence-2's captions, grounded in a second call.
-
-    task: caption (a sentence), detailed (two or three) or more_detailed (a paragraph).
-    """
+    """Florence-2's captions. task: caption (a sentence), detailed (two or three), or more_detailed (many)."""
 
     weights: str = "florence-community/Florence-2-large"
     revision: str = "main"
     task: Literal["caption", "detailed", "more_detailed"] = "detailed"
     max_new_tokens: int = Field(default=256, ge=1)
     dtype: DType = "auto"
-    tiles: TileParams = field(default_factory=TileParams)
-    run: RunParams = field(default_factory=RunParams)
+    tiles: TileParams = TileParams()
+    run: RunParams = RunParams()
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class PaletteEntityParams:
+    """Parameters of `palette` as a detector."""
+
+    world: WorldName = "outdoor"  # which things it knows
+    min_pixels: int = Field(default=10, ge=1)  # smaller regions are not seen
+    max_distance: float = Field(default=0.20, gt=0)  # in RGB; a colour farther from all known ones is unknown
+    # The brightness levels at which each colour is known.
+    shading: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(0.66, 0.82, 0.95), min_length=1)
+    smoothing_px: int = Field(default=3, ge=1)  # side of the averaging window
+    seed: int = 0  # of the choice among several phrases for one concept
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class PaletteCaptionParams(PaletteEntityParams):
+    """Parameters of `palette` as a captioner."""
+
+    max_phrases: int = Field(default=14, ge=1)  # most concepts in a caption; the largest are named
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -78,8 +88,7 @@ class DetectorParams:
     """What all detectors that use Grounding DINO have in common. box_floor and max_iou are GroundedSAM's.
 
     box_floor: the least score of a box that is kept. `pairs.min_score` cuts again, and redoes no masks.
-    max_iou: if two boxes overlap by more than this intersection over union, the worse one is dropped,
-    whatever their phrases.
+    max_iou: of two boxes with a greater intersection over union, the worse is dropped, whatever its phrase.
     max_phrases: the most phrases asked for at once; null for as many as the text encoder's window of 256
     tokens holds. With fewer at once the detector finds more and takes more passes.
     """
@@ -88,7 +97,7 @@ class DetectorParams:
     max_iou: float = Field(default=0.8, ge=0, le=1)
     max_phrases: int | None = Field(default=None, ge=1)
     dtype: DType = "auto"
-    run: RunParams = field(default_factory=RunParams)
+    run: RunParams = RunParams()
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -103,14 +112,13 @@ class WeightsParams:
 class GroundingDinoParams:
     """The checkpoint of groundingdino-py.
 
-    config: SwinT or SwinB, which the package brings, or a configuration file.
     short_side, long_side: pixels. An image is scaled so that its short side has short_side, or fewer if its
     long side would exceed long_side.
     """
 
     weights: str = "ShilongLiu/GroundingDINO/groundingdino_swint_ogc.pth"
     revision: str = "main"
-    config: str = "SwinT"
+    config: str = "SwinT"  # or SwinB, which the package brings too, or a configuration file
     short_side: int = Field(default=800, ge=1)
     long_side: int = 1333
 
@@ -134,10 +142,10 @@ class SegmentAnythingParams:
 class GroundedSamParams(DetectorParams):
     """GroundedSAM from its authors' packages."""
 
-    dino: GroundingDinoParams = field(default_factory=GroundingDinoParams)
+    dino: GroundingDinoParams = GroundingDinoParams()
     # BERT's tokenizer and shape. The checkpoint of Grounding DINO holds its weights, too.
     text_encoder: WeightsParams = WeightsParams("google-bert/bert-base-uncased")
-    sam: SegmentAnythingParams = field(default_factory=SegmentAnythingParams)
+    sam: SegmentAnythingParams = SegmentAnythingParams()
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -146,6 +154,16 @@ class HfGroundedSamParams(DetectorParams):
 
     dino: WeightsParams = WeightsParams("IDEA-Research/grounding-dino-tiny")
     sam: WeightsParams = WeightsParams("facebook/sam-vit-huge")
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class HashingParams:
+    """Parameters of `hashing`."""
+
+    dim: int = Field(default=64, ge=2)  # D of the rows
+    context: int = Field(default=32, ge=2)  # most rows of a text, the end-of-text row included
+    meaning: float = Field(default=0.75, ge=0, le=1)  # weight of the kind of thing against a word's spelling
+    seed: int = 0  # of the random directions
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -159,35 +177,28 @@ class TextRunParams(RunParams):
 class OpenClipParams:
     """A text encoder of open_clip.
 
-    weights: also a folder with open_clip_config.json, or a checkpoint file.
-    architecture: of a file, open_clip's name of its architecture (ViT-B-16).
-    quick_gelu: whether the model was trained with QuickGELU, as OpenAI's were. Needed for a file if its
-    origin does not tell.
-    normalise: rows of unit length.
     Decision: ViT-B/16 (PLA, CLIP2Scene), unit rows (all peers), and float32, since texts are few.
     """
 
-    weights: str = "timm/vit_base_patch16_clip_224.openai"
+    weights: str = (
+        "timm/vit_base_patch16_clip_224.openai"  # or a folder with open_clip_config.json, or a file
+    )
     revision: str = "main"
-    architecture: str | None = None
-    quick_gelu: bool | None = None
-    normalise: bool = True
+    architecture: str | None = None  # of a file, open_clip's name for it (ViT-B-16)
+    quick_gelu: bool | None = None  # as OpenAI's were trained; needed for a file if its origin does not tell
+    normalise: bool = True  # to rows of unit length
     dtype: DType = "float32"
-    run: TextRunParams = field(default_factory=TextRunParams)
+    run: TextRunParams = TextRunParams()
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class HfTextParams:
-    """A text encoder of transformers.
-
-    pooling: mean (over the tokens of a text, as sentence encoders expect) or projection (CLIP's row at the
-    end of the text, projected).
-    normalise: rows of unit length.
-    """
+    """A text encoder of transformers."""
 
     weights: str = "sentence-transformers/all-MiniLM-L6-v2"
     revision: str = "main"
+    # mean: over the tokens of a text, as sentence encoders expect. projection: of CLIP's last row.
     pooling: Literal["mean", "projection"] = "mean"
-    normalise: bool = True
+    normalise: bool = True  # to rows of unit length
     dtype: DType = "float32"
-    run: TextRunParams = field(default_factory=TextRunParams)
+    run: TextRunParams = TextRunParams()

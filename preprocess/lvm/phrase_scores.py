@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit
@@ -23,17 +24,12 @@ _START, _END, _STOP = 1, 1, 1
 _ENDS_OF_PHRASES = re.compile(r"[.?]")
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """The prompt of one pass.
+class Prompt(NamedTuple):
+    """The prompt of one pass."""
 
-    text: the phrases, each followed by " . ". spans: per phrase its tokens, as (first, behind the last); the
-    start token has the number 0.
-    """
-
-    text: str
+    text: str  # the phrases, each followed by " . "
     phrases: tuple[str, ...]
-    spans: tuple[tuple[int, int], ...]
+    spans: tuple[tuple[int, int], ...]  # tokens of each phrase, (first, behind the last); 0 is the start
 
 
 @dataclass(frozen=True)
@@ -58,21 +54,27 @@ def prompts_of(
     Decision: a full stop or question mark inside a phrase becomes a blank, because the model takes it for the
     end of a phrase. Raises DataError for a phrase that is longer than the window.
     """
-    passes: list[list[tuple[str, str, int]]] = []
-    tokens = 0
-    for phrase, asked, length in _with_lengths(vocabulary, token_count):
+    prompts: list[Prompt] = []
+    free = _START  # the first free token of the last prompt
+    for phrase in dict.fromkeys(vocabulary):
+        asked = " ".join(_ENDS_OF_PHRASES.sub(" ", phrase.lower()).split())
+        length = token_count(asked)
+        if length == 0:
+            continue
         if _START + length + _STOP + _END > window:
             raise DataError(
                 f"the phrase {phrase[:40]!r}... has {length} tokens, more than the text encoder's window of "
                 f"{window} holds; shorten it"
             )
-        full = not passes or tokens + length + _STOP > window or len(passes[-1]) == max_phrases
-        if full:
-            passes.append([])
-            tokens = _START + _END
-        passes[-1].append((phrase, asked, length))
-        tokens += length + _STOP
-    return [_prompt(phrases) for phrases in passes]
+        if not prompts or free + length + _STOP + _END > window or len(prompts[-1].phrases) == max_phrases:
+            prompts.append(Prompt("", (), ()))
+            free = _START
+        text, phrases, spans = prompts[-1]
+        prompts[-1] = Prompt(
+            f"{text} {asked} .".lstrip(), (*phrases, phrase), (*spans, (free, free + length))
+        )
+        free += length + _STOP
+    return prompts
 
 
 def named_boxes(
@@ -119,27 +121,6 @@ def suppress(boxes: NamedBoxes, max_iou: float) -> NamedBoxes:
         kept.append(int(best))
         order = order[_iou(boxes.xyxy[best], boxes.xyxy[order]) <= max_iou]
     return NamedBoxes(boxes.xyxy[kept], boxes.scores[kept], tuple(boxes.phrases[i] for i in kept))
-
-
-def _with_lengths(vocabulary: Iterable[str], token_count: TokenCount) -> list[tuple[str, str, int]]:
-    """Each distinct phrase, its text in the prompt, and the length of that in tokens, if it has any."""
-    asked = {phrase: _asked(phrase) for phrase in vocabulary}
-    rows = [(phrase, text, token_count(text)) for phrase, text in asked.items()]
-    return [row for row in rows if row[2] > 0]
-
-
-def _asked(phrase: str) -> str:
-    return " ".join(_ENDS_OF_PHRASES.sub(" ", phrase.lower()).split())
-
-
-def _prompt(phrases: Sequence[tuple[str, str, int]]) -> Prompt:
-    spans = []
-    first = _START
-    for _, _, length in phrases:
-        spans.append((first, first + length))
-        first += length + _STOP
-    text = " ".join(f"{asked} ." for _, asked, _ in phrases)
-    return Prompt(text, tuple(phrase for phrase, _, _ in phrases), tuple(spans))
 
 
 def _pixels(boxes_cxcywh: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Wide images as near-square tiles, for captioners that resize every image to a square.
+"""Captions of wide images from near-square tiles, for captioners that resize every image to a square.
 
 KOSMOS-2 and Florence-2 do. A KITTI frame (1241 x 376) would lose two thirds of its resolution in width. As
 three overlapping tiles it keeps its shapes, and its captions name more things.
@@ -8,18 +8,19 @@ Decision: the paper does not mention tiles.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from lass3d_core.records import GroundedPhrase, ImageCaption
 from preprocess.lvm.params import TileParams
-from preprocess.lvm.sentences import ended
 
 Tile = tuple[int, int, int, int]
 """A rectangle (x1, y1, x2, y2) of whole pixels; x2 and y2 are outside."""
 
 _ROUNDING = 1e-9
+_END_OF_SENTENCE = re.compile(r"[.!?](?=\s|$)")
 
 
 def captioned(
@@ -29,7 +30,7 @@ def captioned(
 ) -> list[ImageCaption]:
     """A caption per image (H,W,3), with boxes in its pixels. caption: captions a list of tiles."""
     tiles = [tiles_of(image.shape[:2], params) for image in images]
-    crops = [_crop(image, tile) for image, cut in zip(images, tiles) for tile in cut]
+    crops = [image[y1:y2, x1:x2] for image, cut in zip(images, tiles) for x1, y1, x2, y2 in cut]
     answers = iter(caption(crops))
     return [merge_captions([from_tile(next(answers), tile) for tile in cut]) for cut in tiles]
 
@@ -82,6 +83,13 @@ def sorted_box(x1: float, y1: float, x2: float, y2: float) -> tuple[float, float
     return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
 
-def _crop(image: np.ndarray, tile: Tile) -> np.ndarray:
-    left, top, right, bottom = tile
-    return image[top:bottom, left:right]
+def ended(text: str) -> str:
+    """`text` with a full stop, so that another sentence can follow."""
+    text = text.strip()
+    return text if _END_OF_SENTENCE.search(text[-1:]) else f"{text}."
+
+
+def without_tail(text: str) -> str:
+    """Shorten a text that was cut anywhere to its last whole sentence, or else to its last whole word."""
+    ends = [match.end() for match in _END_OF_SENTENCE.finditer(text)]
+    return text[: ends[-1]] if ends else text.rpartition(" ")[0].rstrip() or text

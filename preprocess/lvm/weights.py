@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lass3d_core.errors import BackendUnavailable
 from preprocess.lvm.load_errors import brief
@@ -23,8 +23,7 @@ UNUSED_FORMATS = ("*.h5", "*.msgpack", "*.onnx", "*.ot", "*.tflite", "*.mlmodel"
 _HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(?:/(?P<file>.+))?")
 
 
-@dataclass(frozen=True)
-class HubName:
+class HubName(NamedTuple):
     """Weights on the hub: a whole repository, or one file of it."""
 
     repository: str
@@ -33,19 +32,12 @@ class HubName:
 
 
 def local_path(weights: str, revision: str, model: str) -> Path:
-    """The local folder or file of `weights`; downloaded if it is neither on disk nor in the hub's cache.
-
-    Raises BackendUnavailable.
-    """
-    found = found_locally(weights, revision)
-    if found is not None:
+    """The local folder or file of `weights`, if need be downloaded. Raises BackendUnavailable."""
+    if found := found_locally(weights, revision):
         return found
-    hub = hub_name(weights, revision)
-    if hub is None:
-        raise BackendUnavailable(
-            f"{model}: the weights {weights} do not exist; mend `weights` in the manifest"
-        )
-    return download(hub, model)
+    if hub := hub_name(weights, revision):
+        return download(hub, model)
+    raise BackendUnavailable(f"{model}: the weights {weights} do not exist; mend `weights` in the manifest")
 
 
 def found_locally(weights: str, revision: str) -> Path | None:
@@ -87,11 +79,8 @@ def download(hub: HubName, model: str) -> Path:
 def is_whole(folder: Path) -> bool:
     """Whether a folder has all of its weight files; a download that broke off leaves some."""
     try:
-        wanted = [
-            folder / name
-            for index in folder.glob("*.index.json")
-            for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        ]
+        indices = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.index.json")]
+        wanted = [folder / name for index in indices for name in index["weight_map"].values()]
     except (ValueError, KeyError):
         return False
     some = any(path.suffix in WEIGHT_SUFFIXES for path in folder.rglob("*"))
@@ -116,9 +105,5 @@ def _cached(hub: HubName) -> Path | None:
 
 def _twice(names: Collection[str]) -> list[str]:
     """The pickled weights of a repository that also has them as safetensors."""
-    has_safetensors = any(name.endswith(".safetensors") for name in names)
-    return [
-        name
-        for name in names
-        if has_safetensors and name.endswith((".bin", ".pt", ".pth", ".bin.index.json"))
-    ]
+    pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".bin.index.json"))]
+    return pickled if any(name.endswith(".safetensors") for name in names) else []

@@ -12,12 +12,10 @@ def simulate(spec: DatasetSpec, workers: int = 0) -> SimulationReport:
     workers: processes; 0 for one per core. Raises DataError, ManifestError, StorageError.
     """
     assert spec.simulate is not None
-    match spec.simulate.world:
-        case "street":
-            from preprocess.simulation.street import write_street
+    if spec.simulate.world == "street":
+        from preprocess.simulation.street.writer import write_street
 
-            return write_street(spec.root, spec.simulate, spec.splits, workers)
-        case "room":
-            from preprocess.simulation.room import write_rooms
+        return write_street(spec.root, spec.simulate, spec.splits, workers)
+    from preprocess.simulation.room.writer import write_rooms
 
-            return write_rooms(spec.root, spec.simulate, workers)
+    return write_rooms(spec.root, spec.simulate, workers)

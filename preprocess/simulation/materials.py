@@ -11,21 +11,15 @@ Rgb = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Material:
-    """The surface of one class.
-
-    raw_id: the class in the label files of the data set. colours: RGB in [0,1]; each object has one of them.
-    pattern: the name of the texture.
-    For the LiDAR alone: remission (mean, in [0,1]), range_noise_m (standard deviation) and drop_out (share of
-    lost returns).
-    """
+    """The surface of one class. remission, range_noise_m and drop_out: for the LiDAR alone."""
 
     name: str
-    raw_id: int
-    colours: tuple[Rgb, ...]
-    pattern: str = "mottled"
-    remission: float = 0.0
-    range_noise_m: float = 0.02
-    drop_out: float = 0.05
+    raw_id: int  # the class in the label files of the data set
+    colours: tuple[Rgb, ...]  # RGB in [0,1]; each object has one of them
+    pattern: str = "mottled"  # the name of the texture
+    remission: float = 0.0  # mean, in [0,1]
+    range_noise_m: float = 0.02  # standard deviation
+    drop_out: float = 0.05  # share of lost returns
 
 
 class Materials(tuple[Material, ...]):

@@ -12,10 +12,7 @@ from preprocess.simulation.shapes import Scene, cast
 
 
 def pixel_directions(camera: Camera) -> np.ndarray:
-    """Unit directions through the centres of the pixels, (u + 0.5, v + 0.5).
-
-    (H*W,3), camera frame.
-    """
+    """Unit directions (H*W,3), camera frame, through the centres of the pixels, (u + 0.5, v + 0.5)."""
     height, width = camera.size_hw
     v, u = (grid.ravel() + 0.5 for grid in np.mgrid[0:height, 0:width])
     K = camera.K
@@ -26,10 +23,7 @@ def pixel_directions(camera: Camera) -> np.ndarray:
 def cast_from(
     scene: Scene, pose: np.ndarray, directions: np.ndarray, range_m: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`cast` for rays in the frame of a sensor.
-
-    pose: world_from_sensor (4,4). directions: unit vectors (R,3), sensor frame.
-    """
+    """`cast` for unit directions (R,3) in the frame of a sensor at `pose` world_from_sensor (4,4)."""
     return cast(scene, pose[:3, 3], turned(pose, directions), range_m)
 
 

@@ -8,7 +8,7 @@ from run to run, and the files that are written must not differ.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from functools import reduce
 
@@ -28,18 +28,14 @@ class Shape(IntEnum):
 
 @dataclass(frozen=True)
 class Solid:
-    """One solid.
-
-    centre, half: (3,) metres. rotation: world_from_local (3,3). material: an index. colour: RGB (3,) in
-    [0,1].
-    """
+    """One solid."""
 
     shape: Shape
-    centre: np.ndarray
-    half: np.ndarray
-    rotation: np.ndarray
-    material: int
-    colour: np.ndarray
+    centre: np.ndarray  # (3,) metres
+    half: np.ndarray  # (3,) metres
+    rotation: np.ndarray  # (3,3) world_from_local
+    material: int  # an index
+    colour: np.ndarray  # (3,) RGB in [0,1]
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class Scene:
 
     @staticmethod
     def of(solids: Sequence[Solid], to_sun: np.ndarray) -> Scene:
-        names = ("shape", "centre", "half", "rotation", "material", "colour")
+        names = [field.name for field in fields(Solid)]
         arrays = {name: np.array([getattr(solid, name) for solid in solids]) for name in names}
         return Scene(**arrays, to_sun=to_sun)
 
@@ -72,10 +68,10 @@ def cast(
     """
     distance = np.full(len(directions), np.inf)
     solid = np.full(len(directions), NOTHING)
-    for index in _within_reach(scene, origin, range_m):
-        rays = _rays_towards(
-            scene.centre[index] - origin, float(np.linalg.norm(scene.half[index])), directions
-        )
+    gap = np.linalg.norm(scene.centre - origin, axis=1) - np.linalg.norm(scene.half, axis=1)
+    for index in map(int, np.flatnonzero(gap <= range_m)):
+        radius = float(np.linalg.norm(scene.half[index]))
+        rays = _rays_towards(scene.centre[index] - origin, radius, directions)
         near = _meet(scene, index, origin, directions[rays])
         nearer = (near < distance[rays]) & (near <= range_m)
         distance[rays[nearer]] = near[nearer]
@@ -99,12 +95,9 @@ def normals(scene: Scene, local: np.ndarray, solid: np.ndarray) -> np.ndarray:
     axis = np.abs(local).argmax(axis=1)[:, None]
     np.put_along_axis(face, axis, np.sign(np.take_along_axis(local, axis, axis=1)), axis=1)
     on_cap = np.abs(local[:, 2]) >= np.hypot(local[:, 0], local[:, 1])
-    side = local * (1.0, 1.0, 0.0)
-    cap = local * (0.0, 0.0, 1.0)
-    round_ = np.where(on_cap[:, None], cap, side)
-    gradient = np.select(
-        [(shape == Shape.BOX)[:, None], (shape == Shape.CYLINDER)[:, None]], [face, round_], local
-    )
+    round_ = local * np.where(on_cap[:, None], (0.0, 0.0, 1.0), (1.0, 1.0, 0.0))
+    is_box, is_cylinder = (shape == Shape.BOX)[:, None], (shape == Shape.CYLINDER)[:, None]
+    gradient = np.select([is_box, is_cylinder], [face, round_], local)
     turned = np.einsum("rij,rj->ri", scene.rotation[solid], gradient / scene.half[solid])
     return turned / np.linalg.norm(turned, axis=1, keepdims=True)
 
@@ -125,11 +118,6 @@ def pitched(angle: float) -> np.ndarray:
     """Rotation (3,3) about y by `angle` radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])
-
-
-def _within_reach(scene: Scene, origin: np.ndarray, range_m: float) -> np.ndarray:
-    gap = np.linalg.norm(scene.centre - origin, axis=1) - np.linalg.norm(scene.half, axis=1)
-    return np.flatnonzero(gap <= range_m)
 
 
 def _rays_towards(offset: np.ndarray, radius: float, directions: np.ndarray) -> np.ndarray:

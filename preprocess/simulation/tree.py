@@ -1,22 +1,29 @@
-"""The folders of a simulated data set, and the record beside them: the settings that they were made from.
+"""Writes a simulated data set: its folders, the record of their settings beside them, and the files.
 
-The record is written before the first scan. Folders that it names belong to the simulator and may be
-replaced.
+The record is written before the first scan. Folders that it names belong to the simulator and are replaced.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from lass3d_core.errors import DataError
+from tqdm import tqdm
+
+from lass3d_core.errors import BackendUnavailable, DataError
 from lass3d_core.files.atomic import storage_errors, write_text
 from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.names import is_plain
+from lass3d_core.pool import OnProgress, Work, WorkerDied, run_tasks
+
+Task = TypeVar("Task")
 
 
 @dataclass(frozen=True)
@@ -44,17 +51,34 @@ def settle(record: Path, parent: Path, names: Sequence[str], made_from: Mapping[
     if found == wanted:
         return None
     ours = found[parent.name] if found else []
-    for name in names:
-        if name not in ours and (parent / name).exists():
-            raise DataError(
-                f"{parent / name} was not written by the simulator; choose another root or other splits"
-            )
+    for folder in (parent / name for name in names if name not in ours):
+        if folder.exists():
+            raise DataError(f"{folder} was not written by the simulator; choose another root or other splits")
     with storage_errors(parent):
-        for name in ours:
-            if (parent / name).exists():
-                shutil.rmtree(parent / name)
+        for folder in (parent / name for name in ours):
+            if folder.exists():
+                shutil.rmtree(folder)
     write_text(record, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
     return _differences(found, made_from) if found else None
+
+
+def do_all(write: Callable[[Task], None], tasks: Sequence[Task], workers: int, name: str, unit: str) -> None:
+    """Call `write`, a function of a module, for each task, in no particular order, with a progress bar.
+
+    workers: processes of one thread each; 0 for one per core. name, unit: stand beside the progress bar.
+    Raises what a task raises, and BackendUnavailable if a process is killed from outside.
+    """
+    slots = [None] * max(1, min(workers or os.cpu_count() or 1, len(tasks)))
+    ended = run_tasks(partial(_ignoring_progress, write), tasks, slots, one_thread=True)
+    with tqdm(total=len(tasks), desc=name, unit=unit, disable=not tasks) as bar, closing(ended):
+        for finished in ended:
+            if isinstance(finished.error, WorkerDied):
+                raise BackendUnavailable(
+                    f"{name}: {finished.error} while it wrote a {unit}; set `workers` lower in the manifest "
+                    "and run again, what is written is kept"
+                )
+            finished.result()
+            bar.update()
 
 
 def _read(record: Path, folders: str) -> dict | None:
@@ -67,11 +91,17 @@ def _read(record: Path, folders: str) -> dict | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError):
-        raise DataError(
-            f"{record} is damaged; delete it together with the folder `{folders}` beside it"
-        ) from None
+        why = f"{record} is damaged; delete it together with the folder `{folders}` beside it"
+        raise DataError(why) from None
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     changed = [key for key in wanted if found.get(key) != wanted[key]]
     return ", ".join(f"{key} is {wanted[key]}, was {found.get(key)}" for key in changed) or "other folders"
+
+
+def _ignoring_progress(write: Callable[[Any], None], slot: None) -> Work[Any, None]:
+    def work(task: Any, on_progress: OnProgress) -> None:
+        write(task)
+
+    return work

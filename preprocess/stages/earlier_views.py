@@ -8,8 +8,6 @@ Decision: a thing that has moved since is paired with what stood in its place. T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from lass3d_core.datasets import Block, Dataset
@@ -21,15 +19,8 @@ REACH_M = 50.0
 """A camera farther away saw another place, or this one as a few pixels."""
 
 
-@dataclass(frozen=True)
-class EarlierView:
-    """A view whose camera is moved to this scan's points.
-
-    scans_back: 0 for the scan's own views, 1 for views of the scan before.
-    """
-
-    view: View
-    scans_back: int
+EarlierView = tuple[View, int]
+"""A view whose camera is moved to this scan's points, and how many scans back it is; 0: this scan."""
 
 
 def earlier_views(dataset: Dataset, scan_id: str, count: int) -> tuple[EarlierView, ...]:
@@ -38,7 +29,7 @@ def earlier_views(dataset: Dataset, scan_id: str, count: int) -> tuple[EarlierVi
     for scans_back, views in enumerate(dataset.views_before(scan_id, count), start=1):
         if any(_distance(view) > REACH_M for view in views):
             break
-        found += [EarlierView(view, scans_back) for view in views]
+        found += [(view, scans_back) for view in views]
     return tuple(found)
 
 

@@ -22,9 +22,15 @@ from lass3d_core.records import Entity, RunLengthMask, View
 from preprocess.lvm import EntityDetector, identity_of, load_detector, run_params
 from preprocess.project import Project
 from preprocess.stages import image_captions
-from preprocess.stages.failures import failures_in, read_record
 from preprocess.stages.image_batches import answers, images_at_once
-from preprocess.stages.jsonl_shards import content_digest, read_digest, read_jsonl, write_jsonl
+from preprocess.stages.jsonl_shards import (
+    content_digest,
+    failures_in,
+    read_digest,
+    read_jsonl,
+    read_record,
+    write_jsonl,
+)
 from preprocess.stages.phrases import normalise, normalise_all
 from preprocess.stages.stage import Failure, Job, MakeShard, Stage
 
@@ -43,16 +49,12 @@ def needs(manifest: Manifest) -> tuple[str, ...]:
 def fingerprint_record(project: Project, block: Block) -> Record:
     """What a shard is made from: detector, vocabulary, images, and the phrases of the captions."""
     spec = project.manifest.entities
-    params = {
-        "detector": spec.name,
-        "detector params": identity_of(NAME, spec),
-        "vocabulary": spec.vocabulary,
-        "fixed": list(spec.fixed),
-    }
+    params = {"detector": spec.name, "detector params": identity_of(NAME, spec)}
+    params |= {"vocabulary": spec.vocabulary, "fixed": list(spec.fixed)}
     upstream = {}
     if needs(project.manifest):
-        vocabulary = read_digest(image_captions.STAGE.path_of(project, block), "vocabulary")
-        upstream[f"{image_captions.NAME} {block.name}"] = vocabulary
+        captions = image_captions.STAGE.path_of(project, block)
+        upstream[f"{image_captions.NAME} {block.name}"] = read_digest(captions, "vocabulary")
     inputs = project.identities(project.images_of(block))
     return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream=upstream)
 
@@ -69,8 +71,7 @@ def load(project: Project) -> MakeShard:
             return detected(detector, images, [words[view.image_id] for view in views])
 
         views = project.views_of(job.block)
-        at_once = images_at_once(run_params(NAME, project.manifest))
-        given = answers(views, ask, on_progress, at_once)
+        given = answers(views, ask, on_progress, images_at_once(run_params(NAME, project.manifest)))
         images = [_as_json(view, answer) for view, answer in zip(views, given)]
         write_jsonl(job.path, job.record, images, digests(images))
         return failures_in(images)
@@ -129,43 +130,25 @@ def _as_json(view: View, answer: Found | str) -> dict[str, Any]:
     if wrong is not None:
         error = f"the mask of {wrong.phrase!r} is {wrong.mask.size_hw}, the image {size_hw}"
         return {"image_id": view.image_id, "error": error}
-    named = [(normalise(entity.phrase), entity) for entity in entities]
-    return {
-        "image_id": view.image_id,
-        "size_hw": list(size_hw),
-        "entities": [_entity_as_json(phrase, entity) for phrase, entity in named if phrase is not None],
-    }
-
-
-def _entity_as_json(phrase: str, entity: Entity) -> dict[str, Any]:
-    return {
-        "phrase": phrase,
-        "score": round(float(entity.score), 4),
-        "box_xyxy": [round(float(side), 2) for side in entity.box_xyxy],
-        "mask": entity.mask.counts,
-    }
+    named = [
+        {
+            "phrase": phrase,
+            "score": round(float(entity.score), 4),
+            "box_xyxy": [round(float(side), 2) for side in entity.box_xyxy],
+            "mask": entity.mask.counts,
+        }
+        for entity in entities
+        if (phrase := normalise(entity.phrase)) is not None
+    ]
+    return {"image_id": view.image_id, "size_hw": list(size_hw), "entities": named}
 
 
 def _from_json(image: dict[str, Any]) -> list[Entity]:
-    return [
-        Entity(
-            phrase=entity["phrase"],
-            score=entity["score"],
-            box_xyxy=tuple(entity["box_xyxy"]),
-            mask=RunLengthMask(tuple(image["size_hw"]), entity["mask"]),
-        )
-        for entity in image.get("entities", ())
-    ]
+    entities = []
+    for one in image.get("entities", ()):
+        mask = RunLengthMask(tuple(image["size_hw"]), one["mask"])
+        entities.append(Entity(one["phrase"], one["score"], tuple(one["box_xyxy"]), mask))
+    return entities
 
 
-STAGE = Stage(
-    name=NAME,
-    unit="images",
-    command="captions",
-    per_block=True,
-    suffix=".jsonl",
-    needs=needs,
-    fingerprint_record=fingerprint_record,
-    read_record=read_record,
-    load=load,
-)
+STAGE = Stage(NAME, "images", "captions", True, ".jsonl", needs, fingerprint_record, read_record, load)

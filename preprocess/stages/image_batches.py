@@ -36,7 +36,7 @@ Read = tuple[View, "Future[np.ndarray]"]
 
 
 def images_at_once(run: RunParams | None) -> int:
-    """The model's own batch size, but at least BATCH."""
+    """The model's batch size, but at least BATCH."""
     return max(BATCH, run.batch) if run is not None else BATCH
 
 

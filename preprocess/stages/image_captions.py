@@ -20,9 +20,8 @@ from lass3d_core.pool import OnProgress
 from lass3d_core.records import ImageCaption, View
 from preprocess.lvm import identity_of, load_captioner, run_params
 from preprocess.project import Project
-from preprocess.stages.failures import failures_in, read_record
 from preprocess.stages.image_batches import answers, images_at_once
-from preprocess.stages.jsonl_shards import content_digest, read_jsonl, write_jsonl
+from preprocess.stages.jsonl_shards import content_digest, failures_in, read_jsonl, read_record, write_jsonl
 from preprocess.stages.phrases import normalise, normalise_all
 from preprocess.stages.stage import Failure, Job, MakeShard, Stage
 
@@ -38,13 +37,9 @@ def needs(manifest: Manifest) -> tuple[str, ...]:
 def fingerprint_record(project: Project, block: Block) -> Record:
     """What a shard is made from: the captioner and the images."""
     spec = project.manifest.image_captions
-    return Record(
-        stage=NAME,
-        schema=SCHEMA,
-        params={"captioner": spec.name, "captioner params": identity_of(NAME, spec)},
-        inputs=project.identities(project.images_of(block)),
-        upstream={},
-    )
+    params = {"captioner": spec.name, "captioner params": identity_of(NAME, spec)}
+    inputs = project.identities(project.images_of(block))
+    return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream={})
 
 
 def load(project: Project) -> MakeShard:
@@ -57,8 +52,7 @@ def load(project: Project) -> MakeShard:
     def make_shard(job: Job, on_progress: OnProgress) -> list[Failure]:
         assert job.block is not None
         views = project.views_of(job.block)
-        at_once = images_at_once(run_params(NAME, project.manifest))
-        given = answers(views, ask, on_progress, at_once)
+        given = answers(views, ask, on_progress, images_at_once(run_params(NAME, project.manifest)))
         images = [_as_json(view, answer) for view, answer in zip(views, given)]
         write_jsonl(job.path, job.record, images, digests(images))
         return failures_in(images)
@@ -91,27 +85,12 @@ def captions_in(path: Path) -> dict[str, str | None]:
 def _as_json(view: View, answer: ImageCaption | str) -> dict[str, Any]:
     if isinstance(answer, str):
         return {"image_id": view.image_id, "error": answer}
-    grounded = [(normalise(item.phrase), item.box_xyxy) for item in answer.phrases]
-    return {
-        "image_id": view.image_id,
-        "text": answer.text,
-        "phrases": [
-            {"phrase": phrase, "box_xyxy": [round(float(side), 2) for side in box]}
-            for phrase, box in grounded
-            if phrase is not None
-        ],
-        "raw": answer.raw,
-    }
+    phrases = [
+        {"phrase": phrase, "box_xyxy": [round(float(side), 2) for side in grounded.box_xyxy]}
+        for grounded in answer.phrases
+        if (phrase := normalise(grounded.phrase)) is not None
+    ]
+    return {"image_id": view.image_id, "text": answer.text, "phrases": phrases, "raw": answer.raw}
 
 
-STAGE = Stage(
-    name=NAME,
-    unit="images",
-    command="captions",
-    per_block=True,
-    suffix=".jsonl",
-    needs=needs,
-    fingerprint_record=fingerprint_record,
-    read_record=read_record,
-    load=load,
-)
+STAGE = Stage(NAME, "images", "captions", True, ".jsonl", needs, fingerprint_record, read_record, load)

@@ -22,6 +22,7 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.atomic import atomic_write
 from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
 from lass3d_core.files.json_files import parse_json
+from preprocess.stages.stage import Failure, Stored
 
 SCHEMA = 1
 _FOOTER_BYTES = 1 << 14
@@ -66,7 +67,10 @@ def write_jsonl(
 
 def read_jsonl(path: Path) -> tuple[Header, list[dict[str, Any]], Footer]:
     """Read and check a shard. Raises MissingArtifact; CorruptArtifact, which names file and line."""
-    lines = _bytes(path).splitlines(keepends=True)
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        raise _missing(path) from None
     values = [_parsed(path, f"line {number}", line) for number, line in enumerate(lines, start=1)]
     if not values:
         raise _corrupt(path, "it is empty")
@@ -103,22 +107,25 @@ def read_digest(path: Path, aspect: str) -> str:
     return footer.digests[aspect]
 
 
+def read_record(path: Path) -> Stored:
+    """What a shard says about itself. Raises MissingArtifact, CorruptArtifact."""
+    header, footer = read_ends(path)
+    return header.record, footer.failures
+
+
+def failures_in(images: Sequence[dict[str, Any]]) -> list[Failure]:
+    """The failed ones among the lines of a shard."""
+    return [Failure(image["image_id"], image["error"]) for image in images if "error" in image]
+
+
 def _checksum(body: bytes, footer: Footer) -> int:
     """CRC-32 of the body and of the footer's other fields."""
-    return zlib.crc32(
-        canonical_json([footer.count, footer.failures, dict(footer.digests)]).encode(), zlib.crc32(body)
-    )
+    others = canonical_json([footer.count, footer.failures, dict(footer.digests)])
+    return zlib.crc32(others.encode(), zlib.crc32(body))
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise _missing(path) from None
 
 
 def _parsed(path: Path, where: str, line: bytes) -> Any:
@@ -147,13 +154,10 @@ def _header(path: Path, value: Any) -> Header:
 def _footer(path: Path, where: str, value: Any) -> Footer:
     if not isinstance(value, dict) or value.pop("end", None) is not True:
         raise _corrupt(path, f"{where} is not the end of a shard; the rest is missing")
-    if value.keys() != Footer.__dataclass_fields__.keys():
+    types = {"count": int, "failures": int, "digests": dict, "crc32": int}
+    if value.keys() != types.keys() or not all(isinstance(value[key], types[key]) for key in types):
         raise _corrupt(path, f"{where} is not a shard footer")
-    footer = Footer(**value)
-    numbers = (footer.count, footer.failures, footer.crc32)
-    if not all(isinstance(number, int) for number in numbers) or not isinstance(footer.digests, dict):
-        raise _corrupt(path, f"{where} is not a shard footer")
-    return footer
+    return Footer(**value)
 
 
 def _missing(path: Path) -> MissingArtifact:

@@ -13,10 +13,10 @@ import numpy as np
 from lass3d_core.errors import DataError
 from lass3d_core.files.images import read_depth
 from lass3d_core.files.masks import run_edges
-from lass3d_core.geometry.visibility import Visibility
 from lass3d_core.geometry.visible_pixels import (
     MeasuredDepth,
     PreparedPoints,
+    Visibility,
     VisiblePixels,
     at_pixels,
     visible_pixels,
@@ -40,19 +40,18 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec, earlier: Sequence[Earlier
     and drifting poses add up.
     Raises DataError if masks and image differ in size, or if a depth image is missing or unreadable.
     """
-    views = [EarlierView(view, 0) for view in scan.views] + list(earlier)
-    named = {one.view.image_id: confident(found.get(one.view.image_id, ()), spec.min_score) for one in views}
+    views = [*((view, 0) for view in scan.views), *earlier]
+    named = {view.image_id: confident(found.get(view.image_id, ()), spec.min_score) for view, _ in views}
     phrases = tuple(sorted({one.phrase for of_image in named.values() for one in of_image}))
     slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
     best = BestViews(len(scan.points), spec.max_views)
     points = PreparedPoints(scan.points)
-    for slot, (view, scans_back) in enumerate((one.view, one.scans_back) for one in views):
+    for slot, (view, scans_back) in enumerate(views):
         owner = painted(named[view.image_id], slot_of, view.camera.size_hw, spec.overlap, view.image_id)
         seen = visible_pixels(view.camera, points, visibility_of(spec), measured_by(view, spec), owner)
         entity = at_pixels(owner, seen.v, seen.u)
         best.add(slot, seen.point, distance_from_centre(seen, view.camera) + np.float32(scans_back), entity)
-    image_ids = tuple(one.view.image_id for one in views)
-    pairs = PointTextPairs(best.image, best.entity, image_ids, phrases)
+    pairs = PointTextPairs(best.image, best.entity, tuple(view.image_id for view, _ in views), phrases)
     return PairedScan(scan.scan_id, scan.points, scan.features, scan.labels, pairs)
 
 
@@ -84,15 +83,12 @@ class BestViews:
         self._entity_distance[point[nearer]] = distance[nearer]
         self.entity[point[nearer]] = entity[nearer]
         nearer = np.flatnonzero(distance < self._distance[point, -1])
-        self._insert(slot, point[nearer], distance[nearer, None])
-
-    def _insert(self, slot: int, point: np.ndarray, distance: np.ndarray) -> None:
-        """Insert the view into the row of each point, behind views as near; the last view drops out."""
+        # The view goes into the row of each point, behind views as near; the last view drops out.
+        point, distance = point[nearer], distance[nearer, None]
         distances, images = self._distance[point], self.image[point]
         place = (distances <= distance).sum(axis=1, keepdims=True)
-        column = np.arange(distances.shape[1])
-        self._distance[point] = _inserted(distances, distance, column, place)
-        self.image[point] = _inserted(images, np.int16(slot), column, place)
+        self._distance[point] = _inserted(distances, distance, place)
+        self.image[point] = _inserted(images, np.int16(slot), place)
 
 
 def confident(found: Sequence[Entity], min_score: float) -> list[Entity]:
@@ -162,9 +158,7 @@ def measured_by(view: View, spec: PairsSpec) -> MeasuredDepth | None:
     return MeasuredDepth(read_depth(view.depth), view.depth.camera)
 
 
-def _inserted(
-    rows: np.ndarray, value: np.ndarray | np.int16, column: np.ndarray, place: np.ndarray
-) -> np.ndarray:
+def _inserted(rows: np.ndarray, value: np.ndarray | np.int16, place: np.ndarray) -> np.ndarray:
     """Insert `value` into rows (n,C) at column place (n,1); what is to the right moves on by one."""
-    moved = np.roll(rows, 1, axis=1)
+    column, moved = np.arange(rows.shape[1]), np.roll(rows, 1, axis=1)
     return np.where(column < place, rows, np.where(column == place, value, moved))

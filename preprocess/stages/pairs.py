@@ -6,6 +6,7 @@ A pair names its texts and never stores their embeddings, so a change of the tex
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,7 +24,7 @@ from preprocess.stages import entities
 from preprocess.stages.earlier_views import earlier_views, lenders
 from preprocess.stages.jsonl_shards import read_digest
 from preprocess.stages.pairing import pair
-from preprocess.stages.stage import Failure, Job, MakeShard, Stage, StoredRecord
+from preprocess.stages.stage import Failure, Job, MakeShard, Stage, Stored
 
 NAME: Final = "pairs"
 SCHEMA = 1
@@ -55,13 +56,10 @@ def fingerprint_record(project: Project, block: Block) -> Record:
     )
 
 
-def read_record(path: Path) -> StoredRecord:
+def read_record(path: Path) -> Stored:
     """What a shard on disk was made from."""
-    reader = ShardReader(path)
-    try:
-        return StoredRecord(reader.header.record)
-    finally:
-        reader.close()
+    with closing(ShardReader(path)) as reader:
+        return reader.header.record, 0
 
 
 def load(project: Project) -> MakeShard:
@@ -82,7 +80,19 @@ def load(project: Project) -> MakeShard:
                 yield pair(project.dataset.read_scan(scan_id), found, spec, earlier)
                 on_progress(1)
 
-        write_shard(job.path, _header(project, block, job.record), scans(), project.manifest.compact)
+        space = project.dataset.label_space
+        header = ShardHeader(
+            dataset=project.name,
+            shard=block.name,
+            split=block.split,
+            class_names=space.names,
+            colours=space.colours,
+            raw_ids=space.raw_of_train_id,
+            feature_names=project.dataset.feature_names,
+            record=job.record,
+            producer=PRODUCER,
+        )
+        write_shard(job.path, header, scans(), project.manifest.compact)
         return []
 
     return make_shard
@@ -97,33 +107,8 @@ def pair_index(project: Project, records: Mapping[Block, Record]) -> PairIndex:
         for block, record in records.items()
     )
     lists = {ratio: read_list(path, train) for ratio, path in spec.lists.items()}
-    names = project.dataset.label_space.names
-    return PairIndex(project.name, names, LabelledLists(spec.protocol, lists), shards)
+    labelled = LabelledLists(spec.protocol, lists)
+    return PairIndex(project.name, project.dataset.label_space.names, labelled, shards)
 
 
-def _header(project: Project, block: Block, record: Record) -> ShardHeader:
-    space = project.dataset.label_space
-    return ShardHeader(
-        dataset=project.name,
-        shard=block.name,
-        split=block.split,
-        class_names=space.names,
-        colours=space.colours,
-        raw_ids=space.raw_of_train_id,
-        feature_names=project.dataset.feature_names,
-        record=record,
-        producer=PRODUCER,
-    )
-
-
-STAGE = Stage(
-    name=NAME,
-    unit="scans",
-    command="pairs",
-    per_block=True,
-    suffix=".h5",
-    needs=needs,
-    fingerprint_record=fingerprint_record,
-    read_record=read_record,
-    load=load,
-)
+STAGE = Stage(NAME, "scans", "pairs", True, ".h5", needs, fingerprint_record, read_record, load)

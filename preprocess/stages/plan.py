@@ -47,12 +47,10 @@ class StagePlan:
 
     @property
     def fresh(self) -> bool:
-        """Whether there is nothing to do."""
         return all(shard.state == "fresh" for shard in self.shards)
 
     @property
     def to_do(self) -> list[ShardPlan]:
-        """The shards to be made, in their order."""
         return [shard for shard in self.shards if shard.state != "fresh"]
 
 
@@ -62,22 +60,19 @@ def plan(project: Project, stage: Stage, fresh: dict[str, bool] | None = None) -
     fresh: stage name -> whether it is fresh. Stages in it are not looked at again; others are added.
     """
     # On a large data set, looking at a stage takes minutes.
-    known = {} if fresh is None else fresh
-    planned = _plan(project, stage, known)
-    known[stage.name] = planned.fresh
-    return planned
-
-
-def _plan(project: Project, stage: Stage, fresh: dict[str, bool]) -> StagePlan:
+    fresh = {} if fresh is None else fresh
     for name in stage.needs(project.manifest):
         if name not in fresh:
             plan(project, STAGES[name], fresh)
-        if not fresh[name]:
-            paths = [path for _, path in stage.places(project)]
-            waiting = [ShardPlan(path, "waits" if path.exists() else "missing") for path in paths]
-            return StagePlan(stage, tuple(waiting), waits_for=name)
-    shards = [_plan_shard(project, stage, block, path) for block, path in stage.places(project)]
-    return StagePlan(stage, tuple(_retry_failures(project, shards)))
+    places = stage.places(project)
+    waits_for = next((name for name in stage.needs(project.manifest) if not fresh[name]), None)
+    if waits_for is None:
+        shards = _retry_failures(project, [_plan_shard(project, stage, *place) for place in places])
+    else:
+        shards = [ShardPlan(path, "waits" if path.exists() else "missing") for _, path in places]
+    planned = StagePlan(stage, tuple(shards), waits_for)
+    fresh[stage.name] = planned.fresh
+    return planned
 
 
 def _plan_shard(project: Project, stage: Stage, block: Block | None, path: Path) -> ShardPlan:
@@ -86,11 +81,11 @@ def _plan_shard(project: Project, stage: Stage, block: Block | None, path: Path)
     if not path.exists():
         return ShardPlan(path, "missing", job=job)
     try:
-        stored = stage.read_record(path)
+        record, failures = stage.read_record(path)
     except (CorruptArtifact, StaleArtifact) as error:
         return ShardPlan(path, "stale", (str(error).removeprefix(f"{path}: "),), job=job)
-    why = tuple(reasons(stored.record, wanted))
-    return ShardPlan(path, "stale" if why else "fresh", why, stored.failures, job)
+    why = tuple(reasons(record, wanted))
+    return ShardPlan(path, "stale" if why else "fresh", why, failures, job)
 
 
 def _retry_failures(project: Project, shards: list[ShardPlan]) -> list[ShardPlan]:

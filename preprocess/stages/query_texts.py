@@ -20,6 +20,7 @@ from preprocess.lvm import load_encoder
 from preprocess.project import Project
 from preprocess.stages.phrases import normalise
 from preprocess.stages.text_embeddings import encoder_params
+from preprocess.status import plural
 
 
 def embed(project: Project, texts: Sequence[str], classes: bool) -> str:
@@ -35,11 +36,11 @@ def embed(project: Project, texts: Sequence[str], classes: bool) -> str:
     phrases, asked = phrase_rows(project.folder), _asked(project.folder)
     missing = [text for text in dict.fromkeys(wanted) if text not in phrases | asked]
     if not missing:
-        return f"nothing to embed: {_counted(len(wanted))} known already"
+        return f"nothing to embed: {plural(len(wanted), 'text')} known already"
     known = {text: phrases[spelling] for text in missing if (spelling := spelt(text)) in phrases}
     rows = known | _encoded(project, [text for text in missing if text not in known])
     made = write_asked(project.folder, asked | rows)
-    return f"wrote {_counted(len(rows))} to {made}"
+    return f"wrote {plural(len(rows), 'text')} to {made}"
 
 
 def spelt(text: str) -> str:
@@ -67,7 +68,3 @@ def _encoded(project: Project, texts: Sequence[str]) -> dict[str, np.ndarray]:
         )
     encoder = load_encoder(project.manifest.text_embeddings)
     return dict(zip(texts, encoder.encode([spelt(text) for text in texts]).pooled))
-
-
-def _counted(texts: int) -> str:
-    return f"{texts} text{'' if texts == 1 else 's'}"

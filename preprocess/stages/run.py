@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 
 from tqdm import tqdm
 
@@ -14,8 +14,8 @@ from lass3d_core.files.atomic import remove_parts, storage_errors
 from preprocess.engine import run_shards
 from preprocess.project import Project
 from preprocess.stages import pairs
-from preprocess.stages.failures import failures_on_disk
-from preprocess.stages.plan import STAGES, StagePlan, plan
+from preprocess.stages.jsonl_shards import failures_in, read_jsonl
+from preprocess.stages.plan import STAGES, ShardPlan, StagePlan, plan
 from preprocess.stages.stage import Failure, Stage
 from preprocess.status import plural, why
 
@@ -36,7 +36,7 @@ def run_stage(project: Project, name: str) -> None:
     else:
         print(f"{name}: {len(planned.to_do)} of {shards} to make: {why(planned)}", flush=True)
         _make(project, planned)
-    if failures := failures_on_disk(planned.stage, [shard.path for shard in planned.shards]):
+    if failures := _failures_on_disk(planned.stage, planned.shards):
         print(f"{name}: {_in_words(failures)}")
     if name == pairs.NAME:
         _write_index(project, planned)
@@ -61,7 +61,7 @@ def _make(project: Project, planned: StagePlan) -> None:
         # The index says that the pairs are complete, which they no longer are.
         with storage_errors(where / pair_index.NAME):
             (where / pair_index.NAME).unlink(missing_ok=True)
-    failures = failures_on_disk(stage, [shard.path for shard in planned.shards if shard.state == "fresh"])
+    failures = _failures_on_disk(stage, [shard for shard in planned.shards if shard.state == "fresh"])
     started, units = time.monotonic(), 0
     with tqdm(total=_total(project, planned), desc=stage.name, unit=stage.unit[:-1], disable=None) as bar:
 
@@ -79,20 +79,25 @@ def _make(project: Project, planned: StagePlan) -> None:
     print(f"{stage.name}: wrote {plural(len(jobs), 'shard')} ({rate}) to {where}", flush=True)
 
 
+def _failures_on_disk(stage: Stage, shards: Sequence[ShardPlan]) -> list[Failure]:
+    """The failed images of shards that are on disk; none if the stage looks at no image."""
+    paths = [shard.path for shard in shards if stage.unit == "images" and stage.read_record(shard.path)[1]]
+    return [failure for path in paths for failure in failures_in(read_jsonl(path)[1])]
+
+
 def _total(project: Project, planned: StagePlan) -> int | None:
     """The total of the progress bar; None if it is not known yet."""
-    blocks = [shard.job.block for shard in planned.to_do if shard.job is not None]
-    units = [planned.stage.units_of(project, block) for block in blocks]
-    return None if None in units else sum(unit for unit in units if unit is not None)
+    units = [planned.stage.units_of(project, shard.job.block) for shard in planned.to_do if shard.job]
+    return None if None in units else sum(unit or 0 for unit in units)
 
 
 def _stop_if_too_many(project: Project, stage: Stage, failures: Sequence[Failure]) -> None:
     """Raises DataError if more images of the stage failed than `max_failures` of the manifest allows."""
     if failures and len(failures) > project.failures_allowed:
         raise DataError(
-            f"{stage.name}: {_in_words(failures)}; max_failures {project.manifest.max_failures:g} "
-            f"allows {project.failures_allowed}; mend them or raise it in the manifest and run again, what "
-            "is done is kept"
+            f"{stage.name}: {_in_words(failures)}; max_failures {project.manifest.max_failures:g} allows "
+            f"{project.failures_allowed}; mend them or raise it in the manifest and run again, what is done "
+            "is kept"
         )
 
 
@@ -108,9 +113,7 @@ def _write_index(project: Project, planned: StagePlan) -> None:
     folder = project.folder / pairs.NAME
     jobs = [shard.job for shard in planned.shards if shard.job is not None]
     index = pairs.pair_index(project, {job.block: job.record for job in jobs if job.block is not None})
-    try:
+    with suppress(MissingArtifact, CorruptArtifact):
         if pair_index.read_index(folder) == index:
             return
-    except (MissingArtifact, CorruptArtifact):
-        pass
     pair_index.write_index(folder, index)

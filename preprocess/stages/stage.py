@@ -21,11 +21,7 @@ from preprocess.project import Project
 
 @dataclass(frozen=True)
 class Job:
-    """A shard to be made.
-
-    block: the scans that it is made from; None for the whole data set.
-    record: what the shard is made from, to be written into it.
-    """
+    """A shard to be made from a block of scans (None: the whole data set). record: to be written into it."""
 
     path: Path
     block: Block | None
@@ -43,13 +39,8 @@ class Failure:
 MakeShard = Callable[[Job, OnProgress], list[Failure]]
 """Makes one shard and returns its failed images."""
 
-
-@dataclass(frozen=True)
-class StoredRecord:
-    """What a shard on disk says about itself: what it was made from, and how many of its images failed."""
-
-    record: Record
-    failures: int = 0
+Stored = tuple[Record, int]
+"""What a shard on disk was made from, and how many of its images failed."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +49,10 @@ class Stage:
 
     unit: what its progress counts. command: the make target that runs it.
     per_block: it makes one shard per block of scans; otherwise one file for the whole data set.
-    needs(manifest): the names of the stages that must be fresh first.
-    fingerprint_record(project, block): what a shard would be made from now. block: None without per_block.
-    read_record(path): what a shard on disk was made from. Raises CorruptArtifact, StaleArtifact.
-    load(project): load the model and return the function that makes a shard.
+    needs: the names of the stages that must be fresh first.
+    fingerprint_record: what a shard would be made from now. Without per_block, the block is None.
+    read_record: what a shard on disk says about itself. Raises CorruptArtifact, StaleArtifact.
+    load: load the model and return the function that makes a shard.
     """
 
     name: str
@@ -71,16 +62,14 @@ class Stage:
     suffix: str
     needs: Callable[[Manifest], tuple[str, ...]]
     fingerprint_record: Callable[[Project, Any], Record]
-    read_record: Callable[[Path], StoredRecord]
+    read_record: Callable[[Path], Stored]
     load: Callable[[Project], MakeShard]
 
     def path_of(self, project: Project, block: Block | None) -> Path:
-        """The file of a shard."""
         name = self.name if block is None else f"{self.name}/{block.name}"
         return project.folder / f"{name}{self.suffix}"
 
     def places(self, project: Project) -> list[tuple[Block | None, Path]]:
-        """The block and the file of every shard."""
         blocks: Sequence[Block | None] = project.blocks if self.per_block else (None,)
         return [(block, self.path_of(project, block)) for block in blocks]
 

@@ -17,15 +17,20 @@ from tqdm import tqdm
 
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import Record
-from lass3d_core.files.text_rows import CaptionRows, TextNames, TextRowsFile, write_text_rows
-from lass3d_core.files.text_table import read_text_table_record
+from lass3d_core.files.text_table import (
+    CaptionRows,
+    TextNames,
+    TextRowsFile,
+    read_text_table_record,
+    write_text_rows,
+)
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.pool import OnProgress
 from preprocess.lvm import TextEncoder, identity_of, load_encoder
 from preprocess.project import Project
 from preprocess.stages import entities, image_captions
 from preprocess.stages.jsonl_shards import read_digest
-from preprocess.stages.stage import Failure, Job, MakeShard, Stage, StoredRecord
+from preprocess.stages.stage import Failure, Job, MakeShard, Stage, Stored
 
 NAME: Final = "text_embeddings"
 SCHEMA = 1
@@ -42,11 +47,11 @@ def needs(manifest: Manifest) -> tuple[str, ...]:
 
 def fingerprint_record(project: Project, block: None = None) -> Record:
     """What the table is made from: the encoder, the sentences of captions and the phrases of entities."""
-    upstream = {}
-    for stage, aspect in ((image_captions.STAGE, "texts"), (entities.STAGE, "phrases")):
-        for each in project.blocks:
-            digest = read_digest(stage.path_of(project, each), aspect)
-            upstream[f"{stage.name} {each.name}"] = digest
+    upstream = {
+        f"{stage.name} {each.name}": read_digest(stage.path_of(project, each), aspect)
+        for stage, aspect in ((image_captions.STAGE, "texts"), (entities.STAGE, "phrases"))
+        for each in project.blocks
+    }
     return Record(stage=NAME, schema=SCHEMA, params=encoder_params(project), inputs={}, upstream=upstream)
 
 
@@ -56,9 +61,9 @@ def encoder_params(project: Project) -> dict[str, Any]:
     return {"encoder": spec.name, "encoder params": identity_of(NAME, spec)}
 
 
-def read_record(path: Path) -> StoredRecord:
+def read_record(path: Path) -> Stored:
     """What the table on disk was made from."""
-    return StoredRecord(read_text_table_record(path))
+    return read_text_table_record(path), 0
 
 
 def load(project: Project) -> MakeShard:
@@ -105,9 +110,8 @@ def write_table(
     old = OldTable.at(path, record)
     rows_of = old.phrases()
     rows_of |= _encoded(encoder, [phrase for phrase in phrases if phrase not in rows_of], on_progress)
-    number_of = {text: number for number, text in enumerate(texts)}
-    numbers = [-1 if text is None else number_of[text] for text in captions.values()]
-    image_caption = np.array(numbers, np.int32)
+    number_of = {None: -1} | {text: number for number, text in enumerate(texts)}
+    image_caption = np.array([number_of[text] for text in captions.values()], np.int32)
     parts = _caption_rows(encoder, texts, old, on_progress)
     first = next(parts)
     phrase_rows = np.stack([first.pooled[0], *(rows_of[phrase][1] for phrase in phrases)])[1:]
@@ -176,14 +180,4 @@ def _encoded(encoder: TextEncoder, texts: Sequence[str], on_progress: OnProgress
     return rows
 
 
-STAGE = Stage(
-    name=NAME,
-    unit="texts",
-    command="captions",
-    per_block=False,
-    suffix=".h5",
-    needs=needs,
-    fingerprint_record=fingerprint_record,
-    read_record=read_record,
-    load=load,
-)
+STAGE = Stage(NAME, "texts", "captions", False, ".h5", needs, fingerprint_record, read_record, load)

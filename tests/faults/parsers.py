@@ -97,7 +97,7 @@ def _room(folder: Path) -> object:
 
 
 def _all_of(spec: DatasetSpec, scan_id: str) -> object:
-    dataset = open_dataset("fuzzed", spec)
+    dataset = open_dataset(spec)
     dataset.scan_ids("train")
     scan = dataset.read_scan(scan_id)
     for view in scan.views:
@@ -110,7 +110,7 @@ def _all_of(spec: DatasetSpec, scan_id: str) -> object:
 def _nuscenes(folder: Path) -> object:
     splits = SplitSpec(("scene-0001",), ("scene-0002",))
     spec = DatasetSpec("nuscenes", folder / "nuscenes", splits)
-    dataset = open_dataset("fuzzed", spec)
+    dataset = open_dataset(spec)
     return [dataset.read_scan(scan_id) for scan_id in dataset.scan_ids("train")]
 
 
@@ -122,12 +122,12 @@ def _sens(folder: Path) -> object:
 
 def _manifest(folder: Path) -> object:
     manifest, name = read_manifest(folder / "data_manifest.yaml", None, check_lvm)
-    return open_dataset(name, manifest.datasets[name]).scan_ids("train")
+    return open_dataset(manifest.datasets[name]).scan_ids("train")
 
 
 def _listed(folder: Path) -> object:
     splits = SplitSpec((str(folder / "scenes.txt"),), ("01",))
-    dataset = open_dataset("fuzzed", DatasetSpec("semantickitti", folder / "street", splits))
+    dataset = open_dataset(DatasetSpec("semantickitti", folder / "street", splits))
     return dataset.scan_ids("train")
 
 

@@ -71,7 +71,7 @@ def test_a_checkpoint_that_would_run_a_command_is_refused(
         pickle.dump(values, buffer, protocol=2)
     path = tmp_path / "step-000001.pt"
     digest = hashlib.sha256(buffer.getvalue()).hexdigest().encode()
-    path.write_bytes(digest + b"\n" + buffer.getvalue())
+    path.write_bytes(buffer.getvalue() + b"\nsha256 " + digest)
     with pytest.raises(CorruptArtifact, match=r"step-000001\.pt cannot be read") as refused:
         load(path, "run")
     assert "\n" not in str(refused.value)
@@ -84,6 +84,6 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, values: objec
     torch.save(values, buffer)
     path = tmp_path / "step-000001.pt"
     digest = hashlib.sha256(buffer.getvalue()).hexdigest().encode()
-    path.write_bytes(digest + b"\n" + buffer.getvalue())
+    path.write_bytes(buffer.getvalue() + b"\nsha256 " + digest)
     with pytest.raises(CorruptArtifact, match=r"step-000001\.pt"):
         load(path, "run")

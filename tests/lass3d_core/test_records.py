@@ -18,11 +18,11 @@ NO_TEXT = PointTextPairs(np.full((3, 1), -1, np.int16), np.full(3, -1, np.int16)
 @pytest.mark.parametrize(
     ("values", "pattern"),
     [
-        ((K[:2], np.eye(4), (40, 60)), r"Camera\.K must have shape \(3, 3\), got \(2, 3\)"),
-        ((K.astype(np.float32), np.eye(4), (40, 60)), r"Camera\.K must be float64, got float32"),
+        ((K[:2], np.eye(4), (40, 60)), r"Camera\.K must be float64 \(3, 3\), got float64 \(2, 3\)"),
+        ((K.astype(np.float32), np.eye(4), (40, 60)), r"Camera\.K must be float64 .*, got float32"),
         ((K, np.full((4, 4), np.nan), (40, 60)), r"cam_from_points holds 16 non-finite values"),
         ((K, np.eye(4), (0, 60)), "size_hw must be positive"),
-        ((-K, np.eye(4), (40, 60)), "both must be positive"),
+        ((-K, np.eye(4), (40, 60)), "must be positive"),
     ],
 )
 def test_a_wrong_camera_is_refused(values: tuple[Any, ...], pattern: str) -> None:
@@ -33,11 +33,11 @@ def test_a_wrong_camera_is_refused(values: tuple[Any, ...], pattern: str) -> Non
 @pytest.mark.parametrize(
     ("changes", "pattern"),
     [
-        ({"points": POINTS[:, :2]}, r"scan 00/000000: points must have shape \(3, 3\), got \(3, 2\)"),
-        ({"points": POINTS.astype(np.float64)}, "points must be float32, got float64"),
+        ({"points": POINTS[:, :2]}, r"scan 00/000000: points must be float32 \(3, 3\), got float32 \(3, 2\)"),
+        ({"points": POINTS.astype(np.float64)}, "points must be float32 .*, got float64"),
         ({"points": POINTS * np.float32(np.nan)}, "points holds 9 non-finite values"),
-        ({"features": REMISSION[:2]}, "features must have shape"),
-        ({"labels": np.zeros(2, np.uint8)}, r"labels must have shape \(3,\), got \(2,\)"),
+        ({"features": REMISSION[:2]}, "features must be float32"),
+        ({"labels": np.zeros(2, np.uint8)}, r"labels must be uint8 \(3,\), got uint8 \(2,\)"),
         ({"labels": np.zeros(3, np.int64)}, "labels must be uint8"),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_paired_scan_has_as_many_of_everything() -> None:
 def test_every_text_owns_rows_of_its_own(offsets: list[int]) -> None:
     rows, pooled = np.zeros((3, 4), np.float32), np.zeros((2, 4), np.float32)
     TextRows(rows, np.array([0, 2, 3]), pooled)
-    with pytest.raises(DataError, match=r"TextRows\.offsets must start at 0"):
+    with pytest.raises(DataError, match=r"TextRows\.offsets must (start at 0|be int64)"):
         TextRows(rows, np.array(offsets), pooled)
 
 

@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from preprocess.doctor import PACKAGES, SPARSE_BACKENDS
-from preprocess.lvm import param_types
+from preprocess.lvm import ADAPTERS
 
 
 def lines_of(street: Any, capfd: Any, status: int) -> dict[str, tuple[str, str]]:
@@ -86,7 +86,7 @@ def test_full_disk_is_named(street: Any, capfd: Any, monkeypatch: pytest.MonkeyP
 
 def test_every_model_with_weights_names_its_packages_and_each_is_in_the_extra() -> None:
     stages = ("image_captions", "entities", "text_embeddings")
-    models = {name for stage in stages for name in param_types(stage)}
+    models = {name for stage in stages for name in ADAPTERS[stage]}
     assert set(PACKAGES) == models - {"palette", "hashing"}
     declared = [Requirement(line) for line in metadata.requires("lass3d") or ()]
     extra = {one.name for one in declared if one.marker and one.marker.evaluate({"extra": "lvm"})}

@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from lass3d_core.datasets.nuscenes.reader import CAMERAS, LABEL_SPACE
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import NONE
 from preprocess.__main__ import main

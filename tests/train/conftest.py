@@ -13,8 +13,8 @@ import pytest
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.pair_index import IndexedShard, LabelledLists, PairIndex, write_index
 from lass3d_core.files.shards import ShardHeader, write_shard
-from lass3d_core.files.text_table import TextTable, write_text_table
 from lass3d_core.records import PairedScan, PointTextPairs
+from tests.text_tables import TextTable, write_text_table
 
 CLASSES = ("ground", "wall", "lamp")
 DIM = 8

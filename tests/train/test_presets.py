@@ -19,9 +19,7 @@ from train.methods.lass3d import Lass3dConfig
 from train.optimiser import make_optimiser
 from train.presets import PRESETS, demo_for, preset_for, published_beside
 from train.presets.demo import demo, demo_room
-from train.presets.nuscenes import nuscenes
-from train.presets.scannet import scannet
-from train.presets.semantickitti import semantickitti
+from train.presets.published import nuscenes, scannet, semantickitti
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 

@@ -40,10 +40,7 @@ class AugmentConfig:
 
 
 def keep_indices(points: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Choose which points stay.
-
-    points (N,3). Returns ascending indices (K,) int64, at least one unless the scan is empty.
-    """
+    """Choose which points (N,3) stay: ascending indices (K,) int64, at least one unless the scan is empty."""
     inside = window(points, config.crop_m, rng) if config.crop_m else np.arange(len(points))
     count = len(inside)
     share = max(round(count * config.keep), min(count, 1))
@@ -54,10 +51,9 @@ def keep_indices(points: np.ndarray, config: AugmentConfig, rng: np.random.Gener
 
 
 def window(points: np.ndarray, edge: float, rng: np.random.Generator) -> np.ndarray:
-    """Choose the points in a square window of `edge` metres in x and y, as GPC does.
+    """Choose the points (N,3) in a square window of `edge` metres in x and y, as GPC does.
 
-    points (N,3). Returns ascending indices (K,) int64. If the scan is smaller than the window, all of it is
-    inside.
+    Returns ascending indices (K,) int64. If the scan is smaller than the window, all of it is inside.
     """
     if not len(points):
         return np.arange(0)
@@ -84,10 +80,7 @@ def augmented(points: np.ndarray, config: AugmentConfig, rng: np.random.Generato
 
 
 def shift_features(features: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Shift each feature by one draw for the whole scan.
-
-    features (N,F) of any floating type. Returns (N,F) float32.
-    """
+    """Shift each feature (N,F) by one draw for the whole scan. Returns float32."""
     shown = features.astype(np.float32)
     if not config.tint:
         return shown

@@ -44,10 +44,7 @@ def smooth_noise(nodes: tuple[int, ...], rng: np.random.Generator) -> np.ndarray
 
 
 def between_nodes(grid: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """grid (X,Y,Z,3) interpolated trilinearly, (N,3) float32.
-
-    places (N,3): in units of nodes, each in [0, number of nodes - 1).
-    """
+    """grid (X,Y,Z,3) interpolated trilinearly at places (N,3) in [0, number of nodes - 1), (N,3) float32."""
     cell = places.astype(np.int64)
     part = (places - cell).astype(np.float32)
     total = np.zeros((len(places), 3), np.float32)

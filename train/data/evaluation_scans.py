@@ -1,4 +1,7 @@
-"""Whole scans for evaluation: every point, no augmentation, no text. Letters: N points, M voxels."""
+"""Voxels and their features; whole scans for evaluation: every point, no augmentation, no text.
+
+Letters: N points, M voxels, F features of a point.
+"""
 
 from __future__ import annotations
 
@@ -6,51 +9,46 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lass3d_core.records import PairedScan, labels_or_ignore
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
-from lass3d_core.sparse.voxels import collate
+from lass3d_core.sparse.voxels import Voxels, collate, mean_by_voxel, voxelise
 from train.config import DataConfig
 from train.data.paired_scans import PairedScans
-from train.data.voxel_inputs import voxel_inputs
 
 
 @dataclass(frozen=True)
 class EvaluationScan:
-    """A voxelised scan.
-
-    features (M,F) float32.
-    inverse (N,) int64: the voxel of each point.
-    labels (N,) uint8: IGNORE everywhere if the scan has none.
-    """
+    """A voxelised scan."""
 
     scan_id: str
-    features: Tensor
+    features: Tensor  # (M,3+F) float32
     pyramid: KernelPyramid
-    inverse: Tensor
-    labels: np.ndarray
+    inverse: Tensor  # (N,) int64: the voxel of each point
+    labels: np.ndarray  # (N,) uint8: IGNORE everywhere if the scan has none
 
 
+@dataclass(frozen=True, eq=False)
 class EvaluationScans(Dataset[EvaluationScan]):
-    """Item i is scan i of `scan_ids`."""
+    """Item i is scan i of `scan_ids`. levels: of the kernel maps that the backbone needs."""
 
-    def __init__(self, pairs: PairedScans, scan_ids: Sequence[str], config: DataConfig, levels: int) -> None:
-        self._pairs = pairs
-        self._scan_ids = scan_ids
-        self._config = config
-        self._levels = levels
+    pairs: PairedScans
+    scan_ids: Sequence[str]
+    config: DataConfig
+    levels: int
 
     def __len__(self) -> int:
-        return len(self._scan_ids)
+        return len(self.scan_ids)
 
     def __getitem__(self, number: int) -> EvaluationScan:
-        return evaluation_scan(self._pairs.read(self._scan_ids[number]), self._config, self._levels)
+        return evaluation_scan(self.pairs.read(self.scan_ids[number]), self.config, self.levels)
 
 
 def evaluation_scan(scan: PairedScan, config: DataConfig, levels: int) -> EvaluationScan:
-    """`scan` voxelised. levels: of the kernel maps that the backbone needs."""
+    """`scan` voxelised, with kernel maps of `levels` levels."""
     voxels, features = voxel_inputs(scan.points, scan.features, config)
     return EvaluationScan(
         scan_id=scan.scan_id,
@@ -59,6 +57,19 @@ def evaluation_scan(scan: PairedScan, config: DataConfig, levels: int) -> Evalua
         inverse=voxels.inverse,
         labels=labels_or_ignore(scan.labels, len(scan.points)),
     )
+
+
+def voxel_inputs(points: np.ndarray, features: np.ndarray, config: DataConfig) -> tuple[Voxels, Tensor]:
+    """The M voxels of a scan, and their features (M,3+F): mean position in metres, mean point features.
+
+    The same in training and evaluation.
+    points (N,3): float32 metres. features (N,F): of any floating type.
+    """
+    if config.from_corner and len(points):
+        points = points - points.min(axis=0)
+    voxels = voxelise(torch.from_numpy(points), config.voxel_m)
+    columns = np.concatenate([points, features.astype(np.float32)], axis=1)
+    return voxels, mean_by_voxel(torch.from_numpy(columns), voxels)
 
 
 def scan_loader(scans: EvaluationScans, workers: int) -> Iterator[EvaluationScan]:

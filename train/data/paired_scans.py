@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,7 @@ from lass3d_core.files.fingerprint import canonical_json, digest
 from lass3d_core.files.pair_index import PairIndex, read_index
 from lass3d_core.files.shards import ShardHeader, ShardReader, ShardsByScan
 from lass3d_core.files.splits import LabelledSplit, labelled_split
-from lass3d_core.files.text_rows import TextRowsFile
-from lass3d_core.files.text_table import TEXT_TABLE, read_text_table_record
+from lass3d_core.files.text_table import TEXT_TABLE, TextRowsFile, read_text_table_record
 from lass3d_core.manifest.schema import LabelledSpec
 from lass3d_core.records import PairedScan
 from lass3d_core.settings import to_json
@@ -48,8 +47,9 @@ class PairedScans:
         shard_of, first = ShardsByScan(), None
         for shard in tqdm(index.shards, desc="opening shards", unit="shard", leave=False, delay=2):
             reader = ShardReader(folder / "pairs" / shard.file)
-            header = _checked_header(reader, shard.fingerprint)
-            first = first or header
+            if reader.header.fingerprint != shard.fingerprint:
+                raise StaleArtifact(f'{reader.path} is not the shard that the index names; run "make pairs"')
+            first = first or reader.header
             splits[shard.split] += reader.scan_ids
             shard_of.add(reader, reader.scan_ids)
             reader.close()
@@ -128,11 +128,12 @@ class PairedScans:
         }
 
 
-def _checked_header(reader: ShardReader, fingerprint: str) -> ShardHeader:
-    header = reader.header
-    if header.fingerprint != fingerprint:
-        raise StaleArtifact(f'{reader.path} is not the shard that the index names; run "make pairs"')
-    return header
+def spread(items: Sequence[str], count: int) -> list[str]:
+    """At most `count` of `items`, evenly spread from the first to the last."""
+    if not items:
+        return []
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[index] for index in chosen]
 
 
 def class_weights(counts: np.ndarray) -> np.ndarray:

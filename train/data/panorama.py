@@ -24,15 +24,11 @@ MAX_SCANS = 8  # in one panorama
 
 @dataclass(frozen=True)
 class Sector:
-    """The points of a scan that a panorama takes.
-
-    rows (K,) int64: indices of the points, ascending.
-    turn: radians about +z, counter-clockwise.
-    """
+    """The points of a scan that a panorama takes."""
 
     scan: PairedScan
-    rows: np.ndarray
-    turn: float
+    rows: np.ndarray  # (K,) int64: indices of the points, ascending
+    turn: float  # radians about +z, counter-clockwise
 
     @property
     def points(self) -> np.ndarray:
@@ -86,13 +82,10 @@ def merge(sectors: Sequence[Sector]) -> PairedScan:
         entity.append(_shifted(pairs.entity[rows], len(phrases)))
         image_ids += pairs.image_ids
         phrases += pairs.phrases
-    return PairedScan(
-        sectors[0].scan.scan_id,
-        np.concatenate([sector.points for sector in sectors]),
-        np.concatenate([sector.scan.features[sector.rows] for sector in sectors]),
-        None,
-        PointTextPairs(np.concatenate(image), np.concatenate(entity), tuple(image_ids), tuple(phrases)),
-    )
+    points = np.concatenate([sector.points for sector in sectors])
+    features = np.concatenate([sector.scan.features[sector.rows] for sector in sectors])
+    text = PointTextPairs(np.concatenate(image), np.concatenate(entity), tuple(image_ids), tuple(phrases))
+    return PairedScan(sectors[0].scan.scan_id, points, features, None, text)
 
 
 def _shifted(slots: np.ndarray, offset: int) -> np.ndarray:

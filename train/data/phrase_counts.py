@@ -21,15 +21,13 @@ def phrase_counts(pairs: PairedScans, labelled: Sequence[str]) -> PhraseCounts:
 
     Raises CorruptArtifact, StaleArtifact.
     """
-    rows_of = TextRowsOf(pairs.text_table)
-    table = pairs.text_table
-    folds = min(MOST_FOLDS, len(labelled))
-    counts = np.zeros((folds, len(table.phrases) * pairs.num_classes), np.int64)
+    table, rows_of = pairs.text_table, TextRowsOf(pairs.text_table)
+    shape = (min(MOST_FOLDS, len(labelled)), len(table.phrases), pairs.num_classes)
+    counts = np.zeros((shape[0], shape[1] * shape[2]), np.int64)
     for number, scan_id in enumerate(labelled):  # no other scan is read, so no label can leak
         scan = pairs.read(scan_id)
         cells = _cells(scan, rows_of, pairs.num_classes)
-        counts[number % folds] += np.bincount(cells, minlength=counts.shape[1])
-    shape = (folds, len(table.phrases), pairs.num_classes)
+        counts[number % shape[0]] += np.bincount(cells, minlength=counts.shape[1])
     return PhraseCounts(
         counts=torch.from_numpy(counts.reshape(shape).astype(np.float32)),
         rows=torch.from_numpy(table.phrase_rows.astype(np.float32)),

@@ -12,24 +12,19 @@ import numpy as np
 import torch
 
 from lass3d_core.errors import StaleArtifact
-from lass3d_core.files.text_rows import TextRowsFile
+from lass3d_core.files.text_table import TextRowsFile
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.records import NONE, PointTextPairs
 
 
 @dataclass(frozen=True)
 class BatchTexts:
-    """The text rows of a batch, and the points that they belong to.
-
-    table_rows (P,) int64: the row of each phrase in the whole text table.
-    image: per scan (N,) int64, the slot of each point's caption in `texts`, NONE without one.
-    entity: per scan (N,) int64, the row of each point's phrase in texts.entity_rows, NONE without one.
-    """
+    """The text rows of a batch, and the points that they belong to."""
 
     texts: TextBatch
-    table_rows: np.ndarray
-    image: list[np.ndarray]
-    entity: list[np.ndarray]
+    table_rows: np.ndarray  # (P,) int64: the row of each phrase in the whole text table
+    image: list[np.ndarray]  # per scan (N,) int64: slot of each point's caption in `texts`, or NONE
+    entity: list[np.ndarray]  # per scan (N,) int64: row of each point's phrase in texts.entity_rows, or NONE
 
 
 class TextRowsOf:
@@ -60,7 +55,10 @@ class TextRowsOf:
 
     def phrase_rows(self, phrases: Sequence[str]) -> np.ndarray:
         """The row of each phrase in the table, (P,) int64. Raises StaleArtifact for a phrase it lacks."""
-        return np.array([self._row(phrase) for phrase in phrases], np.int64)
+        for phrase in phrases:
+            if phrase not in self._row_of:
+                raise _not_in_table(f"the phrase {phrase!r}")
+        return np.array([self._row_of[phrase] for phrase in phrases], np.int64)
 
     def _text_batch(self, captions: Sequence[int], phrase_rows: np.ndarray) -> TextBatch:
         found = self._table.captions(captions)
@@ -75,11 +73,6 @@ class TextRowsOf:
         if image_id not in self._caption_of:
             raise _not_in_table(f"the image {image_id}")
         return self._caption_of[image_id]
-
-    def _row(self, phrase: str) -> int:
-        if phrase not in self._row_of:
-            raise _not_in_table(f"the phrase {phrase!r}")
-        return self._row_of[phrase]
 
 
 def _unique(names: Iterable[Sequence[str]]) -> list[str]:

@@ -33,6 +33,7 @@ from train.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from train.methods.sss_net import SssNet, SssNetConfig
 from train.methods.supervised import Supervised, SupervisedConfig
 
+# Name -> class of the settings, class of the method.
 METHODS: dict[str, tuple[type[MethodConfig], type[Method]]] = {
     "supervised": (SupervisedConfig, Supervised),
     "mean_teacher": (MeanTeacherConfig, MeanTeacher),
@@ -46,15 +47,13 @@ METHODS: dict[str, tuple[type[MethodConfig], type[Method]]] = {
     "lass3d": (Lass3dConfig, Lass3d),
     "lass3d_plus": (Lass3dPlusConfig, Lass3dPlus),
 }
-"""name -> (class of its settings, class of the method)"""
 
 
 def config_type(name: str) -> type[MethodConfig]:
     """The class of the settings of the method `name`; its defaults are the paper's. Raises UnknownName."""
     if name not in METHODS:
-        raise UnknownName(
-            f"method {name!r} does not exist; known: {', '.join(METHODS)}{nearest(name, METHODS)}"
-        )
+        known = f"{', '.join(METHODS)}{nearest(name, METHODS)}"
+        raise UnknownName(f"method {name!r} does not exist; known: {known}")
     return METHODS[name][0]
 
 
@@ -68,5 +67,4 @@ def name_of(config: MethodConfig) -> str:
 
 def make_method(config: MethodConfig, ingredients: Ingredients) -> Method:
     """The method of `config`, with freshly initialised networks."""
-    _, method = METHODS[name_of(config)]
-    return method(config, ingredients)
+    return METHODS[name_of(config)][1](config, ingredients)

@@ -22,11 +22,11 @@ from torch import Tensor
 
 from lass3d_core.labels import IGNORE
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share
 from train.methods.parts.branches import SelfTraining
 from train.methods.parts.confidences import Confidences
-from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -43,7 +43,7 @@ class CbstConfig(MethodConfig):
     def __post_init__(self) -> None:
         if self.portion > self.portion_limit:
             raise ValueError(
-                f"portion must not exceed portion_limit, got {self.portion} and {self.portion_limit}"
+                f"portion must not exceed portion_limit, got {self.portion}, {self.portion_limit}"
             )
 
     def portion_of(self, round_number: int) -> float:
@@ -80,7 +80,7 @@ class Cbst(SelfTraining):
     def start_round(self) -> None:
         """Make the average the labeller and forget what the last labeller was sure of."""
         super().start_round()
-        self.confidences.clear()
+        self.confidences.counts.zero_()
 
     @torch.no_grad()
     def _pseudo_labels(self, batch: SemiBatch, step: int) -> Tensor:

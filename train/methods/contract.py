@@ -32,12 +32,10 @@ class SemiBatch:
     pyramid: coordinates and kernel maps of every level.
     labels (M,) int64: train ids; 255 where ignored and on every voxel of an unlabelled scan.
     is_labelled (M,) bool: the voxel belongs to a labelled scan.
-    scan (M,) int64: the number of the voxel's scan in the batch. If several processes share a batch, each has
-    some of the numbers.
+    scan (M,) int64: the number of the voxel's scan in the batch, over all processes that share the batch.
     image (M,) int64: index of the voxel's image in `texts`, -1 for none.
     entity (M,) int64: row of the voxel's phrase in texts.entity_rows, -1 for none.
-    phrase (M,) int64: row of the same phrase in the whole text table, -1 for none. It is the same in every
-    batch; `entity` is not.
+    phrase (M,) int64: row of the same phrase in the whole text table, the same in every batch; -1 for none.
     """
 
     features: Tensor
@@ -52,13 +50,11 @@ class SemiBatch:
 
     def to(self, device: torch.device) -> SemiBatch:
         """The same batch on `device`. From pinned memory the copy may still run when this returns."""
-        return SemiBatch(
-            **{field.name: getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)}
-        )
+        return SemiBatch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
 
     def pin_memory(self) -> SemiBatch:
         """The same batch in pinned memory. A loader with `pin_memory=True` calls this."""
-        return SemiBatch(**{field.name: getattr(self, field.name).pin_memory() for field in fields(self)})
+        return SemiBatch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, Tensor]]:
         """Pack all tensors into one, for the way from a loader's worker to the trainer."""
@@ -87,8 +83,7 @@ def to_floats(values: Mapping[str, Tensor]) -> dict[str, float]:
 class Ingredients:
     """What a method builds its networks from.
 
-    make_backbone: makes a freshly initialised backbone, `forward(features (M,F), pyramid) -> (M,
-    out_channels)`.
+    make_backbone: makes a freshly initialised backbone, see lass3d_core/nets/__init__.py.
     class_weights (C,) float32: weights of the supervised cross-entropy; None for equal weights.
     phrase_counts: counts the phrases of the labelled scans when it is called; None without text.
     """
@@ -111,18 +106,15 @@ def channels_of(backbone: nn.Module) -> int:
     return int(channels)
 
 
-Share = Annotated[float, Field(ge=0, le=1)]
-"""A setting in [0, 1]: a confidence, a threshold, a part of a whole."""
+Share = Annotated[float, Field(ge=0, le=1)]  # a confidence, a threshold, a part of a whole
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
 class MethodConfig:
-    """Base of the settings of every method.
+    """Base of the settings of every method."""
 
-    alpha: horizon of the network that is evaluated, a moving average: Eq. (1). 0: no averaging.
-    """
-
-    alpha: float = Field(default=0.999, ge=0, lt=1)  # Sec. 4.2
+    # Horizon of the network that is evaluated, a moving average: Eq. (1). 0: no averaging. Sec. 4.2.
+    alpha: float = Field(default=0.999, ge=0, lt=1)
 
     @property
     def reads_text(self) -> bool:
@@ -155,17 +147,14 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        """The named terms of the objective, already weighted. The loop adds them, Eq. (9), and logs each.
-
-        In a step of several micro-batches, the loop calls this for each of them in turn.
-        """
+        """The named terms of the objective, already weighted. The loop adds them, Eq. (9), and logs each."""
         raise NotImplementedError
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
         """Objectives of inner rounds; the optimiser takes a step after each. Most methods have none.
 
-        Called right after `losses` of the same batch. The loop consumes the iterator after it has called
-        `losses` on the other micro-batches: keep the state of a batch in the iterator, not on self.
+        Called right after `losses` of the same batch, but consumed after `losses` of the other micro-batches
+        of the step: keep the state of a batch in the iterator, not on self.
         """
         return iter(())
 

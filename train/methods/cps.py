@@ -22,11 +22,9 @@ from train.methods.parts.branches import AveragedNetwork
 
 @dataclass(frozen=True, config=SETTINGS)
 class CpsConfig(MethodConfig):
-    """lambda_cps: weight of the cross pseudo supervision."""
-
     revision: ClassVar[int] = 1  # see SavedRun.record; class weights left the pseudo-labels
 
-    lambda_cps: NonNegativeFloat = 1.5  # Sec. 4 of the paper, Pascal VOC
+    lambda_cps: NonNegativeFloat = 1.5  # weight of the cross pseudo supervision; Sec. 4, Pascal VOC
 
 
 class Cps(AveragedNetwork):
@@ -48,10 +46,8 @@ class Cps(AveragedNetwork):
         first = self.network(batch.features, batch.pyramid)
         second = self.second(batch.features, batch.pyramid)
         of_first, of_second = first.argmax(dim=1), second.argmax(dim=1)
-        self.measures = {
-            "labelled_points": batch.labelled_points,
-            "agreement": float((of_first == of_second).float().mean()),
-        }
+        agreement = float((of_first == of_second).float().mean())
+        self.measures = {"labelled_points": batch.labelled_points, "agreement": agreement}
         supervised = losses.cross_entropy(first, batch.labels, self.class_weights)
         supervised = supervised + losses.cross_entropy(second, batch.labels, self.class_weights)
         crossed = losses.cross_entropy(first, of_second) + losses.cross_entropy(second, of_first)

@@ -13,32 +13,30 @@ in, first out. There is no cross-entropy with pseudo-labels. The values are from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pydantic.dataclasses
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lass3d_core.compute import parallel
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.branches import AveragedNetwork
 from train.methods.parts.class_bank import Bank, rank_in_class
-from train.methods.parts.crops import Crop, two_fans, two_windows
-from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
+from train.methods.parts.crops import Crop, crop_of, two_fans, two_windows
 
-_ANCHORS, _BANK = 0, 1
-"""Purposes of a random stream, part of its seed: so no two streams of a step are the same."""
+_ANCHORS, _BANK = 0, 1  # purposes of a random stream, part of its seed: no two streams of a step are the same
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+@dataclass(frozen=True, config=SETTINGS)
 class GpcConfig(MethodConfig):
     """crop: fans about the sensor outdoors; square windows if coordinates start at the scan's corner."""
 
@@ -50,14 +48,10 @@ class GpcConfig(MethodConfig):
     bank: PositiveInt = 10_000  # embeddings per class
     enqueued: PositiveInt = 1_000  # embeddings per class and step at most
     gate: Share = 0.75  # least confidence of a positive
-    labels_first: NonNegativeInt = (
-        200  # steps on labels alone (ScanNet); for SemanticKITTI GPC has a run before
-    )
+    labels_first: NonNegativeInt = 200  # steps on labels alone (ScanNet); SemanticKITTI: a run before
     crop: Literal["fan", "window"] = "fan"
     fan_deg: tuple[float, float] = (120.0, 360.0)  # least and largest angle of a fan
-    window: float = Field(
-        default=0.75, gt=0, le=1
-    )  # edge as a share of the scan's extent; GPC: 3.5 m of a whole room
+    window: float = Field(default=0.75, gt=0, le=1)  # edge, of the scan's extent; GPC: 3.5 m of a whole room
     seed: NonNegativeInt = 0  # of crops, anchors and negatives
     pe: ExploitationConfig = ExploitationConfig()  # on points below the gate: LASS3D, Tab. 7; off
 
@@ -102,10 +96,8 @@ class Gpc(AveragedNetwork):
         counts = [len(crop.rows) for crop in crops]
         confidence, classes = logits[labelled:].detach().softmax(dim=1).max(dim=1)
         embeddings = F.normalize(self.projector(features[labelled:]).float(), dim=1)
-        sides = [
-            Side(*parts)
-            for parts in zip(embeddings.split(counts), confidence.split(counts), classes.split(counts))
-        ]
+        columns = (column.split(counts) for column in (embeddings, confidence, classes))
+        sides = [Side(*parts) for parts in zip(*columns)]
         terms["contrast"] = self.config.lambda_contrast * self._contrast(sides, crops, batch, step)
         reliable = confidence >= self.config.gate
         self.measures["reliable_share"] = float(reliable.float().mean()) if len(reliable) else 0.0
@@ -115,25 +107,22 @@ class Gpc(AveragedNetwork):
 
     def _crops(self, batch: SemiBatch, step: int) -> tuple[Crop, Crop]:
         """The first and the second crops of all unlabelled scans."""
-        pairs = []
+        none = crop_of(batch, torch.zeros_like(batch.is_labelled))
+        pairs = [(none, none)]
         for slot in batch.scan[~batch.is_labelled].unique().tolist():
-            rows = (batch.scan == slot).nonzero().squeeze(1)
             # Seeded by the scan's slot: processes that share a batch draw the same crops as one process.
             rng = np.random.default_rng((self.config.seed, step, slot))
-            coords, features = batch.pyramid.coords[0][rows], batch.features[rows]
+            scan = crop_of(batch, batch.scan == slot)
             if self.config.crop == "fan":
-                pair = two_fans(coords, features, rows, self.config.fan_deg, rng)
+                pairs.append(two_fans(scan, self.config.fan_deg, rng))
             else:
-                pair = two_windows(coords, features, rows, self.config.window, rng)
-            pairs.append(pair)
-        none = Crop(batch.scan[:0], batch.pyramid.coords[0][:0], batch.features[:0])
-        first, second = zip(*pairs) if pairs else ((none,), (none,))
+                pairs.append(two_windows(scan, self.config.window, rng))
+        first, second = zip(*pairs)
         return Crop.concat(first), Crop.concat(second)
 
     def _forward(self, batch: SemiBatch, crops: tuple[Crop, Crop]) -> tuple[Tensor, Tensor]:
         """Backbone features and logits of labelled scans, first crops and second crops, in this order."""
-        whole = batch.is_labelled.nonzero().squeeze(1)
-        clouds = (Crop(whole, batch.pyramid.coords[0][whole], batch.features[whole]), *crops)
+        clouds = (crop_of(batch, batch.is_labelled), *crops)
         coords = [cloud.coords.clone() for cloud in clouds]
         for number, of_cloud in enumerate(coords):  # a scan and its two crops get different numbers
             of_cloud[:, 0] = 3 * of_cloud[:, 0] + number
@@ -151,8 +140,7 @@ class Gpc(AveragedNetwork):
             guided_contrast(at[own], at[other], negatives[other], self.config.temperature, self.config.gate)
             for own, other in ((0, 1), (1, 0))
         )
-        self.measures["anchors"] = float(len(places[0]))
-        self.measures["negatives"] = float(len(negatives[0][1]))
+        self.measures |= {"anchors": float(len(places[0])), "negatives": float(len(negatives[0][1]))}
         for bank, side in zip(self.banks, sides):
             chosen = rank_in_class(side.classes, rng) < self.config.enqueued // parallel.world_size()
             bank.enter(*(parallel.rows_of_all(rows[chosen]) for rows in (side.embeddings, side.classes)))
@@ -176,12 +164,8 @@ class Gpc(AveragedNetwork):
         return place[0][voxels], place[1][voxels]
 
 
-@dataclass(frozen=True)
-class Side:
-    """The voxels of one crop.
-
-    embeddings (K,E) of unit length. confidence (K,) in [0, 1]. classes (K,) int64: the pseudo-labels.
-    """
+class Side(NamedTuple):
+    """A crop's embeddings (K,E) of unit length, confidence (K,) in [0, 1] and pseudo-labels (K,) int64."""
 
     embeddings: Tensor
     confidence: Tensor
@@ -189,7 +173,7 @@ class Side:
 
     def at(self, place: Tensor) -> Side:
         """The voxels at `place`."""
-        return Side(self.embeddings[place], self.confidence[place], self.classes[place])
+        return Side(*(column[place] for column in self))
 
 
 def guided_contrast(
@@ -207,8 +191,7 @@ def guided_contrast(
     same_class = anchors.classes[sure].unsqueeze(1) == of_class
     negative = (embeddings @ against.T).masked_fill(same_class, -torch.inf)
     scores = torch.cat([positive, negative], dim=1) / temperature
-    total = (scores.logsumexp(dim=1) - scores[:, 0]).sum()
-    return total / parallel.all_reduce_sum(sure.sum().to(total.dtype)).clamp(min=1)
+    return losses.share_of_mean((scores.logsumexp(dim=1) - scores[:, 0]).sum(), len(embeddings))
 
 
 def balanced(classes: Tensor, count: int, num_classes: int, rng: np.random.Generator) -> Tensor:

@@ -46,15 +46,12 @@ from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, channels_of
 from train.methods.parts.branches import StudentAndTeacher
-from train.methods.parts.crops import Crop, quarter_turned
+from train.methods.parts.crops import Crop, crop_of, quarter_turned
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class IgnetConfig(MethodConfig):
-    """lambda_mix: of all terms on mixed scans. fov_deg: angle of the wedge that FOVMix moves.
-
-    alpha is 0.999: LASS3D, Sec. 4.2.
-    """
+    """lambda_mix: of all terms on mixed scans. fov_deg: angle of the wedge that FOVMix moves."""
 
     lambda_consistency: NonNegativeFloat = 1.0  # guessed: as LiM3D, whose pipeline is IGNet's
     lambda_image: NonNegativeFloat = 0.1  # guessed: as GPC's contrast
@@ -91,9 +88,8 @@ class Ignet(StudentAndTeacher):
             teacher = self.teacher(batch.features, batch.pyramid)
         phrases = self._phrases_of(batch)
         features = self.student.backbone(batch.features, batch.pyramid)
-        terms = self._terms(
-            features, torch.arange(len(features), device=features.device), batch, teacher, phrases
-        )
+        rows = torch.arange(len(features), device=features.device)
+        terms = self._terms(features, rows, batch, teacher, phrases)
         self.measures = {
             "labelled_points": batch.labelled_points,
             "image_share": float((batch.phrase != NONE).float().mean()),
@@ -121,13 +117,8 @@ class Ignet(StudentAndTeacher):
         paired = phrase != NONE
         classes = torch.where(without, self.phrase_class[phrase], labels)[paired]
         projected = F.normalize(to_float32(self.projector(features[paired])), dim=1)
-        guidance = one_way_contrast(
-            projected,
-            classes,
-            self.phrase_rows[phrases],
-            self.phrase_class[phrases],
-            self.config.temperature,
-        )
+        pixels, of_class = self.phrase_rows[phrases], self.phrase_class[phrases]
+        guidance = one_way_contrast(projected, classes, pixels, of_class, self.config.temperature)
         return {
             "ce_l": losses.cross_entropy(logits, labels, self.class_weights),
             "consistency": self.config.lambda_consistency * divergence,
@@ -142,26 +133,19 @@ class Ignet(StudentAndTeacher):
 
     def _mixed(self, batch: SemiBatch, step: int) -> Crop:
         """The mixed scans as one cloud. Its `rows`: the voxel of the batch that each of its voxels shows."""
-        coords = batch.pyramid.coords[0]
         slots = [batch.scan[kind].unique().tolist() for kind in (batch.is_labelled, ~batch.is_labelled)]
-        none = batch.scan[:0]
-        clouds = [Crop(none, coords[none], batch.features[none])]
+        clouds = [crop_of(batch, torch.zeros_like(batch.is_labelled))]
         for number, (labelled, unlabelled) in enumerate(zip(*slots)):
             # Seeded by the scan's slot: processes that share a batch draw the same turns as one process.
             rng = np.random.default_rng((self.config.seed, step, labelled))
             for side, (into, of) in enumerate(((labelled, unlabelled), (unlabelled, labelled))):
                 turns = int(rng.integers(1, 4))
-                whole, seen = (_scan(batch, slot) for slot in (into, of))
+                whole, seen = (crop_of(batch, batch.scan == slot) for slot in (into, of))
                 view = batch.phrase[seen.rows] != NONE
                 cloud = fov_mix(whole, seen, view, turns, math.radians(self.config.fov_deg))
                 cloud.coords[:, 0] = 2 * number + side
                 clouds.append(cloud)
         return Crop.concat(clouds)
-
-
-def _scan(batch: SemiBatch, slot: int) -> Crop:
-    rows = (batch.scan == slot).nonzero().squeeze(1)
-    return Crop(rows, batch.pyramid.coords[0][rows], batch.features[rows])
 
 
 def _phrases(ingredients: Ingredients) -> tuple[Tensor, Tensor]:
@@ -191,7 +175,7 @@ def one_way_contrast(
     counted = counts > 0
     log_share = (points[counted] @ pixels.detach().T / temperature).log_softmax(dim=1)
     total = -((log_share * positive[counted]).sum(dim=1) / counts[counted]).sum()
-    return total / parallel.all_reduce_sum(counted.sum().to(total.dtype)).clamp(min=1)
+    return losses.share_of_mean(total, len(log_share))
 
 
 def fov_mix(into: Crop, of: Crop, view: Tensor, turns: int, angle: float) -> Crop:
@@ -201,14 +185,12 @@ def fov_mix(into: Crop, of: Crop, view: Tensor, turns: int, angle: float) -> Cro
     azimuth. If there is none, the result is empty.
     """
     if not view.any():
-        return Crop(of.rows[:0], of.coords[:0], of.features[:0])
+        return of.at(view)
     azimuth = _azimuth(of.coords[view])
     centre = torch.atan2(azimuth.sin().sum(), azimuth.cos().sum())
     # One test on one lattice cuts both scans, so no voxel occurs twice.
     taken, replaced = (_within(scan.coords, centre, angle) for scan in (of, quarter_turned(into, -turns)))
-    wedge = quarter_turned(Crop(of.rows[taken], of.coords[taken], of.features[taken]), turns)
-    kept = ~replaced
-    return Crop.concat([Crop(into.rows[kept], into.coords[kept], into.features[kept]), wedge])
+    return Crop.concat([into.at(~replaced), quarter_turned(of.at(taken), turns)])
 
 
 def _azimuth(coords: Tensor) -> Tensor:

@@ -24,12 +24,11 @@ from torch import Tensor
 
 from lass3d_core.labels import IGNORE
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
-from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import MethodConfig, SemiBatch, Share
-from train.methods.parts.band_mix import SEMANTICKITTI_PITCH_DEG, check_bands, mixed, pairs_of
+from train.methods.parts.band_mix import SEMANTICKITTI_PITCH_DEG, check_bands, mixed_scans
 from train.methods.parts.branches import StudentAndTeacher
-from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -63,7 +62,8 @@ class LaserMix(StudentAndTeacher):
             teacher = self.teacher(batch.features, batch.pyramid)
         confidence, pseudo_labels = teacher.softmax(dim=1).max(dim=1)
         reliable = confidence >= self.config.tau
-        mixed_logits, rows = self._mixed(batch, step)
+        rows, features, pyramid = mixed_scans(batch, self.config, step)
+        mixed_logits = self.student(features, pyramid)
         labels = torch.where(batch.is_labelled, batch.labels, pseudo_labels.masked_fill(~reliable, IGNORE))
         mixed_labels = labels[rows]
         unlabelled = ~batch.is_labelled
@@ -85,11 +85,3 @@ class LaserMix(StudentAndTeacher):
         if self.config.pe.weight:
             terms["pe"] = exploitation_loss(student[unlabelled], reliable[unlabelled], self.config.pe)
         return terms
-
-    def _mixed(self, batch: SemiBatch, step: int) -> tuple[Tensor, Tensor]:
-        """The student's logits (K,C) on the mixed scans, and the row (K,) of each voxel in the batch."""
-        config, coords = self.config, batch.pyramid.coords[0]
-        pair, areas = pairs_of(batch.scan, batch.is_labelled, config.areas, config.seed, step)
-        mix = mixed(coords, pair, areas, batch.is_labelled, config.pitch_deg)
-        pyramid = build_pyramid(mix.coords, batch.pyramid.levels)
-        return self.student(batch.features[mix.rows], pyramid), mix.rows

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import pydantic.dataclasses
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic.dataclasses import dataclass as settings_dataclass
 from torch import Tensor, nn
 
 from lass3d_core.compute import parallel
@@ -37,7 +37,7 @@ from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, Method, MethodConfig, SemiBatch, Share, channels_of, to_floats
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+@settings_dataclass(frozen=True, config=SETTINGS)
 class Lass3dConfig(MethodConfig):
     """Defaults are the paper's values; the switches are its ablations. alpha is 0.999 (Sec. 4.2)."""
 
@@ -56,16 +56,13 @@ class Lass3dConfig(MethodConfig):
     adapter: AdapterConfig = AdapterConfig()
     separation: Separation = "dual"  # Tab. 5
     transfer: Literal["safm", "alignment"] = "safm"  # Tab. 6
-    lambda_align: NonNegativeFloat = (
-        0.1  # of `alignment`; the paper gives none: as Eq. (3), which it replaces
-    )
+    lambda_align: NonNegativeFloat = 0.1  # of `alignment`; not in the paper: as Eq. (3), which it replaces
 
     pe_iterations: NonNegativeInt = 5  # negative classes per point at most; Sec. 4.2, Fig. 7
     pe_form: Literal["single_pass", "paper"] = "paper"  # Sec. 3.3; see Lass3d
     pe_reduction: Reduction = "mean"  # Eq. (6) prints a sum; see Lass3d
-    pe_confidence: Literal["student", "teacher"] = (
-        "student"  # whose S in Eq. (5); Sec. 3.1 says the student's
-    )
+    # Whose S in Eq. (5); Sec. 3.1 says the student's.
+    pe_confidence: Literal["student", "teacher"] = "student"
 
     @property
     def reads_text(self) -> bool:
@@ -111,10 +108,9 @@ class Lass3d(Method):
             self.safm = Safm(config.safm, channels, ingredients.text_dim)
         else:
             self.alignment = SemanticConsistency(channels, ingredients.text_dim)
+        adapter: nn.Module = nn.LayerNorm(channels, elementwise_affine=False)
         if config.distils:
-            adapter: nn.Module = FusionAdapter(config.adapter, channels)
-        else:
-            adapter = nn.LayerNorm(channels, elementwise_affine=False)
+            adapter = FusionAdapter(config.adapter, channels)
         self.teacher = Segmenter(ema.teacher_of(self.backbone), adapter, ema.teacher_of(self.classifier))
         self._exploited: _Exploited  # set by `losses`, read by `further_losses` of the same batch
 
@@ -130,7 +126,7 @@ class Lass3d(Method):
         f_3d = self.backbone(batch.features, batch.pyramid)
         f_text = self._with_text(f_3d, image, entity, batch)
         logits = self.classifier(f_text)
-        f_ada, teacher = self._teach(batch, unlabelled)
+        f_ada, teacher = self._teach(batch)
         reliable = self._reliable(teacher, logits[unlabelled])
         measures = {
             "reliable_share": reliable.sum() / max(len(reliable), 1),
@@ -144,12 +140,11 @@ class Lass3d(Method):
             pseudo_labels = teacher.argmax(dim=1).masked_fill(~reliable, IGNORE)
             terms["ce_u"] = self.config.lambda_u * losses.cross_entropy(logits[unlabelled], pseudo_labels)
         if self.config.mines:
-            terms["pe"], measures["pe_points"] = self._first_exploitation(
-                logits[unlabelled], teacher, reliable
-            )
+            self._exploited = _Exploited(teacher, Mining.start(reliable, logits.shape[1]))
+            terms["pe"], mined = self._exploit(logits[unlabelled], self._exploited, reliable)
+            measures["pe_points"] = mined.sum()
         if self.config.distils:
-            divergence = losses.feature_kl(f_text[unlabelled], f_ada)
-            terms["kl"] = self.config.lambda_kl * divergence
+            terms["kl"] = self.config.lambda_kl * losses.feature_kl(f_text[unlabelled], f_ada)
         if self.config.transfer == "alignment":
             terms["align"] = self.config.lambda_align * self.alignment(f_3d, image, entity, batch.texts)
         self.measures = to_floats(measures)
@@ -167,18 +162,14 @@ class Lass3d(Method):
         return self._further_rounds(batch, self._exploited)
 
     def _further_rounds(self, batch: SemiBatch, exploited: _Exploited) -> Iterator[dict[str, Tensor]]:
-        unlabelled = batch.unlabelled
         image, entity = self._text_of(batch)
         for _ in range(1, self.config.pe_iterations):
             f_3d = self.backbone(batch.features, batch.pyramid)
-            logits = self.classifier(self._with_text(f_3d, image, entity, batch))[unlabelled]
-            reliable = self._reliable(exploited.teacher, logits)
-            negatives = self._select(logits, exploited, reliable)
-            if not parallel.any_of(bool((negatives != NO_CLASS).any()), logits.device):
+            logits = self.classifier(self._with_text(f_3d, image, entity, batch))[batch.unlabelled]
+            loss, mined = self._exploit(logits, exploited, self._reliable(exploited.teacher, logits))
+            if not parallel.any_of(bool(mined.any()), logits.device):
                 return
-            yield {
-                "pe": self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)
-            }
+            yield {"pe": loss}
 
     def after_step(self, step: int) -> None:
         """Eq. (1), for backbone and classifier. The adapter belongs to the teacher alone."""
@@ -194,18 +185,17 @@ class Lass3d(Method):
 
     def _with_text(self, f_3d: Tensor, image: Tensor, entity: Tensor, batch: SemiBatch) -> Tensor:
         if self.config.transfer == "safm":
-            f_text: Tensor = self.safm(f_3d, image, entity, batch.texts)
-            return f_text
+            return self.safm(f_3d, image, entity, batch.texts)
         return normalised(f_3d)
 
-    def _teach(self, batch: SemiBatch, unlabelled: slice) -> tuple[Tensor, Tensor]:
+    def _teach(self, batch: SemiBatch) -> tuple[Tensor, Tensor]:
         """The teacher on the unlabelled voxels: f_ada (U,F) and probabilities (U,C).
 
         f_ada has a gradient to the adapter alone, the probabilities have none.
         """
         with torch.no_grad():
             # The backbone sees the whole batch, so that its batch norm has the statistics of all scans.
-            f_3d = self.teacher.backbone(batch.features, batch.pyramid)[unlabelled]
+            f_3d = self.teacher.backbone(batch.features, batch.pyramid)[batch.unlabelled]
         f_ada = self.teacher.adapter(f_3d)
         return f_ada, self.teacher.classifier(f_ada.detach()).softmax(dim=1)
 
@@ -213,22 +203,18 @@ class Lass3d(Method):
         student = logits.detach().softmax(dim=1)
         return is_reliable(teacher, student, self.config.tau_r, self.config.tau_v, self.config.separation)
 
-    def _first_exploitation(self, logits: Tensor, teacher: Tensor, reliable: Tensor) -> tuple[Tensor, Tensor]:
-        """Eq. (5), (6) of the first iteration, or of all in a single pass, and the number of mined points."""
-        self._exploited = _Exploited(teacher, Mining.start(reliable, logits.shape[1]))
-        negatives = self._select(logits, self._exploited, reliable)
-        loss = self.config.lambda_pe * negative_learning(logits, negatives, self.config.pe_reduction)
-        return loss, (negatives != NO_CLASS).any(dim=1).sum()
-
-    def _select(self, logits: Tensor, exploited: _Exploited, reliable: Tensor) -> Tensor:
-        """The negative classes (U,K) of the unlabelled points. The form `paper` notes which are used."""
-        of_student = self.config.pe_confidence == "student"
+    def _exploit(self, logits: Tensor, exploited: _Exploited, reliable: Tensor) -> tuple[Tensor, Tensor]:
+        """Eq. (5), (6) of one iteration, or of all in a single pass: the weighted loss, and who is mined."""
+        config = self.config
+        of_student = config.pe_confidence == "student"
         confidence = logits.detach().softmax(dim=1) if of_student else exploited.teacher
-        if self.config.pe_form == "single_pass":
-            negatives = least_likely(confidence, self.config.pe_iterations, self.config.tau_n)
-            return negatives.masked_fill(reliable.unsqueeze(1), NO_CLASS)
-        negatives, exploited.mining = exploited.mining.next(confidence, reliable, self.config.tau_n)
-        return negatives
+        if config.pe_form == "single_pass":
+            negatives = least_likely(confidence, config.pe_iterations, config.tau_n)
+            negatives = negatives.masked_fill(reliable.unsqueeze(1), NO_CLASS)
+        else:
+            negatives, exploited.mining = exploited.mining.next(confidence, reliable, config.tau_n)
+        loss = config.lambda_pe * negative_learning(logits, negatives, config.pe_reduction)
+        return loss, (negatives != NO_CLASS).any(dim=1)
 
 
 @dataclass

@@ -22,9 +22,8 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.paper import losses
 from lass3d_core.records import NONE
 from lass3d_core.settings import SETTINGS
-from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
-from train.methods.parts.band_mix import BandMixConfig, mixed, pairs_of
+from train.methods.parts.band_mix import BandMixConfig, mixed_scans
 from train.methods.parts.branches import StudentAndTeacher
 from train.methods.parts.label_prior import LabelPriorConfig, log_ratio, posterior
 from train.methods.parts.phrase_trust import UnlabelledTrust, believed, held_out_trust
@@ -46,9 +45,7 @@ class Lass3dPlusConfig(MethodConfig):
     prior: LabelPriorConfig = LabelPriorConfig()
     safety: bool = True  # phrases count as much as they prove right, and not at all if too few do
     least_trust: Share = 0.5  # share of right phrases below which the prior is off
-    horizon: float = Field(
-        default=50.0, ge=1
-    )  # steps that the check of phrases on unlabelled scans remembers
+    horizon: float = Field(default=50.0, ge=1)  # steps that the check on unlabelled scans remembers
 
     mix: BandMixConfig = BandMixConfig()  # labelled and unlabelled scans exchange bands; off
     query: QueryConfig = QueryConfig()  # a head for open-vocabulary queries; off
@@ -104,28 +101,20 @@ class Lass3dPlus(StudentAndTeacher):
             "ce_u": ramp * config.lambda_u * losses.cross_entropy(logits[unlabelled], pseudo_labels, weights),
         }
         if config.mix.weight:
-            terms["ce_mix"] = ramp * self._mixed(config.mix, batch, pseudo_labels, weights, step)
+            terms["ce_mix"] = ramp * self._mixed(batch, pseudo_labels, weights, step)
         if self.query_head is not None:
             # The teacher's features are the ones that are queried later. They have no gradient, so the query
             # does not change the segmentation.
-            found = self.query_head.loss(f_teacher, batch.image, batch.entity, batch.texts)
-            terms["query"] = config.query.weight * found
+            matching = self.query_head.loss(f_teacher, batch.image, batch.entity, batch.texts)
+            terms["query"] = config.query.weight * matching
         return terms
 
-    def _mixed(
-        self,
-        config: BandMixConfig,
-        batch: SemiBatch,
-        pseudo_labels: Tensor,
-        weights: Tensor | None,
-        step: int,
-    ) -> Tensor:
+    def _mixed(self, batch: SemiBatch, pseudo_labels: Tensor, weights: Tensor | None, step: int) -> Tensor:
         """The cross-entropy on scans in which labelled and text-corrected bands lie side by side."""
-        pair, areas = pairs_of(batch.scan, batch.is_labelled, config.areas, config.seed, step)
-        mix = mixed(batch.pyramid.coords[0], pair, areas, batch.is_labelled, config.pitch_deg)
-        logits = self.student(batch.features[mix.rows], build_pyramid(mix.coords, batch.pyramid.levels))
-        targets = batch.labels.masked_scatter(~batch.is_labelled, pseudo_labels)[mix.rows]
-        return config.weight * losses.cross_entropy(logits, targets, weights)
+        rows, features, pyramid = mixed_scans(batch, self.config.mix, step)
+        targets = batch.labels.masked_scatter(~batch.is_labelled, pseudo_labels)[rows]
+        cross_entropy = losses.cross_entropy(self.student(features, pyramid), targets, weights)
+        return self.config.mix.weight * cross_entropy
 
     def _product(self, teacher: Tensor, phrase: Tensor, trust: float) -> Tensor:
         """The belief (U,C): teacher (U,C) times what its phrase (U,) says, as far as phrases are trusted."""
@@ -140,10 +129,7 @@ class Lass3dPlus(StudentAndTeacher):
         return label.masked_fill(most < least, IGNORE)
 
     def _trust(self, teacher: Tensor, phrase: Tensor, step: int) -> float:
-        """The share of phrases that is believed in this step: 0 while the prior is off.
-
-        Prints a line when the prior turns on or off.
-        """
+        """The share of phrases that is believed, 0 while the prior is off. Prints when it turns on or off."""
         config = self.config
         if not config.strength:
             return 0.0
@@ -182,13 +168,12 @@ def _evidence(config: Lass3dPlusConfig, ingredients: Ingredients) -> tuple[Tenso
 
 def _measures(batch: SemiBatch, teacher: Tensor, pseudo_labels: Tensor, phrase: Tensor) -> dict[str, float]:
     kept = pseudo_labels != IGNORE
-    paired = phrase != NONE
     changed = kept & (pseudo_labels != teacher.argmax(dim=1))
     count = max(1, len(phrase))
     return {
-        "ce_l_points": float((batch.labels != IGNORE).sum()),
+        "ce_l_points": batch.labelled_points,
         "ce_u_points": float(kept.sum()),
-        "text_share": float(paired.sum()) / count,
+        "text_share": float((phrase != NONE).sum()) / count,
         "kept_share": float(kept.sum()) / count,
         "changed_share": float(changed.sum()) / count,
     }

@@ -33,28 +33,28 @@ Guessed or left out:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import pydantic.dataclasses
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import to_float32
 from lass3d_core.labels import IGNORE
 from lass3d_core.paper import ema, losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.branches import StudentAndTeacher
 from train.methods.parts.class_bank import Bank, rank_in_class
 from train.methods.parts.confidences import Confidences
-from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+@dataclass(frozen=True, config=SETTINGS)
 class Lim3dConfig(MethodConfig):
     """Defaults: the authors' published configuration, except the two that are marked as ours."""
 
@@ -84,10 +84,7 @@ class Lim3dConfig(MethodConfig):
 
 
 class Lim3d(StudentAndTeacher):
-    """Student, teacher, and from step `distil_from` on the labeller: the teacher at that step.
-
-    The labeller predicts as at inference.
-    """
+    """Student, teacher, and from step `distil_from` on the labeller: that step's teacher, in eval mode."""
 
     def __init__(self, config: Lim3dConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
@@ -118,8 +115,7 @@ class Lim3d(StudentAndTeacher):
         }
         if not distils:
             return terms
-        ce_u = losses.cross_entropy(logits, pseudo_labels, self.class_weights)
-        terms["ce_u"] = self.config.lambda_u * ce_u
+        terms["ce_u"] = self.config.lambda_u * losses.cross_entropy(logits, pseudo_labels, self.class_weights)
         seen = SeenFeatures(to_float32(teacher_features), teacher.softmax(dim=1), labels, batch.is_labelled)
         terms["contrast"] = self.config.lambda_contrast * self._contrast(to_float32(features), seen, step)
         if self.config.pe.weight:
@@ -128,7 +124,6 @@ class Lim3d(StudentAndTeacher):
         return terms
 
     def after_step(self, step: int) -> None:
-        """Move the teacher towards the student. Before step `distil_from` it becomes the labeller."""
         super().after_step(step)
         if step + 1 == self.config.distil_from:
             self.labeller.load_state_dict(self.teacher.state_dict())
@@ -154,8 +149,8 @@ class Lim3d(StudentAndTeacher):
         sure, unsure = by_entropy(seen.probabilities, ~seen.is_labelled, config.entropy_share)
         point, of_class = negatives(seen, unsure, config.likeliest).nonzero().unbind(dim=1)
         chosen = rank_in_class(of_class, rng) < config.enqueued // parallel.world_size()
-        entering = (seen.features[point[chosen]], of_class[chosen])
-        self.bank.enter(*(parallel.rows_of_all(rows) for rows in entering))
+        entering = seen.features[point[chosen]], of_class[chosen]
+        self.bank.enter(*map(parallel.rows_of_all, entering))
 
         anchors = (seen.labels != IGNORE) & (seen.is_labelled | sure)
         centres = class_means(seen.features[anchors], seen.labels[anchors], len(self.bank.entered))
@@ -183,12 +178,10 @@ class Lim3d(StudentAndTeacher):
         return torch.cat(queries), torch.cat(places)
 
 
-@dataclass(frozen=True)
-class SeenFeatures:
-    """What the teacher computes for the batch, beside its labels.
+class SeenFeatures(NamedTuple):
+    """The teacher's features (M,E) and probabilities (M,C), and the batch's labels.
 
-    features (M,E). probabilities (M,C). labels (M,) int64: labels and pseudo-labels, 255 for none.
-    is_labelled (M,) bool.
+    labels (M,) int64: labels and pseudo-labels, 255 for none. is_labelled (M,) bool.
     """
 
     features: Tensor
@@ -237,5 +230,4 @@ def bank_contrast(queries: Tensor, positives: Tensor, against: Tensor, temperatu
     """L_c of queries (Q,E), positives (Q,E), negatives (Q,K,E): this process's share of the mean."""
     compared = torch.cat([positives.unsqueeze(1), against], dim=1).detach()
     scores = F.cosine_similarity(queries.unsqueeze(1), compared, dim=2) / temperature
-    total = (scores.logsumexp(dim=1) - scores[:, 0]).sum()
-    return total / parallel.all_reduce_sum(total.new_tensor(float(len(queries)))).clamp(min=1)
+    return losses.share_of_mean((scores.logsumexp(dim=1) - scores[:, 0]).sum(), len(queries))

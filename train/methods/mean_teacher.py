@@ -19,10 +19,7 @@ from train.methods.parts.branches import StudentAndTeacher
 
 @dataclass(frozen=True, config=SETTINGS)
 class MeanTeacherConfig(MethodConfig):
-    """lambda_consistency: weight of the consistency term.
-
-    alpha is 0.999, as in LASS3D and IGNet (LASS3D, Sec. 4.2). LaserMix's baseline has 0.99.
-    """
+    """alpha is 0.999, as in LASS3D and IGNet (LASS3D, Sec. 4.2). LaserMix's baseline has 0.99."""
 
     lambda_consistency: NonNegativeFloat = 250.0  # LaserMix's mean-teacher baseline on voxels
 
@@ -35,14 +32,11 @@ class MeanTeacher(StudentAndTeacher):
     """
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        """ce_l and consistency."""
         student = self.student(batch.features, batch.pyramid)
         with torch.no_grad():
             teacher = self.teacher(batch.features, batch.pyramid)
-        self.measures = {
-            "labelled_points": batch.labelled_points,
-            "agreement": float((student.argmax(1) == teacher.argmax(1)).float().mean()),
-        }
+        agreement = float((student.argmax(1) == teacher.argmax(1)).float().mean())
+        self.measures = {"labelled_points": batch.labelled_points, "agreement": agreement}
         return {
             "ce_l": losses.cross_entropy(student, batch.labels, self.class_weights),
             "consistency": self.config.lambda_consistency * losses.consistency(student, teacher),

@@ -30,16 +30,15 @@ from pydantic import NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import to_float32
 from lass3d_core.labels import IGNORE
 from lass3d_core.nets.segmenter import make_classifier
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import KernelPyramid
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.branches import SelfTraining
-from train.methods.parts.exploitation_loss import ExploitationConfig, exploitation_loss
 from train.methods.parts.superpoints import SuperpointConfig, Superpoints, mean_by_superpoint, superpoints
 
 
@@ -74,26 +73,24 @@ class SuperpointSegmenter(nn.Module):
         return self.logits(self.backbone(features, pyramid), self.superpoints(features, pyramid))
 
     def superpoints(self, features: Tensor, pyramid: KernelPyramid) -> Superpoints:
-        """The superpoints of the scans."""
         return superpoints(features, pyramid.submanifold[0], self.regions)
 
     def logits(self, embedded: Tensor, regions: Superpoints) -> Tensor:
         """embedded (M,channels) of the backbone -> logits (M,C) float32."""
         mean = mean_by_superpoint(to_float32(embedded), regions)
-        logits: Tensor = self.classifier(embedded + self.aggregation(mean)[regions.of_voxel])
-        return logits
+        return self.classifier(embedded + self.aggregation(mean)[regions.of_voxel])
 
 
 class SssNet(SelfTraining):
     """Decision: the cross-entropies are separate means. The class weights of the recipe count in both."""
 
-    network: SuperpointSegmenter
-    labeller: SuperpointSegmenter
-
     def __init__(self, config: SssNetConfig, ingredients: Ingredients) -> None:
-        network = SuperpointSegmenter(ingredients.make_backbone(), ingredients.num_classes, config.regions)
-        super().__init__(config, ingredients, network)
-        self.edges = nn.Linear(channels_of(network.backbone), 2)
+        super().__init__(config, ingredients)
+        self.edges = nn.Linear(channels_of(self.network.backbone), 2)
+
+    def make_network(self, ingredients: Ingredients) -> nn.Module:
+        backbone = ingredients.make_backbone()
+        return SuperpointSegmenter(backbone, ingredients.num_classes, self.config.regions)
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
         """ce_l, edge and smooth; from round 1 on also ce_u and, if it is switched on, pe."""
@@ -101,10 +98,7 @@ class SssNet(SelfTraining):
         regions = self.network.superpoints(batch.features, batch.pyramid)
         embedded = self.network.backbone(batch.features, batch.pyramid)
         logits = self.network.logits(embedded, regions)
-        self.measures = {
-            "labelled_points": batch.labelled_points,
-            "superpoints": float(len(regions.size)),
-        }
+        self.measures = {"labelled_points": batch.labelled_points, "superpoints": float(len(regions.size))}
         terms = {
             "ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights),
             "edge": config.lambda_edge * edge_loss(to_float32(self.edges(embedded)), regions.on_edge),
@@ -127,8 +121,7 @@ class SssNet(SelfTraining):
         logits = labeller.logits(labeller.backbone(batch.features, batch.pyramid), regions)
         confidence, predicted = logits.softmax(dim=1).max(dim=1)
         votes = predicted.masked_fill(confidence < self.config.tau, IGNORE)
-        config, num_classes = self.config, logits.shape[1]
-        labels = vote(votes, regions, num_classes, config.majority, config.smallest)
+        labels = vote(votes, regions, logits.shape[1], self.config.majority, self.config.smallest)
         return labels.masked_fill(batch.is_labelled, IGNORE)
 
 
@@ -150,11 +143,10 @@ def vote(votes: Tensor, regions: Superpoints, num_classes: int, majority: float,
 def edge_loss(logits: Tensor, on_edge: Tensor) -> Tensor:
     """L_edge of logits (M,2) and the truth (M,2) bool: this process's share of the mean."""
     total = F.binary_cross_entropy_with_logits(logits, on_edge.to(logits.dtype), reduction="sum")
-    return total / parallel.all_reduce_sum(total.new_tensor(float(on_edge.numel()))).clamp(min=1)
+    return losses.share_of_mean(total, on_edge.numel())
 
 
 def smoothness(features: Tensor, regions: Superpoints) -> Tensor:
     """L_smooth of features (M,F): this process's share of the mean over voxels and channels."""
     away = features - mean_by_superpoint(features, regions)[regions.of_voxel]
-    total = away.square().sum()
-    return total / parallel.all_reduce_sum(total.new_tensor(float(away.numel()))).clamp(min=1)
+    return losses.share_of_mean(away.square().sum(), away.numel())

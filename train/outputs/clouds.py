@@ -21,35 +21,25 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
 from lass3d_core.settings import nearest
 from train.data.evaluation_scans import scan_loader
+from train.data.paired_scans import spread
 from train.evaluate import predictions, with_progress
 from train.outputs.colours import Colour, distinct_colours
-from train.outputs.spread import spread
 from train.runs.run import Run
 
-GREY: Colour = (128, 128, 128)
-"""Points without a class, an entity or an image."""
-
+GREY: Colour = (128, 128, 128)  # points without a class, an entity or an image
 RIGHT: Colour = (150, 170, 190)
 WRONG: Colour = (225, 35, 25)
-
-SOME_SCANS = 5
-"""How many scans are written if neither scans nor a limit are given: a whole split is large."""
+SOME_SCANS = 5  # are written if neither scans nor a limit are given: a whole split is large
 
 
 @dataclass(frozen=True)
 class ColouredCloud:
-    """How one file shows the points of a scan.
+    """How one file shows the points of a scan."""
 
-    name: what the file is called after the scan's id.
-    colours (N,3): uint8.
-    scalars: name -> (N,), for viewers to filter by.
-    meaning: lines that say what the colours are.
-    """
-
-    name: str
-    colours: np.ndarray
-    scalars: Mapping[str, np.ndarray]
-    meaning: Sequence[str]
+    name: str  # what the file is called after the scan's id
+    colours: np.ndarray  # (N,3) uint8
+    scalars: Mapping[str, np.ndarray]  # name -> (N,), for viewers to filter by
+    meaning: Sequence[str]  # lines that say what the colours are
 
 
 def write_clouds(run: Run, scan_ids: Sequence[str], folder: Path) -> list[Path]:
@@ -63,9 +53,8 @@ def write_clouds(run: Run, scan_ids: Sequence[str], folder: Path) -> list[Path]:
     colour_of = dict(zip(phrases, distinct_colours(len(phrases))))
     scans = scan_loader(run.whole_scans_of(scan_ids), run.config.data.workers)
     written = []
-    for whole, prediction in predictions(
-        predictor, with_progress(scans, len(scan_ids), "clouds"), run.device
-    ):
+    ahead = with_progress(scans, len(scan_ids), "clouds")
+    for whole, prediction in predictions(predictor, ahead, run.device):
         scan = run.pairs.read(whole.scan_id)
         for cloud in clouds_of(scan, prediction, run.pairs.header, colour_of):
             path = folder / f"{scan.scan_id.replace('/', '_')}-{cloud.name}.ply"
@@ -96,33 +85,25 @@ def clouds_of(
 ) -> Iterator[ColouredCloud]:
     """Yield the clouds of one scan; truth and error only if it has labels.
 
-    prediction (N,): uint8 train ids.
-    colour_of: the colour of every phrase.
+    prediction (N,): uint8 train ids. colour_of: the colour of every phrase.
     """
     table = np.full((256, 3), GREY, np.uint8)
     table[: len(header.colours)] = header.colours
     classes = [f"{_words(rgb)} {name}" for name, rgb in zip(header.class_names, header.colours)]
     classes.append(f"{_words(GREY)} no class")
     if scan.labels is not None:
-        scalars = {"label": scan.labels, "prediction": prediction}
         yield ColouredCloud("truth", table[scan.labels], {"label": scan.labels}, classes)
-        yield ColouredCloud("error", _error_colours(scan.labels, prediction), scalars, _error_meaning())
+        colours = np.where((scan.labels == prediction)[:, None], RIGHT, WRONG).astype(np.uint8)
+        colours[scan.labels == IGNORE] = GREY
+        meaning = f"{_words(WRONG)} wrong", f"{_words(RIGHT)} right", f"{_words(GREY)} without a true class"
+        scalars = {"label": scan.labels, "prediction": prediction}
+        yield ColouredCloud("error", colours, scalars, meaning)
     yield ColouredCloud("prediction", table[prediction], {"prediction": prediction}, classes)
     pairs = scan.pairs
     phrases = [colour_of[phrase] for phrase in pairs.phrases]
     yield _by_slot("entities", "entity", pairs.entity, pairs.phrases, phrases)
     views = distinct_colours(len(pairs.image_ids))
     yield _by_slot("images", "image", pairs.image[:, 0], pairs.image_ids, views)
-
-
-def _error_colours(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    colours = np.where((truth == prediction)[:, None], RIGHT, WRONG).astype(np.uint8)
-    colours[truth == IGNORE] = GREY
-    return colours
-
-
-def _error_meaning() -> tuple[str, ...]:
-    return f"{_words(WRONG)} wrong", f"{_words(RIGHT)} right", f"{_words(GREY)} without a true class"
 
 
 def _by_slot(

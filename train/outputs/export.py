@@ -6,7 +6,6 @@ it also holds `submission.zip`, which each of the three servers takes.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from tqdm import tqdm
 
 from lass3d_core.datasets import Submission, submission_of
 from lass3d_core.errors import CorruptArtifact, DataError, Lass3dError, StaleArtifact
-from lass3d_core.files.atomic import atomic_write, remove_parts, write_text
+from lass3d_core.files.atomic import atomic_write, remove_parts
+from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.settings import read, to_json
@@ -44,14 +44,11 @@ class ExportRecord:
 
 @dataclass(frozen=True)
 class Exported:
-    """What lies in `folder` after an export.
-
-    predicted: number of scans that were predicted now; the others were there before.
-    """
+    """What lies in `folder` after an export."""
 
     folder: Path
     scans: int
-    predicted: int
+    predicted: int  # number of scans that were predicted now; the others were there before
     points: int
     archive: Path | None
 
@@ -128,12 +125,11 @@ class PredictionFiles:
             found = self.submission.decode(path.read_bytes(), str(path))
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror or error}; export again") from None
+        again = "delete it and export again"
         if len(found) != count:
-            raise DataError(
-                f"{path} has {len(found)} predictions, its scan {count} points; delete it and export again"
-            )
+            raise DataError(f"{path} has {len(found)} predictions, its scan {count} points; {again}")
         if (found == IGNORE).any():
-            raise DataError(f"{path} has points without a class; delete it and export again")
+            raise DataError(f"{path} has points without a class; {again}")
         return found
 
     def is_whole(self, scan_id: str) -> bool:
@@ -146,10 +142,8 @@ class PredictionFiles:
 
     def remove_parts(self) -> None:
         """Delete the half-written files of exports that were killed."""
-        for folder in {
-            self.folder,
-            *((self.folder / self.place(scan_id)).parent for scan_id in self.scan_ids),
-        }:
+        below = {(self.folder / self.place(scan_id)).parent for scan_id in self.scan_ids}
+        for folder in {self.folder} | below:
             remove_parts(folder)
 
 
@@ -169,34 +163,21 @@ def _require_classes(pairs: PairedScans, split: str, submission: Submission) -> 
 
 def _claim(folder: Path, record: ExportRecord) -> None:
     """Write the record into `folder`. Raises as `export` does if the folder holds anything else."""
-    path = folder / RECORD
+    path, into = folder / RECORD, "folder with --into FOLDER (make: INTO=FOLDER)"
     if path.exists():
-        if _read_record(path) != record:
-            raise StaleArtifact(
-                f"{folder} holds the predictions of another run or split; delete it, or give another folder "
-                "with --into FOLDER (make: INTO=FOLDER)"
-            )
-    elif folder.is_file() or (folder.is_dir() and not _is_as_new(folder)):
-        raise Lass3dError(
-            f"{folder} is no export of ours ({RECORD} is missing); give an empty folder with --into FOLDER "
-            "(make: INTO=FOLDER)"
-        )
-    else:
-        write_text(path, json.dumps(to_json(record), indent=1) + "\n")
-
-
-def _is_as_new(folder: Path) -> bool:
-    """Whether the folder is empty but for the half-written record of a killed export."""
-    return all(path.match(f"{RECORD}.*.part") for path in folder.iterdir())
-
-
-def _read_record(path: Path) -> ExportRecord:
-    try:
-        return read(ExportRecord, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise CorruptArtifact(
-            f"{path} cannot be read ({error}); delete its folder and export again"
-        ) from None
+        try:
+            found = read(ExportRecord, read_json(path))
+        except (OSError, ValueError) as error:
+            problem = f"{path} cannot be read ({error}); delete its folder and export again"
+            raise CorruptArtifact(problem) from None
+        if found != record:
+            other = "holds the predictions of another run or split; delete it, or give another"
+            raise StaleArtifact(f"{folder} {other} {into}")
+        return
+    # A killed export may have left its half-written record.
+    if folder.is_file() or any(not one.match(f"{RECORD}.*.part") for one in folder.glob("*")):
+        raise Lass3dError(f"{folder} is no export of ours ({RECORD} is missing); give an empty {into}")
+    write_json(path, to_json(record))
 
 
 def _require_no_others(folder: Path, places: Sequence[PurePosixPath]) -> None:
@@ -223,8 +204,7 @@ def _pack(folder: Path, places: Sequence[PurePosixPath]) -> Path:
 
 
 def _entry(name: str, mode: int) -> zipfile.ZipInfo:
-    """An entry with fixed permissions and a fixed date."""
-    # ZipInfo's default date is 1980, not today.
+    """An entry with fixed permissions, and ZipInfo's fixed date in 1980."""
     entry = zipfile.ZipInfo(name)
     entry.external_attr = mode << 16
     return entry

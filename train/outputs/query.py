@@ -59,25 +59,19 @@ class QueryNetwork:
 
 @dataclass(frozen=True)
 class Answer:
-    """A query's answer in one scan.
-
-    similarity (N,): float32 in [-1,1].
-    prediction (N,): uint8 train ids.
-    """
+    """A query's answer in one scan."""
 
     text: str
     scan: PairedScan
-    similarity: np.ndarray
-    prediction: np.ndarray
+    similarity: np.ndarray  # (N,) float32 in [-1,1]
+    prediction: np.ndarray  # (N,) uint8 train ids
 
     @property
     def median(self) -> float:
-        """The median similarity of the scan."""
         return float(np.median(self.similarity))
 
     @property
     def highest(self) -> float:
-        """The highest similarity of the scan."""
         return float(self.similarity.max())
 
     @property

@@ -10,9 +10,12 @@ import numpy as np
 
 from lass3d_core.clouds.ply import write_ply
 from lass3d_core.errors import ManifestError
+from lass3d_core.files.atomic import write_text
 from train.outputs.query import LIKE, UNLIKE, Answer, answer_query, colours
 from train.outputs.retrieval import score_queries
-from train.report.query import write_query_page
+from train.report.artifacts import label_space
+from train.report.clouds import LIKENESS, PREDICTION, TRUTH, PicturedScan, cloud_viewer
+from train.report.render import render
 from train.runs.run import Run
 
 
@@ -20,15 +23,12 @@ def add_flags(command: ArgumentParser) -> None:
     """Add the flags of the command."""
     command.add_argument("--text", metavar="TEXT", help='what to look for, such as "a parked car"')
     command.add_argument("--scan", metavar="SCAN", help="where, such as 08/000010")
-    command.add_argument(
-        "--score", action="store_true", help="score instead: how well class names find their points"
-    )
-    command.add_argument(
-        "--split", default="val", metavar="SPLIT", help="with --score: train, val or test (val)"
-    )
-    command.add_argument(
-        "--into", type=Path, metavar="FOLDER", help="where to write (default: queries in the run's folder)"
-    )
+    how_well = "score instead: how well class names find their points"
+    command.add_argument("--score", action="store_true", help=how_well)
+    splits = "with --score: train, val or test (val)"
+    command.add_argument("--split", default="val", metavar="SPLIT", help=splits)
+    into = "where to write (default: queries in the run's folder)"
+    command.add_argument("--into", type=Path, metavar="FOLDER", help=into)
 
 
 def run_query(run: Run, options: Namespace) -> str:
@@ -55,11 +55,19 @@ def write_answer(answer: Answer, run: Run, folder: Path) -> str:
     )
     scalars = {"similarity": answer.similarity.astype(np.float32), "prediction": answer.prediction}
     write_ply(folder / f"{name}.ply", scan.points, colours(answer.likeness), scalars, comments)
-    write_query_page(folder / f"{name}.html", answer, run)
+    write_page(folder / f"{name}.html", answer, run)
     return (
         f"wrote {folder / name}.ply and .html: {answer.text!r} in {scan.scan_id}, "
         f"top similarity {answer.highest:.2f}, median {answer.median:.2f}"
     )
+
+
+def write_page(path: Path, answer: Answer, run: Run) -> None:
+    """Write the page of one answer: the scan to turn, coloured by how like the text its points are."""
+    pictured = PicturedScan(answer.scan, answer.prediction, answer.likeness)
+    panels = (LIKENESS, PREDICTION if answer.scan.labels is None else TRUTH)
+    viewer = cloud_viewer([pictured], label_space(run.pairs.header), panels)
+    write_text(path, render("query.html", answer=answer, run=run.folder.path.name, viewer=viewer))
 
 
 def file_name(text: str) -> str:

@@ -22,28 +22,22 @@ from train.outputs.query import QueryNetwork
 from train.report.words import percent
 from train.runs.run import Run
 
+# Similarities from -1 to 1 are rounded to so many levels, so that the counts of any split fit in memory.
 LEVELS = 1 << 16
-"""Similarities from -1 to 1 are rounded to so many levels, so that the counts of any split fit in memory."""
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """retrieval-<split>.json: average precision of each class's name as a query, over all points of a split.
-
-    queries: the text asked for, one per class.
-    average_precision: in [0,1], one per class; None if the class does not occur.
-    share: each class's share of the labelled points. A random order would reach it.
-    mean, chance: the means of `average_precision` and `share` over the classes that occur.
-    """
+    """retrieval-<split>.json: average precision of each class's name as a query, over a split's points."""
 
     run_digest: str
     split: str
     class_names: tuple[str, ...]
-    queries: tuple[str, ...]
-    average_precision: tuple[float | None, ...]
-    share: tuple[float, ...]
-    mean: float
-    chance: float
+    queries: tuple[str, ...]  # the text asked for, one per class
+    average_precision: tuple[float | None, ...]  # in [0,1], one per class; None if the class does not occur
+    share: tuple[float, ...]  # each class's share of the labelled points: a random order would reach it
+    mean: float  # of `average_precision` over the classes that occur
+    chance: float  # the mean of `share` over the same classes
     scans: int
     points: int
 
@@ -92,8 +86,7 @@ def count(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count the labelled points of `scans` by level: the points of the class sought, and all points.
 
-    rows (T,D): rows of the texts asked for.
-    classes: for each text, the train id that it should find.
+    rows (T,D): rows of the texts asked for. classes: for each text, the train id that it should find.
     Returns found, seen (T,L) int64.
     """
     found, seen = (np.zeros((len(rows), LEVELS), np.int64) for _ in range(2))

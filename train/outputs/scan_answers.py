@@ -24,21 +24,14 @@ from train.runs.run import Run
 
 @dataclass(frozen=True)
 class ScanAnswer:
-    """The network's answer for one scan.
-
-    prediction (N,) uint8: train ids.
-    entropy (N,) float32 in [0,1]: of the calibrated class probabilities, as a share of the greatest possible.
-    changes (N,) bool: a turned or mirrored view of the scan gives the point another class.
-    class_counts (C,) int64: points of each predicted class.
-    class_features (C,D) float32: mean features of each predicted class; 0 for a class without points.
-    """
+    """The network's answer for one scan."""
 
     scan_id: str
-    prediction: np.ndarray
-    entropy: np.ndarray
-    changes: np.ndarray
-    class_counts: np.ndarray
-    class_features: np.ndarray
+    prediction: np.ndarray  # (N,) uint8: train ids
+    entropy: np.ndarray  # (N,) float32 in [0,1]: of the calibrated probabilities, see `entropy_share`
+    changes: np.ndarray  # (N,) bool: a turned or mirrored view gives the point another class
+    class_counts: np.ndarray  # (C,) int64: points of each predicted class
+    class_features: np.ndarray  # (C,D) float32: mean features of each predicted class, 0 without points
 
     @property
     def uncertainty(self) -> float:

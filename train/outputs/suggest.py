@@ -30,11 +30,7 @@ VIEWS = 4
 
 @dataclass(frozen=True)
 class ScanFigures:
-    """What is kept of the answer for one scan.
-
-    uncertainty, disagreement: see ScanAnswer.
-    class_counts (C,), class_features (C,D): see ScanAnswer.
-    """
+    """What is kept of the answer for one scan: the fields and properties of ScanAnswer of these names."""
 
     scan_id: str
     uncertainty: float
@@ -58,46 +54,33 @@ class ScanFigures:
 
 @dataclass(frozen=True)
 class Pick:
-    """A chosen scan.
+    """A chosen scan."""
 
-    scan: its place among the S unlabelled scans.
-    variety: distance to the nearest scan that is labelled or chosen before.
-    nearest: that scan's place among the L labelled scans; from L on, among the unlabelled ones.
-    relative: uncertainty, disagreement and variety, each divided by its mean.
-    """
-
-    scan: int
+    scan: int  # its place among the S unlabelled scans
     score: float
-    variety: float
-    nearest: int
-    relative: tuple[float, float, float]
+    variety: float  # distance to the nearest scan that is labelled or chosen before
+    nearest: int  # that scan's place among the L labelled scans; from L on, among the unlabelled ones
+    relative: tuple[float, float, float]  # uncertainty, disagreement and variety, each divided by its mean
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A scan to label. unsure_at: name of the predicted class at whose points the network is least sure.
-
-    nearest: the most similar scan that is labelled or ranks before.
-    """
+    """A scan to label."""
 
     rank: int
     figures: ScanFigures
     pick: Pick
-    unsure_at: str
-    nearest: str
+    unsure_at: str  # name of the predicted class whose points hold the most entropy
+    nearest: str  # the most similar scan that is labelled or ranks before
 
 
 @dataclass(frozen=True)
 class Suggestions:
-    """The scans to label, best first.
+    """The scans to label."""
 
-    labelled: the scans whose labels the run learnt from, as far as they are there.
-    unlabelled: how many scans there are to choose from.
-    """
-
-    scans: tuple[Suggestion, ...]
-    labelled: tuple[str, ...]
-    unlabelled: int
+    scans: tuple[Suggestion, ...]  # best first
+    labelled: tuple[str, ...]  # scans whose labels the run learnt from, as far as they are there
+    unlabelled: int  # how many scans there are to choose from
 
 
 def suggest(run: Run, count: int) -> Suggestions:

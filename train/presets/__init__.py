@@ -13,31 +13,22 @@ from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.settings import nearest
 from train.config import RunConfig
 from train.presets.demo import demo, demo_room
-from train.presets.nuscenes import nuscenes
-from train.presets.scannet import scannet
-from train.presets.semantickitti import semantickitti
+from train.presets.published import nuscenes, scannet, semantickitti
 
 # (data set, method, ratio in percent, seed) -> the run. Raises UnknownName for the method.
 Preset = Callable[[str, str, float, int], RunConfig]
 
-PRESETS: dict[str, Preset] = {
-    "semantickitti": semantickitti,
-    "scannet": scannet,
-    "nuscenes": nuscenes,
-    "demo": demo,
-    "demo_room": demo_room,
-}
-
 PAPER = "paper"  # the published recipe for the data set's reader: one word for every data set
 
-_PUBLISHED = {"semantickitti": semantickitti, "scannet": scannet, "nuscenes": nuscenes}
+_PUBLISHED: dict[str, Preset] = {"semantickitti": semantickitti, "scannet": scannet, "nuscenes": nuscenes}
+PRESETS = {**_PUBLISHED, "demo": demo, "demo_room": demo_room}
+
 _DEMO_OF = {"semantickitti": demo, "scannet": demo_room, "nuscenes": demo}
 
 
 def preset_for(name: str | None, spec: DatasetSpec) -> Preset:
-    """The preset `name`.
+    """The preset `name`; by default the demo for simulated data, the published recipe for real data.
 
-    Without a name: the demo for a simulated data set, and the published recipe for a real one.
     Raises UnknownName.
     """
     if name is None:
@@ -57,5 +48,4 @@ def demo_for(spec: DatasetSpec) -> Preset:
 
 def published_beside(name: str) -> Preset:
     """The published recipe: the preset `name` itself, or the recipe that `name` shortens."""
-    short = {"demo": semantickitti, "demo_room": scannet}
-    return short.get(name) or PRESETS[name]
+    return {"demo": semantickitti, "demo_room": scannet}.get(name) or PRESETS[name]

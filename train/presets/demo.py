@@ -17,31 +17,21 @@ from train.methods.lim3d import Lim3dConfig
 from train.methods.parts.query import QueryConfig
 from train.methods.sss_net import SssNetConfig
 from train.optimiser import OptimConfig, ScheduleConfig
-from train.presets.indoors import indoors
-from train.presets.unlabelled import panoramas, unlabelled_scans
+from train.presets.by_method import indoors, panoramas, unlabelled_scans
 
 
 def demo(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
     """Outdoor scans of some thousand points, such as the simulated street's. Raises UnknownName."""
     settings = _short(config_type(method)())
-    return RunConfig(
-        dataset,
-        "demo",
-        ratio,
-        seed,
-        settings,
-        DataConfig(
-            unlabelled_scans=unlabelled_scans(settings, 2),
-            panorama=panoramas(settings),
-            voxel_m=0.3,
-            augment=AugmentConfig(keep=0.75, shift_m=0.0, jitter_m=0.01),
-            workers=0,
-        ),
-        replace(_NET, image=_IMAGE),
-        _OPTIM,
-        _SCHEDULE,
-        note=_NOTE.format(voxel="0.3 m"),
+    data = DataConfig(
+        unlabelled_scans=unlabelled_scans(settings, 2),
+        panorama=panoramas(settings),
+        voxel_m=0.3,
+        augment=AugmentConfig(keep=0.75, shift_m=0.0, jitter_m=0.01),
+        workers=0,
     )
+    parts = (settings, data, replace(_NET, image=_IMAGE), _OPTIM, _SCHEDULE)
+    return RunConfig(dataset, "demo", ratio, seed, *parts, note=_NOTE.format(voxel="0.3 m"))
 
 
 def demo_room(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
@@ -52,24 +42,15 @@ def demo_room(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
     (40.7 %).
     """
     settings = indoors(_short(config_type(method)()))
-    return RunConfig(
-        dataset,
-        "demo_room",
-        ratio,
-        seed,
-        settings,
-        DataConfig(
-            unlabelled_scans=unlabelled_scans(settings, 2),
-            voxel_m=0.12,
-            from_corner=True,
-            augment=AugmentConfig(keep=0.75, shift_m=0.0, jitter_m=0.005, tint=0.03),
-            workers=0,
-        ),
-        _NET,
-        _OPTIM,
-        _SCHEDULE,
-        note=_NOTE.format(voxel="0.12 m"),
+    data = DataConfig(
+        unlabelled_scans=unlabelled_scans(settings, 2),
+        voxel_m=0.12,
+        from_corner=True,
+        augment=AugmentConfig(keep=0.75, shift_m=0.0, jitter_m=0.005, tint=0.03),
+        workers=0,
     )
+    parts = (settings, data, _NET, _OPTIM, _SCHEDULE)
+    return RunConfig(dataset, "demo_room", ratio, seed, *parts, note=_NOTE.format(voxel="0.12 m"))
 
 
 def _short(settings: MethodConfig) -> MethodConfig:
@@ -91,9 +72,7 @@ def _short(settings: MethodConfig) -> MethodConfig:
 _NET = UNetConfig(stem=16, encoder=(24, 32, 48), decoder=(32, 32, 32), blocks=1, standardise_input=True)
 _IMAGE = RangeImageConfig(32, 224, (-24.5, 6.5))  # a row for each beam of the street's LiDAR
 _OPTIM = OptimConfig("adamw", peak_lr=1e-2, weight_decay=0.01, class_weights="inverse_sqrt")
-_SCHEDULE = ScheduleConfig(
-    steps=300, shape="one_cycle", warm_up=0.15, validate_every=100, checkpoint_every=50
-)
+_SCHEDULE = ScheduleConfig(300, "one_cycle", warm_up=0.15, validate_every=100, checkpoint_every=50)
 
 _NOTE = (
     "The demo differs from the paper so that it takes some minutes on a CPU. The network has 0.5 M "

@@ -42,10 +42,8 @@ def pictured_images(
     captions = _records(scans.folder / "image_captions", blocks, set(image_ids))
     entities = _records(scans.folder / "entities", blocks, set(image_ids))
     return [
-        PicturedImage(
-            image_id, files.get(image_id), _caption(captions.get(image_id)), _entities(entities.get(image_id))
-        )
-        for image_id in image_ids
+        PicturedImage(one, files.get(one), _caption(captions.get(one)), _entities(entities.get(one)))
+        for one in image_ids
     ]
 
 
@@ -77,9 +75,8 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 yield parse_json(line)
             except ValueError:
-                raise CorruptArtifact(
-                    f"{path}: line {number} is not JSON; delete it and run `make captions`"
-                ) from None
+                problem = f"{path}: line {number} is not JSON; delete it and run `make captions`"
+                raise CorruptArtifact(problem) from None
 
 
 def _caption(record: dict[str, Any] | None) -> ImageCaption | None:
@@ -92,13 +89,8 @@ def _caption(record: dict[str, Any] | None) -> ImageCaption | None:
 def _entities(record: dict[str, Any] | None) -> tuple[Entity, ...]:
     if record is None:
         return ()
-    height, width = record["size_hw"]
+    size_hw = tuple(record["size_hw"])
     return tuple(
-        Entity(
-            item["phrase"],
-            item["score"],
-            tuple(item["box_xyxy"]),
-            RunLengthMask((height, width), item["mask"]),
-        )
-        for item in record["entities"]
+        Entity(one["phrase"], one["score"], tuple(one["box_xyxy"]), RunLengthMask(size_hw, one["mask"]))
+        for one in record["entities"]
     )

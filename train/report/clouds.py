@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,11 +22,10 @@ _LEVELS = 65535
 _NO_TEXT, _IMAGE_ONLY, _FIRST_ENTITY = 0, 1, 2
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One of the pictures. show: what viewer.js draws in it."""
+class Panel(NamedTuple):
+    """One of the pictures."""
 
-    show: str
+    show: str  # what viewer.js draws in it
     title: str
     meaning: str
 
@@ -40,50 +39,32 @@ LIKENESS = Panel("likeness", "Likeness", "red: most similar to the text")
 
 @dataclass(frozen=True)
 class PicturedScan:
-    """A scan with its prediction.
-
-    prediction (N,) uint8: train ids.
-    likeness (N,) uint8: how like a query's text each point is, for the panel of that name.
-    """
+    """A scan with its prediction."""
 
     scan: PairedScan
-    prediction: np.ndarray
-    likeness: np.ndarray | None = None
+    prediction: np.ndarray  # (N,) uint8 train ids
+    likeness: np.ndarray | None = None  # (N,) uint8: how like a query's text each point is
 
 
 @dataclass(frozen=True)
 class ShownScan:
-    """A scan as viewer.html writes it.
-
-    points: N. shown: S.
-    right: share of right points in [0,1]; None if no point has a label.
-    payload: JSON for viewer.js.
-    """
+    """A scan as viewer.html writes it."""
 
     scan_id: str
-    points: int
-    shown: int
-    right: float | None
-    payload: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ShownClass:
-    """A class of the legend. colour: CSS."""
-
-    label: int
-    name: str
-    colour: str
+    points: int  # N
+    shown: int  # S
+    right: float | None  # share of right points in [0,1]; None if no point has a label
+    payload: dict[str, Any]  # JSON for viewer.js
 
 
 @dataclass(frozen=True)
 class CloudViewer:
-    """What viewer.html shows. classes: JSON for viewer.js."""
+    """What viewer.html shows."""
 
-    scans: tuple[ShownScan, ...]
+    scans: list[ShownScan]
     panels: tuple[Panel, ...]
-    legend: tuple[ShownClass, ...]
-    classes: dict[str, Any]
+    legend: list[tuple[int, str, str]]  # train id, name and CSS colour of each class
+    classes: dict[str, Any]  # JSON for viewer.js
 
 
 def cloud_viewer(
@@ -94,43 +75,26 @@ def cloud_viewer(
 ) -> CloudViewer:
     """Pack `scans` for the page. seed: for the choice of points in scans that are too large to show whole."""
     rng = np.random.default_rng(seed)
-    shown = tuple(_shown(pictured, space, rng) for pictured in scans)
+    shown = [_shown(pictured, space, rng) for pictured in scans]
     occur = {label for pictured in scans for label in np.unique(pictured.prediction).tolist()}
     for pictured in scans:
         if pictured.scan.labels is not None:
             occur |= set(np.unique(pictured.scan.labels).tolist())
-    legend = (
-        ShownClass(label, space.names[label], css_colour(space, label)) for label in sorted(occur - {IGNORE})
-    )
+    legend = [(label, space.names[label], css_colour(space, label)) for label in sorted(occur - {IGNORE})]
     classes = {"names": space.names, "colours": space.colours, "ignore": IGNORE}
-    return CloudViewer(shown, panels, tuple(legend), classes)
+    return CloudViewer(shown, panels, legend, classes)
 
 
-@dataclass(frozen=True)
-class QuantisedPoints:
-    """Points on a grid; a coordinate is origin + step * level.
-
-    levels (S,3): uint16. origin, step: metres.
-    """
-
-    levels: np.ndarray
-    origin: tuple[float, float, float]
-    step: float
-
-    def points(self) -> np.ndarray:
-        """The coordinates (S,3) float64 in metres; each is off by at most step / 2."""
-        return np.asarray(self.origin) + self.step * self.levels.astype(np.float64)
-
-
-def quantise(points: np.ndarray) -> QuantisedPoints:
+def quantise(points: np.ndarray) -> tuple[np.ndarray, tuple[float, ...], float]:
     """Put points (S,3), metres, on the finest cubic grid of 2^16 levels that spans them.
 
-    The step is 1.5 mm if they span 100 m.
+    Returns levels (S,3) uint16, origin and step in metres. A coordinate is origin + step * level, off by at
+    most step / 2. The step is 1.5 mm if the points span 100 m.
     """
     low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
     step = float((high - low).max()) / _LEVELS or 1.0 / _LEVELS
     levels = np.rint((points - low) / step).clip(0, _LEVELS).astype(np.uint16)
-    return QuantisedPoints(levels, (float(low[0]), float(low[1]), float(low[2])), step)
+    return levels, tuple(low.tolist()), step
 
 
 def _shown(pictured: PicturedScan, space: LabelSpace, rng: np.random.Generator) -> ShownScan:
@@ -138,12 +102,12 @@ def _shown(pictured: PicturedScan, space: LabelSpace, rng: np.random.Generator) 
     chosen = np.arange(count)
     if count > _MOST_POINTS:
         chosen = np.sort(rng.choice(count, _MOST_POINTS, replace=False))
-    quantised = quantise(scan.points[chosen])
+    levels, origin, step = quantise(scan.points[chosen])
     truth = np.full(count, IGNORE, np.uint8) if scan.labels is None else scan.labels
     payload = {
-        "origin": quantised.origin,
-        "step": quantised.step,
-        "xyz": _base64(quantised.levels),
+        "origin": origin,
+        "step": step,
+        "xyz": _base64(levels),
         "prediction": _base64(pictured.prediction[chosen].astype(np.uint8)),
         "truth": _base64(truth[chosen]),
         "text": _base64(_text_of_points(scan)[chosen]),

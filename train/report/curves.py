@@ -16,40 +16,32 @@ _SMOOTH_OVER = 1 / 20
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's values of one quantity.
-
-    steps, values (n,) float64: values that are NaN are left out.
-    rank: 0 is the run that the page is about; the others are drawn quieter.
-    """
+    """One run's values of one quantity. Values that are NaN are left out."""
 
     name: str
-    steps: np.ndarray
-    values: np.ndarray
-    rank: int = 0
+    steps: np.ndarray  # (n,) float64
+    values: np.ndarray  # (n,) float64
+    rank: int = 0  # 0 is the run that the page is about; the others are drawn quieter
 
 
 @dataclass(frozen=True)
 class Line:
-    """A path in SVG's notation. dots: (x, y) of measurements that are few enough to be told apart."""
+    """A path in SVG's notation."""
 
     path: str
     rank: int
     faint: bool
-    dots: tuple[tuple[float, float], ...]
+    dots: tuple[tuple[float, float], ...] = ()  # (x, y) of measurements that are few enough to be told apart
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing, in pixels from the upper left corner. Without lines nothing was measured.
-
-    words: what the chart shows, for readers who cannot see it.
-    steps, values: place and label of each tick on the two axes.
-    """
+    """A drawing, in pixels from the upper left corner. Without lines nothing was measured."""
 
     title: str
     unit: str
-    words: str = ""
-    steps: tuple[tuple[float, str], ...] = ()
+    words: str = ""  # what the chart shows, for readers who cannot see it
+    steps: tuple[tuple[float, str], ...] = ()  # place and label of each tick
     values: tuple[tuple[float, str], ...] = ()
     lines: tuple[Line, ...] = ()
     width: int = 340
@@ -141,17 +133,12 @@ def _lines(curve: Curve, frame: _Frame, smooth: bool) -> list[Line]:
     smooth = smooth and count > _LEAST_SMOOTHED
     drawn = np.unique(np.linspace(0, count - 1, _MOST_DRAWN).astype(int))
     values = _moving_mean(curve.values) if smooth else curve.values
-    dots = list(zip(curve.steps, curve.values)) if count <= _MOST_DOTS else []
-    line = Line(
-        frame.path(curve.steps[drawn], values[drawn]),
-        curve.rank,
-        faint=False,
-        dots=tuple((frame.x(step), frame.y(value)) for step, value in dots),
-    )
+    measured = zip(curve.steps, curve.values) if count <= _MOST_DOTS else ()
+    dots = tuple((frame.x(step), frame.y(value)) for step, value in measured)
+    line = Line(frame.path(curve.steps[drawn], values[drawn]), curve.rank, False, dots)
     if not smooth or curve.rank > 0:
         return [line]
-    raw = frame.path(curve.steps[drawn], curve.values[drawn])
-    return [Line(raw, curve.rank, faint=True, dots=()), line]
+    return [Line(frame.path(curve.steps[drawn], curve.values[drawn]), curve.rank, faint=True), line]
 
 
 def _finite(curve: Curve) -> Curve:

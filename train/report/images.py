@@ -36,31 +36,25 @@ class PicturedImage:
 
 @dataclass(frozen=True)
 class ShownPhrase:
-    """The entities of one phrase in an image. colour: CSS. best: the highest score."""
+    """The entities of one phrase in an image."""
 
     phrase: str
-    colour: str
+    colour: str  # CSS
     count: int
-    best: float
+    best: float  # the highest score
 
 
 @dataclass(frozen=True)
 class ShownImage:
-    """An image as images.html writes it.
-
-    photo, overlay: data URIs; "" if there is none. problem: why there is no photo.
-    is_small: the page must not smooth its pixels.
-    caption: the text in pieces; every second piece is a phrase that was grounded in the image.
-    phrases: the best score first.
-    """
+    """An image as images.html writes it."""
 
     image_id: str
-    photo: str
-    problem: str
-    is_small: bool
-    overlay: str
-    caption: list[str]
-    phrases: list[ShownPhrase]
+    photo: str  # data URI; "" if there is none
+    problem: str  # why there is no photo
+    is_small: bool  # the page must not smooth its pixels
+    overlay: str  # data URI; "" without entities
+    caption: list[str]  # in pieces; every second piece is a phrase that was grounded in the image
+    phrases: list[ShownPhrase]  # the best score first
 
 
 def image_gallery(images: Sequence[PicturedImage]) -> list[ShownImage]:
@@ -78,23 +72,13 @@ def _shown(image: PicturedImage, colours: Mapping[str, Colour]) -> ShownImage:
             problem = f"No picture: {error}."
         else:
             is_small = picture.width <= _SMALL
-            photo = _photograph(picture, is_small)
-    return ShownImage(
-        image.image_id,
-        photo,
-        problem,
-        is_small,
-        _overlay(image.entities, colours) if image.entities else "",
-        _pieces(image.caption) if image.caption else [],
-        _phrases(image.entities, colours),
-    )
-
-
-def _photograph(picture: Image.Image, is_small: bool) -> str:
-    picture.thumbnail((_WIDEST, _WIDEST))
-    if is_small:
-        return _data_uri(picture, format="PNG", optimize=True)
-    return _data_uri(picture, format="JPEG", quality=84)
+            picture.thumbnail((_WIDEST, _WIDEST))
+            form = {"format": "PNG", "optimize": True} if is_small else {"format": "JPEG", "quality": 84}
+            photo = _data_uri(picture, **form)
+    overlay = _overlay(image.entities, colours) if image.entities else ""
+    caption = _pieces(image.caption) if image.caption else []
+    phrases = _phrases(image.entities, colours)
+    return ShownImage(image.image_id, photo, problem, is_small, overlay, caption, phrases)
 
 
 def _overlay(entities: Sequence[Entity], colours: Mapping[str, Colour]) -> str:
@@ -134,10 +118,8 @@ def _phrases(entities: Sequence[Entity], colours: Mapping[str, Colour]) -> list[
     scores: dict[str, list[float]] = {}
     for entity in entities:
         scores.setdefault(entity.phrase, []).append(entity.score)
-    shown = [
-        ShownPhrase(phrase, "rgb({} {} {})".format(*colours[phrase]), len(found), max(found))
-        for phrase, found in scores.items()
-    ]
+    css = {phrase: "rgb({} {} {})".format(*colours[phrase]) for phrase in scores}
+    shown = [ShownPhrase(phrase, css[phrase], len(found), max(found)) for phrase, found in scores.items()]
     return sorted(shown, key=lambda one: -one.best)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from train.report.curves import Chart, Curve, chart
+from train.report.curves import Curve, chart
 from train.report.runs import RunRecord
 
 _TITLES = {
@@ -25,32 +25,23 @@ _TITLES = {
 """Columns of the log that are always shown. The page folds the other columns away."""
 
 
-@dataclass(frozen=True)
-class Learning:
-    """names: the runs in the order of their strokes. further: the charts that are folded away."""
+def learning(runs: Sequence[RunRecord]) -> dict[str, Any] | None:
+    """Chart the log of the page's run, which comes first, over the other runs; None if it has no log.
 
-    names: tuple[str, ...]
-    shown: tuple[Chart, ...]
-    further: tuple[Chart, ...]
-
-
-def learning(runs: Sequence[RunRecord]) -> Learning | None:
-    """Chart the log of the page's run, which comes first, over the other runs; None if it has no log."""
+    names: the runs in the order of their strokes. further: the charts that are folded away.
+    """
     own = runs[0].log
     if not own:
         return None
     validation = chart("Validation mIoU", _curves(runs, "val_miou", 100.0), unit="per cent")
-    shown = [
-        chart(title, _curves(runs, name), smooth=name != "rate")
-        for name, title in _TITLES.items()
-        if name in own
-    ]
+    titles = {name: title for name, title in _TITLES.items() if name in own}
     rest = [name for name in own if name not in _TITLES and name not in ("step", "val_miou")]
-    return Learning(
-        tuple(run.title for run in runs),
-        (validation, *shown),
-        tuple(chart(name, _curves(runs, name), smooth=True) for name in rest),
-    )
+    shown = [chart(title, _curves(runs, name), smooth=name != "rate") for name, title in titles.items()]
+    return {
+        "names": [run.title for run in runs],
+        "shown": [validation, *shown],
+        "further": [chart(name, _curves(runs, name), smooth=True) for name in rest],
+    }
 
 
 def _curves(runs: Sequence[RunRecord], column: str, scale: float = 1.0) -> list[Curve]:

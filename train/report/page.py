@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.labels import LabelSpace
 from lass3d_core.records import PairedScan
 from train import evaluate
-from train.data.paired_scans import PairedScans
+from train.data.paired_scans import PairedScans, spread
 from train.outputs.retrieval import Retrieval
-from train.outputs.spread import spread
 from train.report.artifacts import label_space, pictured_images
-from train.report.clouds import CloudViewer, PicturedScan, cloud_viewer
+from train.report.clouds import PicturedScan, cloud_viewer
 from train.report.images import ShownImage, image_gallery
 from train.report.learning import learning
 from train.report.render import render
@@ -92,26 +90,19 @@ def predictor(run: RunRecord, scans: PairedScans) -> Predict:
     return lambda scan: evaluate.predict(network, again.whole_scan(scan.scan_id), device)
 
 
-@dataclass(frozen=True)
-class Clouds:
-    """Point clouds of one split. viewer: None if there are none, and `problem` says why."""
-
-    split: str = ""
-    viewer: CloudViewer | None = None
-    problem: str = ""
-
-
-def _clouds(run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Predict | None) -> Clouds:
+def _clouds(run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Predict | None) -> dict[str, Any]:
+    """Point clouds of one split. problem: why there are none."""
     split = next((name for name in SPLITS if scans.labelled_scans(name)), None)
     if split is None:
-        return Clouds(problem="no test or validation scan has labels")
+        return {"problem": "no test or validation scan has labels"}
     try:
         predict = predict or predictor(run, scans)
     except (MissingArtifact, StaleArtifact, CorruptArtifact) as error:
-        return Clouds(problem=str(error))
+        return {"problem": error}
     chosen = spread(scans.labelled_scans(split), _CLOUDS)
     read = map(scans.read, tqdm(chosen, desc="predicting", unit="scan", leave=False, delay=2))
-    return Clouds(split, cloud_viewer([PicturedScan(scan, predict(scan)) for scan in read], space))
+    viewer = cloud_viewer([PicturedScan(scan, predict(scan)) for scan in read], space)
+    return {"problem": "", "split": split, "viewer": viewer}
 
 
 def _queries(run: RunRecord) -> dict[str, Any] | None:

@@ -24,33 +24,19 @@ class Setting:
     value: str
     papers: str | None = None
 
-    @property
-    def differs(self) -> bool:
-        """Whether the paper's value is another one."""
-        return self.papers is not None
 
-
-@dataclass(frozen=True)
-class Setup:
-    """What ran. changed, same: the settings that differ from the paper's preset, and the others."""
-
-    changed: tuple[Setting, ...]
-    same: tuple[Setting, ...]
-    environment: tuple[Setting, ...]
-
-
-def setup(run: RunRecord) -> Setup:
-    """Collect configuration, environment and fingerprints."""
+def setup(run: RunRecord) -> dict[str, list[Setting]]:
+    """What ran: settings that differ from the paper's preset, the others, environment and fingerprints."""
     entries = settings(run.config)
     peak = run.log.get("peak_memory_gib", np.empty(0))
     memory = {"peak memory": f"{peak.max():.2f} GiB"} if len(peak) else {}
     identity = {"pairs": run.saved.pairs[:16], "run": run.saved.digest[:16]}
     ran = flat(run.environment) | memory | identity
-    return Setup(
-        tuple(entry for entry in entries if entry.differs),
-        tuple(entry for entry in entries if not entry.differs),
-        tuple(Setting(key, worded(value)) for key, value in ran.items()),
-    )
+    return {
+        "changed": [entry for entry in entries if entry.papers is not None],
+        "same": [entry for entry in entries if entry.papers is None],
+        "environment": [Setting(key, worded(value)) for key, value in ran.items()],
+    }
 
 
 def settings(config: RunConfig) -> list[Setting]:
@@ -68,12 +54,8 @@ def commands(run: RunRecord) -> list[str]:
     """Shell commands that lead to `run`, from the captions to the report."""
     config = run.config
     data = f"DATASET={shlex.quote(config.dataset)}"
-    choice = [
-        f"METHOD={config.method_name}",
-        f"PRESET={config.preset}",
-        f"RATIO={config.ratio:g}",
-        f"SEED={config.seed}",
-    ]
+    choice = [f"METHOD={config.method_name}", f"PRESET={config.preset}"]
+    choice += [f"RATIO={config.ratio:g}", f"SEED={config.seed}"]
     tag = run.folder.name.removeprefix(config.name).removeprefix("-")
     if tag:
         choice.append(f"TAG={shlex.quote(tag)}")

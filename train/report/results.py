@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,16 +36,12 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table of IoU: a class or a mean.
-
-    values: one per run, in [0,1]; NaN if the class is neither true nor predicted.
-    points: the class's share of all true points, in words.
-    """
+    """A row of the table of IoU: a class or a mean."""
 
     name: str
-    values: tuple[float, ...]
+    values: tuple[float, ...]  # one per run, in [0,1]; NaN if the class is neither true nor predicted
     colour: str = ""
-    points: str = ""
+    points: str = ""  # the class's share of all true points
 
     @property
     def best(self) -> int | None:
@@ -53,64 +50,37 @@ class Line:
         return highest[0] if len(self.values) > 1 and len(highest) == 1 else None
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """share: of the points of the class `truth`, in [0,1]."""
-
-    truth: str
-    taken_for: str
-    share: float
-
-
-@dataclass(frozen=True)
-class ConfusionMap:
-    """The confusion of the classes that occur. shares: each row as shares of its sum."""
-
-    names: tuple[str, ...]
-    shares: list[list[float]]
-
-
-@dataclass(frozen=True)
-class Results:
-    """Everything that the page says of the figures.
-
-    split, metrics: of the page's run. validation: its figures for validation, if `split` is another.
-    found: the page's run, then the runs beside it. absent: classes that are neither true nor predicted.
-    noise: differences of mIoU below this many points mean nothing.
-    """
-
-    split: str
-    metrics: Metrics
-    validation: Metrics | None
-    found: tuple[RunResult, ...]
-    classes: tuple[Line, ...]
-    means: tuple[Line, ...]
-    absent: tuple[str, ...]
-    mistakes: tuple[Mistake, ...]
-    confusion: ConfusionMap
-    noise: float = NOISE
-
-
-def results(runs: Sequence[RunRecord], space: LabelSpace) -> Results | None:
+def results(runs: Sequence[RunRecord], space: LabelSpace) -> dict[str, Any] | None:
     """Collect the figures of `runs`, the page's run first; None if it was not evaluated."""
     own = runs[0].metrics
     split = next((split for split in SPLITS if split in own), None)
     if split is None:
         return None
-    found = tuple(RunResult(run.title, run.metrics[split].matrix) for run in runs if split in run.metrics)
+    found = [RunResult(run.title, run.metrics[split].matrix) for run in runs if split in run.metrics]
+    return shown_results(own[split], own.get("val") if split == "test" else None, found, space)
+
+
+def shown_results(
+    metrics: Metrics, validation: Metrics | None, found: Sequence[RunResult], space: LabelSpace
+) -> dict[str, Any]:
+    """Everything that results.html says.
+
+    metrics: of the page's run. validation: its figures for validation, if `metrics` are of another split.
+    found: the page's run, then the runs beside it.
+    """
     classes = class_lines(found, space)
-    shown = {line.name for line in classes}
-    return Results(
-        split=split,
-        metrics=own[split],
-        validation=own.get("val") if split == "test" else None,
-        found=found,
-        classes=classes,
-        means=mean_lines(found),
-        absent=tuple(name for name in space.names if name not in shown),
-        mistakes=tuple(mistakes(own[split].matrix, space)),
-        confusion=confusion_map(own[split].matrix, space),
-    )
+    names = {line.name for line in classes}
+    return {
+        "metrics": metrics,
+        "validation": validation,
+        "found": found,
+        "classes": classes,
+        "means": mean_lines(found),
+        "absent": [name for name in space.names if name not in names],
+        "mistakes": mistakes(metrics.matrix, space),
+        "confusion": confusion_map(metrics.matrix, space),
+        "noise": NOISE,
+    }
 
 
 def class_lines(found: Sequence[RunResult], space: LabelSpace) -> tuple[Line, ...]:
@@ -137,23 +107,20 @@ def mean_lines(found: Sequence[RunResult]) -> tuple[Line, ...]:
     )
 
 
-def mistakes(matrix: np.ndarray, space: LabelSpace) -> list[Mistake]:
-    """The largest shares off the diagonal, the largest first; shares below half a per cent are left out."""
+def mistakes(matrix: np.ndarray, space: LabelSpace) -> list[tuple[str, str, float]]:
+    """(truth, what it is taken for, share of the truth's points), the largest share first, from 0.5 % on."""
     wrong = shares_of_truth(matrix) * (1 - np.eye(len(matrix)))
     order = np.argsort(-wrong, axis=None, kind="stable")[:_WORST].tolist()
     found = [(divmod(index, len(matrix)), float(wrong.flat[index])) for index in order]
-    return [
-        Mistake(space.names[row], space.names[column], share)
-        for (row, column), share in found
-        if share >= 0.005
-    ]
+    names = space.names
+    return [(names[row], names[column], share) for (row, column), share in found if share >= 0.005]
 
 
-def confusion_map(matrix: np.ndarray, space: LabelSpace) -> ConfusionMap:
-    """Leave out the classes that are neither true nor predicted."""
+def confusion_map(matrix: np.ndarray, space: LabelSpace) -> dict[str, list[Any]]:
+    """The names of the classes that are true or predicted, and their confusion in shares of the truth."""
     occur = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
     shares = shares_of_truth(matrix)[np.ix_(occur, occur)]
-    return ConfusionMap(tuple(space.names[label] for label in occur), shares.tolist())
+    return {"names": [space.names[label] for label in occur], "shares": shares.tolist()}
 
 
 def shares_of_truth(matrix: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lass3d_core.errors import CorruptArtifact
+from lass3d_core.files.json_files import read_json
 from lass3d_core.files.splits import LabelledSplit
 from train.config import RunConfig, SavedRun
 from train.evaluate import Metrics
@@ -51,7 +51,7 @@ def read_run(folder: Path, title: str | None = None) -> RunRecord:
         title=title or title_of(saved.config),
         saved=saved,
         split=LabelledSplit.load(folder / "split.json"),
-        environment=_json(folder / "environment.json") or {},
+        environment=_json(folder / "environment.json"),
         log=_columns(folder / "log.csv"),
         metrics={
             split: Metrics.load(path)
@@ -68,8 +68,7 @@ def siblings(run: RunRecord) -> list[RunRecord]:
     folder is gone are left out. Raises CorruptArtifact.
     """
     listed = {
-        title: Path(folder).resolve()
-        for title, folder in (_json(run.folder.parent / "demo.json") or {}).items()
+        title: Path(folder).resolve() for title, folder in (_json(run.folder.parent / "demo.json")).items()
     }
     if run.folder.resolve() not in listed.values():
         return []
@@ -105,11 +104,11 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
 
 
-def _json(path: Path) -> Any:
-    """The content of a JSON file; None if it is missing. Raises CorruptArtifact."""
+def _json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file; empty if it is missing. Raises CorruptArtifact."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError:
-        return None
+        return {}
     except (OSError, ValueError) as error:
         raise CorruptArtifact(f"{path} is not JSON ({error}); run the evaluation again") from None

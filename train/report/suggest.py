@@ -32,18 +32,14 @@ BRIGHTEST = 0.5
 
 @dataclass(frozen=True)
 class PicturedSuggestion:
-    """A scan with its pictures.
-
-    prediction, entropy: data URLs.
-    legend: name, CSS colour and share of the points of each predicted class, the largest first.
-    """
+    """A scan with its pictures."""
 
     suggestion: Suggestion
     why: str
     points: int
-    prediction: str
+    prediction: str  # data URL, as `entropy`
     entropy: str
-    legend: tuple[tuple[str, str, float], ...]
+    legend: tuple[tuple[str, str, float], ...]  # predicted class, CSS colour, share of the points
 
 
 def write_suggest_page(

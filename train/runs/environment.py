@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import resource
@@ -13,14 +12,14 @@ from typing import Any
 
 import torch
 
-from lass3d_core.files.atomic import write_text
+from lass3d_core.files.json_files import write_json
 
 _PACKAGES = ("lass3d", "torch", "numpy", "h5py")
 
 
 def write_environment(path: Path, device: torch.device) -> None:
     """Write `environment` as JSON. Raises StorageError."""
-    write_text(path, json.dumps(environment(device), indent=1) + "\n")
+    write_json(path, environment(device))
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -56,18 +55,16 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def _revision() -> str | None:
     """The git revision of this code, with "-dirty" if there are local changes; None outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    here = Path(__file__).parent
     try:
-        answer = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
-        )
+        answer = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None

@@ -20,10 +20,10 @@ from lass3d_core.model.network import weights_of
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.paper.adapter import AdapterConfig, FusionAdapter
 from lass3d_core.records import PairedScan
+from train.data.paired_scans import spread
 from train.evaluate import Metrics
 from train.methods.contract import Method
 from train.methods.parts.query import QueryHead
-from train.outputs.spread import spread
 
 if TYPE_CHECKING:
     from train.runs.run import Run

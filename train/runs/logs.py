@@ -10,7 +10,8 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+
+import numpy as np
 
 from lass3d_core.errors import CorruptArtifact
 from lass3d_core.files.atomic import storage_errors, write_text
@@ -26,8 +27,7 @@ class RunLog:
         self._path = folder / "log.csv"
         rows = [row for row in read_log(self._path) if int(row["step"]) < steps_done]
         self._columns: list[str] = list(rows[0]) if rows else ["step"]
-        self._rewrite(rows)
-        self._file = self._path.open("a", encoding="utf-8", newline="")
+        self._reopen(rows)
         self._events = SummaryWriter(folder / "events", purge_step=steps_done or None)
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
@@ -38,8 +38,7 @@ class RunLog:
             if new:
                 self._file.close()
                 self._columns += new
-                self._rewrite(read_log(self._path))
-                self._file = self._path.open("a", encoding="utf-8", newline="")
+                self._reopen(read_log(self._path))
             self._file.write(_as_csv(self._columns, [row]))
             self._file.flush()
         for name, value in figures.items():
@@ -48,15 +47,15 @@ class RunLog:
     def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
         self._events.close()
 
-    def _rewrite(self, rows: Sequence[Mapping[str, str]]) -> None:
+    def _reopen(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Write the file anew, and open it to append."""
         header = dict(zip(self._columns, self._columns))
         write_text(self._path, _as_csv(self._columns, [header, *rows]))
+        self._file = self._path.open("a", encoding="utf-8", newline="")
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
@@ -64,17 +63,23 @@ def read_log(path: Path) -> list[dict[str, str]]:
 
     A last row without end of line, left by a killed run, is dropped. Raises CorruptArtifact.
     """
+    damaged = CorruptArtifact(f"{path} is damaged; delete the run's folder and train again")
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     except UnicodeDecodeError:
-        raise CorruptArtifact(f"{path} is damaged; delete the run's folder and train again") from None
-    whole = text[: text.rfind("\n") + 1]
-    rows = list(csv.DictReader(io.StringIO(whole)))
+        raise damaged from None
+    rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
     if any(not (row.get("step") or "").isdigit() or None in row or None in row.values() for row in rows):
-        raise CorruptArtifact(f"{path} is damaged; delete the run's folder and train again")
+        raise damaged
     return rows
+
+
+def column_mean(rows: Sequence[Mapping[str, str]], column: str) -> float | None:
+    """The mean of a column over the rows that have it; None if none has."""
+    values = [float(row[column]) for row in rows if row.get(column)]
+    return float(np.mean(values)) if values else None
 
 
 def _as_csv(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:

@@ -36,14 +36,14 @@ class Stopwatch:
         self._open: list[str] = []
         self._since = 0.0
 
-    def start(self, part: str) -> None:
-        """Begin `part`."""
+    def start(self, part: str, *_: object) -> None:
+        """Begin `part`. Further arguments, such as a hook's, are ignored."""
         self._book()
         self._open.append(part)
         self.seconds.setdefault(part, 0.0)
 
-    def stop(self) -> None:
-        """End the innermost part."""
+    def stop(self, *_: object) -> None:
+        """End the innermost part. Arguments are ignored."""
         self._book()
         self._open.pop()
 
@@ -75,8 +75,8 @@ class Stopwatch:
 def watch_method(method: Method, watch: Stopwatch) -> None:
     """Time every part of `method` from now on."""
     for name, module in _parts(method).items():
-        module.register_forward_pre_hook(partial(_start, watch, name))
-        module.register_forward_hook(lambda *_: watch.stop())
+        module.register_forward_pre_hook(partial(watch.start, name))
+        module.register_forward_hook(watch.stop)
     further_losses: Callable[..., Any] = partial(_further_losses, watch, method.further_losses)
     method.further_losses = further_losses  # type: ignore[method-assign]
     method.losses = watch.timed("losses", method.losses)  # type: ignore[method-assign]
@@ -86,10 +86,6 @@ def watch_method(method: Method, watch: Stopwatch) -> None:
 def _further_losses(watch: Stopwatch, further_losses: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
     rounds = further_losses(*arguments)
     return iter(watch.timed("losses", lambda: next(rounds, None)), None)
-
-
-def _start(watch: Stopwatch, name: str, *_: object) -> None:
-    watch.start(name)
 
 
 def _parts(method: nn.Module) -> dict[str, nn.Module]:
@@ -112,8 +108,8 @@ def profile_steps(run: Run, steps: int) -> str:
     method = run.make_method().train()
     watch_method(method, watch)
     optimiser = make_optimiser(config.optim, method.parameters())
-    optimiser.register_step_pre_hook(lambda *_: watch.start("optimiser"))
-    optimiser.register_step_post_hook(lambda *_: watch.stop())
+    optimiser.register_step_pre_hook(partial(watch.start, "optimiser"))
+    optimiser.register_step_post_hook(watch.stop)
     data, clip = config.data, config.optim.max_grad_norm
     batches = StepBatches(run.pairs, run.split, data, config.seed, run.levels, steps + _WARM_UP)
     voxels = []

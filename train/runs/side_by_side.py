@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import RLock
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -40,19 +41,17 @@ class PlannedRun:
         return Run.of(self.config, opened, self.spec, RunFolder(self.folder), torch.device(device))
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A run that has ended. error: why it failed, in one line; None if it did not."""
+class Outcome(NamedTuple):
+    """A run that has ended."""
 
     plan: PlannedRun
-    error: str | None
+    error: str | None  # why it failed, in one line
 
 
-@dataclass(frozen=True)
-class _Slot:
-    """Where one of the runs side by side works. line: of the terminal, for its progress bar."""
+class _Slot(NamedTuple):
+    """Where one of the runs side by side works."""
 
-    line: int
+    line: int  # of the terminal, for its progress bar
     device: str
 
 

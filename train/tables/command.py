@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +34,7 @@ def make_table(table: Table, recipe: Recipe, processes: int | None) -> Path:
     plan = plan_table(table, recipe, pairs)
     at_a_time = processes or max_parallel(every_device())
     print(said(plan, Pace.of(_runs(recipe)), at_a_time))
-    failed: dict[Path, str] = {}
+    failed: dict[Path, str] = {}  # folder -> reason
     try:
         _train(plan, at_a_time, failed)
     finally:
@@ -66,23 +65,19 @@ def said(plan: TablePlan, pace: Pace, at_a_time: int) -> str:
     line = f"{plan.table.heading} on {plan.recipe.dataset}: {sum(states.values())} runs, {counted}"
     if plan.not_built:
         line += f"; {len(plan.not_built)} rows not built"
-    if not plan.to_do:
-        return line
     left = pace.left(plan.to_do, at_a_time)
     if left is None:
         return f"{line}\nthe time cannot be estimated: too few runs are finished"
-    return (
-        f"{line}\nabout {duration(left)} with {at_a_time} runs at a time, without evaluation; estimated from "
-        f"{pace.runs} finished runs"
-    )
+    estimate = f"{at_a_time} runs at a time, without evaluation; estimated from {pace.runs} finished runs"
+    return f"{line}\nabout {duration(left)} with {estimate}" if plan.to_do else line
 
 
 def with_failures(plan: TablePlan, failed: dict[Path, str]) -> TablePlan:
-    """The plan, with the failed runs marked. failed: folder -> reason."""
-    cells = [
-        replace(cell, state="failed", why=failed[cell.plan.folder]) if cell.plan.folder in failed else cell
-        for cell in plan.cells
-    ]
+    """The plan, with the failed runs marked."""
+    cells = list(plan.cells)
+    for place, cell in enumerate(cells):
+        if cell.plan.folder in failed:
+            cells[place] = replace(cell, state="failed", why=failed[cell.plan.folder])
     return replace(plan, cells=tuple(cells))
 
 
@@ -124,10 +119,9 @@ def command_of(table: Table, recipe: Recipe) -> str:
 def parse_numbers(text: str, flag: str) -> tuple[float, ...]:
     """ "0,1,2" as numbers, each once. Raises ManifestError."""
     try:
-        found = tuple(dict.fromkeys(float(word) for word in text.split(",")))
+        return tuple(dict.fromkeys(map(float, text.split(","))))
     except ValueError:
         raise ManifestError(f"{flag} {text!r}: numbers separated by commas, such as 0,1,2") from None
-    return found
 
 
 def seeds_of(text: str) -> tuple[int, ...]:
@@ -151,12 +145,9 @@ def _train(plan: TablePlan, at_a_time: int, failed: dict[Path, str]) -> None:
             if outcome.error is not None:
                 failed[outcome.plan.folder] = outcome.error
                 bar.write(f"{outcome.plan.folder.name} failed: {outcome.error}")
-            bar.set_postfix_str(_eta(plan.recipe, list(left.values()), at_a_time), refresh=False)
+            seconds = Pace.of(_runs(plan.recipe)).left(left.values(), at_a_time)
+            bar.set_postfix_str(f"about {duration(seconds)} left", refresh=False)
             bar.update()
-
-
-def _eta(recipe: Recipe, left: Sequence[TableRun], at_a_time: int) -> str:
-    return f"about {duration(Pace.of(_runs(recipe)).left(left, at_a_time))} left"
 
 
 def _state(cell: TableRun, pace: Pace) -> str:

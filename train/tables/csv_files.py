@@ -33,15 +33,10 @@ def rows_csv(filled: TableResults) -> str:
         papers = nearest_ratio(benchmark, ratio)
         for row in table.rows:
             entry = filled.entry(row, ratio)
-            printed = row.papers(benchmark, papers)
-            lines.append(
-                [
-                    *(row.title, f"{ratio:g}", " ".join(map(str, entry.values)), *_bounds(entry.miou)),
-                    *(table.reference, *_bounds(entry.gap), verdict(entry.gap) if entry.gap else ""),
-                    *(benchmark, f"{papers:g}", "" if printed is None else str(printed)),
-                    plan.not_built.get(row.title, ""),
-                ]
-            )
+            reached = [row.title, f"{ratio:g}", " ".join(map(str, entry.values)), *_bounds(entry.miou)]
+            against = [table.reference, *_bounds(entry.gap), verdict(entry.gap) if entry.gap else None]
+            printed = [benchmark, f"{papers:g}", row.papers(benchmark, papers)]
+            lines.append([*reached, *against, *printed, plan.not_built.get(row.title)])
     return _csv(ROWS, lines)
 
 
@@ -50,15 +45,16 @@ def runs_csv(filled: TableResults) -> str:
     lines = []
     for cell in filled.plan.cells:
         figures = filled.figures.get((cell.row.title, cell.ratio, cell.seed))
+        split = cell.run.split
         line = {
             "row": cell.row.title,
             "ratio": f"{cell.ratio:g}",
             "seed": cell.seed,
             "state": cell.state,
             "split": filled.plan.recipe.split,
-            "labelled_scans": len(cell.run.split.labelled),
-            "training_scans": len(cell.run.split.labelled) + len(cell.run.split.unlabelled),
-            "protocol": cell.run.split.protocol,
+            "labelled_scans": len(split.labelled),
+            "training_scans": len(split.labelled) + len(split.unlabelled),
+            "protocol": split.protocol,
             "preset": cell.plan.config.preset,
             "steps": cell.plan.config.schedule.steps,
             "folder": cell.plan.folder.name,
@@ -76,22 +72,20 @@ def runs_csv(filled: TableResults) -> str:
                 "updates": _figure(figures.updates),
                 "seconds_per_step": _figure(figures.seconds),
             }
-        lines.append([str(line.get(column, "")) for column in RUNS])
+        lines.append([line.get(column) for column in RUNS])
     return _csv(RUNS, lines)
 
 
 def _bounds(found: Interval | None) -> list[str]:
     """Mean, low, high. The bounds are empty for one seed."""
-    if found is None:
-        return ["", "", ""]
-    return [_figure(found.mean), *(_figure(bound) for bound in (found.low, found.high))]
+    return [_figure(bound) for bound in (found.mean, found.low, found.high)] if found else [""] * 3
 
 
 def _figure(value: float | None) -> str:
     return "" if value is None or math.isinf(value) else f"{value:.6g}"
 
 
-def _csv(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def _csv(columns: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *lines])
     return text.getvalue()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from train.evaluate import Metrics
-from train.runs.logs import read_log
+from train.runs.logs import column_mean, read_log
 from train.tables.plan import TablePlan, TableRun
 from train.tables.rows import Claim, Row
 from train.tables.statistics import Interval, Verdict, differences, interval, verdict
@@ -16,29 +14,19 @@ from train.tables.statistics import Interval, Verdict, differences, interval, ve
 
 @dataclass(frozen=True)
 class RunFigures:
-    """The metrics and the costs of a finished run.
-
-    passes: forward passes through any backbone, per micro-batch.
-    updates: of the optimiser, per step.
-    seconds: per step.
-    The costs are means over the steps; None if the log lacks them.
-    """
+    """The metrics and the costs of a finished run: means over the steps; None if the log lacks them."""
 
     metrics: Metrics
-    passes: float | None
-    updates: float | None
-    seconds: float | None
+    passes: float | None  # forward passes through any backbone, per micro-batch
+    updates: float | None  # of the optimiser, per step
+    seconds: float | None  # per step
 
     @classmethod
     def of(cls, cell: TableRun, split: str) -> RunFigures:
         """Read the folder of a finished run. Raises MissingArtifact, CorruptArtifact."""
         log = read_log(cell.plan.folder / "log.csv")
-
-        def mean(column: str) -> float | None:
-            values = [float(row[column]) for row in log if row.get(column)]
-            return float(np.mean(values)) if values else None
-
-        return cls(cell.run.evaluated(split), mean("passes"), mean("updates"), mean("seconds"))
+        costs = (column_mean(log, column) for column in ("passes", "updates", "seconds"))
+        return cls(cell.run.evaluated(split), *costs)
 
     @property
     def miou(self) -> float | None:
@@ -49,16 +37,12 @@ class RunFigures:
 
 @dataclass(frozen=True)
 class RowResult:
-    """A row at a ratio.
-
-    values: seed -> mIoU in percent.
-    gaps: seed -> mIoU minus the mIoU of the reference row, in points.
-    """
+    """A row at a ratio."""
 
     row: Row
     ratio: float
-    values: Mapping[int, float]
-    gaps: Mapping[int, float]
+    values: Mapping[int, float]  # seed -> mIoU in percent
+    gaps: Mapping[int, float]  # seed -> mIoU minus the mIoU of the reference row, in points
 
     @property
     def miou(self) -> Interval | None:
@@ -81,14 +65,9 @@ class TableResults:
     @classmethod
     def of(cls, plan: TablePlan) -> TableResults:
         """Read every finished run of `plan`. Raises CorruptArtifact."""
-        return cls(
-            plan,
-            {
-                (cell.row.title, cell.ratio, cell.seed): RunFigures.of(cell, plan.recipe.split)
-                for cell in plan.cells
-                if cell.state == "finished"
-            },
-        )
+        finished = [cell for cell in plan.cells if cell.state == "finished"]
+        split = plan.recipe.split
+        return cls(plan, {(c.row.title, c.ratio, c.seed): RunFigures.of(c, split) for c in finished})
 
     def entry(self, row: Row, ratio: float) -> RowResult:
         """The result of `row` at `ratio`."""

@@ -66,14 +66,13 @@ def _protocol(filled: TableResults) -> str:
         "paired difference excludes 0, else it is `not distinguishable`",
         "- the paper's figures are single numbers without seeds, on its data, at its nearest ratio",
     ]
-    if cells:
-        config = cells[0].plan.config
-        protocols = sorted({cell.run.split.protocol for cell in cells})
-        recipe_words = f"- preset `{config.preset}`, {config.schedule.steps} steps"
-        shared = f", with `{words_of_settings(recipe.settings)}`" if recipe.settings else ""
-        points.insert(0, f"- labelled scans: chosen as `{', '.join(protocols)}`")
-        points.insert(1, f"{recipe_words}{shared}. {config.note}")
-    return "\n".join(points)
+    if not cells:
+        return "\n".join(points)
+    config = cells[0].plan.config
+    protocols = ", ".join(sorted({cell.run.split.protocol for cell in cells}))
+    shared = f", with `{words_of_settings(recipe.settings)}`" if recipe.settings else ""
+    preset = f"- preset `{config.preset}`, {config.schedule.steps} steps{shared}. {config.note}"
+    return "\n".join([f"- labelled scans: chosen as `{protocols}`", preset, *points])
 
 
 def _scans(filled: TableResults, ratio: float) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from train.config import RunConfig, SavedRun
-from train.runs.logs import read_log
+from train.runs.logs import column_mean, read_log
 from train.tables.plan import TableRun
 
 
@@ -32,15 +31,15 @@ class Pace:
         runs = 0
         for path in sorted(folder.glob("*/config.json")):
             try:
-                config, figures = SavedRun.load(path).config, step_seconds(path.parent)
+                config = SavedRun.load(path).config
+                seconds = column_mean(read_log(path.parent / "log.csv"), "seconds")
             except (CorruptArtifact, MissingArtifact):
                 continue
-            if figures is None:
-                continue
-            runs += 1
-            for key in _keys(config):
-                measured.setdefault(key, []).append(figures)
-        return cls({key: float(np.mean(values)) for key, values in measured.items()}, runs)
+            if seconds is not None:
+                runs += 1
+                for key in _keys(config):
+                    measured.setdefault(key, []).append(seconds)
+        return cls({key: fmean(values) for key, values in measured.items()}, runs)
 
     def per_step(self, config: RunConfig) -> float | None:
         """Expected seconds of a step; None if no similar run is known."""
@@ -48,19 +47,9 @@ class Pace:
 
     def left(self, cells: Iterable[TableRun], at_a_time: int) -> float | None:
         """Expected seconds to train all `cells`; None if one of them is unknown."""
-        total = 0.0
-        for cell in cells:
-            per_step = self.per_step(cell.plan.config)
-            if per_step is None:
-                return None
-            total += cell.steps_left * per_step
-        return total / at_a_time
-
-
-def step_seconds(folder: Path) -> float | None:
-    """Mean seconds of a step of the run in `folder`; None if its log has none. Raises CorruptArtifact."""
-    logged = [float(row["seconds"]) for row in read_log(folder / "log.csv") if row.get("seconds")]
-    return float(np.mean(logged)) if logged else None
+        paces = [(cell.steps_left, self.per_step(cell.plan.config)) for cell in cells]
+        known = [steps * seconds for steps, seconds in paces if seconds is not None]
+        return sum(known) / at_a_time if len(known) == len(paces) else None
 
 
 def duration(seconds: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal
@@ -23,25 +24,17 @@ State = Literal["finished", "unfinished", "missing", "refused", "failed"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all rows of a table share.
-
-    ratios: percent.
-    split: the split whose figures the table shows.
-    preset: None for the preset that fits the data set.
-    settings: as after --set. A setting of `method` applies to the rows whose method has it.
-    tag: ends the names of the run folders.
-    manifest_file: as on the command line; None for the default.
-    """
+    """What all rows of a table share."""
 
     manifest: Manifest
     dataset: str
     seeds: tuple[int, ...]
-    ratios: tuple[float, ...]
-    split: str
-    preset: str | None = None
-    settings: tuple[str, ...] = ()
-    tag: str | None = None
-    manifest_file: str | None = None
+    ratios: tuple[float, ...]  # percent
+    split: str  # the split whose figures the table shows
+    preset: str | None = None  # None for the preset that fits the data set
+    settings: tuple[str, ...] = ()  # as after --set; `method.*` goes to the rows whose method has it
+    tag: str | None = None  # ends the names of the run folders
+    manifest_file: str | None = None  # as on the command line; None for the default
 
     @property
     def spec(self) -> DatasetSpec:
@@ -58,22 +51,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TableRun:
-    """One run of a table.
-
-    settings: turn the preset into this run, as after --set.
-    state: `refused` if another run is in its folder.
-    why: the reason why a run is `refused` or `failed`.
-    """
+    """One run of a table."""
 
     row: Row
     ratio: float
     seed: int
-    settings: tuple[str, ...]
+    settings: tuple[str, ...]  # turn the preset into this run, as after --set
     plan: PlannedRun
     run: Run
-    state: State = "missing"
+    state: State = "missing"  # `refused` if another run is in its folder
     steps_done: int = 0
-    why: str = ""
+    why: str = ""  # the reason why a run is `refused` or `failed`
 
     @property
     def is_to_do(self) -> bool:
@@ -130,12 +118,8 @@ def plan_table(table: Table, recipe: Recipe, pairs: PairedScans) -> TablePlan:
     reasons = {row.title: why_not_built(row, recipe) for row in table.rows}
     built = [row for row in table.rows if not reasons[row.title]]
     _require_use(recipe, built)
-    cells = tuple(
-        _cell(row, ratio, seed, recipe, pairs)
-        for row in built
-        for ratio in recipe.ratios
-        for seed in recipe.seeds
-    )
+    every = itertools.product(built, recipe.ratios, recipe.seeds)
+    cells = tuple(_cell(row, ratio, seed, recipe, pairs) for row, ratio, seed in every)
     if cells and recipe.split not in cells[0].run.splits:
         known = ", ".join(cells[0].run.splits)
         raise DataError(f"--split {recipe.split}: it has no labels to compare with; known: {known}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from train.report.curves import ticks
 from train.report.render import render
@@ -11,25 +12,6 @@ from train.tables.figures import RowResult, TableResults
 from train.tables.rows import nearest_ratio
 
 PANEL_WIDTH = 260
-
-
-@dataclass(frozen=True)
-class Marks:
-    """What is drawn of one row, in pixels from the panel's left edge. None is not drawn."""
-
-    seeds: tuple[float, ...]
-    mean: float | None
-    interval: tuple[float, float] | None
-    paper: float | None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One ratio. ticks: place and label."""
-
-    heading: str
-    ticks: tuple[tuple[float, str], ...]
-    rows: tuple[Marks, ...]
 
 
 def as_svg(filled: TableResults) -> str:
@@ -45,19 +27,19 @@ def as_svg(filled: TableResults) -> str:
     )
 
 
-def panel(filled: TableResults, ratio: float) -> Panel:
-    """Scale what every row reached at `ratio`."""
+def panel(filled: TableResults, ratio: float) -> dict[str, Any]:
+    """The panel of one ratio. ticks: place and label. rows: what is drawn of each row."""
     table = filled.plan.table
     benchmark = table.benchmark(filled.plan.recipe.world)
     papers = nearest_ratio(benchmark, ratio)
     entries = [filled.entry(row, ratio) for row in table.rows]
     printed = [row.papers(benchmark, papers) for row in table.rows]
     axis = Axis.around(entries, printed)
-    return Panel(
-        f"{ratio:g} % labelled; paper: {benchmark} {papers:g} %",
-        tuple((axis.x(value), f"{value:g}") for value in ticks(axis.low, axis.high)),
-        tuple(_marks(entry, miou, axis) for entry, miou in zip(entries, printed)),
-    )
+    return {
+        "heading": f"{ratio:g} % labelled; paper: {benchmark} {papers:g} %",
+        "ticks": [(axis.x(value), f"{value:g}") for value in ticks(axis.low, axis.high)],
+        "rows": [_marks(entry, miou, axis) for entry, miou in zip(entries, printed)],
+    }
 
 
 @dataclass(frozen=True)
@@ -83,12 +65,12 @@ class Axis:
         return round(float((inside - self.low) / (self.high - self.low) * PANEL_WIDTH), 1)
 
 
-def _marks(entry: RowResult, papers: float | None, axis: Axis) -> Marks:
+def _marks(entry: RowResult, papers: float | None, axis: Axis) -> dict[str, Any]:
+    """What is drawn of one row, in pixels from the panel's left edge. None is not drawn."""
     miou = entry.miou
-    is_bounded = miou is not None and not math.isinf(miou.half)
-    return Marks(
-        seeds=tuple(map(axis.x, entry.values.values())),
-        mean=axis.x(miou.mean) if miou else None,
-        interval=(axis.x(miou.low), axis.x(miou.high)) if miou and is_bounded else None,
-        paper=None if papers is None else axis.x(papers),
-    )
+    return {
+        "seeds": list(map(axis.x, entry.values.values())),
+        "mean": axis.x(miou.mean) if miou else None,
+        "interval": (axis.x(miou.low), axis.x(miou.high)) if miou and math.isfinite(miou.half) else None,
+        "paper": None if papers is None else axis.x(papers),
+    }

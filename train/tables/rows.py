@@ -19,22 +19,15 @@ PAPER_RATIOS: dict[Benchmark, tuple[float, ...]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """A method with settings, and the paper's figures for it.
-
-    method: its name on the command line. It need not exist yet.
-    settings: as after --set.
-    tag: ends the names of its run folders. Rows with the same method and tag share their runs.
-    times_longer: number of steps, as a multiple of the preset's.
-    world: the only world that the method works in; None for both.
-    paper: mIoU in percent at PAPER_RATIOS; empty if the paper prints none.
-    """
+    """A method with settings, and the paper's figures for it."""
 
     title: str
-    method: str
-    settings: tuple[str, ...] = ()
-    tag: str | None = None
-    times_longer: int = 1
-    world: World | None = None
+    method: str  # its name on the command line. It need not exist yet
+    settings: tuple[str, ...] = ()  # as after --set
+    tag: str | None = None  # ends the names of its run folders. Rows of one method and tag share their runs
+    times_longer: int = 1  # number of steps, as a multiple of the preset's
+    world: World | None = None  # the only world that the method works in; None for both
+    # mIoU in percent at PAPER_RATIOS; empty if the paper prints none
     paper: Mapping[Benchmark, tuple[float | None, ...]] = field(default_factory=dict)
 
     def papers(self, benchmark: Benchmark, ratio: float) -> float | None:
@@ -53,12 +46,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Table:
-    """A table or figure. reference: title of the row that the others are compared with."""
+    """A table or figure."""
 
     name: str
     title: str
     rows: tuple[Row, ...]
-    reference: str
+    reference: str  # title of the row that the others are compared with
     claims: tuple[Claim, ...]
     note: str = ""
 

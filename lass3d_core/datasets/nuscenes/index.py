@@ -15,7 +15,7 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.atomic import atomic_write
 from lass3d_core.files.fingerprint import canonical_json
 from lass3d_core.files.hdf5_reader import Hdf5Reader
-from lass3d_core.files.hdf5_writer import create, write_array, write_attributes, write_texts
+from lass3d_core.files.hdf5_writer import create, text_array, write_array, write_attributes
 
 KIND = "lass3d nuscenes index"
 SCHEMA = 1
@@ -25,10 +25,7 @@ _ARRAYS = ("size_hw", "K", "cam_from_points")
 
 
 def key_frames(folder: Path, cameras: Sequence[str], scratch: Path | None) -> KeyFrames:
-    """The key frames in the tables of `folder`, from the index in `scratch` if it belongs to these tables.
-
-    Raises DataError (see read_key_frames), StorageError.
-    """
+    """The key frames in the tables of `folder`. Raises DataError (see read_key_frames), StorageError."""
     if scratch is None:
         return read_key_frames(folder, cameras)
     path, key = scratch / f"nuscenes_index_{folder.name}.h5", _key(folder, cameras)
@@ -65,6 +62,6 @@ def _write(path: Path, key: str, frames: KeyFrames) -> None:
     with atomic_write(path) as part, create(part) as file:
         write_attributes(file, {"kind": KIND, "schema": SCHEMA, "key": key})
         for name in _TEXTS:
-            write_texts(file, name, getattr(frames, name))
+            write_array(file, name, text_array(getattr(frames, name)))
         for name in _ARRAYS:
             write_array(file, name, getattr(frames, name), compact=True)

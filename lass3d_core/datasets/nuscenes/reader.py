@@ -16,25 +16,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lass3d_core.datasets import Block, ScanFiles, cut_blocks, names_of
+from lass3d_core.datasets import Dataset, ScanFiles, Submission, read_sweep
 from lass3d_core.datasets.nuscenes.classes import LABEL_SPACE, require_known_categories
 from lass3d_core.datasets.nuscenes.index import key_frames
 from lass3d_core.datasets.nuscenes.records import table_of
 from lass3d_core.datasets.nuscenes.tables import TABLES, KeyFrames
-from lass3d_core.errors import DataError, UnknownName
-from lass3d_core.files.images import image_size, read_part
+from lass3d_core.errors import DataError, UnknownName, reading
+from lass3d_core.files.images import image_size
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.records import Camera, FilePart, Scan, View
 
-CAMERAS = (
-    "CAM_FRONT",
-    "CAM_FRONT_RIGHT",
-    "CAM_BACK_RIGHT",
-    "CAM_BACK",
-    "CAM_BACK_LEFT",
-    "CAM_FRONT_LEFT",
-)
+CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")
 """The six cameras, clockwise from the front."""
 
 
@@ -46,34 +39,21 @@ class _Frame(NamedTuple):
     row: int
 
 
-class NuScenes:
-    """The `Dataset` contract for nuScenes. The only feature is the intensity, in [0,1].
-
-    scratch: a folder for the cache of key frames, see index.py.
-    """
+class NuScenes(Dataset):
+    """nuScenes. The only feature is the intensity, in [0,1]. `scratch` holds the index of key frames."""
 
     label_space = LABEL_SPACE
-    feature_names: tuple[str, ...] = ("intensity",)
+    feature_names = ("intensity",)
 
-    def __init__(self, spec: DatasetSpec, scratch: Path | None) -> None:
+    def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
+        super().__init__(spec, scratch)
         self._root = spec.root
         self._version = spec.version
-        self._scratch = scratch
         self._cameras = spec.views or CAMERAS
-        self._splits = names_of(spec.splits)
-
-    def scan_ids(self, split: str) -> tuple[str, ...]:
-        """See Dataset: the key frames of the split's scenes."""
-        return tuple(scan_id for scan_ids in self._scans_of(split).values() for scan_id in scan_ids)
-
-    def blocks(self, split: str, size: int) -> list[Block]:
-        """See Dataset: no block holds scans of two scenes."""
-        return cut_blocks(split, self._scans_of(split), size)
 
     def read_scan(self, scan_id: str) -> Scan:
-        """See Dataset. features (N,1): intensity in [0,1]. Raises DataError."""
         points, labels = self._points_and_labels(scan_id)
-        values = _read_points(points)
+        values = read_sweep(points, 5)
         return Scan(
             scan_id,
             points=np.ascontiguousarray(values[:, :3]),
@@ -101,14 +81,6 @@ class NuScenes:
             images=tuple(FilePart(self._image(scan_id, i)) for i in range(len(self._cameras))),
         )
 
-    def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
-        """See Dataset: none, because six cameras see all around."""
-        return ()
-
-    def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
-        """See Dataset: none."""
-        return ()
-
     @cached_property
     def _frames(self) -> dict[str, dict[str, _Frame]]:
         """Scene -> scan id -> key frame, ascending, for every scene in the tables."""
@@ -130,27 +102,18 @@ class NuScenes:
                 require_known_categories(table_of(one, "category"))
         return folders
 
-    def _scans_of(self, split: str) -> dict[str, list[str]]:
-        """Scene -> its scan ids, ascending."""
-        if split not in self._splits:
-            raise UnknownName(f"there is no split {split!r} (known: {', '.join(self._splits)})")
-        for scene in self._splits[split]:
-            self._require_usable(scene, split)
-        return {scene: list(self._frames[scene]) for scene in sorted(self._splits[split])}
-
-    def _require_usable(self, scene: str, split: str) -> None:
-        """Raise DataError if the tables lack the scene, or its labels outside the test split."""
+    def _scans_in(self, scene: str, split: str) -> list[str]:
+        """See Dataset. Outside the test split, every key frame must have labels."""
         if scene not in self._frames:
             path = table_of(self._root / self._version, "scene")
-            raise DataError(
-                f"split {split!r} names {scene}, but {path} holds no such scene; mend `splits` or `version`"
-            )
+            raise DataError(f"split {split!r} names {scene}, but {path} lacks it; mend `splits` or `version`")
         for scan_id, (tables, frames, row) in self._frames[scene].items():
             if split != "test" and not frames.labels[row]:
                 raise DataError(
                     f"{table_of(tables, 'lidarseg')} has no labels for {scan_id} of split {split!r}; "
                     "unpack nuScenes-lidarseg into the data set's root"
                 )
+        return list(self._frames[scene])
 
     def _frame(self, scan_id: str) -> _Frame:
         try:
@@ -180,8 +143,8 @@ class NuScenes:
         return View(f"{scan_id}/{self._cameras[camera]}", image, Camera(K, cam_from_points, (height, width)))
 
 
-class NuScenesSubmission:
-    """The `Submission` contract: lidarseg/<set>/<token>_lidarseg.bin, one uint8 from 1 to 16 per point.
+class NuScenesSubmission(Submission):
+    """lidarseg/<set>/<token>_lidarseg.bin, one uint8 from 1 to 16 per point.
 
     The official evaluation sets are train, val and test; of version v1.0-mini, mini_train and mini_val.
     """
@@ -189,13 +152,12 @@ class NuScenesSubmission:
     label_space = LABEL_SPACE
     absent: AbsentClasses = "dropped"
 
-    def __init__(self, version: str = "v1.0-trainval") -> None:
-        self._prefix = "mini_" if version == "v1.0-mini" else ""
+    def _folder(self, split: str) -> str:
+        return f"mini_{split}" if self._version == "v1.0-mini" else split
 
     def file(self, split: str, scan_id: str) -> PurePosixPath:
-        """See Submission: lidarseg/SPLIT/TOKEN_lidarseg.bin."""
         token = scan_id.split("/")[1].partition("-")[2]
-        return PurePosixPath("lidarseg", self._prefix + split, f"{token}_lidarseg.bin")
+        return PurePosixPath("lidarseg", self._folder(split), f"{token}_lidarseg.bin")
 
     def encode(self, train_ids: np.ndarray) -> bytes:
         """See Submission. Raises DataError for IGNORE: the official tool refuses 0, its ignore."""
@@ -215,7 +177,7 @@ class NuScenesSubmission:
         # these are external data, which means the open track. A method without text may say false there.
         uses = {"camera": False, "lidar": True, "radar": False, "map": False, "external": True}
         content = json.dumps({"meta": {f"use_{name}": used for name, used in uses.items()}}, indent=2)
-        return {PurePosixPath(self._prefix + split, "submission.json"): content.encode() + b"\n"}
+        return {PurePosixPath(self._folder(split), "submission.json"): content.encode() + b"\n"}
 
 
 def _require_classes(ids: np.ndarray, first: int, where: str) -> None:
@@ -225,25 +187,13 @@ def _require_classes(ids: np.ndarray, first: int, where: str) -> None:
         raise DataError(f"{where}: class id {wrong[0]} is not in {first} to {last}; export them again")
 
 
-def _read_points(path: Path) -> np.ndarray:
-    """Read x, y, z, intensity (N,4) float32: metres in the LiDAR frame, x right, y forward, z up."""
-    content = read_part(FilePart(path))
-    if len(content) % 20:
-        raise DataError(f"{path} is cut off: {len(content)} bytes are not a multiple of 20; copy it again")
-    values = np.frombuffer(content, "<f4").reshape(-1, 5)[:, :4]
-    if not len(values):
-        raise DataError(f"{path} is empty; copy it again")
-    bad = int(np.count_nonzero(~np.isfinite(values).all(axis=1)))
-    if bad:
-        raise DataError(
-            f"{path} has {bad} of {len(values)} points with NaN or infinity; copy it again or mend it"
-        )
-    return values
-
-
 def _read_labels(path: Path, count: int) -> np.ndarray:
     """Read train ids (N,) uint8. Raises DataError."""
-    content = read_part(FilePart(path))
+    with reading(path):
+        content = path.read_bytes()
     if len(content) != count:
         raise DataError(f"{path} has {len(content)} labels, its scan has {count} points; copy both again")
     return LABEL_SPACE.train_ids(np.frombuffer(content, np.uint8), str(path))
+
+
+DATASET, SUBMISSION = NuScenes, NuScenesSubmission

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, reading
 
 
 def table_of(folder: Path, name: str) -> Path:
@@ -21,30 +21,23 @@ def table_of(folder: Path, name: str) -> Path:
 def records(path: Path, keys: Collection[str]) -> Iterator[dict[str, Any]]:
     """Yield the records of a table. Only a part of the file is in memory at a time.
 
-    Raises DataError if the file is missing or no list of records, or if a record lacks one of `keys`.
+    Raises DataError if the file is no list of records, or if a record lacks one of `keys`.
     """
     wanted = set(keys)
     try:
-        with path.open(encoding="utf-8") as file, _progress(path) as bar:
+        missing = "unpack nuScenes' tables there, or mend `root` and `version`"
+        with reading(path, missing), path.open(encoding="utf-8") as file, _progress(path) as bar:
             for number, record in enumerate(_items(file, bar)):
-                lacking = _lacking(record, wanted)
+                lacking = wanted - record.keys() if isinstance(record, dict) else wanted
                 if lacking:
                     raise DataError(f'{path}: record {number} lacks "{min(lacking)}"; copy the table again')
                 yield record
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} does not exist; unpack nuScenes' tables there, or mend `root` and `version`"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; copy it again") from None
     except ValueError as error:
         raise DataError(f"{path} is cut off or no list of records in JSON ({error}); copy it again") from None
 
 
-_BLOCK = 1 << 22
-"""Number of characters that are read at once; a record has less than a thousand."""
-
-_BEGINNING = re.compile(r"[^\s,]")
+_BLOCK = 1 << 22  # characters that are read at once; a record has less than a thousand
+_BEGINNING = re.compile(r"[^\s,]")  # of an item, or the end of the list
 
 
 def _items(file: TextIO, bar: tqdm) -> Iterator[Any]:
@@ -54,7 +47,8 @@ def _items(file: TextIO, bar: tqdm) -> Iterator[Any]:
     if not text.startswith("["):
         raise ValueError("it does not begin with a list")
     while True:
-        at = _next_item(text, at)
+        found = _BEGINNING.search(text, at)
+        at = found.start() if found else len(text)
         if text.startswith("]", at):
             return
         try:
@@ -72,26 +66,11 @@ def _items(file: TextIO, bar: tqdm) -> Iterator[Any]:
 
 def _progress(path: Path) -> tqdm:
     """A progress bar over the bytes of a file, for large tables."""
-    size = path.stat().st_size
-    return tqdm(
-        desc=f"reading {path.name}", total=size, unit="B", unit_scale=True, leave=False, delay=2, disable=None
-    )
-
-
-def _lacking(record: Any, wanted: set[str]) -> set[str]:
-    """The keys in `wanted` that the record lacks."""
-    if not isinstance(record, dict):
-        return wanted
-    return set() if record.keys() >= wanted else wanted - record.keys()
+    form: dict[str, Any] = {"unit": "B", "unit_scale": True, "leave": False, "delay": 2, "disable": None}
+    return tqdm(desc=f"reading {path.name}", total=path.stat().st_size, **form)
 
 
 def _read_block(file: TextIO, bar: tqdm) -> str:
     text = file.read(_BLOCK)
     bar.update(len(text))
     return text
-
-
-def _next_item(text: str, at: int) -> int:
-    """The position at which the item after `at` begins, or the list ends."""
-    found = _BEGINNING.search(text, at)
-    return found.start() if found else len(text)

@@ -20,31 +20,24 @@ from lass3d_core.errors import DataError
 from lass3d_core.geometry.projection import invert_rigid, rigid
 
 LIDAR = "LIDAR_TOP"
+# The tables from which the key frames are joined. The test set has no lidarseg.
 TABLES = ("sensor", "calibrated_sensor", "ego_pose", "scene", "sample", "sample_data", "lidarseg")
-"""The tables from which the key frames are joined. The test set has no lidarseg."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class KeyFrames:
-    """The S key frames of a version, by scene and time, with the images of C cameras.
+    """The S key frames of a version, by scene and time, with the images of C cameras."""
 
-    scenes: S names of scenes.
-    tokens: S tokens of the LiDAR's sample_data.
-    points, labels: S files below the data set's root; a missing label file is "".
-    images: S*C files, frame by frame.
-    size_hw (S,C,2) int64, K (S,C,3,3) float64, cam_from_points (S,C,4,4) float64: see Camera.
-    """
-
-    scenes: tuple[str, ...]
-    tokens: tuple[str, ...]
-    points: tuple[str, ...]
-    labels: tuple[str, ...]
-    images: tuple[str, ...]
-    size_hw: np.ndarray
-    K: np.ndarray
-    cam_from_points: np.ndarray
+    scenes: tuple[str, ...]  # S names
+    tokens: tuple[str, ...]  # S tokens of the LiDAR's sample_data
+    points: tuple[str, ...]  # S files below the data set's root
+    labels: tuple[str, ...]  # S files; a missing one is ""
+    images: tuple[str, ...]  # S*C files, frame by frame
+    size_hw: np.ndarray  # (S,C,2) int64, see Camera
+    K: np.ndarray  # (S,C,3,3) float64
+    cam_from_points: np.ndarray  # (S,C,4,4) float64
 
 
 class _Mounted(NamedTuple):
@@ -77,9 +70,7 @@ def read_key_frames(folder: Path, cameras: Sequence[str]) -> KeyFrames:
         raise DataError(f"{folder}: a table holds a value of a wrong type ({error}); copy it again") from None
     for file in (*frames.points, *frames.labels, *frames.images):
         if not isinstance(file, str) or file.startswith("/") or ".." in file.split("/") or "\0" in file:
-            raise DataError(
-                f"{folder}: {str(file)[:100]!r} is not a file of the data set; copy the tables again"
-            )
+            raise DataError(f"{folder}: {str(file)[:99]!r} is no file of the data set; copy it again")
     return frames
 
 
@@ -110,9 +101,8 @@ def _join_tables(folder: Path, cameras: Sequence[str]) -> KeyFrames:
 
 def _samples(folder: Path) -> list[tuple[str, int, str]]:
     """Scene, time and token of every key frame, in that order."""
-    scene_of = {
-        record["token"]: record["name"] for record in records(table_of(folder, "scene"), ("token", "name"))
-    }
+    scenes = records(table_of(folder, "scene"), ("token", "name"))
+    scene_of = {one["token"]: one["name"] for one in scenes}
     keys = ("token", "scene_token", "timestamp")
     return sorted(
         (_found(scene_of, one["scene_token"], folder, "scene", "sample"), one["timestamp"], one["token"])
@@ -125,9 +115,8 @@ def _label_files(folder: Path) -> dict[str, str]:
     path = table_of(folder, "lidarseg")
     if not path.exists():
         return {}
-    return {
-        one["sample_data_token"]: one["filename"] for one in records(path, ("sample_data_token", "filename"))
-    }
+    keys = ("sample_data_token", "filename")
+    return {one["sample_data_token"]: one["filename"] for one in records(path, keys)}
 
 
 def _shots(folder: Path, channels: Collection[str]) -> dict[tuple[str, str], _Shot]:
@@ -175,24 +164,17 @@ def _ego_poses(folder: Path, wanted: Collection[str]) -> dict[str, np.ndarray]:
         for one in records(path, ("token", "rotation", "translation"))
         if one["token"] in wanted
     }
-    for token in wanted:
-        _found(poses, token, folder, "ego_pose", "sample_data")
-    return poses
+    return {token: _found(poses, token, folder, "ego_pose", "sample_data") for token in wanted}
 
 
 def _pose(record: Mapping[str, Any], path: Path) -> np.ndarray:
     """The rigid transform (4,4) float64 of a record, x -> rotation x + translation. Raises DataError."""
     where = f"{path}: record {record['token']}"
-    try:
-        quaternion = np.array(record["rotation"], np.float64)
-        translation = np.array(record["translation"], np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{where} has a pose that is not a list of numbers; copy the table again") from None
-    if quaternion.shape != (4,) or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
-        raise DataError(
-            f"{where} has a rotation that is not a unit quaternion (w, x, y, z); copy the table again"
-        )
-    if translation.shape != (3,) or not np.isfinite(translation).all():
+    quaternion, translation = _finite(record["rotation"], (4,)), _finite(record["translation"], (3,))
+    if quaternion is None or not abs(np.linalg.norm(quaternion) - 1) < 1e-3:
+        what = f"{where} has a rotation that is no unit quaternion (w, x, y, z)"
+        raise DataError(f"{what}; copy the table again")
+    if translation is None:
         raise DataError(f"{where} has a translation that is not three finite numbers; copy the table again")
     return rigid(rotation_of_quaternion(quaternion), translation)
 
@@ -219,17 +201,21 @@ def _camera_from_lidar(lidar: _Shot, shot: _Shot, global_from_ego: Mapping[str, 
 
 def _intrinsics(shot: _Shot, folder: Path) -> np.ndarray:
     """K (3,3) float64. Raises DataError."""
-    try:
-        K = np.array(shot.mounted.camera_intrinsic, np.float64)
-    except (TypeError, ValueError):
-        K = np.empty(0)
-    if K.shape != (3, 3) or not np.isfinite(K).all():
+    K = _finite(shot.mounted.camera_intrinsic, (3, 3))
+    if K is None:
         path = table_of(folder, "calibrated_sensor")
-        raise DataError(
-            f"{path}: a {shot.mounted.channel} has a camera_intrinsic that is not 3 x 3 finite numbers; "
-            "copy it again"
-        )
+        what = f"a {shot.mounted.channel} has a camera_intrinsic that is not 3 x 3 finite numbers"
+        raise DataError(f"{path}: {what}; copy it again")
     return K
+
+
+def _finite(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The value as an array of float64; None if it is no list of finite numbers of this shape."""
+    try:
+        array = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        return None
+    return array if array.shape == shape and np.isfinite(array).all() else None
 
 
 def _found(table: Mapping[Any, T], key: Any, folder: Path, name: str, referrer: str) -> T:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.datasets.scannet.rgbd import RgbdCamera, RgbdFrame, RgbdSequence, checked_camera, usable_pose
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, reading
 from lass3d_core.records import FilePart
 
 _IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
@@ -49,8 +49,7 @@ def read_exported(folder: Path, facts: Path, stride: int = 1) -> RgbdSequence:
     return RgbdSequence(colour, depth, frames, skipped, tuple(FilePart(file) for file in files))
 
 
-_Files = dict[int, Path]
-"""Frame number -> its file."""
+_Files = dict[int, Path]  # frame number -> its file
 
 
 def _numbered(folder: Path, suffixes: tuple[str, ...]) -> _Files:
@@ -67,23 +66,21 @@ def _frame(number: int, images: _Files, depths: _Files, poses: _Files) -> RgbdFr
     for kind, files in (("pose", poses), ("depth", depths)):
         if number not in files and (files or kind == "pose"):
             missing = image.parent.with_name(kind)
-            raise DataError(
-                f"frame {number} has {image} and nothing in {missing}; export it again or delete that image"
-            )
+            what = f"frame {number} has {image} and nothing in {missing}"
+            raise DataError(f"{what}; export it again or delete that image")
     depth = FilePart(depths[number]) if depths else None
     return RgbdFrame(number, _matrix(poses[number]), FilePart(poses[number]), FilePart(image), depth)
 
 
 def _camera(folder: Path, kind: str, size_hw: tuple[int, int] | None) -> tuple[RgbdCamera, list[Path]]:
     """The camera `color` or `depth`, and the files from which it was read."""
-    intrinsic = folder / "intrinsic" / f"intrinsic_{kind}.txt"
-    if not intrinsic.exists() and (folder / f"intrinsics_{kind}.txt").exists():
-        intrinsic = folder / f"intrinsics_{kind}.txt"
+    intrinsic, flat = folder / "intrinsic" / f"intrinsic_{kind}.txt", folder / f"intrinsics_{kind}.txt"
+    if not intrinsic.exists() and flat.exists():
+        intrinsic = flat
     extrinsic = folder / "intrinsic" / f"extrinsic_{kind}.txt"
-    if not extrinsic.exists():
-        return checked_camera(_matrix(intrinsic), np.eye(4), size_hw, str(intrinsic)), [intrinsic]
-    camera = checked_camera(_matrix(intrinsic), _matrix(extrinsic), size_hw, str(intrinsic))
-    return camera, [intrinsic, extrinsic]
+    files = [intrinsic, extrinsic] if extrinsic.exists() else [intrinsic]
+    base_from_camera = _matrix(extrinsic) if extrinsic.exists() else np.eye(4)
+    return checked_camera(_matrix(intrinsic), base_from_camera, size_hw, str(intrinsic)), files
 
 
 def _matrix(path: Path) -> np.ndarray:
@@ -112,10 +109,7 @@ def _declared_sizes(facts: Path) -> dict[str, tuple[int, int]]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; export the frames again") from None
+        with reading(path, "export the frames again"):
+            return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise DataError(f"{path} is not a text file; export the frames again") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from None

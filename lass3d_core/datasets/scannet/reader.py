@@ -10,16 +10,17 @@ A scan id is the scene's name. An image id is the scene and the frame's number, 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from lass3d_core.clouds.ply import read_ply
-from lass3d_core.datasets import Block, ScanFiles, cut_blocks, names_of
+from lass3d_core.datasets import Block, Dataset, ScanFiles, Submission, cut_blocks
 from lass3d_core.datasets.scannet.frames import is_exported, read_exported
 from lass3d_core.datasets.scannet.rgbd import RgbdSequence, view_of
 from lass3d_core.datasets.scannet.sens import read_sens
-from lass3d_core.errors import DataError, UnknownName
+from lass3d_core.errors import DataError
 from lass3d_core.labels import IGNORE, AbsentClasses, LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.records import FilePart, Scan, View
@@ -69,29 +70,17 @@ _SEQUENCES_CACHED = 8
 _FRAME_FOLDERS = ("scannet_frames_25k", "tasks/scannet_frames_25k", "scannet_frames_test")
 
 
-class ScanNet:
-    """The `Dataset` contract for the ScanNet layout. Points are the vertices in the frame of the poses."""
+class ScanNet(Dataset):
+    """The ScanNet layout. Points are the vertices in the frame of the poses."""
 
     label_space = LABEL_SPACE
-    feature_names: tuple[str, ...] = ("red", "green", "blue")
+    feature_names = ("red", "green", "blue")
 
-    def __init__(self, spec: DatasetSpec) -> None:
+    def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
+        super().__init__(spec, scratch)
         self._root = spec.root
         self._frames = spec.frames
-        self._splits = names_of(spec.splits)
-        self._sequences: dict[str, RgbdSequence | None] = {}
-
-    def scan_ids(self, split: str) -> tuple[str, ...]:
-        """See Dataset. Raises UnknownName; DataError if a scene has no folder."""
-        if split not in self._splits:
-            raise UnknownName(f"there is no split {split!r} (known: {', '.join(self._splits)})")
-        scenes = tuple(sorted(self._splits[split]))
-        missing = next((scene for scene in scenes if not self._folder(scene).is_dir()), None)
-        if missing is not None:
-            raise DataError(
-                f"split {split!r} names {missing}, but there is no {self._folder(missing)}; mend `splits`"
-            )
-        return scenes
+        self._sequence = lru_cache(_SEQUENCES_CACHED)(self._read_sequence)
 
     def blocks(self, split: str, size: int) -> list[Block]:
         """See Dataset. `size` counts street scans; see SCANS_PER_SCENE."""
@@ -127,20 +116,11 @@ class ScanNet:
         points += [part for frame in sequence.frames for part in (frame.pose_part, frame.depth) if part]
         return ScanFiles(tuple(points), tuple(frame.colour for frame in sequence.frames))
 
-    def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
-        """See Dataset: none. A scene is one scan, and all its frames are views."""
-        return ()
-
-    def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
-        """See Dataset: none."""
-        return ()
-
-    def _sequence(self, scene: str) -> RgbdSequence | None:
-        if scene not in self._sequences:
-            if len(self._sequences) >= _SEQUENCES_CACHED:
-                self._sequences.pop(next(iter(self._sequences)))
-            self._sequences[scene] = self._read_sequence(scene)
-        return self._sequences[scene]
+    def _scans_in(self, sequence: str, split: str) -> list[str]:
+        folder = self._folder(sequence)
+        if not folder.is_dir():
+            raise DataError(f"split {split!r} names {sequence}, but there is no {folder}; mend `splits`")
+        return [sequence]
 
     def _read_sequence(self, scene: str) -> RgbdSequence | None:
         """The scene's frames; None if it has none and needs none.
@@ -150,7 +130,8 @@ class ScanNet:
         """
         folder, source, stride = self._folder(scene), self._frames.source, self._frames.stride
         sens, needed = folder / f"{scene}.sens", scene in self._splits["train"]
-        exported = [place for place in self._frame_folders(scene) if is_exported(place)]
+        places = [folder, *(self._root / name / scene for name in _FRAME_FOLDERS)]
+        exported = [place for place in places if is_exported(place)]
         if source != "sens" and exported:
             return read_exported(exported[0], folder / f"{scene}.txt", stride)
         if source != "exported" and sens.exists():
@@ -164,9 +145,6 @@ class ScanNet:
             raise DataError(f"{folder} has no RGB-D frames ({wanted[source]}); export or download them")
         return None
 
-    def _frame_folders(self, scene: str) -> list[Path]:
-        return [self._folder(scene), *(self._root / name / scene for name in _FRAME_FOLDERS)]
-
     def _folder(self, scene: str) -> Path:
         test = self._root / "scans_test" / scene
         return test if test.is_dir() else self._root / "scans" / scene
@@ -178,18 +156,16 @@ class ScanNet:
         return self._folder(scene) / f"{scene}_vh_clean_2.labels.ply"
 
 
-class ScanNetSubmission:
-    """The `Submission` contract: SCENE.txt, a nyu40 id a line for each vertex, at the top of the archive."""
+class ScanNetSubmission(Submission):
+    """SCENE.txt, a nyu40 id a line for each vertex, at the top of the archive."""
 
     label_space = LABEL_SPACE
     absent: AbsentClasses = "dropped"
 
     def file(self, split: str, scan_id: str) -> PurePosixPath:
-        """See Submission: SCENE.txt."""
         return PurePosixPath(f"{scan_id}.txt")
 
     def encode(self, train_ids: np.ndarray) -> bytes:
-        """See Submission: a nyu40 id a line."""
         return "".join(f"{raw}\n" for raw in LABEL_SPACE.raw_ids(train_ids)).encode("ascii")
 
     def decode(self, content: bytes, where: str) -> np.ndarray:
@@ -201,10 +177,6 @@ class ScanNetSubmission:
         known = np.where(np.isin(raw, list(LABEL_SPACE.train_id_of_raw)), raw, 0)
         return LABEL_SPACE.train_ids(known, where)
 
-    def further_files(self, split: str) -> dict[PurePosixPath, bytes]:
-        """See Submission: none."""
-        return {}
-
 
 def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the vertices (N,3) float32, metres, z up; and their r, g, b (N,3) float32 in [0,1]."""
@@ -215,10 +187,7 @@ def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_labels(path: Path, count: int) -> np.ndarray:
-    """Train ids (N,) uint8 from the property `label`, a nyu40 id.
-
-    CloudCompare and others save it as a float; whole numbers are accepted.
-    """
+    """Train ids (N,) uint8 from the property `label`, a nyu40 id, which CloudCompare saves as a float."""
     stored = _vertices(path, ("label",))["label"]
     with np.errstate(invalid="ignore"):  # NaN
         raw = stored.astype(np.int64)
@@ -238,3 +207,6 @@ def _vertices(path: Path, properties: tuple[str, ...]) -> np.ndarray:
     if missing:
         raise DataError(f"{path}: its vertices have no {', '.join(missing)}; copy the official file again")
     return vertices
+
+
+DATASET, SUBMISSION = ScanNet, ScanNetSubmission

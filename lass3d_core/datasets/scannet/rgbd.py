@@ -9,58 +9,46 @@ import numpy as np
 
 from lass3d_core.errors import DataError
 from lass3d_core.files.images import image_size
-from lass3d_core.geometry.projection import scale_intrinsics
+from lass3d_core.geometry.projection import is_rotation, scale_intrinsics
 from lass3d_core.records import Camera, DepthImage, FilePart, View
 
+# If the principal point is farther from the middle than this share, K belongs to another image size.
 FARTHEST_CENTRE = 0.25
-"""If the principal point is farther from the middle than this share, K belongs to another image size."""
-
+# A resize from 1296 x 968 to 640 x 480 changes the aspect ratio by 0.4 %; a crop changes it by more.
 ASPECT_TOLERANCE = 0.02
-"""A resize from 1296 x 968 to 640 x 480 changes the aspect ratio by 0.4 %; a crop changes it by more."""
 
 
 @dataclass(frozen=True)
 class RgbdCamera:
-    """The colour or the depth camera of the device.
+    """The colour or the depth camera of the device."""
 
-    K (3,3) float64, pixels.
-    base_from_camera (4,4) float64 rigid, metres. The poses are poses of the base.
-    size_hw: image size for which K was made; None if no file says it.
-    where: the file of K, for messages.
-    """
-
-    K: np.ndarray
-    base_from_camera: np.ndarray
-    size_hw: tuple[int, int] | None
-    where: str
+    K: np.ndarray  # (3,3) float64, pixels
+    base_from_camera: np.ndarray  # (4,4) float64 rigid, metres; the poses are poses of the base
+    size_hw: tuple[int, int] | None  # image size for which K was made; None if no file says it
+    where: str  # the file of K, for messages
 
 
 @dataclass(frozen=True)
 class RgbdFrame:
-    """One frame. world_from_base (4,4) float64 rigid, metres. pose_part: the file part that holds it."""
+    """One frame of the device."""
 
     number: int
-    world_from_base: np.ndarray
-    pose_part: FilePart
+    world_from_base: np.ndarray  # (4,4) float64 rigid, metres
+    pose_part: FilePart  # that holds the pose
     colour: FilePart
     depth: FilePart | None
 
 
 @dataclass(frozen=True)
 class RgbdSequence:
-    """The frames of a scene that have a pose, in ascending order.
-
-    skipped: number of frames without a pose (tracking was lost).
-    calibration: the file parts from which the cameras are read.
-    depth_codec, units_per_m: see DepthImage.
-    """
+    """The frames of a scene that have a pose, in ascending order."""
 
     colour: RgbdCamera
     depth: RgbdCamera | None
     frames: tuple[RgbdFrame, ...]
-    skipped: int
-    calibration: tuple[FilePart, ...]
-    depth_codec: Literal["image", "zlib_u16", "raw_u16"] = "image"
+    skipped: int  # number of frames without a pose: tracking was lost
+    calibration: tuple[FilePart, ...]  # from which the cameras are read
+    depth_codec: Literal["image", "zlib_u16", "raw_u16"] = "image"  # see DepthImage
     units_per_m: float = 1000.0
 
 
@@ -134,6 +122,4 @@ def _same_aspect(one_hw: tuple[int, int], other_hw: tuple[int, int]) -> bool:
 def _is_rigid(matrix: np.ndarray) -> bool:
     if not np.isfinite(matrix).all() or abs(matrix[3] - (0, 0, 0, 1)).max() > 1e-3:
         return False
-    rotation = matrix[:3, :3].astype(np.float64)
-    orthogonal = abs(rotation @ rotation.T - np.eye(3)).max() < 0.01
-    return bool(orthogonal and np.linalg.det(rotation) > 0)
+    return is_rotation(matrix[:3, :3].astype(np.float64))

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, NamedTuple
 import numpy as np
 
 from lass3d_core.datasets.scannet.rgbd import RgbdFrame, RgbdSequence, checked_camera, usable_pose
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, reading
 from lass3d_core.records import FilePart
 
 VERSION = 4
@@ -48,15 +48,9 @@ def read_sens(path: Path, stride: int = 1) -> RgbdSequence:
     Raw colour frames and the depth codec occi are refused, because no scene of ScanNet has them.
     Raises DataError if the file is missing, of another version, damaged or cut off.
     """
-    try:
-        with path.open("rb", buffering=0) as file:
-            size = path.stat().st_size
-            header = _read_header(file, path)
-            frames, skipped = _read_frames(file, path, size, header, stride)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; restore it or mend the manifest") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from None
+    with reading(path), path.open("rb", buffering=0) as file:
+        header = _read_header(file, path)
+        frames, skipped = _read_frames(file, path, path.stat().st_size, header, stride)
     colour, colour_to_base, depth, depth_to_base = header.matrices
     return RgbdSequence(
         colour=checked_camera(colour, colour_to_base, header.colour_hw, f"the colour intrinsics of {path}"),

@@ -1,4 +1,4 @@
-"""calib.txt of KITTI's odometry benchmark: where the cameras are mounted, and how they project."""
+"""KITTI's calib.txt (how the cameras are mounted and project) and poses.txt (camera 0 at each scan)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lass3d_core.errors import DataError
-from lass3d_core.geometry.projection import rigid
+from lass3d_core.errors import DataError, reading
+from lass3d_core.geometry.projection import is_rotation, rigid
 from lass3d_core.records import Camera
 
 OFFICIAL_CALIBRATION = "take calib.txt from data_odometry_calib.zip of the KITTI odometry page"
@@ -17,15 +17,15 @@ OFFICIAL_CALIBRATION = "take calib.txt from data_odometry_calib.zip of the KITTI
 def read_calibration(path: Path) -> dict[str, np.ndarray]:
     """Read every line "key: 12 numbers" of a calib.txt: key -> (3,4) float64. Raises DataError."""
     try:
-        lines = [line.split(":", 1) for line in read_bytes(path).decode().splitlines() if line.strip()]
+        with reading(path, "restore it or mend `root` and `splits` in the manifest"):
+            text = path.read_text(encoding="utf-8")
+        lines = [line.split(":", 1) for line in text.splitlines() if line.strip()]
         texts = {key.strip(): text for key, text in lines}
         if len(texts) < len(lines):
             twice = Counter(key.strip() for key, _ in lines).most_common(1)[0][0]
             raise DataError(f'{path} has more than one line "{twice}"; delete the wrong one')
         if "R0_rect" in texts:
-            raise DataError(
-                f'{path} has a line "R0_rect": it is of KITTI\'s object benchmark; {OFFICIAL_CALIBRATION}'
-            )
+            raise DataError(f'{path} is of KITTI\'s object benchmark ("R0_rect"); {OFFICIAL_CALIBRATION}')
         matrices = {key: np.array(text.split(), np.float64).reshape(3, 4) for key, text in texts.items()}
     except ValueError:
         raise DataError(f'{path} must hold lines of the form "P2: 12 numbers"; copy it again') from None
@@ -46,9 +46,7 @@ def camera_of(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, 
     P, own = f"P{number}", f"Tr_{number}"
     projection, transform = matrices.get(P), matrices.get(own, matrices.get("Tr"))
     if projection is None:
-        raise DataError(
-            f'{path} has no line "{P}" for image_{number}; mend `views` in the manifest or the file'
-        )
+        raise DataError(f'{path} has no line "{P}" for image_{number}; mend `views` or the file')
     if transform is None:
         raise DataError(f'{path} has no line "Tr"; {OFFICIAL_CALIBRATION}')
     if own in matrices and projection[:, 3].any():
@@ -57,9 +55,9 @@ def camera_of(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, 
             "offset again; set that column to 0, or name the line `Tr` if it transforms to camera 0"
         )
     rotation, K = transform[:, :3], projection[:, :3].copy()
-    if abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
+    if not is_rotation(rotation):
         raise DataError(
-            f'{path}: "{own if own in matrices else "Tr"}" holds no rotation matrix; copy the file again'
+            f'{path}: "{own if own in matrices else "Tr"}" holds no rotation matrix; copy it again'
         )
     if not np.array_equal(K[2], (0, 0, 1)) or K[0, 0] <= 0 or K[1, 1] <= 0:
         raise DataError(f'{path}: "{P}" is not the projection of a rectified camera; copy the file again')
@@ -81,13 +79,15 @@ def require_central_centre(camera: Camera, image: Path, projection: str) -> None
         )
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file of the data set. Raises DataError if it is missing or unreadable."""
+def read_poses(path: Path) -> np.ndarray:
+    """Read world_from_camera0 (S,4,4) float64, metres, from one line of 3x4 numbers per scan."""
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} does not exist; restore it or mend `root` and `splits` in the manifest"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; restore it") from error
+        with reading(path, "pairs.earlier_scans needs it: copy it, or set earlier_scans to 0"):
+            lines = path.read_text(encoding="utf-8").splitlines()
+        rows = np.array([line.split() for line in lines if line.strip()], np.float64).reshape(-1, 3, 4)
+    except ValueError:
+        raise DataError(f"{path} must hold 12 numbers per line; copy it again") from None
+    for number, row in enumerate(rows):
+        if not (np.isfinite(row).all() and is_rotation(row[:, :3])):
+            raise DataError(f"{path}: line {number + 1} is not a pose; copy it again")
+    return np.array([rigid(row[:, :3], row[:, 3]) for row in rows]).reshape(-1, 4, 4)

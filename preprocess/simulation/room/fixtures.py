@@ -79,9 +79,8 @@ def wall_picture(rng: np.random.Generator) -> Piece:
     """A canvas on the wall, at the height of the windows."""
     half, height, low = rng.uniform(0.22, 0.55), rng.uniform(0.4, 0.8), rng.uniform(1.15, 1.4)
     z = (low, low + height)
-    return Piece(
-        (block("picture", draw_colour(rng, "picture"), (-half, half), (0.0, 0.03), z),), 2 * half, 0.03, z
-    )
+    canvas = block("picture", draw_colour(rng, "picture"), (-half, half), (0.0, 0.03), z)
+    return Piece((canvas,), 2 * half, 0.03, z)
 
 
 def window(rng: np.random.Generator) -> Piece:

@@ -1,13 +1,22 @@
-"""The furniture of a room; each piece is a few solids. See pieces.py for the frame."""
+"""The furniture of a room, each piece a few solids, and the kinds of rooms. See pieces.py for the frame."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from preprocess.simulation.room.fixtures import (
+    bathtub,
+    counter,
+    refrigerator,
+    toilet,
+    wall_picture,
+    washstand,
+)
 from preprocess.simulation.room.materials import draw_colour
-from preprocess.simulation.room.pieces import Piece, block, on_legs
+from preprocess.simulation.room.pieces import Maker, Piece, Range, block, on_legs
 from preprocess.simulation.shapes import Shape
 
 # From the edge of a table to the back of a chair that is drawn up to it.
@@ -81,9 +90,8 @@ def dining_table(rng: np.random.Generator) -> Piece:
 def coffee_table(rng: np.random.Generator) -> Piece:
     """A low table."""
     width, depth, height = rng.uniform(0.7, 1.2), rng.uniform(0.5, 0.7), rng.uniform(0.36, 0.48)
-    return Piece(
-        on_legs("table", draw_colour(rng, "table"), width, depth, height), width, depth, (0.0, height)
-    )
+    top_and_legs = on_legs("table", draw_colour(rng, "table"), width, depth, height)
+    return Piece(top_and_legs, width, depth, (0.0, height))
 
 
 def desk(rng: np.random.Generator) -> Piece:
@@ -126,18 +134,14 @@ def hung_cabinet(rng: np.random.Generator) -> Piece:
 def bookshelf(rng: np.random.Generator) -> Piece:
     """Boards around rows of books; some rows are half empty."""
     width, depth, height = rng.uniform(0.7, 1.3), rng.uniform(0.26, 0.36), rng.uniform(1.1, 2.0)
-    half, colour, levels = (
-        width / 2,
-        draw_colour(rng, "bookshelf"),
-        np.linspace(0.06, height, round(height / 0.35)),
-    )
+    half, levels = width / 2, np.linspace(0.06, height, round(height / 0.35))
+    board = partial(block, "bookshelf", draw_colour(rng, "bookshelf"))
     solids = [
-        block("bookshelf", colour, (-half, 0.03 - half), (0.0, depth), (0.0, height)),
-        block("bookshelf", colour, (half - 0.03, half), (0.0, depth), (0.0, height)),
-        block("bookshelf", colour, (-half, half), (0.0, 0.02), (0.0, height)),
+        board((-half, 0.03 - half), (0.0, depth), (0.0, height)),
+        board((half - 0.03, half), (0.0, depth), (0.0, height)),
+        board((-half, half), (0.0, 0.02), (0.0, height)),
+        *(board((-half, half), (0.0, depth), (level - 0.03, level)) for level in levels),
     ]
-    for level in levels:
-        solids.append(block("bookshelf", colour, (-half, half), (0.0, depth), (level - 0.03, level)))
     for level in levels[:-1]:
         end = rng.uniform(-0.2, 1.0) * (half - 0.03)
         books = (0.02, depth - rng.uniform(0.03, 0.1))
@@ -166,12 +170,9 @@ def other(rng: np.random.Generator) -> Piece:
         solids = [block("otherfurniture", colour, (-half, half), (0.0, width), (0.0, height), shape)]
     else:
         height = rng.uniform(0.8, 1.3)
-        solids = [
-            block("otherfurniture", colour, (-half, half), (0.0, 0.35), (z - 0.03, z))
-            for z in np.linspace(0.1, height, 4)
-        ]
-        for x in (-half, half - 0.04):
-            solids.append(block("otherfurniture", colour, (x, x + 0.04), (0.0, 0.35), (0.0, height)))
+        board = partial(block, "otherfurniture", colour)
+        solids = [board((-half, half), (0.0, 0.35), (z - 0.03, z)) for z in np.linspace(0.1, height, 4)]
+        solids += [board((x, x + 0.04), (0.0, 0.35), (0.0, height)) for x in (-half, half - 0.04)]
     return Piece(tuple(solids), width, max(width, 0.35), (0.0, height))
 
 
@@ -180,3 +181,74 @@ def rug(rng: np.random.Generator) -> Piece:
     half, depth = rng.uniform(0.5, 0.9), rng.uniform(0.8, 1.4)
     mat = block("floor mat", draw_colour(rng, "floor mat"), (-half, half), (0.0, depth), (0.0, 0.012))
     return Piece((mat,), 2 * half, depth, (0.0, 0.0))
+
+
+Wanted = tuple[tuple[Maker, float], ...]
+"""Pieces, and the expected number of each."""
+
+
+@dataclass(frozen=True)
+class RoomType:
+    """A kind of room and its pieces.
+
+    share: among all rooms. width: range of both sides in metres. floor: the material.
+    The room is furnished in this order: at_wall (stand at the walls), hung (hang on them), inside (anywhere).
+    """
+
+    name: str
+    share: float
+    width: Range
+    floor: str
+    at_wall: Wanted
+    hung: Wanted
+    inside: Wanted
+
+
+TYPES = (
+    RoomType(
+        "Bedroom / Hotel",
+        share=0.25,
+        width=(3.0, 4.2),
+        floor="floor",
+        at_wall=((bed, 1.4), (cabinet, 1.8), (desk, 0.8), (bookshelf, 0.6), (television, 0.3), (other, 0.8)),
+        hung=((wall_picture, 1.5),),
+        inside=((chair, 0.8), (rug, 0.5)),
+    ),
+    RoomType(
+        "Living room / Lounge",
+        share=0.24,
+        width=(3.4, 4.6),
+        floor="floor",
+        at_wall=((sofa, 1.8), (television, 0.8), (bookshelf, 1.3), (cabinet, 0.8), (other, 0.8)),
+        hung=((wall_picture, 1.8),),
+        inside=((coffee_table, 0.9), (dining_table, 0.5), (chair, 1.0), (rug, 0.6)),
+    ),
+    RoomType(
+        "Kitchen",
+        share=0.16,
+        width=(2.8, 3.9),
+        floor="tiles",
+        at_wall=((counter, 1.9), (refrigerator, 1.1), (cabinet, 0.6), (other, 0.4)),
+        hung=((hung_cabinet, 1.4), (wall_picture, 0.4)),
+        inside=((dining_table, 1.0), (chair, 0.5)),
+    ),
+    RoomType(
+        "Office",
+        share=0.17,
+        width=(3.0, 4.5),
+        floor="floor",
+        at_wall=((desk, 2.7), (bookshelf, 1.6), (cabinet, 1.5), (refrigerator, 0.2)),
+        hung=((wall_picture, 1.0),),
+        inside=((dining_table, 0.6), (chair, 1.2), (other, 0.4)),
+    ),
+    RoomType(
+        "Bathroom",
+        share=0.18,
+        width=(2.2, 2.8),
+        floor="tiles",
+        at_wall=((bathtub, 0.9), (toilet, 1.0), (washstand, 1.0), (cabinet, 0.6), (other, 0.3)),
+        hung=((wall_picture, 0.2),),
+        inside=((rug, 0.4),),
+    ),
+)
+"""Crowded, as ScanNet's rooms are: a wall must not be all that a camera sees."""

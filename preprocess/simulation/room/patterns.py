@@ -49,18 +49,15 @@ def _fronts(colour: np.ndarray, metric: np.ndarray, half: np.ndarray, solid: np.
 def _spines(colour: np.ndarray, metric: np.ndarray, half: np.ndarray, solid: np.ndarray) -> np.ndarray:
     """Backs of books in different colours."""
     column = metric[:, 0] / _SPINE_M
-    tints = np.stack(
-        [_hashed(solid, column, np.full(len(column), float(channel))) for channel in range(3)], 1
-    )
-    return colour + 0.22 * tints
+    tints = [_hashed(solid, column, np.full(len(column), float(channel))) for channel in range(3)]
+    return colour + 0.22 * np.stack(tints, 1)
 
 
 def _canvas(colour: np.ndarray, metric: np.ndarray, half: np.ndarray, solid: np.ndarray) -> np.ndarray:
     """Blotches of two colours in a dark frame."""
     strength = _hashed(solid, metric[:, 0] / _BLOTCH_M, metric[:, 2] / _BLOTCH_M)
-    painted = np.where(
-        (strength > 0.6)[:, None], colour[:, [2, 0, 1]], colour * (1.0 + 0.15 * strength)[:, None]
-    )
+    varied = colour * (1.0 + 0.15 * strength)[:, None]
+    painted = np.where((strength > 0.6)[:, None], colour[:, [2, 0, 1]], varied)
     return np.where(_at_rim(metric, half, 0.03)[:, None], 0.15, painted)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from preprocess.simulation.room.materials import MATERIALS, draw_colour
 from preprocess.simulation.shapes import Shape, Solid
 
 Range = tuple[float, float]
+Seats = tuple[tuple[float, float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Piece:
     width: float
     depth: float
     z: Range
-    seats: tuple[tuple[float, float, float], ...] = ()
+    seats: Seats = ()
 
 
 Maker = Callable[[np.random.Generator], Piece]
@@ -46,8 +47,7 @@ def on_legs(name: str, colour: np.ndarray, width: float, depth: float, height: f
     half = width / 2
     legs = [
         block(name, colour * 0.8, (x - 0.03, x + 0.03), (y - 0.03, y + 0.03), (0.0, height - 0.04))
-        for x in (0.06 - half, half - 0.06)
-        for y in (0.06, depth - 0.06)
+        for x, y in product((0.06 - half, half - 0.06), (0.06, depth - 0.06))
     ]
     return (block(name, colour, (-half, half), (0.0, depth), (height - 0.04, height)), *legs)
 

@@ -1,8 +1,7 @@
-"""Measurements of a hand-held RGB-D camera in a room: colour images, depth images, and the fused surface.
+"""A hand-held RGB-D camera in a room: its poses, colour images, depth images, and the fused surface.
 
 The images are small, with ScanNet's proportions: the depth image has half of the resolution and another
-centre.
-It has holes where a surface is far or is seen at a grazing angle, and at random pixels.
+centre. It has holes where a surface is far or is seen at a grazing angle, and at random pixels.
 """
 
 from __future__ import annotations
@@ -11,18 +10,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lass3d_core.geometry.projection import rigid
 from lass3d_core.records import Camera
 from preprocess.simulation.pinhole import cast_from, ends_of_rays, photograph, pixel_directions, turned
 from preprocess.simulation.room.materials import MATERIALS, UNANNOTATED
 from preprocess.simulation.room.patterns import textured
-from preprocess.simulation.room.world import Room
-from preprocess.simulation.shapes import NOTHING, local_points, normals
+from preprocess.simulation.room.world import FloorPlan, Room
+from preprocess.simulation.shapes import NOTHING, local_points, normals, pitched, rolled, yawed
 
 COLOUR_HW = (96, 128)
 DEPTH_HW = (48, 64)
 COLOUR_K = np.array([[97.6, 0.0, 63.4], [0.0, 97.9, 48.7], [0.0, 0.0, 1.0]])
 DEPTH_K = np.array([[48.4, 0.0, 31.8], [0.0, 48.4, 23.8], [0.0, 0.0, 1.0]])
 
+_CAMERA_FROM_LEVEL = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
+"""Rotation from a level frame (x forward, z up) into the camera's (x right, y down, z forward)."""
+
+_CLEARANCE_M = 0.25  # of the camera, to every side
 _RANGE_M = 12.0
 _DEPTH_RANGE_M = (0.35, 5.5)
 # Standard deviation in metres at a depth of one metre; it grows with the square of the depth.
@@ -41,26 +45,37 @@ _PATCH_RADIUS_M = (0.08, 0.25)
 
 @dataclass(frozen=True)
 class Surface:
-    """The ends of the rays of an image.
+    """The ends of the rays of an image."""
 
-    points (R,3): metres, world frame. colour (R,3): in [0,1], lit, without noise. solid (R,): index.
-    """
-
-    points: np.ndarray
-    colour: np.ndarray
-    solid: np.ndarray
+    points: np.ndarray  # (R,3) metres, world frame
+    colour: np.ndarray  # (R,3) in [0,1], lit, without noise
+    solid: np.ndarray  # (R,) index
 
 
 @dataclass(frozen=True)
 class Vertices:
-    """A fused scan.
+    """A fused scan."""
 
-    points (N,3) float32: metres, world frame. colours (N,3) uint8. labels (N,) uint16: raw ids.
+    points: np.ndarray  # (N,3) float32 metres, world frame
+    colours: np.ndarray  # (N,3) uint8
+    labels: np.ndarray  # (N,) uint16 raw ids
+
+
+def walk(
+    rng: np.random.Generator, plan: FloorPlan, world_from_room: np.ndarray, frames: int
+) -> list[np.ndarray]:
+    """Draw the poses world_from_camera (4,4) of a camera that turns once around in `frames` frames.
+
+    It always looks across the middle of the room: most of a wall fits into an image from the opposite side.
     """
-
-    points: np.ndarray
-    colours: np.ndarray
-    labels: np.ndarray
+    start, poses = rng.uniform(0, 2 * np.pi), []
+    for frame in range(frames):
+        heading = start + 2 * np.pi * (frame + rng.uniform(-0.25, 0.25)) / frames
+        pitch, roll = np.deg2rad(rng.normal(19.0, 6.0)), np.deg2rad(rng.normal(0.0, 3.0))
+        turn = yawed(heading + rng.normal(0.0, 0.12)) @ pitched(pitch) @ rolled(roll)
+        place = _standpoint(plan, heading, rng.uniform(1.35, 1.65))
+        poses.append(world_from_room @ rigid(turn @ _CAMERA_FROM_LEVEL.T, place))
+    return poses
 
 
 def seen_from(room: Room, pose: np.ndarray, K: np.ndarray, size_hw: tuple[int, int]) -> Surface:
@@ -87,8 +102,7 @@ def depth_image(room: Room, pose: np.ndarray, rng: np.random.Generator) -> np.nd
     normal = normals(room.scene, local, solid)
     depth = distance * directions[:, 2]
     measured = depth + rng.normal(0.0, _DEPTH_NOISE, len(depth)) * depth**2
-    nearest, farthest = _DEPTH_RANGE_M
-    valid = (depth > nearest) & (depth < farthest)
+    valid = (depth > _DEPTH_RANGE_M[0]) & (depth < _DEPTH_RANGE_M[1])
     valid &= np.abs(np.einsum("rj,rj->r", normal, rays)) > _GRAZING
     valid &= rng.random(len(depth)) >= _DEPTH_DROP_OUT
     return np.where(valid, (measured * 1000).round(), 0).astype(np.uint16).reshape(DEPTH_HW)
@@ -108,6 +122,17 @@ def fused(surfaces: list[Surface], room: Room, rng: np.random.Generator) -> Vert
     colours = photograph(colour, (len(kept), 1), _VERTEX_COLOUR_NOISE, rng)[:, 0]
     labels = np.where(_forgotten(points, rng), UNANNOTATED, raw_ids)
     return Vertices(points.astype(np.float32), colours, labels.astype(np.uint16))
+
+
+def _standpoint(plan: FloorPlan, heading: float, height: float) -> np.ndarray:
+    """The place (3,) of a camera that looks along `heading`: as far back as pieces allow, else the middle."""
+    middle = plan.size[:2] / 2
+    back = -np.array([np.cos(heading), np.sin(heading)])
+    for share in (0.62, 0.5, 0.36, 0.2):
+        place = np.array([*(middle + share * middle * back), height])
+        if plan.is_free(place - _CLEARANCE_M, place + _CLEARANCE_M):
+            return place
+    return np.array([*middle, height])
 
 
 def _cells(points: np.ndarray) -> np.ndarray:

@@ -1,115 +1,73 @@
-"""A random furnished room.
+"""A random furnished room: its floor plan, in which no piece stands in another, and its place in the world.
 
-Room frame: see plan.py. World frame: z up; the room is turned and shifted in it, as in a ScanNet scan that is
-not aligned.
+Room frame: one corner is the origin, x and y along the walls, z up; metres.
+World frame: z up; the room is turned and shifted in it, as in a ScanNet scan that is not aligned.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from preprocess.simulation.room.fixtures import (
-    bathtub,
-    counter,
-    door,
-    refrigerator,
-    toilet,
-    wall_picture,
-    washstand,
-    window,
-)
-from preprocess.simulation.room.furniture import (
-    bed,
-    bookshelf,
-    cabinet,
-    chair,
-    coffee_table,
-    desk,
-    dining_table,
-    hung_cabinet,
-    other,
-    rug,
-    sofa,
-    television,
-)
+from lass3d_core.geometry.projection import rigid
+from preprocess.simulation.room.fixtures import door, window
+from preprocess.simulation.room.furniture import TYPES, Wanted, chair
 from preprocess.simulation.room.materials import draw_colour
-from preprocess.simulation.room.pieces import Maker, block
-from preprocess.simulation.room.plan import FloorPlan, pose_at, transform_solids
-from preprocess.simulation.shapes import Scene, Solid
+from preprocess.simulation.room.pieces import Maker, Piece, Seats, block
+from preprocess.simulation.shapes import Scene, Solid, yawed
 
 _THICK_M = 0.1  # walls, floor and ceiling
-
-Wanted = tuple[tuple[Maker, float], ...]
-"""Pieces, and the expected number of each."""
-
-
-@dataclass(frozen=True)
-class RoomType:
-    """A kind of room and its pieces.
-
-    share: among all rooms. width: range of both sides in metres. floor: the material.
-    The room is furnished in this order: at_wall (stand at the walls), hung (hang on them), inside (anywhere).
-    """
-
-    name: str
-    share: float
-    width: tuple[float, float]
-    floor: str
-    at_wall: Wanted
-    hung: Wanted
-    inside: Wanted
+_TRIES = 25
+_SPARE_M = 0.02
 
 
-TYPES = (
-    RoomType(
-        "Bedroom / Hotel",
-        share=0.25,
-        width=(3.0, 4.2),
-        floor="floor",
-        at_wall=((bed, 1.4), (cabinet, 1.8), (desk, 0.8), (bookshelf, 0.6), (television, 0.3), (other, 0.8)),
-        hung=((wall_picture, 1.5),),
-        inside=((chair, 0.8), (rug, 0.5)),
-    ),
-    RoomType(
-        "Living room / Lounge",
-        share=0.24,
-        width=(3.4, 4.6),
-        floor="floor",
-        at_wall=((sofa, 1.8), (television, 0.8), (bookshelf, 1.3), (cabinet, 0.8), (other, 0.8)),
-        hung=((wall_picture, 1.8),),
-        inside=((coffee_table, 0.9), (dining_table, 0.5), (chair, 1.0), (rug, 0.6)),
-    ),
-    RoomType(
-        "Kitchen",
-        share=0.16,
-        width=(2.8, 3.9),
-        floor="tiles",
-        at_wall=((counter, 1.9), (refrigerator, 1.1), (cabinet, 0.6), (other, 0.4)),
-        hung=((hung_cabinet, 1.4), (wall_picture, 0.4)),
-        inside=((dining_table, 1.0), (chair, 0.5)),
-    ),
-    RoomType(
-        "Office",
-        share=0.17,
-        width=(3.0, 4.5),
-        floor="floor",
-        at_wall=((desk, 2.7), (bookshelf, 1.6), (cabinet, 1.5), (refrigerator, 0.2)),
-        hung=((wall_picture, 1.0),),
-        inside=((dining_table, 0.6), (chair, 1.2), (other, 0.4)),
-    ),
-    RoomType(
-        "Bathroom",
-        share=0.18,
-        width=(2.2, 2.8),
-        floor="tiles",
-        at_wall=((bathtub, 0.9), (toilet, 1.0), (washstand, 1.0), (cabinet, 0.6), (other, 0.3)),
-        hung=((wall_picture, 0.2),),
-        inside=((rug, 0.4),),
-    ),
-)
-"""Crowded, as ScanNet's rooms are: a wall must not be all that a camera sees."""
+@dataclass
+class FloorPlan:
+    """A room of a size (3,) and what stands in it. taken: the boxes (low, high) of the pieces."""
+
+    size: np.ndarray
+    solids: list[Solid] = field(default_factory=list)
+    taken: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    def at_wall(self, rng: np.random.Generator, piece: Piece, gap: float = 0.0) -> np.ndarray | None:
+        """Put `piece` with its back to a wall, `gap` away. Returns the pose (4,4); None if none is free."""
+        return self._first_free(piece, lambda: self._place_at_wall(rng, piece, gap))
+
+    def inside(self, rng: np.random.Generator, piece: Piece) -> np.ndarray | None:
+        """Put `piece` anywhere, about parallel to the walls. Returns the pose (4,4); None if none is free."""
+        return self._first_free(piece, lambda: self._place_inside(rng))
+
+    def put(self, piece: Piece, pose: np.ndarray) -> bool:
+        """Put `piece` at a pose room_from_piece (4,4); False, without an effect, if the place is taken."""
+        low, high = _bounds(piece, pose)
+        if not self.is_free(low, high):
+            return False
+        self.solids += transform_solids(piece.solids, pose)
+        self.taken.append((low, high))
+        return True
+
+    def is_free(self, low: np.ndarray, high: np.ndarray) -> bool:
+        """Whether the box from `low` to `high` (3,) lies in the room and overlaps no piece."""
+        inside = bool((low > -_SPARE_M).all() and (high < self.size + _SPARE_M).all())
+        return inside and not any((low < top).all() and (bottom < high).all() for bottom, top in self.taken)
+
+    def _first_free(self, piece: Piece, draw: Callable[[], np.ndarray]) -> np.ndarray | None:
+        poses = (draw() for _ in range(_TRIES))
+        return next((pose for pose in poses if self.put(piece, pose)), None)
+
+    def _place_at_wall(self, rng: np.random.Generator, piece: Piece, gap: float) -> np.ndarray:
+        wall = rng.integers(4)
+        x, y = self.size[:2]
+        length = x if wall % 2 == 0 else y
+        along = rng.uniform(0, 1) * max(length - piece.width, 0.0) + piece.width / 2
+        x, y = ((along, gap), (x - gap, along), (along, y - gap), (gap, along))[wall]
+        return pose_at(x, y, (0.0, np.pi / 2, np.pi, -np.pi / 2)[wall])
+
+    def _place_inside(self, rng: np.random.Generator) -> np.ndarray:
+        x, y = rng.uniform(0.15, 0.85, 2) * self.size[:2]
+        return pose_at(x, y, rng.integers(4) * np.pi / 2 + rng.normal(0.0, 0.06))
 
 
 @dataclass(frozen=True)
@@ -131,7 +89,8 @@ def build_room(rng: np.random.Generator) -> Room:
     for _ in range(1 + (rng.random() < 0.3)):
         plan.at_wall(rng, window(rng))
     for maker in _drawn(rng, kind.at_wall):
-        _stand(rng, plan, maker)
+        piece = maker(rng)
+        _seat(rng, plan, piece.seats, plan.at_wall(rng, piece, gap=rng.uniform(0.01, 0.05)))
     for maker in _drawn(rng, kind.hung):
         plan.at_wall(rng, maker(rng))
     for maker in _drawn(rng, kind.inside):
@@ -151,17 +110,7 @@ def _drawn(rng: np.random.Generator, wanted: Wanted) -> list[Maker]:
     return [maker for maker, number in wanted for _ in range(int(number + rng.random()))]
 
 
-def _stand(rng: np.random.Generator, plan: FloorPlan, maker: Maker) -> None:
-    piece = maker(rng)
-    _seat(rng, plan, piece.seats, plan.at_wall(rng, piece, gap=rng.uniform(0.01, 0.05)))
-
-
-def _seat(
-    rng: np.random.Generator,
-    plan: FloorPlan,
-    seats: tuple[tuple[float, float, float], ...],
-    pose: np.ndarray | None,
-) -> None:
+def _seat(rng: np.random.Generator, plan: FloorPlan, seats: Seats, pose: np.ndarray | None) -> None:
     """Put chairs at the places of a piece that stands at `pose` (4,4)."""
     for x, y, yaw in seats if pose is not None else ():
         if rng.random() < 0.8:
@@ -180,3 +129,25 @@ def _shell(rng: np.random.Generator, size: np.ndarray, floor: str) -> list[Solid
         block("wall", colour, (-t, 0.0), (0.0, y), (0.0, z)),
         block("wall", colour, (x, x + t), (0.0, y), (0.0, z)),
     ]
+
+
+def pose_at(x: float, y: float, yaw: float, z: float = 0.0) -> np.ndarray:
+    """The pose (4,4) of something that stands upright, turned left by `yaw` radians."""
+    return rigid(yawed(yaw), np.array([x, y, z]))
+
+
+def transform_solids(solids: Iterable[Solid], pose: np.ndarray) -> Iterator[Solid]:
+    """The solids after a rigid transform (4,4)."""
+    for solid in solids:
+        centre = np.einsum("ij,j->i", pose[:3, :3], solid.centre) + pose[:3, 3]
+        rotation = np.einsum("ij,jk->ik", pose[:3, :3], solid.rotation)
+        yield replace(solid, centre=centre, rotation=rotation)
+
+
+def _bounds(piece: Piece, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The corners low and high (3,) of the box around `piece`, along the axes of the room."""
+    half = piece.width / 2
+    corners = np.array([(x, y, z) for x in (-half, half) for y in (0.0, piece.depth) for z in piece.z])
+    placed = np.einsum("ij,cj->ci", pose[:3, :3], corners) + pose[:3, 3]
+    # A little smaller, so that things may touch.
+    return placed.min(axis=0) + _SPARE_M / 2, placed.max(axis=0) - _SPARE_M / 2

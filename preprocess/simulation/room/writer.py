@@ -8,6 +8,7 @@ tree.py, and the lists of the splits under ScanNet's names.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from lass3d_core.clouds.ply import write_ply
 from lass3d_core.files.atomic import atomic_folder, remove_parts, write_text
 from lass3d_core.manifest.schema import SimulateSpec
 from lass3d_core.settings import to_json
-from preprocess.simulation.parallel import do_all
 from preprocess.simulation.room.sensors import (
     COLOUR_HW,
     COLOUR_K,
@@ -29,18 +29,16 @@ from preprocess.simulation.room.sensors import (
     depth_image,
     fused,
     seen_from,
+    walk,
 )
-from preprocess.simulation.room.walk import walk
 from preprocess.simulation.room.world import Room, build_room
-from preprocess.simulation.tree import SimulationReport, settle
+from preprocess.simulation.tree import SimulationReport, do_all, settle
 
 GENERATOR = 1
 """Raise it with every change after which the files differ."""
 
-# Share of scenes with a frame whose pose is unknown.
-_LOST = 0.3
-# Frames that the mesh was fused from but that were not exported, per exported frame.
-_UNEXPORTED = 0.5
+_LOST = 0.3  # share of scenes with a frame whose pose is unknown
+_UNEXPORTED = 0.5  # frames that the mesh was fused from but that were not exported, per exported frame
 _JPEG_QUALITY = 95
 
 
@@ -77,22 +75,18 @@ def write_rooms(root: Path, spec: SimulateSpec, workers: int = 0) -> SimulationR
 
 def _scenes(spec: SimulateSpec) -> dict[str, list[RoomScene]]:
     """Split -> its scenes, which are numbered over all splits."""
-    counts = {"train": spec.train, "val": spec.val, "test": spec.test}
     found: dict[str, list[RoomScene]] = {}
-    first = 0
-    for number, (split, count) in enumerate(counts.items()):
-        found[split] = [
-            RoomScene(f"scene{first + i:04d}_00", (spec.seed, number, i), spec.frames_per_room)
-            for i in range(count)
-        ]
-        first += count
+    names = (f"scene{number:04d}_00" for number in count())
+    for number, split in enumerate(("train", "val", "test")):
+        entropies = [(spec.seed, number, i) for i in range(getattr(spec, split))]
+        found[split] = [RoomScene(next(names), entropy, spec.frames_per_room) for entropy in entropies]
     return found
 
 
 def _made_from(spec: SimulateSpec) -> dict[str, Any]:
     """The settings that decide the files."""
-    own = ("train", "val", "test", "seed", "frames_per_room")
-    return {"generator": GENERATOR} | {key: value for key, value in to_json(spec).items() if key in own}
+    own, values = ("train", "val", "test", "seed", "frames_per_room"), to_json(spec)
+    return {"generator": GENERATOR} | {key: values[key] for key in own}
 
 
 def _write_list(path: Path, scenes: list[RoomScene]) -> None:
@@ -115,10 +109,7 @@ def _write_scene(job: tuple[Path, RoomScene]) -> None:
 def _write_frames(
     folder: Path, scene: RoomScene, room: Room, poses: list[np.ndarray], surfaces: list[Surface]
 ) -> None:
-    """Write color/N.jpg, depth/N.png and pose/N.txt.
-
-    In some scenes one pose is unknown and written as -inf.
-    """
+    """Write color/N.jpg, depth/N.png, pose/N.txt. In some scenes one pose is unknown, written as -inf."""
     rng = scene.random(2)
     lost = rng.integers(scene.frames) if scene.frames > 1 and rng.random() < _LOST else None
     for name in ("color", "depth", "pose"):
@@ -139,9 +130,8 @@ def _write_cameras(folder: Path, scene: RoomScene, room: Room) -> None:
         intrinsic[:3, :3] = K
         (folder / "intrinsic" / f"intrinsic_{name}.txt").write_text(_matrix(intrinsic), encoding="ascii")
         (folder / "intrinsic" / f"extrinsic_{name}.txt").write_text(_matrix(np.eye(4)), encoding="ascii")
-    alignment = " ".join(f"{value:.6f}" for value in np.linalg.inv(room.world_from_room).ravel())
     facts = {
-        "axisAlignment": alignment,
+        "axisAlignment": _matrix(np.linalg.inv(room.world_from_room)).replace("\n", " ").rstrip(),
         "colorHeight": COLOUR_HW[0],
         "colorWidth": COLOUR_HW[1],
         "depthHeight": DEPTH_HW[0],

@@ -10,13 +10,16 @@ import numpy as np
 from preprocess.simulation.shapes import Shape, Solid, rolled, yawed
 from preprocess.simulation.street.materials import MATERIALS, draw_colour
 
+Range = tuple[float, float]
+Triple = tuple[float, float, float]
+
 
 def part(
     shape: Shape,
     name: str,
     colour: np.ndarray,
-    centre: tuple[float, float, float],
-    half: tuple[float, float, float],
+    centre: Triple,
+    half: Triple,
     rotation: np.ndarray | float = 0.0,
 ) -> Solid:
     """A solid of the class `name`. rotation: a matrix (3,3), or a yaw in radians."""
@@ -24,12 +27,10 @@ def part(
     return Solid(shape, np.array(centre), np.array(half), matrix, MATERIALS.position(name), colour)
 
 
-def slab(
-    rng: np.random.Generator, name: str, x: tuple[float, float], y: tuple[float, float], top: float
-) -> Solid:
+def slab(name: str, colour: np.ndarray, x: Range, y: Range, top: float) -> Solid:
     """A flat piece of ground, half a metre thick. x, y: its ends."""
     middle, half = (sum(x) / 2, sum(y) / 2, top - 0.25), (abs(x[1] - x[0]) / 2, abs(y[1] - y[0]) / 2, 0.25)
-    return part(Shape.BOX, name, draw_colour(rng, name), middle, half)
+    return part(Shape.BOX, name, colour, middle, half)
 
 
 def building(
@@ -43,23 +44,15 @@ def building(
 
 def low_wall(rng: np.random.Generator, x: float, y: float, z: float, length: float) -> list[Solid]:
     """A garden wall: its class is building, its shape a fence's."""
-    height = rng.uniform(0.8, 1.6)
-    colour = draw_colour(rng, "building")
+    height, colour = rng.uniform(0.8, 1.6), draw_colour(rng, "building")
     return [part(Shape.BOX, "building", colour, (x, y, z + height / 2), (length / 2, 0.12, height / 2))]
 
 
 def fence(rng: np.random.Generator, x: float, y: float, z: float, length: float) -> list[Solid]:
     """A thin upright box along x, 0.9 to 2 m high."""
     height = rng.uniform(0.9, 2.0)
-    return [
-        part(
-            Shape.BOX,
-            "fence",
-            draw_colour(rng, "fence"),
-            (x, y, z + height / 2),
-            (length / 2, 0.05, height / 2),
-        )
-    ]
+    centre, half = (x, y, z + height / 2), (length / 2, 0.05, height / 2)
+    return [part(Shape.BOX, "fence", draw_colour(rng, "fence"), centre, half)]
 
 
 def car(rng: np.random.Generator, x: float, y: float, z: float, heading: float) -> list[Solid]:
@@ -117,9 +110,8 @@ def pole(rng: np.random.Generator, x: float, y: float, z: float, with_sign: bool
         half = (0.04, rng.uniform(0.3, 0.55), rng.uniform(0.3, 0.5))
         heading = float(rng.normal(0.0, 0.2))
         centre = (x - radius - 0.05, y, z + height - half[2])
-        solids.append(
-            part(Shape.BOX, "traffic sign", draw_colour(rng, "traffic sign"), centre, half, heading)
-        )
+        colour = draw_colour(rng, "traffic sign")
+        solids.append(part(Shape.BOX, "traffic sign", colour, centre, half, heading))
     return solids
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lass3d_core.geometry.projection import rigid
 from lass3d_core.records import Camera
 
 IMAGE_HW = (96, 320)
@@ -33,10 +34,7 @@ def intrinsics() -> np.ndarray:
 
 def cam0_from_velodyne() -> np.ndarray:
     """KITTI's `Tr` (4,4): swapped axes with a small misalignment and a small offset."""
-    transform = np.eye(4)
-    transform[:3, :3] = _looking(np.deg2rad(0.4), np.deg2rad(-0.6))
-    transform[:3, 3] = _CAM0_FROM_VELODYNE_M
-    return transform
+    return rigid(_looking(np.deg2rad(0.4), np.deg2rad(-0.6)), np.array(_CAM0_FROM_VELODYNE_M))
 
 
 def cameras(count: int) -> dict[str, Camera]:
@@ -46,9 +44,8 @@ def cameras(count: int) -> dict[str, Camera]:
     rig = {"image_2": Camera(intrinsics(), front, IMAGE_HW)}
     if count > 1:
         for name, yaw_deg in _VIEW_YAW_DEG.items():
-            transform = np.eye(4)
-            transform[:3, :3] = _looking(np.deg2rad(yaw_deg), 0.0)
-            transform[:3, 3] = 0.0, -0.08, -_LOOK_RADIUS_M
+            turn = _looking(np.deg2rad(yaw_deg), 0.0)
+            transform = rigid(turn, np.array([0.0, -0.08, -_LOOK_RADIUS_M]))
             rig[name] = Camera(intrinsics(), transform, IMAGE_HW)
     return rig
 
@@ -61,12 +58,10 @@ def calibration_text(count: int) -> str:
     rig = cameras(count)
     extra = [name.removeprefix("image_") for name in rig if name != "image_2"]
     offsets |= {f"P{number}": centre for number in extra}
-    lines = [
-        _line(key, intrinsics() @ np.column_stack([np.eye(3), offset])) for key, offset in offsets.items()
-    ]
-    lines.append(_line("Tr", cam0_from_velodyne()[:3]))
-    lines += [_line(f"Tr_{number}", rig[f"image_{number}"].cam_from_points[:3]) for number in extra]
-    return "".join(lines)
+    matrices = {key: intrinsics() @ np.column_stack([np.eye(3), by]) for key, by in offsets.items()}
+    matrices["Tr"] = cam0_from_velodyne()[:3]
+    matrices |= {f"Tr_{number}": rig[f"image_{number}"].cam_from_points[:3] for number in extra}
+    return "".join(f"{key}: {_numbers(matrix)}\n" for key, matrix in matrices.items())
 
 
 def pose_line(first: np.ndarray, pose: np.ndarray, aside_m: float) -> str:
@@ -86,10 +81,6 @@ def _looking(yaw: float, pitch: float) -> np.ndarray:
     forward = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     return np.stack([right, np.cross(forward, right), forward])
-
-
-def _line(key: str, matrix: np.ndarray) -> str:
-    return f"{key}: {_numbers(matrix)}\n"
 
 
 def _numbers(matrix: np.ndarray) -> str:

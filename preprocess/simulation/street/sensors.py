@@ -31,28 +31,22 @@ class LidarModel:
     lowest_deg: float = -24.0
     highest_deg: float = 6.0
     range_m: float = 40.0
-    # Share of returns that come from the air before the surface.
-    dust: float = 0.003
+    dust: float = 0.003  # share of returns that come from the air before the surface
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One turn of the LiDAR.
+    """One turn of the LiDAR."""
 
-    points (N,3) float32 metres, LiDAR frame. remission (N,) float32 in [0,1]. raw_labels (N,) uint32.
-    """
-
-    points: np.ndarray
-    remission: np.ndarray
-    raw_labels: np.ndarray
+    points: np.ndarray  # (N,3) float32 metres, LiDAR frame
+    remission: np.ndarray  # (N,) float32 in [0,1]
+    raw_labels: np.ndarray  # (N,) uint32
 
 
-def sweep(
-    scene: Scene, world_from_velodyne: np.ndarray, rng: np.random.Generator, model: LidarModel
-) -> Sweep:
-    """Scan `scene` from a pose (4,4); the points are in the frame of the LiDAR."""
+def sweep(scene: Scene, pose: np.ndarray, rng: np.random.Generator, model: LidarModel) -> Sweep:
+    """Scan `scene` from a pose world_from_velodyne (4,4)."""
     directions = _beam_directions(rng, model)
-    distance, solid = cast_from(scene, world_from_velodyne, directions, model.range_m)
+    distance, solid = cast_from(scene, pose, directions, model.range_m)
     material = np.where(solid == NOTHING, 0, scene.material[solid])
     kept = (solid != NOTHING) & (rng.random(len(solid)) >= MATERIALS.column("drop_out")[material])
     directions, distance, material = directions[kept], distance[kept], material[kept]
@@ -68,11 +62,9 @@ def sweep(
     )
 
 
-def camera_image(
-    scene: Scene, world_from_velodyne: np.ndarray, camera: Camera, rng: np.random.Generator
-) -> np.ndarray:
-    """The image (H,W,3) uint8 RGB of `camera` on a car whose LiDAR is at a pose (4,4)."""
-    world_from_camera = world_from_velodyne @ np.linalg.inv(camera.cam_from_points)
+def camera_image(scene: Scene, pose: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
+    """The image (H,W,3) uint8 RGB of `camera` on a car whose LiDAR is at a pose world_from_velodyne (4,4)."""
+    world_from_camera = pose @ np.linalg.inv(camera.cam_from_points)
     directions = pixel_directions(camera)
     distance, solid = cast_from(scene, world_from_camera, directions, _CAMERA_RANGE_M)
     colour = np.tile(_SKY, (len(solid), 1))

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lass3d_core.geometry.projection import rigid
 from preprocess.simulation.shapes import Scene, Shape, Solid, pitched, rolled, yawed
 from preprocess.simulation.street import objects
 from preprocess.simulation.street.materials import draw_colour
-from preprocess.simulation.street.objects import part, slab
+from preprocess.simulation.street.objects import Range, part, slab
 
 # The street goes on this far before and behind the car, a little farther than the LiDAR sees.
 _REACH_M = 42.0
@@ -25,16 +26,12 @@ _KERB_M = 0.13
 
 @dataclass(frozen=True)
 class Roadside:
-    """One side of the street.
+    """One side of the street."""
 
-    sign: +1 left, -1 right. parking, sidewalk: widths in metres, 0 for none. slope: rise of the terrain per
-    metre.
-    """
-
-    sign: int
-    parking: float
-    sidewalk: float
-    slope: float
+    sign: int  # +1 left, -1 right
+    parking: float  # width in metres, 0 for none
+    sidewalk: float  # width in metres, 0 for none
+    slope: float  # rise of the terrain per metre
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Layout:
     frames: int
     road_half: float
     sides: tuple[Roadside, Roadside]
-    crossing: tuple[float, float] | None
+    crossing: Range | None
 
     @property
     def travel_m(self) -> float:
@@ -55,7 +52,7 @@ class Layout:
         return (self.frames - 1) * _STEP_M
 
     @property
-    def x(self) -> tuple[float, float]:
+    def x(self) -> Range:
         """The ends of the street."""
         return -_REACH_M, _REACH_M + self.travel_m
 
@@ -77,7 +74,7 @@ class Layout:
         """Whether the crossing street is farther from `x` than `margin`."""
         return self.crossing is None or abs(x - self.crossing[0]) > self.crossing[1] + margin
 
-    def pieces(self) -> list[tuple[float, float]]:
+    def pieces(self) -> list[Range]:
         """The stretches of x beside the crossing street."""
         if self.crossing is None:
             return [self.x]
@@ -119,35 +116,25 @@ def drive(rng: np.random.Generator, layout: Layout) -> list[np.ndarray]:
         y = -layout.road_half / 2 + swing * np.sin(x / 12 + phase)
         yaw = np.arctan(swing / 12 * np.cos(x / 12 + phase))
         pitch, roll = rng.normal(0.0, np.deg2rad(0.3), 2)
-        pose = np.eye(4)
-        pose[:3, :3] = yawed(yaw) @ pitched(pitch) @ rolled(roll)
-        pose[:3, 3] = x, y, _LIDAR_HEIGHT_M + rng.normal(0.0, 0.01)
-        poses.append(pose)
+        place = np.array([x, y, _LIDAR_HEIGHT_M + rng.normal(0.0, 0.01)])
+        poses.append(rigid(yawed(yaw) @ pitched(pitch) @ rolled(roll), place))
     return poses
 
 
 def _ground(rng: np.random.Generator, layout: Layout) -> Iterator[Solid]:
-    yield slab(rng, "road", layout.x, (-_OUTER_M, _OUTER_M), 0.0)
+    yield slab("road", draw_colour(rng, "road"), layout.x, (-_OUTER_M, _OUTER_M), 0.0)
     for side in layout.sides:
         parking, walk, lawn = (draw_colour(rng, name) for name in ("parking", "sidewalk", "terrain"))
-        kerb, edge = layout.kerb(side), layout.edge(side)
-        for start, end in layout.pieces():
+        kerb, edge, sign = layout.kerb(side), layout.edge(side), side.sign
+        for x in layout.pieces():
             if side.parking:
-                yield _strip("parking", parking, (start, end), side.sign, (layout.road_half, kerb), 0.01)
+                yield slab("parking", parking, x, (sign * layout.road_half, sign * kerb), 0.01)
             if side.sidewalk:
-                yield _strip("sidewalk", walk, (start, end), side.sign, (kerb, edge), _KERB_M)
-            yield _meadow(lawn, (start, end), side, edge)
+                yield slab("sidewalk", walk, x, (sign * kerb, sign * edge), _KERB_M)
+            yield _meadow(lawn, x, side, edge)
 
 
-def _strip(
-    name: str, colour: np.ndarray, x: tuple[float, float], sign: int, lateral: tuple[float, float], top: float
-) -> Solid:
-    centre = (sum(x) / 2, sign * sum(lateral) / 2, top - 0.25)
-    half = ((x[1] - x[0]) / 2, (lateral[1] - lateral[0]) / 2, 0.25)
-    return part(Shape.BOX, name, colour, centre, half)
-
-
-def _meadow(colour: np.ndarray, x: tuple[float, float], side: Roadside, edge: float) -> Solid:
+def _meadow(colour: np.ndarray, x: Range, side: Roadside, edge: float) -> Solid:
     """Terrain that rises outwards, from the height of the kerb."""
     angle, half_width = np.arctan(side.slope), (_OUTER_M - edge) / 2
     middle = np.array([0.0, side.sign * (edge + half_width), _KERB_M + side.slope * half_width])
@@ -200,10 +187,7 @@ def _kerbside(rng: np.random.Generator, layout: Layout, side: Roadside) -> Itera
 
 
 def _parked(rng: np.random.Generator, layout: Layout, side: Roadside) -> Iterator[Solid]:
-    """Vehicles in the parking lane.
-
-    Without one they stand in the oncoming lane, never in the lane of our car.
-    """
+    """Vehicles in the parking lane; without one, in the oncoming lane, never in the lane of our car."""
     if side.sign < 0 and not side.parking:
         return
     heading = 0.0 if side.sign < 0 else np.pi

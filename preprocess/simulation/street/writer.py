@@ -18,12 +18,11 @@ from lass3d_core.errors import ManifestError
 from lass3d_core.files.atomic import atomic_write, remove_parts, write_text
 from lass3d_core.manifest.schema import SimulateSpec, SplitSpec
 from lass3d_core.settings import to_json
-from preprocess.simulation.parallel import do_all
 from preprocess.simulation.shapes import Scene
 from preprocess.simulation.street import rig
 from preprocess.simulation.street.sensors import LidarModel, camera_image, sweep
 from preprocess.simulation.street.world import Layout, build_scene, drive, lay_out
-from preprocess.simulation.tree import SimulationReport, settle
+from preprocess.simulation.tree import SimulationReport, do_all, settle
 
 GENERATOR = 2
 """Raise it with every change after which the files differ."""
@@ -82,37 +81,25 @@ def write_street(root: Path, spec: SimulateSpec, splits: SplitSpec, workers: int
 
 
 def _sequences(root: Path, spec: SimulateSpec, splits: SplitSpec) -> list[StreetSequence]:
-    named = (
-        ("train", splits.train, spec.train),
-        ("val", splits.val, spec.val),
-        ("test", splits.test, spec.test),
-    )
-    for split, names, _ in named:
-        if not names:
+    found = []
+    for number, split in enumerate(("train", "val", "test")):
+        if not (names := getattr(splits, split)):
             raise ManifestError(
                 f"splits.{split} is empty: the simulated street needs a sequence for each split; name one"
             )
-    return [
-        StreetSequence(
-            root / "sequences" / names[0], scans, (spec.seed, number), spec.cameras, spec.frames_per_drive
-        )
-        for number, (_, names, scans) in enumerate(named)
-    ]
+        folder, scans, entropy = root / "sequences" / names[0], getattr(spec, split), (spec.seed, number)
+        found.append(StreetSequence(folder, scans, entropy, spec.cameras, spec.frames_per_drive))
+    return found
 
 
 def _made_from(spec: SimulateSpec) -> dict[str, Any]:
     """The settings that decide the files; the names of the sequences are recorded beside them."""
-    others = ("world", "frames_per_room")
-    return {"generator": GENERATOR} | {
-        key: value for key, value in to_json(spec).items() if key not in others
-    }
+    own, values = ("train", "val", "test", "seed", "cameras", "frames_per_drive"), to_json(spec)
+    return {"generator": GENERATOR} | {key: values[key] for key in own}
 
 
 def _write_sequence_files(sequence: StreetSequence) -> None:
-    """Write calib.txt, poses.txt and times.txt.
-
-    Each drive has another street, far away from the one before.
-    """
+    """Write calib.txt, poses.txt and times.txt. Each drive has another street, far from the one before."""
     for name in sequence.files(0):
         remove_parts(sequence.folder / name)
     remove_parts(sequence.folder)

@@ -57,7 +57,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DatasetSpec]:
 
 @pytest.fixture
 def dataset(reader: str, specs: dict[str, DatasetSpec]) -> Dataset:
-    return open_dataset("tiny", specs[reader])
+    return open_dataset(specs[reader])
 
 
 def test_every_registered_reader_has_a_writer() -> None:
@@ -121,9 +121,9 @@ def test_an_unknown_split_is_refused(dataset: Dataset) -> None:
 def test_a_sequence_that_is_not_there_is_named(reader: str, specs: dict[str, DatasetSpec]) -> None:
     spec = specs[reader]
     with pytest.raises(DataError, match="not-there"):
-        open_dataset(
-            "tiny", DatasetSpec(reader, spec.root, SplitSpec(("not-there",), spec.splits.val))
-        ).scan_ids("train")
+        open_dataset(DatasetSpec(reader, spec.root, SplitSpec(("not-there",), spec.splits.val))).scan_ids(
+            "train"
+        )
 
 
 @every_reader

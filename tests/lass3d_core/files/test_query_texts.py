@@ -8,7 +8,7 @@ import pytest
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.query_texts import FILE, TEXT_TABLE, asked_rows, rows_of, write_asked
-from lass3d_core.files.text_table import TextTable, write_text_table
+from tests.text_tables import TextTable, write_text_table
 
 
 def write_table(folder: Path, dim: int = 4) -> None:

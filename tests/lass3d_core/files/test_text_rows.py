@@ -11,7 +11,7 @@ import pytest
 from lass3d_core.errors import CorruptArtifact
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.hdf5_writer import LargeFile
-from lass3d_core.files.text_rows import CaptionRows, TextNames, TextRowsFile, write_text_rows
+from lass3d_core.files.text_table import CaptionRows, TextNames, TextRowsFile, write_text_rows
 
 RECORD: Record = {"stage": "text_embeddings", "schema": 1, "params": {}, "inputs": {}, "upstream": {}}
 DIM = 512

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact
+from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import Record
-from lass3d_core.files.text_table import TextTable, read_text_table, read_text_table_record, write_text_table
+from lass3d_core.files.text_table import read_text_table_record
+from tests.text_tables import TextTable, read_text_table, write_text_table
 
 RECORD: Record = {
     "stage": "text_embeddings",
@@ -75,18 +76,21 @@ def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
     ("changes", "pattern"),
     [
         ({"caption_offsets": np.array([0, 8], np.int64)}, "caption_offsets must be"),
-        ({"caption_offsets": np.array([0, 8, 8], np.int64)}, "give every caption a row"),
+        ({"caption_offsets": np.array([0, 8, 8], np.int64)}, "give every text a row"),
         ({"caption_offsets": np.array([1, 3, 8], np.int64)}, "must start at 0"),
         ({"image_caption": np.array([0, 1, 2], np.int32)}, r"must lie in \[-1, 2\)"),
         ({"image_caption": np.array([0, 1], np.int32)}, "image_caption must be"),
         ({"phrases": ("tree",)}, "phrase_rows must be"),
         ({"phrase_rows": np.zeros((3, 4), np.float32)}, "phrase_rows must be float16"),
-        ({"phrase_rows": np.full((3, 4), np.nan, np.float16)}, "phrase_rows holds NaN"),
+        ({"phrase_rows": np.full((3, 4), np.nan, np.float16)}, "phrase_rows holds 12 non-finite values"),
     ],
 )
-def test_rows_that_do_not_fit_together_are_refused(changes: dict[str, Any], pattern: str) -> None:
-    with pytest.raises(DataError, match=pattern):
-        table(**changes)
+def test_rows_that_do_not_fit_together_are_refused(
+    changes: dict[str, Any], pattern: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CorruptArtifact, match=pattern):
+        write_text_table(tmp_path / "texts.h5", table(**changes), RECORD)
+    assert not (tmp_path / "texts.h5").exists()
 
 
 def test_a_flipped_byte_is_noticed_or_harmless(tmp_path: Path) -> None:

@@ -22,8 +22,7 @@ from lass3d_core.geometry.projection import (
     scale_intrinsics,
     transform_points,
 )
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import MeasuredDepth, at_pixels, visible_pixels
+from lass3d_core.geometry.visible_pixels import MeasuredDepth, Visibility, at_pixels, visible_pixels
 from lass3d_core.records import NONE, Camera
 
 EVERYTHING = Visibility(kind="none", min_depth_m=0.0)

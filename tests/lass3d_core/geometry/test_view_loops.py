@@ -12,11 +12,9 @@ from numba.core import caching
 
 from lass3d_core.errors import DataError
 from lass3d_core.geometry import view_loops
-from lass3d_core.geometry.compiled import compiled
-from lass3d_core.geometry.point_blocks import point_blocks
+from lass3d_core.geometry.point_blocks import compiled, point_blocks
 from lass3d_core.geometry.projection import homogeneous_product, image_from_points
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import PreparedPoints, at_pixels, visible_pixels
+from lass3d_core.geometry.visible_pixels import PreparedPoints, Visibility, at_pixels, visible_pixels
 from lass3d_core.records import Camera
 
 SPECIAL = [0.0, -0.0, 1e-45, -1e-45, 1e-30, -1e-30, 3e38, -3e38, np.inf, -np.inf, np.nan, 1.5, -1.5, 15.0]

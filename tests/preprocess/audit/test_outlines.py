@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.calibration import label_outline
 from lass3d_core.geometry.projection import project
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import Camera
-from preprocess.audit.outlines import depth_outline, label_outline
+from preprocess.audit.outlines import depth_outline
 
 FOCAL = 100.0
 CAMERA = Camera(np.array([[FOCAL, 0, 100], [0, FOCAL, 75], [0, 0, 1]]), np.eye(4), (150, 200))

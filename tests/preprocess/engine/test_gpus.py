@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from preprocess.engine.gpus import visible_gpus
-from preprocess.engine.local import workers_for
+from preprocess.engine.local import visible_gpus, workers_for
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import pytest
 
 from lass3d_core.errors import BackendUnavailable
 from lass3d_core.manifest.schema import Manifest
-from preprocess.engine.ray_cluster import Resources, resources_for
+from preprocess.engine.ray_cluster import resources_for
 from preprocess.lvm.params import RunParams
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
@@ -117,8 +117,8 @@ def test_no_cluster_is_one_clear_line(untouched_street: Any) -> None:
 def test_a_model_with_weights_takes_a_gpu_and_anything_else_a_core(street: Any) -> None:
     manifest: Manifest = replace(street.project.manifest, workers=0)
     hosts = {"CPU": 8.0, "GPU": 2.0}
-    assert resources_for(RunParams(), manifest, hosts) == Resources(2, 0.0, 1.0)
-    assert resources_for(RunParams(device="cpu"), manifest, hosts) == Resources(8, 1.0, 0.0)
-    assert resources_for(None, manifest, hosts) == Resources(8, 1.0, 0.0)
+    assert resources_for(RunParams(), manifest, hosts) == (2, 0.0, 1.0)
+    assert resources_for(RunParams(device="cpu"), manifest, hosts) == (8, 1.0, 0.0)
+    assert resources_for(None, manifest, hosts) == (8, 1.0, 0.0)
     with pytest.raises(BackendUnavailable, match="has no core"):
         resources_for(None, manifest, {})

@@ -14,7 +14,7 @@ from lass3d_core.errors import BackendUnavailable, UnknownName
 from lass3d_core.files.masks import decode
 from lass3d_core.manifest.schema import LvmSpec, LvmStage
 from preprocess.lvm import (
-    adapters,
+    ADAPTERS,
     check_lvm,
     identity_of,
     load_captioner,
@@ -24,7 +24,7 @@ from preprocess.lvm import (
 )
 
 STAGES: tuple[LvmStage, ...] = get_args(LvmStage)
-REGISTERED = [(stage, name) for stage in STAGES for name in adapters(stage)]
+REGISTERED = [(stage, name) for stage in STAGES for name in ADAPTERS[stage]]
 WITH_WEIGHTS = [
     (stage, name) for stage, name in REGISTERED if hasattr(params_of(stage, LvmSpec(name)), "run")
 ]
@@ -59,7 +59,7 @@ def test_where_a_model_runs_is_no_part_of_its_identity(stage: LvmStage, name: st
 
 @pytest.mark.parametrize(("stage", "name"), WITH_WEIGHTS)
 def test_missing_packages_or_weights_are_one_line_with_the_fix(stage: LvmStage, name: str) -> None:
-    fields = {field.name for field in dataclasses.fields(adapters(stage)[name][0])}
+    fields = {field.name for field in dataclasses.fields(ADAPTERS[stage][name][0])}
     parts = fields & {"dino", "text_encoder", "sam"}
     absent: dict[str, Any] = {"weights": "/no/where"}
     with pytest.raises(BackendUnavailable) as caught:
@@ -72,8 +72,8 @@ def test_missing_packages_or_weights_are_one_line_with_the_fix(stage: LvmStage, 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_unknown_name_is_refused_with_the_nearest(stage: LvmStage) -> None:
-    known = next(iter(adapters(stage)))
-    with pytest.raises(UnknownName, match=rf"{stage}: there is no model .* did you mean '{known}'"):
+    known = next(iter(ADAPTERS[stage]))
+    with pytest.raises(UnknownName, match=rf"{stage}.name: there is no model .* did you mean '{known}'"):
         LOAD[stage](LvmSpec(known[:-1]))
     problems: list[str] = []
     check_lvm(stage, LvmSpec(known[:-1]), stage, problems)

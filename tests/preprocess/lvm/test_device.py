@@ -42,11 +42,6 @@ def test_unknown_device_is_named(name: str) -> None:
         pick_device(name)
 
 
-def test_unknown_dtype_is_named() -> None:
-    with pytest.raises(UnknownName, match="there is no dtype 'half'"):
-        pick_dtype("half", torch.device("cpu"))
-
-
 def test_batch_that_does_not_fit_is_halved_once_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     memory, halving = Memory(room=4), Halving("kosmos2", 8)
     assert halving(memory, range(20)) == [2 * number for number in range(20)]

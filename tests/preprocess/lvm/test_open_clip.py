@@ -15,8 +15,8 @@ from lass3d_core.errors import CorruptArtifact, DataError, Lass3dError, UnknownN
 from lass3d_core.manifest.schema import LvmSpec  # noqa: E402
 from lass3d_core.records import TextRows  # noqa: E402
 from preprocess.lvm import TextEncoder, load_encoder  # noqa: E402
+from preprocess.lvm.open_clip import quick_gelu_of  # noqa: E402
 from preprocess.lvm.params import OpenClipParams  # noqa: E402
-from preprocess.lvm.quick_gelu import quick_gelu_of  # noqa: E402
 
 TEXTS = ["a red car", "road", "", "a street with a house, a tree and two parked cars", "Road!"]
 LONG = "car " * 90

@@ -5,8 +5,7 @@ import pytest
 
 from lass3d_core.errors import UnknownName
 from lass3d_core.files.masks import area, decode
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.manifest.schema import EntitiesSpec, LvmSpec
 from lass3d_core.records import Entity, ImageCaption
 from preprocess.lvm import load_captioner, load_detector

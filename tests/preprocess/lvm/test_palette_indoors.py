@@ -15,8 +15,7 @@ from preprocess.lvm.palette import (
     PaletteEntityParams,
 )
 from preprocess.simulation.room.materials import MATERIALS
-from preprocess.simulation.room.sensors import COLOUR_HW, COLOUR_K, camera_image, seen_from
-from preprocess.simulation.room.walk import walk
+from preprocess.simulation.room.sensors import COLOUR_HW, COLOUR_K, camera_image, seen_from, walk
 from preprocess.simulation.room.world import build_room
 
 NAMES = [material.name for material in MATERIALS]

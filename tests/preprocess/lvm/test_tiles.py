@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lass3d_core.records import GroundedPhrase, ImageCaption
 from preprocess.lvm.params import TileParams
-from preprocess.lvm.tiles import captioned, merge_captions, tiles_of
+from preprocess.lvm.tiles import captioned, ended, merge_captions, tiles_of, without_tail
 
 sides = st.integers(8, 2000)
 params = st.builds(TileParams, max_aspect=st.floats(1.0, 4.0), overlap=st.floats(0.0, 0.5))
@@ -103,3 +103,24 @@ def test_captions_of_tiles_are_joined_in_order_without_repeating_a_sentence() ->
 def test_impossible_tiles_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TileParams(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "mended"),
+    [
+        ("A car. A road. A hou", "A car. A road."),
+        ("A car. A road.", "A car. A road."),
+        ("Is it a car? It is", "Is it a car?"),
+        ("a lane 3.5 m wide and a", "a lane 3.5 m wide and"),
+        ("a car on the roa", "a car on the"),
+        ("ca", "ca"),
+        ("", ""),
+    ],
+)
+def test_a_cut_answer_goes_back_to_its_last_whole_sentence_or_word(text: str, mended: str) -> None:
+    assert without_tail(text) == mended
+
+
+@pytest.mark.parametrize(("text", "sentence"), [("a car ", "a car."), ("a car.", "a car."), ("ho!", "ho!")])
+def test_a_sentence_has_a_full_stop(text: str, sentence: str) -> None:
+    assert ended(text) == sentence

@@ -17,9 +17,9 @@ import pytest
 
 import train.__main__
 from lass3d_core.files.shards import ShardReader
-from lass3d_core.files.text_table import read_text_table
 from preprocess.stages.entities import entities_in
 from preprocess.stages.image_captions import captions_in
+from tests.text_tables import read_text_table
 
 pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
 pytestmark = [

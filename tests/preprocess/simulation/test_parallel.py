@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lass3d_core.errors import BackendUnavailable
-from preprocess.simulation.parallel import do_all
+from preprocess.simulation.tree import do_all
 
 
 def write(path: Path) -> None:

@@ -17,7 +17,7 @@ from lass3d_core.geometry.projection import rigid
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE, Camera, Entity, FilePart, Scan, View
 from preprocess.simulation.street.writer import StreetSequence
-from preprocess.stages.earlier_views import REACH_M, EarlierView, earlier_views, lenders
+from preprocess.stages.earlier_views import REACH_M, earlier_views, lenders
 from preprocess.stages.entities import entities_in
 from preprocess.stages.pairing import pair
 from preprocess.stages.plan import STAGES, plan
@@ -47,7 +47,7 @@ def everywhere(phrase: str) -> list[Entity]:
 
 def test_an_earlier_image_serves_points_that_no_later_one_sees() -> None:
     found = {"own": everywhere("car"), "one back": everywhere("road"), "two back": everywhere("house")}
-    earlier = [EarlierView(view("one back", 2.0), 1), EarlierView(view("two back", 8.0), 2)]
+    earlier = [(view("one back", 2.0), 1), (view("two back", 8.0), 2)]
     ahead, beside, far_beside, behind = (0.0, 0, 4), (1.0, 0, 0.5), (5.0, 0, 0.5), (0, 0, -9)
     paired = pair(scan([ahead, beside, far_beside, behind], view("own")), found, EVERYTHING, earlier).pairs
     assert paired.image_ids == ("own", "one back", "two back")
@@ -63,15 +63,13 @@ def test_an_earlier_image_serves_points_that_no_later_one_sees() -> None:
 def test_its_own_image_counts_though_an_earlier_one_sees_the_point_better_centred() -> None:
     found = {"own": everywhere("car"), "before": everywhere("road")}
     at_the_border = (0.79, 0, 1)  # u = 15.9 of 16; from ten metres further back in the very middle
-    paired = pair(
-        scan([at_the_border], view("own")), found, EVERYTHING, [EarlierView(view("before", 10.0), 1)]
-    )
+    paired = pair(scan([at_the_border], view("own")), found, EVERYTHING, [(view("before", 10.0), 1)])
     assert paired.pairs.phrases[paired.pairs.entity[0]] == "car"
     both = pair(
         scan([at_the_border], view("own")),
         found,
         replace(EVERYTHING, max_views=2),
-        [EarlierView(view("before", 10.0), 1)],
+        [(view("before", 10.0), 1)],
     )
     assert both.pairs.image.tolist() == [[0, 1]]
 
@@ -83,7 +81,7 @@ def test_a_camera_out_of_reach_ends_the_search() -> None:
             return tuple((view(f"{distance}", distance),) for distance in distances)
 
     found = earlier_views(Sequence(), "00/000009", 4)  # type: ignore[arg-type]
-    assert [one.scans_back for one in found] == [1, 2]
+    assert [scans_back for _, scans_back in found] == [1, 2]
     assert len(earlier_views(Sequence(), "00/000009", 1)) == 1  # type: ignore[arg-type]
 
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from lass3d_core.files.shards import ShardReader
-from lass3d_core.files.text_table import read_text_table
 from lass3d_core.records import NONE
 from preprocess.stages.jsonl_shards import read_jsonl, write_jsonl
 from preprocess.stages.plan import STAGES, plan
 from preprocess.status import state_of, status
+from tests.text_tables import read_text_table
 
 FIXED = {"entities__vocabulary": "fixed", "entities__fixed": ["road", "car", "house"]}
 

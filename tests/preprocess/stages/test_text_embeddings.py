@@ -9,10 +9,10 @@ import pytest
 
 from lass3d_core.errors import DataError
 from lass3d_core.files.fingerprint import Record
-from lass3d_core.files.text_table import read_text_table
 from lass3d_core.records import TextRows
 from preprocess.lvm.hashing import HashingEncoder, HashingParams
 from preprocess.stages.text_embeddings import BATCH, OldTable, write_table
+from tests.text_tables import read_text_table
 
 CAPTIONS = {"a": "a car on a road", "b": None, "c": "a tree", "d": "a car on a road"}
 RECORD: Record = {

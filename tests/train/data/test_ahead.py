@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from train.data.ahead import prefetch
+from train.data.batches import prefetch
 
 
 def test_items_come_in_order_to_the_last() -> None:

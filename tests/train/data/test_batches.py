@@ -11,10 +11,11 @@ from torch import Tensor
 
 from lass3d_core.errors import StaleArtifact
 from lass3d_core.files.splits import LabelledSplit
-from lass3d_core.files.text_table import read_text_table, read_text_table_record, write_text_table
+from lass3d_core.files.text_table import read_text_table_record
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import LabelledSpec
 from lass3d_core.records import NONE, PairedScan
+from tests.text_tables import read_text_table, write_text_table
 from train.config import DataConfig
 from train.data.augment import AugmentConfig
 from train.data.batches import StepBatches, batch_loader

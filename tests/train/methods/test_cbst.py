@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from lass3d_core.paper.exploitation import ExploitationConfig
 from train.methods.cbst import Cbst, CbstConfig, balanced_labels
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.parts.confidences import Confidences
-from train.methods.parts.exploitation_loss import ExploitationConfig
 
 
 def logits_of(*confidences: float) -> Tensor:

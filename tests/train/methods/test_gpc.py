@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.gpc import Gpc, GpcConfig, Side, balanced, guided_contrast
 from train.methods.parts.class_bank import Bank
-from train.methods.parts.exploitation_loss import ExploitationConfig
 
 few = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**31)

@@ -10,10 +10,10 @@ from torch.nn.functional import cross_entropy
 from lass3d_core.nets.range_unet import shown
 from lass3d_core.nets.range_view import RangeImageConfig, range_view
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lasermix import LaserMix, LaserMixConfig
-from train.methods.parts.exploitation_loss import ExploitationConfig
 
 TWO_BANDS = LaserMixConfig(areas=(2,), pitch_deg=(-45.0, 45.0))
 """Above the horizon and below it."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
 from lass3d_core.paper import losses
+from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lim3d import (
@@ -22,7 +23,6 @@ from train.methods.lim3d import (
     class_means,
     negatives,
 )
-from train.methods.parts.exploitation_loss import ExploitationConfig
 
 SMALL = Lim3dConfig(distil_from=3, queries=4, negatives=6, bank=40, enqueued=10, likeliest=2, alpha=0.5)
 
@@ -147,7 +147,7 @@ def test_distillation_adds_pseudo_labels_and_contrast(batch: SemiBatch, ingredie
     method = distilling(ingredients, replace(SMALL, lambda_u=0.5))
     terms = method.losses(batch, 3)
     assert terms.keys() == {"ce_l", "consistency", "lovasz", "ce_u", "contrast"}
-    method.confidences.clear()
+    method.confidences.counts.zero_()
     labels = method._pseudo_labels(batch)
     student, teacher = (net(batch.features, batch.pyramid) for net in (method.student, method.teacher))
     known = labels.clone()

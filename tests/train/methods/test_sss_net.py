@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
-from train.methods.parts.exploitation_loss import ExploitationConfig
 from train.methods.parts.superpoints import SuperpointConfig, Superpoints, mean_by_superpoint
 from train.methods.sss_net import SssNet, SssNetConfig, edge_loss, smoothness, vote
 

@@ -40,13 +40,14 @@ def test_quantised_points_come_back_within_half_a_step(
     seed: int, size: float, shift: float, count: int
 ) -> None:
     points = (shift + size * np.random.default_rng(seed).random((count, 3))).astype(np.float32)
-    quantised = quantise(points)
-    assert np.abs(quantised.points() - points).max() <= 0.5 * quantised.step + 1e-9
+    levels, origin, step = quantise(points)
+    assert np.abs(origin + step * levels.astype(float) - points).max() <= 0.5 * step + 1e-9
 
 
 def test_a_hundred_metres_are_kept_to_a_millimetre() -> None:
     points = np.random.default_rng(0).uniform(-50, 50, (1000, 3)).astype(np.float32)
-    assert np.abs(quantise(points).points() - points).max() < 1e-3
+    levels, origin, step = quantise(points)
+    assert np.abs(origin + step * levels.astype(float) - points).max() < 1e-3
 
 
 def test_what_the_page_holds_decodes_to_the_scan() -> None:
@@ -93,7 +94,7 @@ def test_phrases_and_class_names_are_escaped() -> None:
 def test_the_legend_names_the_classes_that_occur_and_no_other() -> None:
     scan = _scan(np.zeros((3, 3)), np.array([0, 0, IGNORE], np.uint8))
     viewer = cloud_viewer([PicturedScan(scan, np.zeros(3, np.uint8))], _SPACE)
-    assert [(one.label, one.name) for one in viewer.legend] == [(0, "ground")]
+    assert viewer.legend == [(0, "ground", "rgb(9 9 9)")]
 
 
 @pytest.mark.parametrize(("truth", "expected"), [([0, 1, 255, 1], 2 / 3), ([255] * 4, None), (None, None)])

@@ -8,13 +8,13 @@ from train.evaluate import Metrics, figures_of
 from train.report.render import render
 from train.report.results import (
     Line,
-    Results,
     RunResult,
     class_lines,
     confusion_map,
     mean_lines,
     mistakes,
     shares_of_truth,
+    shown_results,
 )
 
 _SPACE = LabelSpace(
@@ -28,7 +28,6 @@ _MATRIX = np.array([[6, 2, 0, 0], [0, 4, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]])
 
 def _words(*found: RunResult, split: str = "test") -> str:
     """What the page says of these runs, the first its own."""
-    matrix = found[0].matrix
     metrics = Metrics(
         run_digest="run",
         split=split,
@@ -40,20 +39,10 @@ def _words(*found: RunResult, split: str = "test") -> str:
         labelled_scans=2,
         training_scans=10,
         steps=300,
-        **figures_of(matrix),
+        **figures_of(found[0].matrix),
     )
     space = LabelSpace(metrics.class_names, {1: 0, 2: 1}, (1, 2), ((0, 0, 0), (1, 1, 1)))
-    results = Results(
-        split=split,
-        metrics=metrics,
-        validation=None,
-        found=found,
-        classes=class_lines(found, space),
-        means=mean_lines(found),
-        absent=(),
-        mistakes=tuple(mistakes(matrix, space)),
-        confusion=confusion_map(matrix, space),
-    )
+    results = shown_results(metrics, None, found, space)
     return " ".join(render("results.html", results=results).split())
 
 
@@ -126,10 +115,13 @@ def test_rows_of_the_confusion_are_shares_of_the_truth() -> None:
 
 def test_the_confusion_map_leaves_absent_classes_out() -> None:
     drawn = confusion_map(_MATRIX, _SPACE)
-    assert drawn.names == ("ground", "wall", "lamp")
-    assert drawn.shares == [[0.75, 0.25, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]
+    assert drawn["names"] == ["ground", "wall", "lamp"]
+    assert drawn["shares"] == [[0.75, 0.25, 0.0], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]
 
 
 def test_the_largest_mistakes_come_first() -> None:
-    found = [(one.truth, one.taken_for, one.share) for one in mistakes(_MATRIX, _SPACE)]
-    assert found == [("lamp", "ground", 0.5), ("lamp", "wall", 0.5), ("ground", "wall", 0.25)]
+    assert mistakes(_MATRIX, _SPACE) == [
+        ("lamp", "ground", 0.5),
+        ("lamp", "wall", 0.5),
+        ("ground", "wall", 0.25),
+    ]

@@ -50,24 +50,15 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
     ]
 
 
-def test_a_flipped_byte_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+def test_a_flipped_byte_is_noticed_wherever_it_is(tmp_path: Path) -> None:
     path = save(tmp_path, 1, "run", *network())
-    whole, state = path.read_bytes(), load_latest(tmp_path, "run")
-    noticed = 0
-    for place in [0, len(whole) - 1, *random.Random(0).sample(range(len(whole)), 200)]:
+    whole = path.read_bytes()
+    for place in [0, len(whole) - 1, *random.Random(0).sample(range(len(whole)), 40)]:
         damaged = bytearray(whole)
         damaged[place] ^= 0x10
         path.write_bytes(damaged)
-        try:
-            found = load_latest(tmp_path, "run")
-        except CorruptArtifact as error:
-            assert "step-000001.pt" in str(error)
-            noticed += 1
-        else:  # the gaps between the parts of the archive, and its dates
-            assert found.steps_done == state.steps_done and found.run_digest == state.run_digest
-            assert all(torch.equal(found.method[name], one) for name, one in state.method.items())
-            assert repr(found.optimiser) == repr(state.optimiser)
-    assert noticed > 20
+        with pytest.raises(CorruptArtifact, match=r"step-000001\.pt is damaged"):
+            load_latest(tmp_path, "run")
 
 
 def test_torch_alone_opens_a_checkpoint(tmp_path: Path) -> None:

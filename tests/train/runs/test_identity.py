@@ -12,7 +12,7 @@ import pytest
 
 from lass3d_core.files.pair_index import IndexedShard, read_index, write_index
 from lass3d_core.files.shards import ShardReader, write_shard
-from lass3d_core.files.text_table import write_text_table
+from tests.text_tables import write_text_table
 from train.__main__ import main
 
 RUN = "supervised-demo-r20-s0"
@@ -42,7 +42,7 @@ def swap_encoder(tiny) -> None:
 def test_a_new_test_sequence_leaves_a_finished_run_usable(tiny, make_tiny_scan, capsys) -> None:
     assert main(tiny.training()) == 0
     add_test_shard(tiny, make_tiny_scan)
-    for command in ("eval", "export", "clouds", "report"):
+    for command in ("eval", "clouds", "report"):
         more = ("--split", "test") if command != "report" else ()
         assert main(tiny.arguments(command, "--method", "supervised", "--ratio", "20", *more)) == 0
     assert "3 scans" in capsys.readouterr().out

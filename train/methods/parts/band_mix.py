@@ -11,21 +11,22 @@ Letters: M voxels of the batch, K voxels in a mix, P pairs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
-import pydantic.dataclasses
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from lass3d_core.settings import SETTINGS
+from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
+from train.methods.contract import SemiBatch
 
-SEMANTICKITTI_PITCH_DEG = (-25.0, 3.0)
-"""Lowest and highest inclination of SemanticKITTI's sensor."""
+SEMANTICKITTI_PITCH_DEG = (-25.0, 3.0)  # lowest and highest inclination of its sensor
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+@dataclass(frozen=True, config=SETTINGS)
 class BandMixConfig:
     """Mixed scans beside another objective. The values are LaserMix's for voxels."""
 
@@ -39,15 +40,13 @@ class BandMixConfig:
 
 
 def check_bands(areas: Sequence[int], pitch_deg: tuple[float, float]) -> None:
-    """Check settings of bands. Raises ValueError."""
     if not areas or min(areas) < 1:
         raise ValueError(f"areas must be numbers of at least 1, got {areas}")
     if not -90 <= pitch_deg[0] < pitch_deg[1] <= 90:
         raise ValueError(f"pitch_deg must rise within [-90, 90], got {pitch_deg}")
 
 
-@dataclass(frozen=True)
-class Mixed:
+class Mixed(NamedTuple):
     """Mixed scans. rows (K,) int64: their voxels of the batch. coords (K,4) int32: (mix, x, y, z)."""
 
     rows: Tensor
@@ -67,12 +66,21 @@ def mixed(
     return Mixed(rows, torch.cat([(2 * pair[rows] + in_second).int().unsqueeze(1), coords[rows, 1:]], dim=1))
 
 
+def mixed_scans(batch: SemiBatch, config: Any, step: int) -> tuple[Tensor, Tensor, KernelPyramid]:
+    """The mixed scans of a batch: the rows (K,) of their voxels in it, the features (K,F), the pyramid.
+
+    config: has areas, pitch_deg and seed.
+    """
+    pair, areas = pairs_of(batch.scan, batch.is_labelled, config.areas, config.seed, step)
+    mix = mixed(batch.pyramid.coords[0], pair, areas, batch.is_labelled, config.pitch_deg)
+    return mix.rows, batch.features[mix.rows], build_pyramid(mix.coords, batch.pyramid.levels)
+
+
 def pairs_of(
     scan: Tensor, is_labelled: Tensor, areas: Sequence[int], seed: int, step: int
 ) -> tuple[Tensor, Tensor]:
-    """Pair the scans and draw a number of bands for each pair.
+    """Pair the scans and draw a number of bands for each pair. scan (M,): see SemiBatch.
 
-    scan (M,): number of each voxel's scan in the batch.
     Returns the pair of each voxel (M,) int64, -1 for none, and the number of bands of each pair (P,) int64.
     Decision: the n-th labelled scan is mixed with the n-th unlabelled one. A scan without a partner is not
     mixed.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from lass3d_core.nets.segmenter import Segmenter
@@ -23,11 +25,9 @@ class StudentAndTeacher(Method):
 
     @property
     def predictor(self) -> nn.Module:
-        """The teacher."""
         return self.teacher
 
     def after_step(self, step: int) -> None:
-        """Move the teacher towards the student, Eq. (1)."""
         ema.update_teacher(self.teacher, self.student, self.config.alpha, step)
 
 
@@ -39,22 +39,21 @@ class AveragedNetwork(Method):
     else.
     """
 
-    network: nn.Module
+    network: Any
 
-    def __init__(
-        self, config: MethodConfig, ingredients: Ingredients, network: nn.Module | None = None
-    ) -> None:
+    def __init__(self, config: MethodConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
-        self.network = ingredients.make_segmenter() if network is None else network
+        self.network = self.make_network(ingredients)
         self.averaged = ema.teacher_of(self.network)
+
+    def make_network(self, ingredients: Ingredients) -> nn.Module:
+        return ingredients.make_segmenter()
 
     @property
     def predictor(self) -> nn.Module:
-        """The moving average of the network."""
         return self.averaged
 
     def after_step(self, step: int) -> None:
-        """Move the average towards the network, Eq. (1)."""
         ema.update_teacher(self.averaged, self.network, self.config.alpha, step)
         # The average never sees a training batch, so it has no batch-norm statistics but the network's.
         ema.update_buffers(self.averaged, self.network, self.config.alpha, step)
@@ -67,19 +66,14 @@ class SelfTraining(AveragedNetwork):
     next round's batches as they come.
     """
 
-    def __init__(
-        self, config: MethodConfig, ingredients: Ingredients, network: nn.Module | None = None
-    ) -> None:
-        super().__init__(config, ingredients, network)
+    def __init__(self, config: MethodConfig, ingredients: Ingredients) -> None:
+        super().__init__(config, ingredients)
         self.labeller = ema.teacher_of(self.network)
 
     def round_of(self, step: int) -> int:
-        """The round that `step` belongs to: 0, 1, ..."""
-        number: int = step // self.config.round_steps
-        return number
+        return step // self.config.round_steps
 
     def after_step(self, step: int) -> None:
-        """Move the average; at the end of a round, change the labeller."""
         super().after_step(step)
         if self.round_of(step + 1) > self.round_of(step):
             self.start_round()

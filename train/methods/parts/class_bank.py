@@ -24,8 +24,7 @@ class Bank(nn.Module):
     @property
     def kept(self) -> list[int]:
         """The number of embeddings that each class has now."""
-        kept: list[int] = self.entered.clamp(max=self.rows.shape[1]).tolist()
-        return kept
+        return self.entered.clamp(max=self.rows.shape[1]).tolist()
 
     def enter(self, embeddings: Tensor, classes: Tensor) -> None:
         """Add embeddings (N,E) of classes (N,), at most B per class; they replace the oldest of the class."""

@@ -27,15 +27,8 @@ class Confidences(nn.Module):
         super().__init__()
         self.register_buffer("counts", torch.zeros(zones * num_classes, self.bins, dtype=torch.int64))
 
-    def clear(self) -> None:
-        """Empty the histograms."""
-        self.counts.zero_()
-
     def count(self, logits: Tensor, zone: Tensor | None = None) -> None:
-        """Add the points of every process.
-
-        logits (N,C). zone (N,) int64; None if there is one zone.
-        """
+        """Add the points of every process. logits (N,C). zone (N,) int64; None if there is one zone."""
         logits = logits.double()
         top = logits.max(dim=1)
         of_top = torch.zeros_like(logits, dtype=torch.bool).scatter(1, top.indices.unsqueeze(1), True)

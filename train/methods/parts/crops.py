@@ -5,61 +5,62 @@ Letters: M voxels of the scan, K voxels in a crop, F features. The first three f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from train.methods.contract import SemiBatch
 
-@dataclass(frozen=True)
-class Crop:
-    """The voxels of a crop. rows (K,) int64: their rows in the scan. coords (K,4) int32. features (K,F)."""
+
+class Crop(NamedTuple):
+    """Voxels of a batch. rows (K,) int64: their rows in it. coords (K,4) int32. features (K,F)."""
 
     rows: Tensor
     coords: Tensor
     features: Tensor
 
+    def at(self, chosen: Tensor) -> Crop:
+        """The voxels `chosen`: a mask or places."""
+        return Crop(*(column[chosen] for column in self))
+
     @staticmethod
-    def concat(crops: Sequence[Crop]) -> Crop:
+    def concat(crops: Iterable[Crop]) -> Crop:
         """All crops in one."""
-        return Crop(
-            torch.cat([crop.rows for crop in crops]),
-            torch.cat([crop.coords for crop in crops]),
-            torch.cat([crop.features for crop in crops]),
-        )
+        return Crop(*(torch.cat(columns) for columns in zip(*crops)))
 
 
-def two_fans(
-    coords: Tensor, features: Tensor, rows: Tensor, fan_deg: tuple[float, float], rng: np.random.Generator
-) -> tuple[Crop, Crop]:
+def crop_of(batch: SemiBatch, chosen: Tensor) -> Crop:
+    """The voxels of `batch` that are marked in chosen (M,) bool."""
+    rows = chosen.nonzero().squeeze(1)
+    return Crop(rows, batch.pyramid.coords[0][rows], batch.features[rows])
+
+
+def two_fans(scan: Crop, fan_deg: tuple[float, float], rng: np.random.Generator) -> tuple[Crop, Crop]:
     """Cut two sectors about the sensor, at the origin, with angles in `fan_deg`; turn each at random.
 
-    coords (M,4) int32, features (M,F), rows (M,): of one scan.
     As in GPC, both contain one voxel that is drawn at random, so they overlap.
     """
-    azimuth = torch.atan2(coords[:, 2] + 0.5, coords[:, 1] + 0.5)
-    shared = azimuth[rng.integers(len(coords))]
+    azimuth = torch.atan2(scan.coords[:, 2] + 0.5, scan.coords[:, 1] + 0.5)
+    shared = azimuth[rng.integers(len(azimuth))]
 
     def fan() -> Crop:
         half = np.deg2rad(rng.uniform(*fan_deg)) / 2
         away = azimuth - shared - rng.uniform(-half, half)
         inside = torch.atan2(away.sin(), away.cos()).abs() <= half + 1e-6
-        return _turned(Crop(rows[inside], coords[inside], features[inside]), rng)
+        return _turned(scan.at(inside), rng)
 
     return fan(), fan()
 
 
-def two_windows(
-    coords: Tensor, features: Tensor, rows: Tensor, share: float, rng: np.random.Generator
-) -> tuple[Crop, Crop]:
+def two_windows(scan: Crop, share: float, rng: np.random.Generator) -> tuple[Crop, Crop]:
     """Cut two windows in x and y of `share` of the scan's extent; turn each, then count from its corner.
 
-    coords (M,4) int32, features (M,F), rows (M,): of one scan.
     As in GPC, both contain one voxel that is drawn at random, and lie within the scan's extent.
     """
-    plane = coords[:, 1:3].double().cpu().numpy()
+    plane = scan.coords[:, 1:3].double().cpu().numpy()
     low, high = plane.min(axis=0), plane.max(axis=0)
     edge = share * (high - low)
     shared = plane[rng.integers(len(plane))]
@@ -67,8 +68,7 @@ def two_windows(
     def window() -> Crop:
         corner = rng.uniform(np.maximum(low, shared - edge), np.minimum(high - edge, shared))
         inside = ((plane >= corner - 1e-6) & (plane <= corner + edge + 1e-6)).all(axis=1)
-        mask = torch.from_numpy(inside).to(coords.device)
-        return _from_corner(_turned(Crop(rows[mask], coords[mask], features[mask]), rng))
+        return _from_corner(_turned(scan.at(torch.from_numpy(inside).to(scan.coords.device)), rng))
 
     return window(), window()
 

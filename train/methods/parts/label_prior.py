@@ -41,13 +41,9 @@ class PhraseCounts:
 class LabelPriorConfig:
     """How counts become P(class | phrase). Defaults: chosen on the simulated street, see docs/method.md."""
 
-    phrase_points: PositiveFloat = (
-        30.0  # points of the expectation for an unseen phrase that every phrase gets
-    )
+    phrase_points: PositiveFloat = 30.0  # points of the expectation that every phrase gets: see `log_ratio`
     class_points: NonNegativeFloat = 10.0  # points without evidence that every class gets
-    min_cosine: float = Field(
-        default=0.5, ge=-1, le=1
-    )  # least similarity of phrases that borrow counts; 1 = none do
+    min_cosine: float = Field(default=0.5, ge=-1, le=1)  # least similarity of lenders of counts; 1 = none
     names: bool = True  # a class name in a phrase is evidence for the class, also for similar phrases
     temperature: PositiveFloat = 0.1  # of the softmax over similarities
 
@@ -87,9 +83,8 @@ def posterior(
     belief (U,C). evidence (P,C): from `log_ratio`. phrase (U,) int64: row of the phrase, -1 for none. A point
     without a phrase keeps its belief.
     """
-    tempered = belief.clamp(min=torch.finfo(belief.dtype).tiny).log() / torch.where(
-        phrase >= 0, temperature, 1.0
-    ).unsqueeze(1)
+    log_belief = belief.clamp(min=torch.finfo(belief.dtype).tiny).log()
+    tempered = log_belief / torch.where(phrase >= 0, temperature, 1.0).unsqueeze(1)
     neutral = torch.cat([evidence, evidence.new_zeros(1, evidence.shape[1])])
     return (tempered + strength * neutral[phrase]).softmax(dim=1)
 

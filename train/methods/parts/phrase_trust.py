@@ -51,10 +51,7 @@ def likeliest_trust(points: Tensor, evidence: Tensor) -> float:
 
 
 def held_out_trust(phrases: PhraseCounts, config: LabelPriorConfig) -> float:
-    """The trust on labelled scans: each fold is judged by the counts of the other folds.
-
-    NaN with a single fold, where nothing can be held out, and if no point has a phrase.
-    """
+    """The trust on labelled scans: each fold is judged by the counts of the others. NaN if none can be."""
     if len(phrases.counts) < 2:
         return math.nan
     total = phrases.counts.sum(dim=0)

@@ -8,12 +8,12 @@ Letters: M voxels, S superpoints, F features. The first three features are x, y,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import pydantic.dataclasses
 import torch
 from pydantic import Field, NonNegativeFloat
+from pydantic.dataclasses import dataclass
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
@@ -21,18 +21,15 @@ from torch import Tensor
 from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import KernelMap
 
-_LEAST_NEIGHBOURS = 3
-"""A voxel with fewer has no normal: its neighbourhood is no surface."""
+_LEAST_NEIGHBOURS = 3  # a voxel with fewer has no normal: its neighbourhood is no surface
 
+# A voxel is on an edge if more than this share of its neighbours differs from it. A voxel of a surface has
+# eight neighbours; three of them lie across a straight edge. One neighbour is not enough: by noise, 0.9 of
+# the voxels of the simulated rooms have a neighbour of another colour.
 _EDGE_SHARE = 0.25
-"""A voxel is on an edge if more than this share of its neighbours differs from it.
-
-A voxel of a surface has eight neighbours; three of them lie across a straight edge. One neighbour is not
-enough: by noise, 0.9 of the voxels of the simulated rooms have a neighbour of another colour.
-"""
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=SETTINGS)
+@dataclass(frozen=True, config=SETTINGS)
 class SuperpointConfig:
     """When two voxels that touch are connected. The values are ours: no paper of the tables gives any.
 
@@ -44,11 +41,9 @@ class SuperpointConfig:
     colour_step: NonNegativeFloat = 0.1  # largest distance of their colours (or remissions) in [0, 1]
 
 
-@dataclass(frozen=True)
-class Superpoints:
-    """The superpoints of a batch.
+class Superpoints(NamedTuple):
+    """of_voxel (M,) int64: the superpoint of each voxel, 0 ... S-1. size (S,) int64: its number of voxels.
 
-    of_voxel (M,) int64: the superpoint of each voxel, 0 ... S-1. size (S,) int64: its number of voxels.
     on_edge (M,2) bool: many neighbours of the voxel have another normal; another colour.
     """
 
@@ -59,10 +54,7 @@ class Superpoints:
 
 @torch.no_grad()
 def superpoints(features: Tensor, neighbours: KernelMap, config: SuperpointConfig) -> Superpoints:
-    """Find the superpoints of voxels with features (M,F). neighbours: the 3x3x3 map of their level.
-
-    Voxels of different scans never touch, so a batch needs no special treatment.
-    """
+    """Find the superpoints of voxels with features (M,F). neighbours: the 3x3x3 map of their level."""
     first, second = neighbours.source.long(), neighbours.target.long()
     normal = normals(features[:, :3], neighbours)
     alignment = (normal[first] * normal[second]).sum(dim=1).abs()
@@ -70,10 +62,9 @@ def superpoints(features: Tensor, neighbours: KernelMap, config: SuperpointConfi
     stepped = (features[first, 3:] - features[second, 3:]).norm(dim=1) > config.colour_step
     whole = ~(bent | stepped)
     of_voxel = _components(first[whole], second[whole], len(features))
-    broken = torch.stack(
-        [torch.bincount(first[breaks], minlength=len(features)) for breaks in (bent, stepped)]
-    )
-    on_edge = (broken > _EDGE_SHARE * torch.bincount(first, minlength=len(features))).T
+    ends = first, first[bent], first[stepped]
+    near, *broken = (torch.bincount(voxels, minlength=len(features)) for voxels in ends)
+    on_edge = (torch.stack(broken) > _EDGE_SHARE * near).T
     return Superpoints(of_voxel, torch.bincount(of_voxel), on_edge)
 
 

@@ -21,8 +21,7 @@ from lass3d_core.datasets.nuscenes.records import records
 from lass3d_core.datasets.nuscenes.tables import rotation_of_quaternion
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.geometry.projection import invert_rigid, project, rigid
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from lass3d_core.records import Scan
@@ -92,7 +91,7 @@ def opened(
 ) -> Dataset:
     splits = SplitSpec(tuple(train), tuple(val), tuple(test))
     spec = DatasetSpec("nuscenes", root, splits, tuple(views), version=version)
-    return open_dataset("nuscenes", spec, scratch)
+    return open_dataset(spec, scratch)
 
 
 def change(root: Path, table: str, edit: Callable[[list[dict[str, Any]]], object]) -> None:
@@ -426,15 +425,15 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "no poses": (emptied("ego_pose"), r"ego_pose\.json lacks the record \w+, which sample_data"),
     "no scenes": (
         emptied("sample"),
-        r"split 'train' names scene-0001, but .*scene\.json holds no such scene",
+        r"split 'train' names scene-0001, but .*scene\.json lacks it",
     ),
     "a long quaternion": (
         with_all("ego_pose", "rotation", [1, 1, 0, 0]),
-        r"ego_pose\.json: record \w+ has a rotation that is not a unit quaternion \(w, x, y, z\)",
+        r"ego_pose\.json: record \w+ has a rotation that is no unit quaternion \(w, x, y, z\)",
     ),
-    "a short quaternion": (with_all("ego_pose", "rotation", [1, 0, 0]), "not a unit quaternion"),
-    "a quaternion of words": (with_all("ego_pose", "rotation", "up"), "pose that is not a list of numbers"),
-    "a NaN quaternion": (with_all("ego_pose", "rotation", [float("nan"), 0, 0, 0]), "not a unit quaternion"),
+    "a short quaternion": (with_all("ego_pose", "rotation", [1, 0, 0]), "no unit quaternion"),
+    "a quaternion of words": (with_all("ego_pose", "rotation", "up"), "no unit quaternion"),
+    "a NaN quaternion": (with_all("ego_pose", "rotation", [float("nan"), 0, 0, 0]), "no unit quaternion"),
     "an infinite pose": (
         with_all("ego_pose", "translation", [float("-inf"), 0, 0]),
         r"ego_pose\.json: record \w+ has a translation that is not three finite numbers",
@@ -443,14 +442,14 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         with_all("calibrated_sensor", "camera_intrinsic", []),
         r"calibrated_sensor\.json: a CAM_FRONT has a camera_intrinsic that is not 3 x 3 finite numbers",
     ),
-    "missing points": (remove(POINTS), r"LIDAR_TOP__0\.pcd\.bin cannot be read: it does not exist"),
+    "missing points": (remove(POINTS), r"LIDAR_TOP__0\.pcd\.bin does not exist; restore it"),
     "cut points": (
         written(POINTS, some_points(10).tobytes()[:-3]),
         r"LIDAR_TOP__0\.pcd\.bin is cut off: 7997 bytes are not a multiple of 20",
     ),
     "no point": (written(POINTS, b""), r"LIDAR_TOP__0\.pcd\.bin is empty"),
     "NaN points": (written(POINTS, NAN.tobytes()), r"\.pcd\.bin has 2 of 400 points with NaN or infinity"),
-    "missing labels": (remove(LABELS), r"_lidarseg\.bin cannot be read: it does not exist"),
+    "missing labels": (remove(LABELS), r"_lidarseg\.bin does not exist; restore it"),
     "labels of another length": (
         written(LABELS, bytes(399)),
         r"_lidarseg\.bin has 399 labels, its scan has 400 points",
@@ -476,7 +475,7 @@ def test_a_broken_file_is_one_clear_line(root: Path, case: str) -> None:
 
 
 def test_a_scene_that_no_table_holds_is_named(root: Path) -> None:
-    pattern = r"split 'test' names scene-9999, but .*v1\.0-trainval/scene\.json holds no such scene; mend"
+    pattern = r"split 'test' names scene-9999, but .*v1\.0-trainval/scene\.json lacks it; mend"
     with pytest.raises(DataError, match=pattern):
         opened(root, test=("scene-9999",)).scan_ids("test")
 

@@ -17,8 +17,7 @@ from lass3d_core.datasets import open_dataset
 from lass3d_core.datasets.scannet.reader import LABEL_SPACE, ScanNet, ScanNetSubmission
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.files.images import read_depth, read_image, read_part
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import MeasuredDepth, VisiblePixels, visible_pixels
+from lass3d_core.geometry.visible_pixels import MeasuredDepth, Visibility, VisiblePixels, visible_pixels
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, FramesSpec, SplitSpec
 from lass3d_core.records import Scan, View
@@ -515,6 +514,6 @@ def test_ids_of_no_class_are_wrong_but_not_refused() -> None:
 
 def test_the_manifest_opens_this_reader(root: Path) -> None:
     spec = DatasetSpec("scannet", root, SplitSpec((SCENE,), ("scene0001_00",)))
-    dataset = open_dataset("rooms", spec)
+    dataset = open_dataset(spec)
     assert isinstance(dataset, ScanNet) and dataset.feature_names == ("red", "green", "blue")
     assert isinstance(dataset.read_scan(SCENE), Scan) and WALL in LABEL_SPACE.raw_of_train_id

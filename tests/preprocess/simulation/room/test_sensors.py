@@ -5,8 +5,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from lass3d_core.geometry.projection import project
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import MeasuredDepth, visible_pixels
+from lass3d_core.geometry.visible_pixels import MeasuredDepth, Visibility, visible_pixels
 from lass3d_core.records import Camera
 from preprocess.simulation.room.materials import MATERIALS
 from preprocess.simulation.room.patterns import textured
@@ -22,8 +21,8 @@ from preprocess.simulation.room.sensors import (
     depth_image,
     fused,
     seen_from,
+    walk,
 )
-from preprocess.simulation.room.walk import walk
 from preprocess.simulation.room.world import Room, build_room
 from preprocess.simulation.shapes import Scene
 

@@ -10,9 +10,8 @@ from lass3d_core.labels import IGNORE
 from preprocess.simulation.room.furniture import chair, desk, dining_table
 from preprocess.simulation.room.materials import MATERIALS
 from preprocess.simulation.room.pieces import Maker, Piece, block
-from preprocess.simulation.room.plan import FloorPlan, pose_at
-from preprocess.simulation.room.walk import walk
-from preprocess.simulation.room.world import Room, build_room
+from preprocess.simulation.room.sensors import walk
+from preprocess.simulation.room.world import FloorPlan, Room, build_room, pose_at
 from preprocess.simulation.shapes import NOTHING, cast
 
 GREY = np.full(3, 0.5)

@@ -10,7 +10,7 @@ from PIL import Image
 from lass3d_core.clouds.ply import read_ply
 from lass3d_core.datasets.scannet.reader import ScanNet
 from lass3d_core.manifest.schema import DatasetSpec, FramesSpec, SimulateSpec, SplitSpec
-from preprocess.simulation.room import write_rooms
+from preprocess.simulation.room.writer import write_rooms
 
 SPEC = SimulateSpec(world="room", train=3, val=1, test=1, seed=4, frames_per_room=2)
 SMALL = replace(SPEC, train=1)

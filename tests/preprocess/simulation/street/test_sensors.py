@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from lass3d_core.geometry.projection import project
-from lass3d_core.geometry.visibility import Visibility
-from lass3d_core.geometry.visible_pixels import visible_pixels
+from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from preprocess.simulation.shapes import Scene, Shape
 from preprocess.simulation.street.materials import MATERIALS
 from preprocess.simulation.street.objects import part

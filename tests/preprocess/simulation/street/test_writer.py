@@ -15,7 +15,8 @@ import pytest
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE, SemanticKitti
 from lass3d_core.errors import ManifestError
 from lass3d_core.manifest.schema import DatasetSpec, SimulateSpec, SplitSpec
-from preprocess.simulation.street import rig, write_street
+from preprocess.simulation.street import rig
+from preprocess.simulation.street.writer import write_street
 
 SPEC = SimulateSpec(train=3, val=1, test=1, seed=5, cameras=4, frames_per_drive=2)
 SPLITS = SplitSpec(train=("00",), val=("01",), test=("02",))
@@ -103,7 +104,7 @@ def test_record_names_what_the_tree_was_made_from(street: Path) -> None:
 @pytest.mark.parametrize("seconds", [0.2, 1.5])
 def test_ctrl_c_ends_the_workers_and_leaves_one_line(tmp_path: Path, seconds: float) -> None:
     script = (
-        "import sys; from pathlib import Path; from preprocess.simulation.street import write_street\n"
+        "import sys; from pathlib import Path; from preprocess.simulation.street.writer import write_street\n"
         "from lass3d_core.errors import exit_status\n"
         "from lass3d_core.manifest.schema import SimulateSpec, SplitSpec\n"
         "print('starting', flush=True)\n"

@@ -27,7 +27,7 @@ def scan(seed: int, count: int = 200) -> tuple[Tensor, Tensor, Tensor]:
 @given(seeds)
 def test_two_fans_share_a_voxel_and_are_as_wide_as_asked(seed: int) -> None:
     coords, features, rows = scan(seed)
-    first, second = two_fans(coords, features, rows, (120.0, 240.0), np.random.default_rng(seed))
+    first, second = two_fans(Crop(rows, coords, features), (120.0, 240.0), np.random.default_rng(seed))
     assert set(first.rows.tolist()) & set(second.rows.tolist())
     for crop in (first, second):
         azimuth = torch.atan2(coords[crop.rows - 1000, 2] + 0.5, coords[crop.rows - 1000, 1] + 0.5)
@@ -41,7 +41,7 @@ def test_two_fans_share_a_voxel_and_are_as_wide_as_asked(seed: int) -> None:
 @given(seeds)
 def test_a_full_circle_is_the_whole_scan(seed: int) -> None:
     coords, features, rows = scan(seed)
-    for crop in two_fans(coords, features, rows, (360.0, 360.0), np.random.default_rng(seed)):
+    for crop in two_fans(Crop(rows, coords, features), (360.0, 360.0), np.random.default_rng(seed)):
         assert torch.equal(crop.rows, rows)
 
 
@@ -50,7 +50,7 @@ def test_a_full_circle_is_the_whole_scan(seed: int) -> None:
 def test_a_turned_voxel_still_has_its_features_at_its_place(seed: int) -> None:
     """Distances from the axis, heights and everything else stay; places and metres go together."""
     coords, features, rows = scan(seed)
-    for crop in two_fans(coords, features, rows, (90.0, 300.0), np.random.default_rng(seed)):
+    for crop in two_fans(Crop(rows, coords, features), (90.0, 300.0), np.random.default_rng(seed)):
         before = features[crop.rows - 1000]
         torch.testing.assert_close(crop.features[:, :3], (crop.coords[:, 1:].float() + 0.5) * EDGE)
         torch.testing.assert_close(crop.features[:, :2].norm(dim=1), before[:, :2].norm(dim=1))
@@ -66,7 +66,7 @@ def test_all_eight_turns_and_mirrorings_come_up() -> None:
     images = {
         tuple(crop.coords[0].tolist())
         for _ in range(60)
-        for crop in two_fans(coords, features, torch.tensor([0]), (120.0, 360.0), rng)
+        for crop in two_fans(Crop(torch.tensor([0]), coords, features), (120.0, 360.0), rng)
     }
     assert len(images) == 8
     assert {(0, 2, 5, 1), (0, -6, 2, 1), (0, -3, -6, 1), (0, -3, 5, 1)} <= images
@@ -77,7 +77,7 @@ def test_all_eight_turns_and_mirrorings_come_up() -> None:
 def test_two_windows_share_a_voxel_and_start_at_their_corner(seed: int) -> None:
     coords, features, rows = scan(seed)
     extent = coords[:, 1:3].amax(dim=0) - coords[:, 1:3].amin(dim=0)
-    first, second = two_windows(coords, features, rows, 0.75, np.random.default_rng(seed))
+    first, second = two_windows(Crop(rows, coords, features), 0.75, np.random.default_rng(seed))
     assert set(first.rows.tolist()) & set(second.rows.tolist())
     for crop in (first, second):
         assert crop.coords[:, 1:3].amin(dim=0).tolist() == [0, 0]
@@ -90,8 +90,8 @@ def test_two_windows_share_a_voxel_and_start_at_their_corner(seed: int) -> None:
 def test_the_scan_itself_is_not_altered() -> None:
     coords, features, rows = scan(3)
     before = coords.clone(), features.clone()
-    two_fans(coords, features, rows, (120.0, 360.0), np.random.default_rng(1))
-    two_windows(coords, features, rows, 0.75, np.random.default_rng(1))
+    two_fans(Crop(rows, coords, features), (120.0, 360.0), np.random.default_rng(1))
+    two_windows(Crop(rows, coords, features), 0.75, np.random.default_rng(1))
     assert torch.equal(coords, before[0]) and torch.equal(features, before[1])
 
 

@@ -6,7 +6,7 @@ import pytest
 from lass3d_core.files.coverage import Agreement
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan, PointTextPairs
-from preprocess.audit.agreement import class_rows
+from preprocess.audit.findings import class_rows
 
 NAMES = ("car", "road", "tree", "person")
 

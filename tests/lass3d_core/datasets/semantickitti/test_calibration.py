@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lass3d_core.datasets.semantickitti.poses import read_poses
+from lass3d_core.datasets.semantickitti.calibration import read_poses
 from lass3d_core.errors import DataError
 
 FIRST = "1 0 0 0 0 1 0 0 0 0 1 0"
@@ -47,7 +47,7 @@ def test_a_broken_file_is_one_clear_line(tmp_path: Path, text: str, part: str) -
 
 
 def test_a_missing_file_says_what_wants_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"poses\.txt does not exist, and pairs\.earlier_scans needs it"):
+    with pytest.raises(DataError, match=r"poses\.txt does not exist; pairs\.earlier_scans needs it"):
         read_poses(tmp_path / "poses.txt")
     (tmp_path / "poses.txt").mkdir()
     with pytest.raises(DataError, match="cannot be read"):
