@@ -34,6 +34,7 @@ from train.config import RunConfig, SavedRun, with_settings
 from train.data.paired_scans import PairedScans
 from train.evaluate import metrics_table
 from train.outputs import query_command as query
+from train.outputs import suggest_command as suggest
 from train.outputs.clouds import chosen_scans, write_clouds
 from train.outputs.export import export
 from train.presets import preset_for
@@ -188,6 +189,11 @@ def query_command(options: argparse.Namespace) -> None:
     print(query.run_query(_existing(options), options))
 
 
+def suggest_command(options: argparse.Namespace) -> None:
+    """Name the unlabelled training scans whose labels would teach a finished run most."""
+    print(suggest.run_suggest(_existing(options), options))
+
+
 def _next_commands(run: Run, manifest: Manifest, dataset: str) -> str:
     """What to type next, as it works from the current folder."""
     on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
@@ -314,6 +320,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "demo": demo_command,
     "table": table_command,
     "query": query_command,
+    "suggest": suggest_command,
 }
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from train.outputs import query_command
+from train.outputs import query_command, suggest_command
 from train.presets import PAPER, PRESETS
 
 MANIFEST = Path("data_manifest.yaml")
@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     _add_export(commands.add_parser("export", help="write predictions in the format of the benchmark"))
     _add_clouds(commands.add_parser("clouds", help="write PLY files of truth, prediction, error and text"))
     _add_query(commands.add_parser("query", help="find the points of a scan that match a text"))
+    _add_suggest(commands.add_parser("suggest", help="name the scans to label next, and say why"))
     demo = commands.add_parser("demo", help="train and compare supervised, LASS3D without text and LASS3D")
     demo.set_defaults(command="demo")
     _add_data(demo, ratio=2.0)
@@ -80,6 +81,12 @@ def _add_query(command: argparse.ArgumentParser) -> None:
     command.set_defaults(command="query")
     _add_finished(command)
     query_command.add_flags(command)
+
+
+def _add_suggest(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command="suggest")
+    _add_finished(command)
+    suggest_command.add_flags(command)
 
 
 def _add_table(command: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
   config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-{val,test}.json  lock
   model.safetensors
-  export-SPLIT/  clouds-SPLIT/  queries/  retrieval-SPLIT.json
+  export-SPLIT/  clouds-SPLIT/  queries/  retrieval-SPLIT.json  suggest/
 """
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ class RunFolder:
     def queries(self) -> Path:
         """The default folder of `make query`."""
         return self.path / "queries"
+
+    @property
+    def suggest(self) -> Path:
+        """The default folder of `make suggest`."""
+        return self.path / "suggest"
 
     def retrieval(self, split: str) -> Path:
         """The retrieval score that `make query SCORE=1` writes for a split."""
