@@ -165,7 +165,7 @@ onnx: $(ENV) ## the model of that run (MODEL=file, or RUN=folder) as ONNX, range
 		$(call quoted,$(or $(INTO),model.onnx))
 
 suggest: $(ENV) ## the N unlabelled scans whose labels would teach that run most, with a page that shows why
-	@$(PY) -m train suggest $(DATA) $(FINISHED) $(call option,--count,$(N))
+	@$(PY) -m train suggest $(DATA) $(FINISHED) $(call option,--count,$(N)) $(call option,--into,$(INTO))
 
 runs: $(ENV) ## list what was trained: data, ratio, seed, tag, changed settings, mIoU, size
 	@$(PY) -m train runs $(DATA)

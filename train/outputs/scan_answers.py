@@ -60,7 +60,7 @@ class ScanNetwork:
     @classmethod
     def of(cls, run: Run) -> ScanNetwork:
         """Load it. Raises MissingArtifact if the run is not trained to its end, CorruptArtifact."""
-        return cls(run, cast(Segmenter, run.trained_predictor()), fitted_temperature(run))
+        return cls(run, cast(Segmenter, run.trained_predictor()), run.fitted_temperature() or 1.0)
 
     def answers(self, scan_ids: Sequence[str], views: int = 1) -> Iterator[ScanAnswer]:
         """The answer for each scan, in order. Raises DataError if it is no number, CorruptArtifact."""
@@ -93,11 +93,6 @@ class ScanNetwork:
             counts.cpu().numpy(),
             means.cpu().numpy(),
         )
-
-
-def fitted_temperature(run: Run) -> float:
-    """The temperature of the run's confidences, fitted on validation scans; 1 if none was fitted."""
-    return (run.evaluated("val").temperature if run.folder.metrics("val").is_file() else None) or 1.0
 
 
 def entropy_share(logits: Tensor) -> Tensor:

@@ -200,7 +200,7 @@ class Run:
         scan_ids = self._labelled_scans(split)
         sample = LogitSample(SAMPLED_POINTS, len(scan_ids))
         matrix = self.confusion(predictor, split, f"evaluating {split}", sample)
-        temperature = sample.fit_temperature() if split == "val" else self._fitted_temperature()
+        temperature = sample.fit_temperature() if split == "val" else self.fitted_temperature()
         return self._metrics(
             matrix,
             split,
@@ -237,7 +237,8 @@ class Run:
             raise DataError(f"no scan of the split {split} has labels; it cannot be evaluated")
         return scan_ids
 
-    def _fitted_temperature(self) -> float | None:
+    def fitted_temperature(self) -> float | None:
+        """The temperature of the confidences, None if the validation split was not evaluated."""
         path = self.folder.metrics("val")
         return Metrics.load(path).temperature if path.is_file() else None
 
