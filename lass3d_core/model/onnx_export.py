@@ -130,7 +130,8 @@ def _package(name: str) -> ModuleType:
 def _random_inputs(model: Model, count: int) -> dict[str, np.ndarray]:
     """Inputs of `count` random points around the sensor, with features of the range that the model learnt."""
     random = np.random.default_rng(0)
-    points = random.normal(scale=(10, 10, 1), size=(count, 3)).astype(np.float32)
+    spread = model.card.reach_m * np.array([0.2, 0.2, 0.02])
+    points = random.normal(scale=spread, size=(count, 3)).astype(np.float32)
     columns = [random.uniform(one.low, one.high, len(points)) for one in model.card.features]
     features = np.stack(columns, axis=1) if columns else None
     return range_inputs(model, points, features)[0]
@@ -200,6 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     def export() -> None:
+        if given.into.is_dir() or given.into.resolve() == given.model.resolve():
+            raise DataError(f"{given.into} is a folder or the model itself; name another file for the result")
         export_onnx(load(given.model), given.into)
         print(f"wrote {given.into}; onnxruntime and PyTorch give the same labels")
 

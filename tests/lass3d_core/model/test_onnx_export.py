@@ -99,6 +99,16 @@ def test_the_voxel_view_is_refused_in_one_line(
     assert not (tmp_path / "m.onnx").exists()
 
 
+def test_a_folder_and_the_model_itself_are_no_place_for_the_file(
+    model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = model_path.read_bytes()
+    for into in (model_path, model_path.parent):
+        assert main([str(model_path), str(into)]) == 2
+        assert "name another file" in capsys.readouterr().err
+    assert model_path.read_bytes() == before
+
+
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
 def test_a_missing_package_is_one_line(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
