@@ -90,6 +90,12 @@ def test_other_labels_than_pytorch_leave_no_file(
     assert not list(tmp_path.iterdir())
 
 
+def test_another_segmenter_is_refused(model: Model, tmp_path: Path) -> None:
+    other = Model(model.card, torch.nn.ModuleDict({"segmenter": torch.nn.Identity()}))
+    with pytest.raises(DataError, match="a model of the method supervised cannot become an ONNX file"):
+        export_onnx(other, tmp_path / "m.onnx")
+
+
 def test_the_voxel_view_is_refused_in_one_line(
     model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
