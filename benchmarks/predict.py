@@ -67,7 +67,7 @@ def main() -> None:
         )
         print("\n".join(lines))
         print(
-            f"a cloud of more than {MOST_POINTS:,} points is cut into tiles; cloud: points and feature in memory;"
+            f"a cloud of more than {MOST_POINTS:,} points is cut into tiles; cloud: its points and features;"
         )
         print(
             "before: the process with the cloud, before prediction; peak: the process, its answers included"

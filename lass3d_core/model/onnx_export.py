@@ -69,14 +69,20 @@ class _FromView(nn.Module):
 def export_onnx(model: Model, path: Path) -> None:
     """Write `model` to the ONNX file `path`, if onnxruntime gives the labels that PyTorch gives.
 
-    Raises DataError for a model of the voxel view and for other labels; then no file is written.
+    Raises DataError for a model of the voxel view, for a method with another segmenter, and for other labels;
+    then no file is written.
     Raises BackendUnavailable if a package is missing, StorageError if the disk cannot be written.
     """
     _require_range_view(model)
     onnx, _, runtime = (_package(name) for name in ("onnx", "onnxscript", "onnxruntime"))
+    segmenter = model.network["segmenter"]
+    if not isinstance(segmenter, Segmenter):
+        raise DataError(
+            f"a model of the method {model.card.origin.method} cannot become an ONNX file: its segmenter does "
+            "more than backbone, adapter and classifier; use it in Python (lass3d_core.load)"
+        )
     # A copy, because the graph is made on the CPU and the model may be elsewhere.
-    segmenter = copy.deepcopy(cast(Segmenter, model.network["segmenter"])).cpu()
-    graph = _FromView(segmenter, model.card.temperature).eval()
+    graph = _FromView(copy.deepcopy(segmenter).cpu(), model.card.temperature).eval()
     program = _exported(graph, _random_inputs(model, 5000))
     onnx.helper.set_model_props(program, {CARD: model.card.to_json()})
     content = program.SerializeToString()
@@ -130,7 +136,8 @@ def _package(name: str) -> ModuleType:
 def _random_inputs(model: Model, count: int) -> dict[str, np.ndarray]:
     """Inputs of `count` random points around the sensor, with features of the range that the model learnt."""
     random = np.random.default_rng(0)
-    points = random.normal(scale=(10, 10, 1), size=(count, 3)).astype(np.float32)
+    spread = model.card.reach_m * np.array([0.2, 0.2, 0.02])
+    points = random.normal(scale=spread, size=(count, 3)).astype(np.float32)
     columns = [random.uniform(one.low, one.high, len(points)) for one in model.card.features]
     features = np.stack(columns, axis=1) if columns else None
     return range_inputs(model, points, features)[0]
@@ -200,6 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     def export() -> None:
+        if given.into.is_dir() or given.into.resolve() == given.model.resolve():
+            raise DataError(f"{given.into} is a folder or the model itself; name another file for the result")
         export_onnx(load(given.model), given.into)
         print(f"wrote {given.into}; onnxruntime and PyTorch give the same labels")
 

@@ -90,6 +90,12 @@ def test_other_labels_than_pytorch_leave_no_file(
     assert not list(tmp_path.iterdir())
 
 
+def test_another_segmenter_is_refused(model: Model, tmp_path: Path) -> None:
+    other = Model(model.card, torch.nn.ModuleDict({"segmenter": torch.nn.Identity()}))
+    with pytest.raises(DataError, match="a model of the method supervised cannot become an ONNX file"):
+        export_onnx(other, tmp_path / "m.onnx")
+
+
 def test_the_voxel_view_is_refused_in_one_line(
     model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,6 +103,16 @@ def test_the_voxel_view_is_refused_in_one_line(
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "lass3d_core.load" in said and "SET=net.view=range" in said
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_a_folder_and_the_model_itself_are_no_place_for_the_file(
+    model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = model_path.read_bytes()
+    for into in (model_path, model_path.parent):
+        assert main([str(model_path), str(into)]) == 2
+        assert "name another file" in capsys.readouterr().err
+    assert model_path.read_bytes() == before
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
