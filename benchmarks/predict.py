@@ -27,7 +27,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
-from train.presets.semantickitti import semantickitti
 
 from lass3d_core.model.card import ModelCard, Origin, PointFeature
 from lass3d_core.model.network import make_network
@@ -36,6 +35,7 @@ from lass3d_core.nets.unet import UNetConfig
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from lass3d_core.sparse.voxels import collate, voxelise
 from train.presets.demo import demo
+from train.presets.published import semantickitti
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
 SCAN = "semantickitti/sequences/08/velodyne/000000.bin"
