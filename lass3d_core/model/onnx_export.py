@@ -78,8 +78,8 @@ def export_onnx(model: Model, path: Path) -> None:
     segmenter = model.network["segmenter"]
     if not isinstance(segmenter, Segmenter):
         raise DataError(
-            f"a model of the method {model.card.origin.method} cannot become an ONNX file: its segmenter does "
-            "more than backbone, adapter and classifier; use it in Python (lass3d_core.load)"
+            f"a model of the method {model.card.origin.method} cannot become an ONNX file: its segmenter "
+            "has more parts than backbone, adapter and classifier; use it in Python (lass3d_core.load)"
         )
     # A copy, because the graph is made on the CPU and the model may be elsewhere.
     graph = _FromView(copy.deepcopy(segmenter).cpu(), model.card.temperature).eval()
