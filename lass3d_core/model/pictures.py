@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 
 import numpy as np
 from PIL import Image
@@ -14,8 +15,8 @@ from PIL import Image
 MOST_POINTS = 300_000
 """More points than that add nothing to a picture."""
 
-GROUND = (18, 21, 24)
-"""The colour behind the points."""
+GROUND = (46, 51, 57)
+"""The colour behind the points: neither SemanticKITTI's darkest classes nor its palest vanish on it."""
 
 
 def picture(points: np.ndarray, colours: np.ndarray, size_hw: tuple[int, int] = (520, 960)) -> np.ndarray:
@@ -30,12 +31,14 @@ def picture(points: np.ndarray, colours: np.ndarray, size_hw: tuple[int, int] = 
     image = np.empty((height, width, 3), np.uint8)
     image[:] = GROUND
     column, row, depth = _pixels(points.astype(np.float64), size_hw)
-    radius = np.where(depth < np.quantile(depth, 0.3), 2, 1)
+    # A sparse cloud gets larger points, and near points are larger than far ones.
+    size = np.clip(math.sqrt(0.03 * height * width / len(points)), 1, 3) * np.median(depth) / depth
+    edge = np.clip(np.rint(size), 1, 5).astype(int)
     # Painted from far to near, so that near points cover far ones.
     order = np.argsort(-depth, kind="stable")
-    for dv in range(2):
-        for du in range(2):
-            paint = order[(radius[order] > max(du, dv))]
+    for dv in range(5):
+        for du in range(5):
+            paint = order[edge[order] > max(du, dv)]
             u, v = column[paint] + du, row[paint] + dv
             inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
             image[v[inside], u[inside]] = colours[paint[inside]]
