@@ -1,5 +1,9 @@
 """Confidences that mean what they say: one temperature, fitted on validation scans (Guo et al., ICML 2017).
 
+Decision: it minimises the Brier score, not the negative log-likelihood of the paper. A class that the labelled
+scans lack is missed with full confidence, and the log-likelihood of a few such points outweighs all others: on
+the validation scans of the simulated street it left an error of up to 15 % (docs/results.md).
+
 Letters: N points, C classes.
 """
 
@@ -22,7 +26,7 @@ LEAST, MOST = 0.05, 20.0
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The T > 0 that minimises the negative log-likelihood of softmax(logits / T).
+    """The T > 0 that minimises the Brier score of softmax(logits / T), the mean of sum_c (p_c - [y = c])^2.
 
     logits (N,C) float32. labels (N,) int64, IGNORE does not count. 1 if no point has a label.
     """
@@ -31,10 +35,13 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     if not len(labels):
         return 1.0
 
-    def loss(log_temperature: float) -> float:
-        return float(torch.nn.functional.cross_entropy(logits / np.exp(log_temperature), labels))
+    truth = torch.nn.functional.one_hot(labels, logits.shape[1])
 
-    found = minimize_scalar(loss, bounds=(np.log(LEAST), np.log(MOST)), method="bounded")
+    def brier(log_temperature: float) -> float:
+        probability = (logits / np.exp(log_temperature)).softmax(dim=1)
+        return float((probability - truth).square().sum(dim=1).mean())
+
+    found = minimize_scalar(brier, bounds=(np.log(LEAST), np.log(MOST)), method="bounded")
     return float(np.exp(found.x))
 
 

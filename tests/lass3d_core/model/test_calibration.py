@@ -16,6 +16,16 @@ def test_the_temperature_that_made_the_labels_is_found() -> None:
     assert fit_temperature(logits, labels) == pytest.approx(1, rel=0.05)
 
 
+def test_a_few_sure_errors_do_not_spoil_the_rest() -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(20_000, 4, generator=generator)
+    labels = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+    wrong, missed = torch.zeros(400, 4), torch.ones(400, dtype=torch.int64)
+    wrong[:, 0] = 60.0  # two in a hundred points are of class 1, and class 0 for certain
+    found = fit_temperature(torch.cat([logits, wrong]), torch.cat([labels, missed]))
+    assert found == pytest.approx(1, rel=0.1)
+
+
 def test_ignored_points_do_not_count() -> None:
     logits = torch.tensor([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
     labels = torch.tensor([0, 0, 1])
