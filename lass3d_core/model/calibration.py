@@ -1,8 +1,8 @@
 """Confidences that mean what they say: one temperature, fitted on validation scans (Guo et al., ICML 2017).
 
-Decision: it minimises the Brier score, not the negative log-likelihood of the paper. A class that the labelled
-scans lack is missed with full confidence, and the log-likelihood of a few such points outweighs all others: on
-the validation scans of the simulated street it left an error of up to 15 % (docs/results.md).
+Decision: it minimises the Brier score, not the negative log-likelihood of the paper. A class that the
+labelled scans lack is missed with full confidence, and the log-likelihood of a few such points outweighs all
+others: on validation scans of the simulated street it left an error of up to 15 % (docs/results.md).
 
 Letters: N points, C classes.
 """
