@@ -28,11 +28,12 @@ from tqdm import tqdm
 from lass3d_core.datasets import Dataset, open_dataset
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE
 from lass3d_core.files.images import read_image
+from lass3d_core.files.splits import spread
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, FramesSpec, PairsSpec, SimulateSpec, SplitSpec
 from lass3d_core.records import Camera, FilePart, View
 from preprocess.audit.calibration import Alignment, Nudge, compare, observe
-from preprocess.audit.calibration_check import VIEWS, observed_in, seen_points, spread
+from preprocess.audit.calibration_check import VIEWS, observed_in, seen_points
 from preprocess.audit.outlines import Neighbours, Outline, depth_outline
 from preprocess.audit.overlays import outline_panel
 from preprocess.simulation import simulate

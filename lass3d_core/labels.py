@@ -17,7 +17,7 @@ IGNORE = 255  # train id of points that are left out of losses and metrics
 AbsentClasses = Literal["zero", "dropped"]
 
 
-def in_words(class_name: str) -> str:
+def class_phrase(class_name: str) -> str:
     """The class name as a phrase: "traffic-sign" and "traffic_sign" become "traffic sign"."""
     return class_name.replace("-", " ").replace("_", " ")
 

@@ -19,7 +19,7 @@ from lass3d_core.errors import DataError, Lass3dError
 from preprocess.lvm import run_params
 from preprocess.lvm.fetch_weights import Wanted, models_of, wanted_weights
 from preprocess.project import Project
-from preprocess.status import in_words, plural
+from preprocess.status import plural, size_in_words
 
 _GROUNDED_SAM = "groundingdino-py segment-anything torchvision transformers timm matplotlib"
 
@@ -104,7 +104,7 @@ def _weights(one: Wanted) -> Finding:
     what, found = f"{one.model} weights", one.found()
     if found is not None:
         if size := _size(found):
-            return "ok", what, f"{one.weights}: {in_words(size)} in {found}"
+            return "ok", what, f"{one.weights}: {size_in_words(size)} in {found}"
         detail = f"{found} is empty; put the weights there or mend {one.key}.weights in the manifest"
     elif one.hub is None:
         detail = f"{one.weights} does not exist; mend {one.key}.weights in the manifest"
@@ -137,7 +137,7 @@ def _disk(project: Project) -> Finding:
     except DataError:
         needed = 0.0
     needed = max(needed - _size(folder), _SPARE_BYTES)
-    detail = f"{in_words(free)} free for {folder}, about {in_words(needed)} needed"
+    detail = f"{size_in_words(free)} free for {folder}, about {size_in_words(needed)} needed"
     if free < needed:
         return "FIX", "disk", f"{detail}; free some or set `artifacts` in the manifest"
     return "ok", "disk", detail
@@ -157,7 +157,7 @@ def _gpu(project: Project) -> Iterator[Finding]:
             yield "FIX", "GPU", detail
     if names:
         memory = [torch.cuda.get_device_properties(i).total_memory for i in range(len(names))]
-        found = ", ".join(f"{name} with {in_words(size)}" for name, size in zip(names, memory))
+        found = ", ".join(f"{name} with {size_in_words(size)}" for name, size in zip(names, memory))
         yield "ok", "GPU", found
     elif wanted_weights(project.manifest):
         yield "note", "GPU", "none; the models run on the CPU, which takes minutes per image"

@@ -56,10 +56,10 @@ def why(planned: StagePlan) -> str:
 def size_on_disk(paths: Sequence[Path]) -> str:
     """The size of the files in words; "-" if there are none."""
     found = [path.stat().st_size for path in paths if path.exists()]
-    return in_words(sum(found)) if found else "-"
+    return size_in_words(sum(found)) if found else "-"
 
 
-def in_words(size: float) -> str:
+def size_in_words(size: float) -> str:
     """A number of bytes, as `340 B` or `1.2 GB`."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if size < 1000 or unit == "TB":

@@ -39,7 +39,7 @@ from train.outputs.clouds import chosen_scans, write_clouds
 from train.outputs.export import export
 from train.presets import preset_for
 from train.runs.finished_model import write_finished_model
-from train.runs.listing import listed_runs, table_of
+from train.runs.listing import listed_runs, runs_table
 from train.runs.processes import process_group
 from train.runs.profile import profile_steps
 from train.runs.run import Run
@@ -102,7 +102,7 @@ def model_command(options: argparse.Namespace) -> None:
 def runs_command(options: argparse.Namespace) -> None:
     """List the runs of all data sets of the manifest."""
     manifest, _ = read_manifest(options.manifest, options.dataset)
-    print(table_of(listed_runs(manifest.runs), Path.cwd()))
+    print(runs_table(listed_runs(manifest.runs), Path.cwd()))
 
 
 def compare_command(options: argparse.Namespace) -> None:

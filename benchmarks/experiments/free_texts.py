@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from lass3d_core.errors import DataError, exit_status
-from lass3d_core.files.query_texts import phrase_rows, rows_of
-from lass3d_core.labels import in_words
+from lass3d_core.files.query_texts import phrase_rows, query_rows
+from lass3d_core.labels import class_phrase
 from lass3d_core.manifest.reading import read_manifest
 from train.config import SavedRun
 from train.data.evaluation_scans import scan_loader
@@ -75,7 +75,7 @@ def main() -> None:
     names = pairs.header.class_names
     precision, share = map(np.array, zip(*(precisions(run, names) for run in runs)))
     print(f"{'text':26} {'AP':>5}  {'class':12} {'its name':>8}  {'share':>5}  most similar phrase")
-    nearest = nearest_phrases(rows_of(pairs.folder, tuple(MEANT)), phrases)
+    nearest = nearest_phrases(query_rows(pairs.folder, tuple(MEANT)), phrases)
     for number, (text, name) in enumerate(MEANT.items()):
         index = names.index(name)
         figures = precision[:, number].mean(), precision[:, len(MEANT) + index].mean(), share[0, index]
@@ -108,7 +108,7 @@ def nearest_phrases(rows: np.ndarray, phrases: Mapping[str, np.ndarray]) -> list
 def precisions(run: Run, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Average precisions on validation scans, of every text, then of every class name; and shares (C,)."""
     wanted = [*map(names.index, MEANT.values()), *range(len(names))]
-    network, rows = QueryNetwork.of(run), rows_of(run.pairs.folder, (*MEANT, *map(in_words, names)))
+    network, rows = QueryNetwork.of(run), query_rows(run.pairs.folder, (*MEANT, *map(class_phrase, names)))
     scans = run.whole_scans_of(run.pairs.labelled_scans("val"))
     found, seen = count(network, scan_loader(scans, 0), rows, wanted)
     shares = found[len(MEANT) :].sum(axis=1) / seen[0].sum()

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from lass3d_core import nets
+from lass3d_core.files.splits import spread
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import LabelledSpec, SimulateSpec, SplitSpec
 from lass3d_core.nets import UNetConfig
@@ -30,7 +31,7 @@ from preprocess.status import status
 from train.config import DataConfig
 from train.data.batches import StepBatches, batch_loader
 from train.data.evaluation_scans import EvaluationScans, scan_loader
-from train.data.paired_scans import PairedScans, spread
+from train.data.paired_scans import PairedScans
 from train.evaluate import confusion
 from train.report.artifacts import pictured_images
 

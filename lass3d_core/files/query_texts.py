@@ -52,7 +52,7 @@ def encoder_changes(params: Mapping[str, object], folder: Path) -> str:
     return "; ".join(reasons(_record(made), _record(params)))
 
 
-def rows_of(folder: Path, texts: Sequence[str]) -> np.ndarray:
+def query_rows(folder: Path, texts: Sequence[str]) -> np.ndarray:
     """The rows (T,D) float32 of `texts`, spelled as in the file. Raises MissingArtifact for another text."""
     known = phrase_rows(folder) | asked_rows(folder)
     for text in texts:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact
 from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.manifest.schema import LabelledSpec
 from lass3d_core.settings import read, to_json
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -156,3 +159,11 @@ def _complaint(what: str, names: list[str]) -> str:
         return ""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more} {'is' if len(names) == 1 else 'are'} {what}"
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of `items`, evenly spread from the first to the last."""
+    if not items:
+        return []
+    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[index] for index in chosen]

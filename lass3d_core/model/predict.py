@@ -24,7 +24,7 @@ from lass3d_core.model.file import read_model
 from lass3d_core.model.inputs import checked_features, checked_points, warn_if_far
 from lass3d_core.model.network import QUERY_ROWS, load_weights, make_network
 from lass3d_core.model.tiles import Tiling, blended
-from lass3d_core.model.views import turned
+from lass3d_core.model.views import view_of
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from lass3d_core.sparse.voxels import Voxels, collate, mean_by_voxel, voxelise
@@ -264,7 +264,7 @@ class Model:
         """The mean (N,C) float32 of the probabilities of `tta` passes."""
 
         def one_pass(view: int) -> Tensor:
-            given = self._input(turned(xyz, view, tta), columns)
+            given = self._input(view_of(xyz, view, tta), columns)
             return self._voxel_logits(given).softmax(dim=1).cpu()[given.inverse]
 
         total = one_pass(0)

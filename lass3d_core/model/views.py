@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 
-def turned(points: np.ndarray, view: int, views: int) -> np.ndarray:
+def view_of(points: np.ndarray, view: int, views: int) -> np.ndarray:
     """points (N,3) as `view` of `views` shows them; view 0 is the cloud itself.
 
     Odd views are mirrored (y -> -y). Each pair of views is turned a step further, the steps make a full turn.

@@ -53,7 +53,9 @@ def range_view(points: Tensor, scan: Tensor, config: RangeImageConfig) -> RangeV
     points (M,3): metres, the sensor is the origin. scan (M,): the number of each point's scan.
     """
     numbers, image = scan.unique(return_inverse=True)
-    pixel = (image * config.height + rows_of(points, config)) * config.width + columns_of(points, config)
+    pixel = (image * config.height + image_rows(points, config)) * config.width + image_columns(
+        points, config
+    )
     pixels = len(numbers) * config.height * config.width
     distance = points.norm(dim=1)
     least = distance.new_full((pixels,), math.inf).scatter_reduce_(0, pixel, distance, "amin")
@@ -65,7 +67,7 @@ def range_view(points: Tensor, scan: Tensor, config: RangeImageConfig) -> RangeV
     return RangeView(len(numbers), pixel, nearest, distance, behind)
 
 
-def rows_of(points: Tensor, config: RangeImageConfig) -> Tensor:
+def image_rows(points: Tensor, config: RangeImageConfig) -> Tensor:
     """The row (M,) int64 of points (M,3). Points above or below the image are in its first or last row."""
     x, y, z = points.double().unbind(dim=1)
     low, high = config.pitch_deg
@@ -73,7 +75,7 @@ def rows_of(points: Tensor, config: RangeImageConfig) -> Tensor:
     return (from_top * config.height).floor().long().clamp(0, config.height - 1)
 
 
-def columns_of(points: Tensor, config: RangeImageConfig) -> Tensor:
+def image_columns(points: Tensor, config: RangeImageConfig) -> Tensor:
     """The column (M,) int64 of points (M,3)."""
     x, y, _ = points.double().unbind(dim=1)
     turn = 0.5 - torch.atan2(y, x) / (2 * math.pi)

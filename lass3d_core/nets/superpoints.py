@@ -56,7 +56,7 @@ class Superpoints(NamedTuple):
 def superpoints(features: Tensor, neighbours: KernelMap, config: SuperpointConfig) -> Superpoints:
     """Find the superpoints of voxels with features (M,F). neighbours: the 3x3x3 map of their level."""
     first, second = neighbours.source.long(), neighbours.target.long()
-    normal = normals(features[:, :3], neighbours)
+    normal = voxel_normals(features[:, :3], neighbours)
     alignment = (normal[first] * normal[second]).sum(dim=1).abs()
     bent = alignment < math.cos(math.radians(config.angle_deg)) - 1e-6
     stepped = (features[first, 3:] - features[second, 3:]).norm(dim=1) > config.colour_step
@@ -68,7 +68,7 @@ def superpoints(features: Tensor, neighbours: KernelMap, config: SuperpointConfi
     return Superpoints(of_voxel, torch.bincount(of_voxel), on_edge)
 
 
-def normals(points: Tensor, neighbours: KernelMap) -> Tensor:
+def voxel_normals(points: Tensor, neighbours: KernelMap) -> Tensor:
     """The unit normal (M,3) of each of points (M,3); its sign is arbitrary. 0 with fewer than 3 neighbours.
 
     It is the direction in which the 3x3x3 neighbourhood, the point included, spreads least.

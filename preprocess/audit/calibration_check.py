@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lass3d_core.files.images import read_image
+from lass3d_core.files.splits import spread
 from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import View
@@ -78,13 +79,6 @@ def camera_of(view: View, scan_id: str) -> str:
     """The name of the camera in the image id. Numbered frames of a scene belong to one camera, `frames`."""
     name = view.image_id.removeprefix(f"{scan_id}/")
     return "frames" if name.isdigit() else name
-
-
-def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """At most `count` items, evenly apart, with the first and the last."""
-    if len(items) <= count:
-        return list(items)
-    return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
 
 
 def _chosen(scan_ids: Sequence[str]) -> Iterator[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from lass3d_core.files.atomic import atomic_write
 from lass3d_core.files.images import read_image
 from lass3d_core.files.shards import ShardsByScan
+from lass3d_core.files.splits import spread
 from lass3d_core.geometry.visible_pixels import visible_pixels
 from lass3d_core.records import PairedScan, View
-from preprocess.audit.calibration_check import VIEWS, seen_points, spread
+from preprocess.audit.calibration_check import VIEWS, seen_points
 from preprocess.audit.outlines import depth_outline
 from preprocess.audit.overlays import entity_panel, outline_panel, point_colours, point_panel, stacked
 from preprocess.project import SPLITS, Project

@@ -15,7 +15,7 @@ from lass3d_core.errors import CorruptArtifact, ManifestError, StaleArtifact
 from lass3d_core.files.pair_index import read_index
 from lass3d_core.files.query_texts import asked_rows, encoder_changes, phrase_rows, write_asked
 from lass3d_core.files.text_table import TEXT_TABLE
-from lass3d_core.labels import in_words
+from lass3d_core.labels import class_phrase
 from preprocess.lvm import load_encoder
 from preprocess.project import Project
 from preprocess.stages.phrases import normalise
@@ -32,7 +32,7 @@ def embed(project: Project, texts: Sequence[str], classes: bool) -> str:
     """
     if not all(text.strip() for text in texts) or not (texts or classes):
         raise ManifestError('embed: give --text "a parked car", which may be repeated, or --classes')
-    wanted = [*texts, *map(in_words, read_index(project.folder / "pairs").class_names if classes else ())]
+    wanted = [*texts, *map(class_phrase, read_index(project.folder / "pairs").class_names if classes else ())]
     phrases, asked = phrase_rows(project.folder), _asked(project.folder)
     missing = [text for text in dict.fromkeys(wanted) if text not in phrases | asked]
     if not missing:

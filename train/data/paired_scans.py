@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -126,14 +126,6 @@ class PairedScans:
             split: tuple(scan_id for scan_id in scan_ids if self._shard_of[scan_id].has_labels(scan_id))
             for split, scan_ids in self.splits.items()
         }
-
-
-def spread(items: Sequence[str], count: int) -> list[str]:
-    """At most `count` of `items`, evenly spread from the first to the last."""
-    if not items:
-        return []
-    chosen = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[index] for index in chosen]
 
 
 def class_weights(counts: np.ndarray) -> np.ndarray:

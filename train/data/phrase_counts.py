@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from lass3d_core.labels import IGNORE, in_words
+from lass3d_core.labels import IGNORE, class_phrase
 from lass3d_core.records import NONE, PairedScan, labels_or_ignore
 from train.data.paired_scans import PairedScans
 from train.data.text_batches import TextRowsOf
@@ -48,7 +48,7 @@ def _named(phrases: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
 
     Of several classes ("traffic sign pole") it is the one with most words, then the first.
     """
-    words = {index: set(in_words(name).split()) for index, name in enumerate(class_names)}
+    words = {index: set(class_phrase(name).split()) for index, name in enumerate(class_names)}
     found = np.full(len(phrases), NONE, np.int64)
     for row, phrase in enumerate(phrases):
         named = [index for index, name in words.items() if name <= set(phrase.split())]

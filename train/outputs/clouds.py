@@ -17,11 +17,11 @@ import numpy as np
 from lass3d_core.clouds.ply import write_ply
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.files.shards import ShardHeader
+from lass3d_core.files.splits import spread
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
 from lass3d_core.settings import nearest
 from train.data.evaluation_scans import scan_loader
-from train.data.paired_scans import spread
 from train.evaluate import predictions, with_progress
 from train.outputs.colours import Colour, distinct_colours
 from train.runs.run import Run

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from lass3d_core.errors import MissingArtifact, UnknownName
-from lass3d_core.files.query_texts import rows_of
+from lass3d_core.files.query_texts import query_rows
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.records import PairedScan
 from lass3d_core.settings import nearest
@@ -91,7 +91,7 @@ def answer_query(run: Run, text: str, scan_id: str) -> Answer:
     known = [known_id for scan_ids in run.pairs.splits.values() for known_id in scan_ids]
     if scan_id not in known:
         raise UnknownName(f"--scan: there is no scan {scan_id!r}{nearest(scan_id, known)}")
-    network, rows = QueryNetwork.of(run), rows_of(run.pairs.folder, [text])
+    network, rows = QueryNetwork.of(run), query_rows(run.pairs.folder, [text])
     similarity, prediction = network.answer(run.whole_scan(scan_id), rows)
     return Answer(text, run.pairs.read(scan_id), similarity[:, 0], prediction)
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, UnknownName
 from lass3d_core.files.json_files import read_json, write_json
-from lass3d_core.files.query_texts import rows_of
-from lass3d_core.labels import IGNORE, in_words
+from lass3d_core.files.query_texts import query_rows
+from lass3d_core.labels import IGNORE, class_phrase
 from lass3d_core.settings import nearest, read, to_json
 from train.data.evaluation_scans import EvaluationScan, scan_loader
 from train.evaluate import with_progress
@@ -111,8 +111,8 @@ def score_queries(run: Run, split: str) -> str:
     if not scan_ids:
         raise DataError(f"no scan of the split {split} has labels; its queries cannot be scored")
     names = run.pairs.header.class_names
-    queries = tuple(map(in_words, names))
-    network, rows = QueryNetwork.of(run), rows_of(run.pairs.folder, queries)
+    queries = tuple(map(class_phrase, names))
+    network, rows = QueryNetwork.of(run), query_rows(run.pairs.folder, queries)
     scans = scan_loader(run.whole_scans_of(scan_ids), run.config.data.workers)
     ahead = with_progress(scans, len(scan_ids), f"asking {split}")
     found, seen = count(network, ahead, rows, range(len(names)))

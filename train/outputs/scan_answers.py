@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lass3d_core.errors import DataError
-from lass3d_core.model.views import turned
+from lass3d_core.model.views import view_of
 from lass3d_core.nets.segmenter import Segmenter
 from train.data.evaluation_scans import EvaluationScan, evaluation_scan
 from train.runs.run import Run
@@ -80,7 +80,7 @@ class ScanNetwork:
             )
         label = logits.argmax(dim=1)
         points = torch.bincount(scan.inverse, minlength=len(label)).to(device)
-        means, counts = class_means(features, label, points, self.run.pairs.num_classes)
+        means, counts = mean_features(features, label, points, self.run.pairs.num_classes)
         predictions = [_of_points(label, scan)]
         for view in views[1:]:
             seen = self.segmenter(view.features.to(device), view.pyramid.to(device))
@@ -108,7 +108,7 @@ def differs_in_a_view(predictions: Sequence[np.ndarray]) -> np.ndarray:
     return np.any([other != first for other in others] or [np.zeros(len(first), bool)], axis=0)
 
 
-def class_means(features: Tensor, label: Tensor, points: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def mean_features(features: Tensor, label: Tensor, points: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Mean features (C,D) of the points of each class, 0 for a class without points, and their numbers (C,).
 
     features (M,D), label (M,) int64, points (M,) int64: how many points each voxel holds.
@@ -133,7 +133,7 @@ class _ScanViews(Dataset[list[EvaluationScan]]):
         scan = self._pairs.read(self._scan_ids[number])
         return [
             evaluation_scan(
-                replace(scan, points=turned(scan.points, view, self._views)), self._data, self._levels
+                replace(scan, points=view_of(scan.points, view, self._views)), self._data, self._levels
             )
             for view in range(self._views)
         ]

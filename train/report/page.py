@@ -14,10 +14,11 @@ from lass3d_core.datasets import Dataset
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.atomic import write_text
 from lass3d_core.files.coverage import Agreement, Coverage
+from lass3d_core.files.splits import spread
 from lass3d_core.labels import LabelSpace
 from lass3d_core.records import PairedScan
 from train import evaluate
-from train.data.paired_scans import PairedScans, spread
+from train.data.paired_scans import PairedScans
 from train.outputs.retrieval import Retrieval
 from train.report.artifacts import label_space, pictured_images
 from train.report.clouds import PicturedScan, cloud_viewer

@@ -35,7 +35,7 @@ class RunResult:
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultLine:
     """A row of the table of IoU: a class or a mean."""
 
     name: str
@@ -83,12 +83,12 @@ def shown_results(
     }
 
 
-def class_lines(found: Sequence[RunResult], space: LabelSpace) -> tuple[Line, ...]:
+def class_lines(found: Sequence[RunResult], space: LabelSpace) -> tuple[ResultLine, ...]:
     """One line for each class that is true or predicted in any run."""
     columns = np.array([iou(result.matrix) for result in found])
     truth = found[0].matrix.sum(axis=1)
     return tuple(
-        Line(
+        ResultLine(
             space.names[label],
             tuple(columns[:, label].tolist()),
             css_colour(space, label),
@@ -98,12 +98,12 @@ def class_lines(found: Sequence[RunResult], space: LabelSpace) -> tuple[Line, ..
     )
 
 
-def mean_lines(found: Sequence[RunResult]) -> tuple[Line, ...]:
+def mean_lines(found: Sequence[RunResult]) -> tuple[ResultLine, ...]:
     """Both means of IoU, and the share of points that are right."""
     return (
-        Line("mean over classes that occur", tuple(result.mean for result in found)),
-        Line("mean, absent classes as 0", tuple(mean_iou(result.matrix, "zero") for result in found)),
-        Line("points right", tuple(accuracy(result.matrix) for result in found)),
+        ResultLine("mean over classes that occur", tuple(result.mean for result in found)),
+        ResultLine("mean, absent classes as 0", tuple(mean_iou(result.matrix, "zero") for result in found)),
+        ResultLine("points right", tuple(accuracy(result.matrix) for result in found)),
     )
 
 

@@ -14,6 +14,7 @@ from lass3d_core.files.json_files import read_json
 from lass3d_core.files.splits import LabelledSplit
 from train.config import RunConfig, SavedRun
 from train.evaluate import Metrics
+from train.runs.listing import changed_settings
 from train.runs.logs import read_log
 
 SPLITS = ("test", "val")
@@ -48,7 +49,7 @@ def read_run(folder: Path, title: str | None = None) -> RunRecord:
     saved = SavedRun.load(folder / "config.json")
     return RunRecord(
         folder=folder,
-        title=title or title_of(saved.config),
+        title=title or titled(folder, saved.config),
         saved=saved,
         split=LabelledSplit.load(folder / "split.json"),
         environment=_json(folder / "environment.json"),
@@ -74,6 +75,15 @@ def siblings(run: RunRecord) -> list[RunRecord]:
         return []
     others = {title: folder for title, folder in listed.items() if folder != run.folder.resolve()}
     return [read_run(folder, title) for title, folder in others.items() if (folder / "config.json").is_file()]
+
+
+def titled(folder: Path, config: RunConfig) -> str:
+    """The method in words, with the tag of the run's folder and what differs from its preset."""
+    tag = folder.name.removeprefix(config.name).lstrip("-") if folder.name.startswith(config.name) else ""
+    changed = changed_settings(config)
+    shown = [tag, *changed[:2], *([f"{len(changed) - 2} more"] if len(changed) > 2 else [])]
+    remarks = ", ".join(part for part in shown if part)
+    return f"{title_of(config)} ({remarks})" if remarks else title_of(config)
 
 
 def title_of(config: RunConfig) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 
 from lass3d_core.errors import DataError
 from lass3d_core.files.fingerprint import Record
+from lass3d_core.files.splits import spread
 from lass3d_core.files.text_table import TEXT_TABLE, read_text_table_record
 from lass3d_core.model.card import Figures, ModelCard, Origin, PointFeature, QueryCard
 from lass3d_core.model.file import write_model
@@ -21,7 +22,6 @@ from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.nets.superpoint_segmenter import SuperpointSegmenter
 from lass3d_core.paper.adapter import AdapterConfig, FusionAdapter
 from lass3d_core.records import PairedScan
-from train.data.paired_scans import spread
 from train.evaluate import Metrics
 from train.methods.contract import Method
 from train.methods.parts.query import QueryHead

@@ -42,7 +42,7 @@ def listed_runs(runs: Path) -> list[ListedRun]:
     return sorted(map(_listed, folders), key=lambda run: run.modified)
 
 
-def table_of(runs: list[ListedRun], base: Path) -> str:
+def runs_table(runs: list[ListedRun], base: Path) -> str:
     """The runs as a table. base: folders are shown relative to it. Settings stand on a line of their own."""
     if not runs:
         return "no runs yet; train one with `make demo` or `make train`"

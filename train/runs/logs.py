@@ -63,7 +63,7 @@ def read_log(path: Path) -> list[dict[str, str]]:
 
     A last row without end of line, left by a killed run, is dropped. Raises CorruptArtifact.
     """
-    damaged = CorruptArtifact(f"{path} is damaged; delete the run's folder and train again")
+    damaged = CorruptArtifact(f"{path} is damaged; restore it, or train again under another TAG")
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -7,7 +7,7 @@ import pytest
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import Record
-from lass3d_core.files.query_texts import FILE, TEXT_TABLE, asked_rows, rows_of, write_asked
+from lass3d_core.files.query_texts import FILE, TEXT_TABLE, asked_rows, query_rows, write_asked
 from tests.text_tables import TextTable, write_text_table
 
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_text_has_the_row_that_was_written_or_that_of_the_phrase(folder: Path) -> None:
-    rows = rows_of(folder, ["road", "a parked car"])
+    rows = query_rows(folder, ["road", "a parked car"])
     assert rows.dtype == np.float32
     assert rows.tolist() == [[0, 1, 0, 0], [0.5, 0, 0, 0.5]]
 
@@ -39,19 +39,19 @@ def test_a_text_has_the_row_that_was_written_or_that_of_the_phrase(folder: Path)
 def test_phrases_need_no_file_of_queries(folder: Path) -> None:
     (folder / FILE).unlink()
     assert asked_rows(folder) == {}
-    assert rows_of(folder, ["car"]).tolist() == [[1, 0, 0, 0]]
+    assert query_rows(folder, ["car"]).tolist() == [[1, 0, 0, 0]]
 
 
 def test_a_text_that_nobody_embedded_is_one_line(folder: Path) -> None:
     with pytest.raises(MissingArtifact, match=r"no row of 'a Car'.*make query") as error:
-        rows_of(folder, ["car", "a Car"])
+        query_rows(folder, ["car", "a Car"])
     assert "\n" not in str(error.value)
 
 
 def test_rows_of_another_encoder_are_refused_with_what_differs(folder: Path) -> None:
     write_table(folder, dim=6)
     with pytest.raises(StaleArtifact, match=r"another encoder .*encoder params dim: 6 -> 4.*make query"):
-        rows_of(folder, ["car"])
+        query_rows(folder, ["car"])
 
 
 def test_damage_is_told_with_the_right_remedy(folder: Path) -> None:
@@ -60,4 +60,4 @@ def test_damage_is_told_with_the_right_remedy(folder: Path) -> None:
     content[-40] ^= 255
     (folder / FILE).write_bytes(bytes(content[:-200]))
     with pytest.raises(CorruptArtifact, match=r"query_texts\.h5 is damaged; delete it, and `make query`"):
-        rows_of(folder, ["car"])
+        query_rows(folder, ["car"])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lass3d_core.nets.range_view import RangeImageConfig, columns_of, range_view, rows_of
+from lass3d_core.nets.range_view import RangeImageConfig, image_columns, image_rows, range_view
 
 SMALL = RangeImageConfig(4, 8, (-20.0, 20.0))
 """Rows of 10 degrees, columns of 45."""
@@ -26,17 +26,17 @@ def one_scan(*points: list[float]) -> tuple[Tensor, Tensor]:
 
 def test_straight_ahead_is_in_the_middle_and_left_is_to_the_left() -> None:
     points, _ = one_scan(at(-1, 0), at(1, 0), at(89, 0), at(-91, 0))
-    assert columns_of(points, SMALL).tolist() == [4, 3, 2, 6]
+    assert image_columns(points, SMALL).tolist() == [4, 3, 2, 6]
 
 
 def test_the_seam_is_behind_the_sensor() -> None:
     points, _ = one_scan(at(179, 0), at(-179, 0), [-5.0, 0.0, 0.0], [-5.0, -0.0, 0.0])
-    assert columns_of(points, SMALL).tolist() == [0, 7, 0, 0]
+    assert image_columns(points, SMALL).tolist() == [0, 7, 0, 0]
 
 
 def test_rows_count_from_the_top_and_end_with_what_lies_beyond() -> None:
     points, _ = one_scan(*(at(30, pitch) for pitch in (80, 19, 11, 9, -9, -19, -80)))
-    assert rows_of(points, SMALL).tolist() == [0, 0, 0, 1, 2, 3, 3]
+    assert image_rows(points, SMALL).tolist() == [0, 0, 0, 1, 2, 3, 3]
 
 
 def test_nearest_point_is_shown_and_the_others_know_how_far_behind_it_they_are() -> None:

@@ -14,8 +14,8 @@ from lass3d_core.nets.superpoints import (
     SuperpointConfig,
     Superpoints,
     mean_by_superpoint,
-    normals,
     superpoints,
+    voxel_normals,
 )
 from lass3d_core.sparse.maps import KernelMap, build_pyramid
 
@@ -38,21 +38,21 @@ def test_normals_of_a_floor_and_of_a_wall_are_those_of_their_planes() -> None:
         points, neighbours = voxels(places)
         expected = torch.zeros(64, 3)
         expected[:, axis] = 1
-        torch.testing.assert_close(normals(points, neighbours).abs(), expected, atol=1e-4, rtol=0)
+        torch.testing.assert_close(voxel_normals(points, neighbours).abs(), expected, atol=1e-4, rtol=0)
 
 
 def test_normal_of_a_slope_is_that_of_the_plane_far_from_the_origin() -> None:
     """A plane tilted by 30 degrees, 100 m away, where squares of float32 coordinates are off by a metre."""
     points, neighbours = voxels(FLOOR)
     points[:, 2] = math.tan(math.radians(30)) * points[:, 0]
-    found = normals(points + torch.tensor([100.0, -60.0, 2.0]), neighbours)
+    found = voxel_normals(points + torch.tensor([100.0, -60.0, 2.0]), neighbours)
     expected = torch.tensor([-math.sin(math.radians(30)), 0.0, math.cos(math.radians(30))])
     assert bool(((found @ expected).abs() > math.cos(math.radians(1))).all())
 
 
 def test_voxel_with_fewer_than_three_neighbours_has_no_normal() -> None:
     points, neighbours = voxels([(0, 0, 0), (1, 0, 0), (1, 1, 0), (5, 5, 5)])
-    assert not normals(points, neighbours).any()
+    assert not voxel_normals(points, neighbours).any()
 
 
 def test_floor_and_wall_are_two_regions_and_their_crease_is_an_edge_of_geometry() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE
+from lass3d_core.files.splits import spread
 from lass3d_core.geometry.projection import project
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import Camera
@@ -24,7 +25,7 @@ from preprocess.audit.calibration import (
     edge_strength,
     observe,
 )
-from preprocess.audit.calibration_check import camera_of, observed_in, spread
+from preprocess.audit.calibration_check import camera_of, observed_in
 from preprocess.audit.outlines import depth_outline
 
 CAMERA = Camera(np.array([[400.0, 0, 320], [0, 400.0, 240], [0, 0, 1]]), np.eye(4), (480, 640))

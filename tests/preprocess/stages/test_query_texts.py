@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lass3d_core.files.pair_index import read_index
-from lass3d_core.files.query_texts import FILE, asked_rows, phrase_rows, rows_of
+from lass3d_core.files.query_texts import FILE, asked_rows, phrase_rows, query_rows
 from preprocess.lvm.hashing import HashingEncoder, HashingParams
 
 
@@ -16,7 +16,7 @@ def test_a_text_is_embedded_by_the_encoder_of_the_table(street: Any, capfd: Any)
     assert street.run("embed", "--text", "a wooden spoon") == 0
     assert capfd.readouterr().out == f"wrote 1 text to {street.artifacts / FILE}\n"
     expected = HashingEncoder(HashingParams()).encode(["wooden spoon"]).pooled
-    np.testing.assert_allclose(rows_of(street.artifacts, ["a wooden spoon"]), expected, atol=1e-3)
+    np.testing.assert_allclose(query_rows(street.artifacts, ["a wooden spoon"]), expected, atol=1e-3)
 
 
 def test_what_was_asked_before_stays_and_is_not_asked_again(street: Any, capfd: Any) -> None:
@@ -40,7 +40,7 @@ def test_a_phrase_of_the_table_needs_no_encoder_however_it_is_spelt(street: Any,
 def test_every_class_has_a_row_in_words(street: Any) -> None:
     assert street.run("embed", "--classes") == 0
     names = read_index(street.artifacts / "pairs").class_names
-    assert rows_of(street.artifacts, [name.replace("-", " ") for name in names]).shape == (len(names), 64)
+    assert query_rows(street.artifacts, [name.replace("-", " ") for name in names]).shape == (len(names), 64)
 
 
 def test_another_encoder_than_the_tables_is_refused(street: Any, one_line: Any) -> None:

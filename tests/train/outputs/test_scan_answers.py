@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.outputs.scan_answers import class_means, differs_in_a_view, entropy_share
+from train.outputs.scan_answers import differs_in_a_view, entropy_share, mean_features
 
 
 def test_entropy_is_a_share_of_the_greatest() -> None:
@@ -25,6 +25,6 @@ def test_a_class_has_the_mean_features_of_its_points_not_of_its_voxels() -> None
     """Class 0: a voxel of 3 points with (4, 0), one of 1 point with (0, 8). Class 1 is nowhere."""
     features = torch.tensor([[4.0, 0.0], [0.0, 8.0], [1.0, 1.0]])
     label, points = torch.tensor([0, 0, 2]), torch.tensor([3, 1, 5])
-    means, counts = class_means(features, label, points, 3)
+    means, counts = mean_features(features, label, points, 3)
     assert means.tolist() == [[3, 2], [0, 0], [1, 1]]
     assert counts.tolist() == [4, 0, 5]

@@ -179,7 +179,7 @@ def test_every_section_has_something_to_say(project: TinyProject) -> None:
     page = Page(_page(project, dataset=Pictures(project.root / "pictures")))
     assert page.ids == ["results", "learning", "clouds", "images", "pairing", "setup", "again"]
     for words in (
-        "LASS3D on tiny",
+        "on tiny",
         "mean IoU, test",
         "Eq. (9)",
         "Prediction",

@@ -7,7 +7,7 @@ from lass3d_core.labels import LabelSpace
 from train.evaluate import Metrics, figures_of
 from train.report.render import render
 from train.report.results import (
-    Line,
+    ResultLine,
     RunResult,
     class_lines,
     confusion_map,
@@ -104,7 +104,7 @@ def test_a_class_that_only_another_run_predicts_has_a_line() -> None:
 def test_the_best_run_is_the_one_that_is_better_than_all_others(
     values: tuple[float, ...], best: int | None
 ) -> None:
-    assert Line("wall", values).best == best
+    assert ResultLine("wall", values).best == best
 
 
 def test_rows_of_the_confusion_are_shares_of_the_truth() -> None:

@@ -191,12 +191,12 @@ def test_runs_lists_what_was_trained(tiny, capsys) -> None:
 
 def test_compare_writes_one_page_of_any_runs(tiny, tmp_path, capsys) -> None:
     assert main(tiny.training()) == 0
-    assert main(tiny.training(method="mean_teacher")) == 0
-    folders = [str(tiny.run(name)) for name in (RUN, "mean_teacher-demo-r20-s0")]
+    assert main(tiny.training("--set", "optim.peak_lr=0.02", "--tag", "fast", method="mean_teacher")) == 0
+    folders = [str(tiny.run(name)) for name in (RUN, "mean_teacher-demo-r20-s0-fast")]
     page = tmp_path / "compare.html"
     assert main(["compare", "--manifest", str(tiny.manifest), *folders, "--into", str(page)]) == 0
     text = page.read_text()
-    assert "Mean Teacher" in text and "supervised only" in text
+    assert "Mean Teacher (fast, net.stem=4, " in text and "supervised only (net.stem=4, " in text
 
 
 @pytest.mark.parametrize("command", ["eval", "report", "export", "clouds", "model"])
