@@ -28,6 +28,7 @@ FILES: Mapping[str, str] = {
     "captions": "artifacts/street/image_captions/00-000.jsonl",
     "entities": "artifacts/street/entities/00-000.jsonl",
     "checkpoint": f"{RUN_FOLDER}/checkpoints/step-000006.pt",
+    "model file": f"{RUN_FOLDER}/model.safetensors",
 }
 
 _BLOCKS = {
@@ -142,6 +143,13 @@ def _jsonl(path: Path, original: Path) -> Any:
     return read_jsonl(path)
 
 
+def _model(path: Path, original: Path) -> Any:
+    from lass3d_core.model.file import read_model
+
+    card, weights = read_model(path)
+    return card, {name: tensor.numpy().tobytes() for name, tensor in weights.items()}
+
+
 def _checkpoint(path: Path, original: Path) -> Any:
     from train.config import SavedRun
     from train.runs.checkpoint import load
@@ -156,6 +164,7 @@ READERS: Mapping[str, Callable[[Path, Path], Any]] = {
     "captions": _jsonl,
     "entities": _jsonl,
     "checkpoint": _checkpoint,
+    "model file": _model,
 }
 """Readers of FILES: (the copy, the original) -> comparable values."""
 

@@ -107,7 +107,7 @@ DAMAGED = {
     "text table": (f"{STREET}/text_embeddings.h5", "training", "text_embeddings"),
     "pair shard": (f"{STREET}/pairs/00-000.h5", "training", "pairs"),
     "index": (f"{STREET}/pairs/index.json", "training", "pairs"),
-    "checkpoint": (f"{RUN_FOLDER}/checkpoints/step-000006.pt", "export", "training"),
+    "model file": (f"{RUN_FOLDER}/model.safetensors", "export", "training"),
     "configuration": (f"{RUN_FOLDER}/config.json", "export", "training"),
 }
 """File, target that reads it, target that makes it again."""

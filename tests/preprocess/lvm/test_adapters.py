@@ -57,6 +57,7 @@ def test_where_a_model_runs_is_no_part_of_its_identity(stage: LvmStage, name: st
     assert identity_of(stage, LvmSpec(name, {"dtype": "bfloat16"})) != identity_of(stage, LvmSpec(name))
 
 
+@pytest.mark.filterwarnings("ignore:Importing from timm.models.layers is deprecated:FutureWarning")
 @pytest.mark.parametrize(("stage", "name"), WITH_WEIGHTS)
 def test_missing_packages_or_weights_are_one_line_with_the_fix(stage: LvmStage, name: str) -> None:
     fields = {field.name for field in dataclasses.fields(ADAPTERS[stage][name][0])}
