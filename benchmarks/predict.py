@@ -30,9 +30,10 @@ from tqdm import tqdm
 
 from lass3d_core.model.card import ModelCard, Origin, PointFeature
 from lass3d_core.model.network import make_network
-from lass3d_core.model.predict import MOST_POINTS, Model, voxel_features
+from lass3d_core.model.predict import MOST_POINTS, Model
 from lass3d_core.nets.unet import UNetConfig
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
+from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import collate, voxelise
 from train.presets.demo import demo
 from train.presets.published import semantickitti
@@ -90,7 +91,7 @@ def measure_scan(rounds: int) -> str:
         return logits
 
     def voxelisation() -> None:
-        voxel_features(points, features, voxelise(torch.from_numpy(points), model.card.voxel_m))
+        voxel_inputs(points, features, model.card.voxel_m, from_corner=False)
 
     without = Model(model.card, nn.ModuleDict({"segmenter": Ready(forward())}))
     works: dict[str, Callable[[], Any]] = {

@@ -37,10 +37,11 @@ from lass3d_core.manifest.schema import Manifest
 from lass3d_core.paper.metrics import confusion_matrix, mean_iou
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.records import NONE
+from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import first_valid
 from train.config import with_settings
 from train.data.batches import StepBatches, batch_loader
-from train.data.evaluation_scans import EvaluationScan, voxel_inputs
+from train.data.evaluation_scans import EvaluationScan
 from train.data.paired_scans import PairedScans
 from train.data.text_batches import TextRowsOf
 from train.loop import Callbacks, train
@@ -151,7 +152,8 @@ def read_scan(run: Run, scan_id: str) -> ReadScan:
     scan = run.pairs.read(scan_id)
     found = TextRowsOf(run.pairs.text_table).batch([scan.pairs])
     (image,), (entity,) = found.image, found.entity
-    voxels, _ = voxel_inputs(scan.points, scan.features, run.config.data)
+    data = run.config.data
+    voxels, _ = voxel_inputs(scan.points, scan.features, data.voxel_m, data.from_corner)
     return ReadScan(
         run.whole_scan(scan_id),
         first_valid(torch.from_numpy(image), voxels),

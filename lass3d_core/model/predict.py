@@ -27,7 +27,8 @@ from lass3d_core.model.tiles import Tiling, blended
 from lass3d_core.model.views import view_of
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
-from lass3d_core.sparse.voxels import Voxels, collate, mean_by_voxel, voxelise
+from lass3d_core.sparse.voxel_inputs import voxel_inputs
+from lass3d_core.sparse.voxels import collate
 
 Array = Any
 """A numpy array or a torch tensor: what comes in decides what goes out."""
@@ -73,24 +74,8 @@ def network_input(
     points (N,3) float32 or float64 metres. features (N,F) of any floating type.
     from_corner: subtract the least x, y and z first. Raises DataError for points beyond int32 voxels.
     """
-    if from_corner and len(points):
-        points = points - points.min(axis=0)
-    points = points.astype(np.float32, copy=False)
-    voxels = voxelise(torch.from_numpy(points), voxel_m)
-    return NetworkInput(
-        voxel_features(points, features, voxels),
-        build_pyramid(collate([voxels.coords]), levels),
-        voxels.inverse,
-    )
-
-
-def voxel_features(points: np.ndarray, features: np.ndarray, voxels: Voxels) -> Tensor:
-    """What the network sees of a voxel: mean position in metres and mean features of its points, (M,3+F).
-
-    points (N,3) float32 metres, features (N,F) of any floating type.
-    """
-    columns = np.concatenate([points, features.astype(np.float32)], axis=1)
-    return mean_by_voxel(torch.from_numpy(columns), voxels)
+    voxels, seen = voxel_inputs(points, features, voxel_m, from_corner)
+    return NetworkInput(seen, build_pyramid(collate([voxels.coords]), levels), voxels.inverse)
 
 
 class Model:

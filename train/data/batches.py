@@ -22,10 +22,10 @@ from lass3d_core.errors import ManifestError
 from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.records import NONE, PairedScan, labels_or_ignore
 from lass3d_core.sparse.maps import build_pyramid
+from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import collate, first_valid, majority_label
 from train.config import DataConfig
 from train.data.augment import augmented, keep_indices, shift_features
-from train.data.evaluation_scans import voxel_inputs
 from train.data.paired_scans import PairedScans
 from train.data.panorama import panorama
 from train.data.text_batches import TextRowsOf
@@ -132,7 +132,7 @@ class StepBatches(Dataset[SemiBatch]):
         keep = keep_indices(scan.points, augment, rng)
         points = augmented(scan.points[keep], augment, rng)
         shifted = shift_features(scan.features[keep], augment, rng)
-        voxels, features = voxel_inputs(points, shifted, self.config)
+        voxels, features = voxel_inputs(points, shifted, self.config.voxel_m, self.config.from_corner)
         labels = labels_or_ignore(scan.labels if is_labelled else None, len(scan.points))[keep]
         return (
             voxels.coords,

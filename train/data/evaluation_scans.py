@@ -1,4 +1,4 @@
-"""Voxels and their features; whole scans for evaluation: every point, no augmentation, no text.
+"""Whole scans for evaluation: every point, no augmentation, no text.
 
 Letters: N points, M voxels, F features of a point.
 """
@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lass3d_core.records import PairedScan, labels_or_ignore
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
-from lass3d_core.sparse.voxels import Voxels, collate, mean_by_voxel, voxelise
+from lass3d_core.sparse.voxel_inputs import voxel_inputs
+from lass3d_core.sparse.voxels import collate
 from train.config import DataConfig
 from train.data.paired_scans import PairedScans
 
@@ -49,7 +49,7 @@ class EvaluationScans(Dataset[EvaluationScan]):
 
 def evaluation_scan(scan: PairedScan, config: DataConfig, levels: int) -> EvaluationScan:
     """`scan` voxelised, with kernel maps of `levels` levels."""
-    voxels, features = voxel_inputs(scan.points, scan.features, config)
+    voxels, features = voxel_inputs(scan.points, scan.features, config.voxel_m, config.from_corner)
     return EvaluationScan(
         scan_id=scan.scan_id,
         features=features,
@@ -57,19 +57,6 @@ def evaluation_scan(scan: PairedScan, config: DataConfig, levels: int) -> Evalua
         inverse=voxels.inverse,
         labels=labels_or_ignore(scan.labels, len(scan.points)),
     )
-
-
-def voxel_inputs(points: np.ndarray, features: np.ndarray, config: DataConfig) -> tuple[Voxels, Tensor]:
-    """The M voxels of a scan, and their features (M,3+F): mean position in metres, mean point features.
-
-    The same in training and evaluation.
-    points (N,3): float32 metres. features (N,F): of any floating type.
-    """
-    if config.from_corner and len(points):
-        points = points - points.min(axis=0)
-    voxels = voxelise(torch.from_numpy(points), config.voxel_m)
-    columns = np.concatenate([points, features.astype(np.float32)], axis=1)
-    return voxels, mean_by_voxel(torch.from_numpy(columns), voxels)
 
 
 def scan_loader(scans: EvaluationScans, workers: int) -> Iterator[EvaluationScan]:
