@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,8 @@ def test_a_new_run_in_the_folder_of_an_old_one_starts_its_log_anew(tmp_path: Pat
 
 def test_tensorboard_shows_every_step_once_after_a_restart(tmp_path: Path) -> None:
     written(tmp_path, 0, 7)
+    # Files of one second are sorted by a number without leading zeros; a restart takes longer than that.
+    time.sleep(1.1)
     written(tmp_path, 5, 9)
     events = EventAccumulator(str(tmp_path / "events")).Reload()
     assert [event.step for event in events.Scalars("loss")] == list(range(9))
