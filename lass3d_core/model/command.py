@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from lass3d_core.clouds import SUFFIXES, read_cloud
 from lass3d_core.clouds.ply import write_ply
-from lass3d_core.errors import DataError, Lass3dError
+from lass3d_core.errors import DataError, exit_status
 from lass3d_core.files.atomic import atomic_write, write_text
 from lass3d_core.model.columns import features_of
 from lass3d_core.model.page import MOST_PICTURES, SeenCloud, page, seen_cloud
@@ -38,18 +38,14 @@ class Settings:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0, 2 for an error that the user can mend, 130 for Ctrl-C."""
     given = _parser().parse_args(arguments)
-    try:
+
+    def predict() -> None:
         settings = Settings(_columns(given.columns), _scales(given.scale), given.tta, not given.no_ply)
         model = load(given.model, given.device)
         folder = predict_files(model, given.model.name, given.input, given.into, settings)
-    except Lass3dError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the files that were written are whole", file=sys.stderr)
-        return 130
-    print(f"wrote {folder / 'index.html'}")
-    return 0
+        print(f"wrote {folder / 'index.html'}")
+
+    return exit_status(predict, "run the same command again")
 
 
 def predict_files(model: Model, model_name: str, source: Path, into: Path | None, settings: Settings) -> Path:
