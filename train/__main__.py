@@ -15,6 +15,7 @@ import torch
 from lass3d_core.compute import parallel
 from lass3d_core.datasets import open_dataset
 from lass3d_core.errors import (
+    CorruptArtifact,
     DataError,
     ManifestError,
     MissingArtifact,
@@ -86,9 +87,7 @@ def eval_command(options: argparse.Namespace) -> None:
 def model_command(options: argparse.Namespace) -> None:
     """Write the model file of a finished run, or copy the one that is there."""
     folder = _folder(options)
-    if options.run is not None and folder.model.is_file():
-        read_model(folder.model)  # a damaged file is not handed on
-    else:
+    if options.run is None or not _is_whole(folder.model):
         run = _existing(options)
         evaluated = [run.evaluated(split) for split in run.splits]
         write_finished_model(run, run.trained_method(), evaluated)
@@ -97,6 +96,15 @@ def model_command(options: argparse.Namespace) -> None:
         with atomic_write(into) as part:
             shutil.copyfile(folder.model, part)
     print(f"wrote {_shown(into)}")
+
+
+def _is_whole(model: Path) -> bool:
+    """Whether a model file can be handed on as it is."""
+    try:
+        read_model(model)
+    except (MissingArtifact, CorruptArtifact):
+        return False
+    return True
 
 
 def runs_command(options: argparse.Namespace) -> None:

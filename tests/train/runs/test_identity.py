@@ -135,6 +135,17 @@ def test_model_copies_the_file_of_a_run_without_its_data(tiny, tmp_path, capsys)
     assert into.read_bytes() == (tmp_path / "copy" / "model.safetensors").read_bytes()
 
 
+def test_model_mends_a_damaged_file(tiny, capsys) -> None:
+    assert main(tiny.training()) == 0
+    path = tiny.run(RUN) / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:500])
+    assert main(tiny.arguments("eval", "--run", str(tiny.run(RUN)))) == 2
+    assert "make model RUN=folder" in capsys.readouterr().err
+    assert main(tiny.arguments("model", "--run", str(tiny.run(RUN)))) == 0
+    assert path.read_bytes() == content
+
+
 def test_model_makes_the_file_again(tiny, capsys) -> None:
     assert main(tiny.training()) == 0
     path = tiny.run(RUN) / "model.safetensors"
