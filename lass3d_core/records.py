@@ -71,6 +71,14 @@ class DepthImage:
 
 
 @dataclass(frozen=True)
+class ImageFile:
+    """An image before anyone has looked at it: its id, unique in the data set, and where it should lie."""
+
+    image_id: str
+    image: FilePart
+
+
+@dataclass(frozen=True)
 class View:
     """One image of a scan. image_id ("00/000012/image_2") is unique in the data set."""
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from lass3d_core.datasets import Block, Dataset, open_dataset
+from lass3d_core.errors import DataError
 from lass3d_core.files.fingerprint import InputDigests
 from lass3d_core.manifest.schema import DatasetSpec, Manifest
-from lass3d_core.records import FilePart, View
+from lass3d_core.records import FilePart, ImageFile
 
 SPLITS = ("train", "val", "test")
+
+ABSENT = "absent"  # the identity of an image that is missing or cannot be read
 
 
 @dataclass(frozen=True)
@@ -57,26 +62,25 @@ class Project:
         """How many images of the data set may fail: the share `max_failures` of them, rounded down."""
         return int(self.manifest.max_failures * self.image_count)
 
-    def views_of(self, block: Block) -> list[View]:
+    def images_of(self, block: Block) -> list[ImageFile]:
         """Every image of the block's scans, once, in order; none if the block's split is not captioned."""
-        views = (view for scan_id in self._captioned(block) for view in self.dataset.views(scan_id))
-        return list({view.image_id: view for view in views}.values())
-
-    def images_of(self, block: Block) -> list[FilePart]:
-        """The files of those images. No file is opened."""
-        read = map(self.dataset.input_files, self._captioned(block))
-        return list(dict.fromkeys(image for one in read for image in one.images))
+        images = (one for scan_id in self._captioned(block) for one in self.dataset.images(scan_id))
+        return list({one.image_id: one for one in images}.values())
 
     def points_of(self, block: Block) -> list[FilePart]:
-        """The files of the block's points, labels and cameras, and uncaptioned images. No file is opened."""
-        # An image's size decides which points fall into it. The size of a captioned image is in its entities.
+        """The files of the block's points, labels, cameras and poses. No file is opened."""
         read = [self.dataset.input_files(scan_id) for scan_id in block.scan_ids]
         files = [part for one in read for part in one.points]
-        if not self._captioned(block):
-            files += [part for one in read for part in one.images]
         if self.earlier_scans_of(block):
             files += [one.poses for one in read if one.poses is not None]
         return list(dict.fromkeys(files))
+
+    def uncaptioned_images_of(self, block: Block) -> list[FilePart]:
+        """The files of the images that are not captioned."""
+        # An image's size decides which points fall into it. The size of a captioned image is in its entities.
+        if self._captioned(block):
+            return []
+        return [one.image for scan_id in block.scan_ids for one in self.dataset.images(scan_id)]
 
     def earlier_scans_of(self, block: Block) -> int:
         """How many earlier scans lend their images to each scan; none if the block is not captioned."""
@@ -96,9 +100,18 @@ class Project:
 
     def identities(self, files: list[FilePart]) -> dict[str, str]:
         """Map each file, below the data set's root, to the digest of its content. Raises DataError."""
-        root, found = self.spec.root, {}
-        for part in files:
-            inside = part.path.is_relative_to(root)
-            name = str(replace(part, path=part.path.relative_to(root)) if inside else part)
-            found[name] = self.inputs.digest_of(part)
+        return {self._name_of(part): self.inputs.digest_of(part) for part in files}
+
+    def image_identities(self, images: Iterable[FilePart]) -> dict[str, str]:
+        """The same for images, of which some may be missing or unreadable: their digest says so."""
+        found = {}
+        for part in images:
+            found[self._name_of(part)] = ABSENT
+            with suppress(DataError):
+                found[self._name_of(part)] = self.inputs.digest_of(part)
         return found
+
+    def _name_of(self, part: FilePart) -> str:
+        root = self.spec.root
+        inside = part.path.is_relative_to(root)
+        return str(replace(part, path=part.path.relative_to(root)) if inside else part)

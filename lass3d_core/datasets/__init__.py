@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from lass3d_core.errors import DataError, UnknownName, reading
+from lass3d_core.files.images import image_size
 from lass3d_core.files.names import is_plain
-from lass3d_core.labels import AbsentClasses, LabelSpace
+from lass3d_core.labels import AbsentClasses, LabelSpace, own_label_space
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
-from lass3d_core.records import FilePart, Scan, View
+from lass3d_core.records import FilePart, ImageFile, Scan, View
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class ScanFiles:
     """The files from which one scan is read, so that a stage can fingerprint exactly what it reads."""
 
     points: tuple[FilePart, ...]  # the files of points, features, labels (if any), cameras and depth images
-    images: tuple[FilePart, ...]  # one per view, in the order of the views
+    images: tuple[FilePart, ...]  # those of `images`, in its order
     poses: FilePart | None = None  # for `views_before`; None if the reader has none
 
 
@@ -38,12 +40,16 @@ class Block:
 
 
 class Dataset(ABC):
-    """A data set. Every method raises DataError if a file is missing or wrong."""
+    """A data set. Every method raises DataError if a file is missing or wrong.
 
-    label_space: LabelSpace
+    official: the classes of the layout, if it has any. label_space: the classes in use.
+    """
+
+    official: LabelSpace | None = None
     feature_names: tuple[str, ...]
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
+        self.label_space = own_label_space(spec.classes, self.official)
         self._splits = names_of(spec.splits)
         self._scratch = scratch
 
@@ -60,8 +66,18 @@ class Dataset(ABC):
         """Read points, features, labels and views of one scan."""
 
     @abstractmethod
+    def images(self, scan_id: str) -> tuple[ImageFile, ...]:
+        """The images that one scan should have; none if it has no camera. They need not exist.
+
+        No file is opened and no calibration is read: captions need neither.
+        """
+
+    @abstractmethod
     def views(self, scan_id: str) -> tuple[View, ...]:
-        """Read the views of one scan; points and labels are not read."""
+        """Read the views of one scan; points and labels are not read.
+
+        An image that is missing or unreadable is no view. The captions have counted and named it.
+        """
 
     @abstractmethod
     def input_files(self, scan_id: str) -> ScanFiles:
@@ -86,18 +102,26 @@ class Dataset(ABC):
         return {sequence: self._scans_in(sequence, split) for sequence in sorted(self._splits[split])}
 
 
+def readable(images: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, tuple[int, int]]]:
+    """The images whose header can be read, each with its size_hw."""
+    for one in images:
+        with suppress(DataError):
+            yield one, image_size(one.image)
+
+
 class Submission(ABC):
     """The file format of a benchmark's submissions. It needs no data set.
 
-    label_space: the benchmark's classes.
+    official: the benchmark's classes. label_space: the classes in use.
     absent: how the official evaluator's mean counts a class with no true and no predicted point.
     """
 
-    label_space: LabelSpace
+    official: LabelSpace | None = None
     absent: AbsentClasses
 
-    def __init__(self, version: str = "") -> None:
-        self._version = version  # of the data set
+    def __init__(self, spec: DatasetSpec) -> None:
+        self.label_space = own_label_space(spec.classes, self.official)
+        self._version = spec.version
 
     @abstractmethod
     def file(self, split: str, scan_id: str) -> PurePosixPath:
@@ -118,18 +142,19 @@ class Submission(ABC):
 
 def open_dataset(spec: DatasetSpec, scratch: Path | None = None) -> Dataset:
     """Open a data set. scratch: a folder for an index of large tables, which else are read each time."""
-    dataset: Dataset = _module_of(spec).DATASET(spec, scratch)
+    dataset: Dataset = _module_of(spec.reader).DATASET(spec, scratch)
     return dataset
 
 
 def submission_of(spec: DatasetSpec) -> Submission:
-    """The submission format of a data set's benchmark."""
-    submission: Submission = _module_of(spec).SUBMISSION(spec.version)
+    """The submission format of a data set's benchmark; of classes of one's own, the plain one."""
+    reader = "plain" if spec.classes.ids else spec.reader
+    submission: Submission = _module_of(reader).SUBMISSION(spec)
     return submission
 
 
-def _module_of(spec: DatasetSpec) -> Any:
-    return import_module(f"{__name__}.{spec.reader}.reader")
+def _module_of(reader: str) -> Any:
+    return import_module(f"{__name__}.{reader}.reader")
 
 
 def names_of(splits: SplitSpec) -> dict[str, tuple[str, ...]]:

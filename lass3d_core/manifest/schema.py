@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationI
 from pydantic.dataclasses import dataclass
 
 from lass3d_core.files.names import is_plain
+from lass3d_core.manifest.classes import ClassesSpec
 from lass3d_core.settings import SETTINGS
 
 SCHEMA = 1
@@ -154,12 +155,26 @@ class FramesSpec:
 
 @dataclass(frozen=True, config=SETTINGS)
 class DatasetSpec:
-    """One data set on disk. The last four fields replace the manifest's for this data set."""
+    """One data set on disk. The last four fields replace the manifest's for this data set.
 
-    reader: Literal["semantickitti", "scannet", "nuscenes"]  # a module of lass3d_core.datasets
+    columns, intensity_scale, unit_m, origin: of the point files of `plain` and `semantickitti`, see
+        lass3d_core/datasets/points.py.
+    """
+
+    reader: Literal["semantickitti", "scannet", "nuscenes", "plain"]  # a module of lass3d_core.datasets
     root: PathInFile
     splits: SplitSpec
-    views: tuple[str, ...] = ()  # image folders or cameras; empty: image_2, or all six cameras
+    # Image folders or cameras. None: image_2, all six cameras, or every folder. Empty: no image is used.
+    views: tuple[str, ...] | None = None
+    classes: ClassesSpec = field(default_factory=ClassesSpec)
+    columns: tuple[str, ...] = ()  # of files without names; empty: recognised
+    features: tuple[str, ...] | None = None  # columns that are features; None: intensity, or the colours
+    intensity_scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)  # stored intensity of the value 1
+    unit_m: float = Field(default=1.0, gt=0, allow_inf_nan=False)  # metres per unit of x, y and z
+    # x, y, z, in the file's unit, that become 0: single precision holds no map coordinates.
+    origin: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = ()
+    label_column: str = ""  # of clouds with labels inside; empty: a usual name, see plain/reader.py
+    max_time_gap_s: float = Field(default=0.05, ge=0)  # between a scan and its image, if names are times
     frames: FramesSpec = field(default_factory=FramesSpec)  # of RGB-D data
     version: FolderName = "v1.0-trainval"  # folder of nuScenes' tables
     labelled: LabelledSpec = field(default_factory=LabelledSpec)
@@ -174,6 +189,23 @@ class DatasetSpec:
         if self.simulate is not None and layout[self.simulate.world] != self.reader:
             world = self.simulate.world
             raise ValueError(f"the simulated {world} is written for reader {layout[world]!r}")
+        if self.reader == "plain" and not self.classes.ids:
+            raise ValueError("the reader plain has no official classes; give `classes: {ids: {NAME: ID}}`")
+        if self.origin and len(self.origin) != 3:
+            raise ValueError("`origin` must be x, y and z")
+        if self.reader in ("scannet", "nuscenes"):
+            _require_defaults(self, ("columns", "features", "intensity_scale", "unit_m", "origin"))
+        if self.reader != "plain":
+            _require_defaults(self, ("label_column", "max_time_gap_s"))
+
+
+def _require_defaults(spec: DatasetSpec, keys: tuple[str, ...]) -> None:
+    """Raise ValueError if one of the keys is set: the layout of the reader fixes it."""
+    default = {one.name: one for one in fields(DatasetSpec)}
+    for key in keys:
+        unset = default[key].default
+        if getattr(spec, key) != getattr(unset, "default", unset):
+            raise ValueError(f"`{key}` is not for the reader {spec.reader}, whose layout fixes it")
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -203,7 +235,7 @@ class Manifest:
         if self.schema != SCHEMA:
             raise ValueError(f"schema is {self.schema}, this version reads {SCHEMA}")
         for name, spec in self.datasets.items():
-            if (spec.pairs or self.pairs).earlier_scans and spec.reader != "semantickitti":
+            if (spec.pairs or self.pairs).earlier_scans and spec.reader not in ("semantickitti", "plain"):
                 raise ValueError(
                     f"pairs.earlier_scans: the reader {spec.reader} of {name} knows no poses of scans; "
                     f"give datasets.{name} its own block `pairs` without it"

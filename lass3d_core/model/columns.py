@@ -13,16 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lass3d_core.clouds import CloudFile
+from lass3d_core.clouds.names import column_named
 from lass3d_core.errors import DataError
 from lass3d_core.model.card import PointFeature
-
-ALIASES = (
-    ("remission", "intensity", "reflectance", "reflectivity", "i", "scalar_intensity", "scalar_remission"),
-    ("red", "r", "diffuse_red"),
-    ("green", "g", "diffuse_green"),
-    ("blue", "b", "diffuse_blue"),
-)
-"""Names of one and the same thing."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +38,10 @@ def features_of(
     if unknown:
         known = ", ".join(one.name for one in wanted) or "none"
         raise DataError(f"SCALE (--scale) names {unknown[0]!r}; the model's features are: {known}")
-    lower = {name.lower(): name for name in cloud.columns}
     features = np.empty((len(cloud.points), len(wanted)), np.float32)
     notes = []
     for place, feature in enumerate(wanted):
-        found = next((lower[name] for name in _names_of(feature.name) if name in lower), None)
+        found = column_named(feature.name, cloud.columns)
         if found is None:
             has = ", ".join(cloud.columns) or "x, y, z alone"
             raise DataError(f"{where} has no column {feature.name}, which the model needs (it has {has})")
@@ -59,11 +51,6 @@ def features_of(
             notes.append(f"{found} was divided by {scale:g}")
         features[:, place] = column / scale if scale != 1 else column
     return Columns(features, tuple(notes))
-
-
-def _names_of(name: str) -> tuple[str, ...]:
-    same = next((names for names in ALIASES if name.lower() in names), ())
-    return (name.lower(), *same)
 
 
 def _scale_of(column: np.ndarray, feature: PointFeature) -> float:

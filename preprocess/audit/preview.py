@@ -61,8 +61,8 @@ def first_images(project: Project, count: int, only: LvmStage | None) -> str:
     """
     if count < 1:
         raise ManifestError(f"LIMIT must be at least 1, got {count}")
-    views = list(islice((view for block in project.blocks for view in project.views_of(block)), count))
-    seen = _captioned(project, [view.image_id for view in views], [read_image(view.image) for view in views])
+    images = list(islice((one for block in project.blocks for one in project.images_of(block)), count))
+    seen = _captioned(project, [one.image_id for one in images], [read_image(one.image) for one in images])
     if only != "image_captions":
         seen = _detected(project, seen)
     lines = [_in_words(one, project.manifest.pairs.min_score) for one in seen]

@@ -18,7 +18,7 @@ from lass3d_core.errors import CorruptArtifact, DataError
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.pool import OnProgress
-from lass3d_core.records import Entity, RunLengthMask, View
+from lass3d_core.records import Entity, ImageFile, RunLengthMask
 from preprocess.lvm import EntityDetector, identity_of, load_detector, run_params
 from preprocess.project import Project
 from preprocess.stages import image_captions
@@ -55,7 +55,7 @@ def fingerprint_record(project: Project, block: Block) -> Record:
     if needs(project.manifest):
         captions = image_captions.STAGE.path_of(project, block)
         upstream[f"{image_captions.NAME} {block.name}"] = read_digest(captions, "vocabulary")
-    inputs = project.identities(project.images_of(block))
+    inputs = project.image_identities(one.image for one in project.images_of(block))
     return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream=upstream)
 
 
@@ -67,10 +67,10 @@ def load(project: Project) -> MakeShard:
         assert job.block is not None
         words = vocabularies(project, job.block)
 
-        def ask(images: list[np.ndarray], views: list[View]) -> list[Found]:
+        def ask(images: list[np.ndarray], views: list[ImageFile]) -> list[Found]:
             return detected(detector, images, [words[view.image_id] for view in views])
 
-        views = project.views_of(job.block)
+        views = project.images_of(job.block)
         given = answers(views, ask, on_progress, images_at_once(run_params(NAME, project.manifest)))
         images = [_as_json(view, answer) for view, answer in zip(views, given)]
         write_jsonl(job.path, job.record, images, digests(images))
@@ -98,7 +98,7 @@ def vocabularies(project: Project, block: Block) -> Mapping[str, tuple[str, ...]
     if needs(project.manifest):
         _, images, _ = read_jsonl(image_captions.STAGE.path_of(project, block))
         grounded = {image["image_id"]: image_captions.phrases_of(image) for image in images}
-    views = project.views_of(block)
+    views = project.images_of(block)
     return {view.image_id: normalise_all([*grounded.get(view.image_id, ()), *spec.fixed]) for view in views}
 
 
@@ -122,7 +122,7 @@ def entities_in(path: Path) -> dict[str, list[Entity]]:
         ) from None
 
 
-def _as_json(view: View, answer: Found | str) -> dict[str, Any]:
+def _as_json(view: ImageFile, answer: Found | str) -> dict[str, Any]:
     if isinstance(answer, str):
         return {"image_id": view.image_id, "error": answer}
     size_hw, entities = answer

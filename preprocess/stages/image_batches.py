@@ -16,17 +16,17 @@ import numpy as np
 from lass3d_core.errors import BackendUnavailable, DataError, StorageError
 from lass3d_core.files.images import read_image
 from lass3d_core.pool import OnProgress
-from lass3d_core.records import View
+from lass3d_core.records import ImageFile
 from preprocess.lvm.params import RunParams
 
 Answer = TypeVar("Answer")
-Ask = Callable[[list[np.ndarray], list[View]], Sequence[Answer]]
+Ask = Callable[[list[np.ndarray], list[ImageFile]], Sequence[Answer]]
 
 BATCH = 8  # the smallest batch; the model's adapter may cut it further
 BATCHES_AHEAD = 2  # in memory, together with the batch that the model works on
 READERS = 4  # threads that read images
 
-Read = tuple[View, "Future[np.ndarray]"]
+Read = tuple[ImageFile, "Future[np.ndarray]"]
 """A view, and its image once it is read."""
 
 
@@ -36,7 +36,7 @@ def images_at_once(run: RunParams | None) -> int:
 
 
 def answers(
-    views: Sequence[View], ask: Ask[Answer], on_progress: OnProgress, at_once: int = BATCH
+    views: Sequence[ImageFile], ask: Ask[Answer], on_progress: OnProgress, at_once: int = BATCH
 ) -> Iterator[Answer | str]:
     """Yield the answer of `ask` for each view, in order; for an image that fails, the reason, on one line.
 
@@ -54,7 +54,7 @@ def answers(
         yield from given
 
 
-def _read_ahead(views: Sequence[View], at_once: int) -> Iterator[list[Read]]:
+def _read_ahead(views: Sequence[ImageFile], at_once: int) -> Iterator[list[Read]]:
     """Yield the views in batches, in order, while the images of BATCHES_AHEAD more are being read."""
     ahead: deque[list[Read]] = deque()
     pool = ThreadPoolExecutor(READERS, thread_name_prefix="read")

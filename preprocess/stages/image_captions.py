@@ -16,7 +16,7 @@ import numpy as np
 from lass3d_core.datasets import Block
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.pool import OnProgress
-from lass3d_core.records import ImageCaption, View
+from lass3d_core.records import ImageCaption, ImageFile
 from preprocess.lvm import identity_of, load_captioner, run_params
 from preprocess.project import Project
 from preprocess.stages.image_batches import answers, images_at_once
@@ -32,7 +32,7 @@ def fingerprint_record(project: Project, block: Block) -> Record:
     """What a shard is made from: the captioner and the images."""
     spec = project.manifest.image_captions
     params = {"captioner": spec.name, "captioner params": identity_of(NAME, spec)}
-    inputs = project.identities(project.images_of(block))
+    inputs = project.image_identities(one.image for one in project.images_of(block))
     return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream={})
 
 
@@ -40,12 +40,12 @@ def load(project: Project) -> MakeShard:
     """Load the captioner; the returned function makes one shard."""
     captioner = load_captioner(project.manifest.image_captions)
 
-    def ask(images: list[np.ndarray], views: list[View]) -> list[ImageCaption]:
+    def ask(images: list[np.ndarray], views: list[ImageFile]) -> list[ImageCaption]:
         return captioner.caption(images)
 
     def make_shard(job: Job, on_progress: OnProgress) -> list[Failure]:
         assert job.block is not None
-        views = project.views_of(job.block)
+        views = project.images_of(job.block)
         given = answers(views, ask, on_progress, images_at_once(run_params(NAME, project.manifest)))
         images = [_as_json(view, answer) for view, answer in zip(views, given)]
         write_jsonl(job.path, job.record, images, digests(images))
@@ -76,7 +76,7 @@ def captions_in(path: Path) -> dict[str, str | None]:
     return {image["image_id"]: image.get("text") for image in images}
 
 
-def _as_json(view: View, answer: ImageCaption | str) -> dict[str, Any]:
+def _as_json(view: ImageFile, answer: ImageCaption | str) -> dict[str, Any]:
     if isinstance(answer, str):
         return {"image_id": view.image_id, "error": answer}
     phrases = [

@@ -15,6 +15,8 @@ from lass3d_core.files.fingerprint import Record, digest
 from lass3d_core.files.pair_index import IndexedShard, LabelledLists, PairIndex
 from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
 from lass3d_core.files.splits import read_list
+from lass3d_core.manifest.classes import ClassesSpec
+from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.pool import OnProgress
 from lass3d_core.records import Entity, PairedScan
 from lass3d_core.settings import to_json
@@ -40,13 +42,26 @@ def fingerprint_record(project: Project, block: Block) -> Record:
     params = to_json(project.manifest.pairs)
     if not params["earlier_scans"]:
         del params["earlier_scans"]
-    params = {"pairs": params, "compact": project.manifest.compact}
+    params = {"pairs": params, "compact": project.manifest.compact} | _own_reading(project.spec)
     inputs = project.identities(project.points_of(block))
+    inputs |= project.image_identities(project.uncaptioned_images_of(block))
     upstream = {
         f"{entities.NAME} {lender.name}": read_digest(entities.STAGE.path_of(project, lender), "content")
         for lender in lenders(project, block)
     }
     return Record(stage=NAME, schema=SCHEMA, params=params, inputs=inputs, upstream=upstream)
+
+
+def _own_reading(spec: DatasetSpec) -> dict[str, Any]:
+    """The manifest's keys that change what is read from the same files, unless they have their defaults."""
+    keys = {"classes", "columns", "features", "intensity_scale", "unit_m", "origin", "label_column"}
+    keys |= {"max_time_gap_s"}
+    usual = to_json(DatasetSpec(spec.reader, spec.root, spec.splits, classes=ClassesSpec({"_": (0,)})))
+    usual["classes"] = to_json(ClassesSpec())
+    found = {key: value for key, value in to_json(spec).items() if key in keys and value != usual[key]}
+    if "classes" in found:
+        del found["classes"]["synonyms"]  # the audit's alone
+    return {"reading": found} if found else {}
 
 
 def read_record(path: Path) -> Stored:

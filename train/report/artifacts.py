@@ -31,13 +31,13 @@ def pictured_images(
     An image that no shard of captions or entities mentions has none. Raises CorruptArtifact.
     """
     # A scan may borrow the images of earlier scans; only its own count here.
+    files = _files(dataset, scan_ids)
     image_ids = [
         image_id
         for scan_id in scan_ids
         for image_id in scans.read(scan_id).pairs.image_ids
-        if image_id.startswith(f"{scan_id}/")
+        if image_id in files or image_id.startswith(f"{scan_id}/")
     ]
-    files = _files(dataset, scan_ids)
     blocks = list(dict.fromkeys(scans.block(scan_id) for scan_id in scan_ids))
     captions = _records(scans.folder / "image_captions", blocks, set(image_ids))
     entities = _records(scans.folder / "entities", blocks, set(image_ids))
@@ -50,10 +50,10 @@ def pictured_images(
 def _files(dataset: Dataset | None, scan_ids: Sequence[str]) -> dict[str, FilePart]:
     """image id -> its picture; empty if the data set is no longer where it was."""
     try:
-        views = [view for scan_id in scan_ids for view in dataset.views(scan_id)] if dataset else []
+        images = [one for scan_id in scan_ids for one in dataset.images(scan_id)] if dataset else []
     except Lass3dError:
         return {}
-    return {view.image_id: view.image for view in views}
+    return {one.image_id: one.image for one in images}
 
 
 def _records(folder: Path, blocks: Sequence[str], image_ids: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -16,16 +16,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lass3d_core.datasets import Dataset, ScanFiles, Submission, read_sweep
+from lass3d_core.datasets import Dataset, ScanFiles, Submission, read_sweep, readable
 from lass3d_core.datasets.nuscenes.classes import LABEL_SPACE, require_known_categories
 from lass3d_core.datasets.nuscenes.index import key_frames
 from lass3d_core.datasets.nuscenes.records import table_of
 from lass3d_core.datasets.nuscenes.tables import TABLES, KeyFrames
 from lass3d_core.errors import DataError, UnknownName, reading
-from lass3d_core.files.images import image_size
-from lass3d_core.labels import AbsentClasses
+from lass3d_core.labels import AbsentClasses, LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
-from lass3d_core.records import Camera, FilePart, Scan, View
+from lass3d_core.records import Camera, FilePart, ImageFile, Scan, View
 
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")
 """The six cameras, clockwise from the front."""
@@ -42,14 +41,14 @@ class _Frame(NamedTuple):
 class NuScenes(Dataset):
     """nuScenes. The only feature is the intensity, in [0,1]. `scratch` holds the index of key frames."""
 
-    label_space = LABEL_SPACE
+    official = LABEL_SPACE
     feature_names = ("intensity",)
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
         super().__init__(spec, scratch)
         self._root = spec.root
         self._version = spec.version
-        self._cameras = spec.views or CAMERAS
+        self._cameras = CAMERAS if spec.views is None else spec.views
 
     def read_scan(self, scan_id: str) -> Scan:
         points, labels = self._points_and_labels(scan_id)
@@ -58,13 +57,18 @@ class NuScenes(Dataset):
             scan_id,
             points=np.ascontiguousarray(values[:, :3]),
             features=values[:, 3:4] / np.float32(255),
-            labels=None if labels is None else _read_labels(labels, len(values)),
+            labels=None if labels is None else _read_labels(labels, len(values), self.label_space),
             views=self.views(scan_id),
         )
 
+    def images(self, scan_id: str) -> tuple[ImageFile, ...]:
+        """See Dataset."""
+        places = enumerate(self._cameras)
+        return tuple(ImageFile(f"{scan_id}/{name}", FilePart(self._image(scan_id, i))) for i, name in places)
+
     def views(self, scan_id: str) -> tuple[View, ...]:
         """See Dataset. Each camera has its pose at the time of its image."""
-        return tuple(self._view(scan_id, i) for i in range(len(self._cameras)))
+        return tuple(self._view(scan_id, one, size_hw) for one, size_hw in readable(self.images(scan_id)))
 
     def input_files(self, scan_id: str) -> ScanFiles:
         """See Dataset. The whole tables stand for a scan's calibration and poses."""
@@ -130,17 +134,17 @@ class NuScenes(Dataset):
         _, frames, row = self._frame(scan_id)
         return self._root / frames.images[row * len(self._cameras) + camera]
 
-    def _view(self, scan_id: str, camera: int) -> View:
+    def _view(self, scan_id: str, one: ImageFile, found_hw: tuple[int, int]) -> View:
         tables, frames, row = self._frame(scan_id)
-        image = FilePart(self._image(scan_id, camera))
-        height, width = frames.size_hw[row, camera].tolist()
-        if image_size(image) != (height, width):
+        camera = self._cameras.index(one.image_id.rpartition("/")[2])
+        size_hw = tuple(frames.size_hw[row, camera].tolist())
+        if found_hw != size_hw:
             raise DataError(
-                f"{image} is {image_size(image)} (height, width), {table_of(tables, 'sample_data')} says "
-                f"{(height, width)}: restore the images, or scale the tables as they were scaled"
+                f"{one.image} is {found_hw} (height, width), {table_of(tables, 'sample_data')} says "
+                f"{size_hw}: restore the images, or scale the tables as they were scaled"
             )
         K, cam_from_points = frames.K[row, camera], frames.cam_from_points[row, camera]
-        return View(f"{scan_id}/{self._cameras[camera]}", image, Camera(K, cam_from_points, (height, width)))
+        return View(one.image_id, one.image, Camera(K, cam_from_points, found_hw))
 
 
 class NuScenesSubmission(Submission):
@@ -149,7 +153,7 @@ class NuScenesSubmission(Submission):
     The official evaluation sets are train, val and test; of version v1.0-mini, mini_train and mini_val.
     """
 
-    label_space = LABEL_SPACE
+    official = LABEL_SPACE
     absent: AbsentClasses = "dropped"
 
     def _folder(self, split: str) -> str:
@@ -187,13 +191,13 @@ def _require_classes(ids: np.ndarray, first: int, where: str) -> None:
         raise DataError(f"{where}: class id {wrong[0]} is not in {first} to {last}; export them again")
 
 
-def _read_labels(path: Path, count: int) -> np.ndarray:
+def _read_labels(path: Path, count: int, space: LabelSpace) -> np.ndarray:
     """Read train ids (N,) uint8. Raises DataError."""
     with reading(path):
         content = path.read_bytes()
     if len(content) != count:
         raise DataError(f"{path} has {len(content)} labels, its scan has {count} points; copy both again")
-    return LABEL_SPACE.train_ids(np.frombuffer(content, np.uint8), str(path))
+    return space.train_ids(np.frombuffer(content, np.uint8), str(path))
 
 
 DATASET, SUBMISSION = NuScenes, NuScenesSubmission

@@ -16,14 +16,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from lass3d_core.clouds.ply import read_ply
-from lass3d_core.datasets import Block, Dataset, ScanFiles, Submission, cut_blocks
+from lass3d_core.datasets import Block, Dataset, ScanFiles, Submission, cut_blocks, readable
 from lass3d_core.datasets.scannet.frames import is_exported, read_exported
 from lass3d_core.datasets.scannet.rgbd import RgbdSequence, view_of
 from lass3d_core.datasets.scannet.sens import read_sens
 from lass3d_core.errors import DataError
 from lass3d_core.labels import IGNORE, AbsentClasses, LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
-from lass3d_core.records import FilePart, Scan, View
+from lass3d_core.records import FilePart, ImageFile, Scan, View
 
 _CLASSES: tuple[tuple[str, int, tuple[int, int, int]], ...] = (
     ("wall", 1, (174, 199, 232)),
@@ -73,13 +73,14 @@ _FRAME_FOLDERS = ("scannet_frames_25k", "tasks/scannet_frames_25k", "scannet_fra
 class ScanNet(Dataset):
     """The ScanNet layout. Points are the vertices in the frame of the poses."""
 
-    label_space = LABEL_SPACE
+    official = LABEL_SPACE
     feature_names = ("red", "green", "blue")
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
         super().__init__(spec, scratch)
         self._root = spec.root
         self._frames = spec.frames
+        self._has_views = spec.views != ()
         self._sequence = lru_cache(_SEQUENCES_CACHED)(self._read_sequence)
 
     def blocks(self, split: str, size: int) -> list[Block]:
@@ -90,15 +91,23 @@ class ScanNet(Dataset):
         """See Dataset. points: vertices of the mesh. features (N,3): r, g, b in [0,1]. Raises DataError."""
         points, features = _read_mesh(self._mesh(scan_id))
         label_path = self._labels(scan_id)
-        labels = _read_labels(label_path, len(points)) if label_path.exists() else None
+        labels = _read_labels(label_path, len(points), self.label_space) if label_path.exists() else None
         return Scan(scan_id, points, features, labels, self.views(scan_id))
 
-    def views(self, scan_id: str) -> tuple[View, ...]:
+    def images(self, scan_id: str) -> tuple[ImageFile, ...]:
         """See Dataset: the RGB-D frames with a finite pose; none if the scene has no frames."""
+        sequence = self._sequence(scan_id)
+        frames = () if sequence is None else sequence.frames
+        return tuple(ImageFile(f"{scan_id}/{frame.number:06d}", frame.colour) for frame in frames)
+
+    def views(self, scan_id: str) -> tuple[View, ...]:
+        """See Dataset."""
         sequence = self._sequence(scan_id)
         if sequence is None:
             return ()
-        return tuple(view_of(sequence, frame, f"{scan_id}/{frame.number:06d}") for frame in sequence.frames)
+        here = {one.image_id for one, _ in readable(self.images(scan_id))}
+        named = ((f"{scan_id}/{frame.number:06d}", frame) for frame in sequence.frames)
+        return tuple(view_of(sequence, frame, image_id) for image_id, frame in named if image_id in here)
 
     def skipped_frames(self, scan_id: str) -> int:
         """Number of the scene's frames, after the stride, that are not views: their pose is not finite."""
@@ -123,26 +132,21 @@ class ScanNet(Dataset):
         return [sequence]
 
     def _read_sequence(self, scene: str) -> RgbdSequence | None:
-        """The scene's frames; None if it has none and needs none.
+        """The scene's frames; None if it has none.
 
-        Decision: a training scene must have images, because all text comes from images. Scenes of val and
-        test are predicted from points alone, so their images, hundreds of gigabytes, need not be downloaded.
+        Decision: a scene may have no images, and then has no text. Scenes are predicted from points alone, so
+        the images of val and test, hundreds of gigabytes, need not be downloaded.
         """
         folder, source, stride = self._folder(scene), self._frames.source, self._frames.stride
-        sens, needed = folder / f"{scene}.sens", scene in self._splits["train"]
+        if not self._has_views:
+            return None
+        sens = folder / f"{scene}.sens"
         places = [folder, *(self._root / name / scene for name in _FRAME_FOLDERS)]
         exported = [place for place in places if is_exported(place)]
         if source != "sens" and exported:
             return read_exported(exported[0], folder / f"{scene}.txt", stride)
         if source != "exported" and sens.exists():
             return read_sens(sens, stride)
-        if needed:
-            wanted = {
-                "exported": "color/, depth/, pose/ and intrinsic/",
-                "sens": sens.name,
-                "any": f"color/, depth/, pose/ and intrinsic/, or {sens.name}",
-            }
-            raise DataError(f"{folder} has no RGB-D frames ({wanted[source]}); export or download them")
         return None
 
     def _folder(self, scene: str) -> Path:
@@ -159,7 +163,7 @@ class ScanNet(Dataset):
 class ScanNetSubmission(Submission):
     """SCENE.txt, a nyu40 id a line for each vertex, at the top of the archive."""
 
-    label_space = LABEL_SPACE
+    official = LABEL_SPACE
     absent: AbsentClasses = "dropped"
 
     def file(self, split: str, scan_id: str) -> PurePosixPath:
@@ -186,7 +190,7 @@ def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return points, colours.astype(np.float32) / np.float32(255)
 
 
-def _read_labels(path: Path, count: int) -> np.ndarray:
+def _read_labels(path: Path, count: int, space: LabelSpace) -> np.ndarray:
     """Train ids (N,) uint8 from the property `label`, a nyu40 id, which CloudCompare saves as a float."""
     stored = _vertices(path, ("label",))["label"]
     with np.errstate(invalid="ignore"):  # NaN
@@ -196,7 +200,7 @@ def _read_labels(path: Path, count: int) -> np.ndarray:
         raise DataError(f"{path}: the label {first} is not a whole number; copy the official file again")
     if len(raw) != count:
         raise DataError(f"{path} has {len(raw)} labels, its mesh {count} vertices; copy both again")
-    return LABEL_SPACE.train_ids(raw, str(path))
+    return space.train_ids(raw, str(path))
 
 
 def _vertices(path: Path, properties: tuple[str, ...]) -> np.ndarray:

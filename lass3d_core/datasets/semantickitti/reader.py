@@ -3,7 +3,7 @@
 `root/sequences/SS/` holds
 - velodyne/NNNNNN.bin, the points,
 - labels/NNNNNN.label, except for the test sequences,
-- image_2/NNNNNN.png and calib.txt,
+- image_2/NNNNNN.png or .jpg and calib.txt, except for sequences without a camera,
 - poses.txt, which is needed only for views of earlier scans.
 A scan id is "SS/NNNNNN", an image id "SS/NNNNNN/image_2".
 """
@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from lass3d_core.datasets import Dataset, ScanFiles, Submission, read_sweep
+from lass3d_core.datasets import Dataset, ScanFiles, Submission, readable
+from lass3d_core.datasets.points import layout_of, read_label_file, read_points
 from lass3d_core.datasets.semantickitti.calibration import (
     OFFICIAL_CALIBRATION,
     camera_of,
@@ -26,12 +27,12 @@ from lass3d_core.datasets.semantickitti.calibration import (
     read_poses,
     require_central_centre,
 )
-from lass3d_core.errors import DataError, reading
-from lass3d_core.files.images import image_size
+from lass3d_core.errors import DataError
+from lass3d_core.files.listing import IMAGE_SUFFIXES, by_stem
 from lass3d_core.geometry.projection import invert_rigid, rigid
 from lass3d_core.labels import IGNORE, AbsentClasses, LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
-from lass3d_core.records import FilePart, Scan, View
+from lass3d_core.records import FilePart, ImageFile, Scan, View
 
 _CLASSES: tuple[tuple[str, tuple[int, ...], tuple[int, int, int]], ...] = (
     ("car", (10, 252), (100, 150, 245)),
@@ -68,45 +69,61 @@ LABEL_SPACE = LabelSpace(
 
 
 class SemanticKitti(Dataset):
-    """The SemanticKITTI layout. The only feature is the remission, in [0,1]."""
+    """The SemanticKITTI layout. The feature is the remission, in [0,1], unless the manifest names others.
 
-    label_space = LABEL_SPACE
-    feature_names = ("remission",)
+    Decision: a sequence without the folder image_2 has no camera. Where the folder is, every scan should have
+    an image in it.
+    """
+
+    official = LABEL_SPACE
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
         super().__init__(spec, scratch)
         self._sequences = spec.root / "sequences"
-        self._view_names = spec.views or ("image_2",)
+        self._layout = layout_of(spec, ("x", "y", "z", "remission"), ("remission",))
+        self.feature_names = self._layout.features
+        self._view_names = ("image_2",) if spec.views is None else spec.views
         for name in self._view_names:
             if not re.fullmatch(r"image_\d+", name):
                 raise DataError(f"views: {name!r} is not an image folder of this layout, such as image_2")
         self._calibration = cache(read_calibration)
         self._poses = cache(read_poses)
-        self._ordered = cache(self._list_scans)
+        self._listed = cache(by_stem)
 
     def read_scan(self, scan_id: str) -> Scan:
-        values = read_sweep(self._path(scan_id, "velodyne", ".bin"), 4)
+        points, features = read_points(self._points(scan_id), self._layout)
         label_path = self._path(scan_id, "labels", ".label")
-        labels = _read_labels(label_path, len(values)) if label_path.exists() else None
-        points, remission = np.ascontiguousarray(values[:, :3]), np.ascontiguousarray(values[:, 3:])
-        return Scan(scan_id, points, remission, labels, self.views(scan_id))
+        labels = read_label_file(label_path, len(points), self.label_space) if label_path.exists() else None
+        return Scan(scan_id, points, features, labels, self.views(scan_id))
+
+    def images(self, scan_id: str) -> tuple[ImageFile, ...]:
+        """See Dataset."""
+        sequence, frame = scan_id.split("/")
+        found = []
+        for name in self._view_names:
+            listed = self._listed(self._sequences / sequence / name, IMAGE_SUFFIXES)
+            if listed:
+                path = listed.get(frame, self._path(scan_id, name, ".png"))
+                found.append(ImageFile(f"{scan_id}/{name}", FilePart(path)))
+        return tuple(found)
 
     def views(self, scan_id: str) -> tuple[View, ...]:
-        return tuple(self._view(scan_id, name) for name in self._view_names)
+        return tuple(self._view(one, size_hw) for one, size_hw in readable(self.images(scan_id)))
 
     def input_files(self, scan_id: str) -> ScanFiles:
         """See Dataset. The calibration of the sequence is among `points`."""
-        scan, labels = self._path(scan_id, "velodyne", ".bin"), self._path(scan_id, "labels", ".label")
-        paths = [scan, *([labels] if labels.exists() else []), self._file(scan_id, "calib.txt")]
+        labels, images = self._path(scan_id, "labels", ".label"), self.images(scan_id)
+        paths = [self._points(scan_id), *([labels] if labels.exists() else [])]
+        paths += [self._file(scan_id, "calib.txt")] if images else []
         return ScanFiles(
             points=tuple(map(FilePart, paths)),
-            images=tuple(FilePart(self._path(scan_id, name, ".png")) for name in self._view_names),
+            images=tuple(one.image for one in images),
             poses=FilePart(self._file(scan_id, "poses.txt")),
         )
 
     def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
         """See Dataset. Only scans that exist count, so a thinned sequence has larger steps."""
-        known = self._ordered(scan_id.split("/")[0])
+        known = self._list_scans(scan_id.split("/")[0])
         place = bisect_left(known, scan_id)
         return tuple(reversed(known[max(0, place - count) : place]))
 
@@ -129,8 +146,13 @@ class SemanticKitti(Dataset):
         return scan_ids
 
     def _list_scans(self, sequence: str) -> list[str]:
-        folder = self._sequences / sequence / "velodyne"
-        return sorted(f"{sequence}/{path.stem}" for path in folder.glob("*.bin"))
+        listed = self._listed(self._sequences / sequence / "velodyne", (".bin",))
+        return [f"{sequence}/{frame}" for frame in listed]
+
+    def _points(self, scan_id: str) -> Path:
+        sequence, frame = scan_id.split("/")
+        listed = self._listed(self._sequences / sequence / "velodyne", (".bin",))
+        return listed.get(frame, self._path(scan_id, "velodyne", ".bin"))
 
     def _path(self, scan_id: str, folder: str, suffix: str) -> Path:
         sequence, frame = scan_id.split("/")
@@ -151,19 +173,18 @@ class SemanticKitti(Dataset):
             raise DataError(f"{path} has {len(poses)} poses and none for scan {frame}; copy it again")
         return poses[int(frame)] @ rigid(lidar[:, :3], lidar[:, 3])
 
-    def _view(self, scan_id: str, name: str) -> View:
-        image = FilePart(self._path(scan_id, name, ".png"))
-        calibration_path = self._file(scan_id, "calib.txt")
-        number = name.removeprefix("image_")
-        camera = camera_of(self._calibration(calibration_path), number, image_size(image), calibration_path)
-        require_central_centre(camera, image.path, f'"P{number}" of {calibration_path}')
-        return View(f"{scan_id}/{name}", image, camera)
+    def _view(self, one: ImageFile, size_hw: tuple[int, int]) -> View:
+        scan_id, _, name = one.image_id.rpartition("/")
+        calibration, number = self._file(scan_id, "calib.txt"), name.removeprefix("image_")
+        camera = camera_of(self._calibration(calibration), number, size_hw, calibration)
+        require_central_centre(camera, one.image.path, f'"P{number}" of {calibration}')
+        return View(one.image_id, one.image, camera)
 
 
 class SemanticKittiSubmission(Submission):
     """sequences/SS/predictions/NNNNNN.label, a raw id (uint32) per point."""
 
-    label_space = LABEL_SPACE
+    official = LABEL_SPACE
     absent: AbsentClasses = "zero"
 
     def file(self, split: str, scan_id: str) -> PurePosixPath:
@@ -178,16 +199,6 @@ class SemanticKittiSubmission(Submission):
         if len(content) % 4:
             raise DataError(f"{where} is cut off: {len(content)} bytes are no multiple of 4; export it again")
         return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, where)
-
-
-def _read_labels(path: Path, count: int) -> np.ndarray:
-    """Read train ids (N,) uint8. The upper 16 bits of the file's uint32 are the instance and are dropped."""
-    with reading(path):
-        content = path.read_bytes()
-    if len(content) != 4 * count:
-        what = f"{path} has {len(content)} bytes, its scan of {count} points needs {4 * count}"
-        raise DataError(f"{what}; copy both again")
-    return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, str(path))
 
 
 def _moved(view: View, earlier_from_here: np.ndarray) -> View:

@@ -90,7 +90,7 @@ def opened(
     scratch: Path | None = None,
 ) -> Dataset:
     splits = SplitSpec(tuple(train), tuple(val), tuple(test))
-    spec = DatasetSpec("nuscenes", root, splits, tuple(views), version=version)
+    spec = DatasetSpec("nuscenes", root, splits, tuple(views) or None, version=version)
     return open_dataset(spec, scratch)
 
 
@@ -493,7 +493,7 @@ def test_a_version_that_is_not_there_is_named(root: Path) -> None:
 
 # The submission
 
-OFFICIAL = NuScenesSubmission()
+OFFICIAL = NuScenesSubmission(DatasetSpec("nuscenes", Path(), SplitSpec(("a",), ("b",))))
 
 
 def test_a_submission_is_named_by_the_token_and_counts_from_one() -> None:
@@ -504,7 +504,7 @@ def test_a_submission_is_named_by_the_token_and_counts_from_one() -> None:
     decoded = OFFICIAL.decode(bytes(range(1, 17)), "x.bin")
     assert decoded.dtype == np.uint8
     np.testing.assert_array_equal(decoded, everything)
-    assert OFFICIAL.label_space is LABEL_SPACE and OFFICIAL.absent == "dropped"
+    assert OFFICIAL.label_space == LABEL_SPACE and OFFICIAL.absent == "dropped"
 
 
 def test_the_small_version_has_evaluation_sets_of_its_own_name(tmp_path: Path) -> None:

@@ -495,7 +495,7 @@ def test_a_second_export_over_an_old_one_is_what_counts(root: Path) -> None:
 
 
 def test_a_submission_is_one_nyu40_id_a_line() -> None:
-    form = ScanNetSubmission()
+    form = ScanNetSubmission(DatasetSpec("scannet", Path(), SplitSpec(("a",), ("b",))))
     train_ids = np.array([0, 19, 12, IGNORE], np.uint8)
     assert form.file("test", "scene0707_00") == PurePosixPath("scene0707_00.txt")
     assert form.encode(train_ids) == b"1\n39\n14\n0\n"
@@ -504,7 +504,7 @@ def test_a_submission_is_one_nyu40_id_a_line() -> None:
 
 
 def test_ids_of_no_class_are_wrong_but_not_refused() -> None:
-    form = ScanNetSubmission()
+    form = ScanNetSubmission(DatasetSpec("scannet", Path(), SplitSpec(("a",), ("b",))))
     assert form.decode(b"13\n41\n-5\n100000\n1\n", "x").tolist() == [IGNORE] * 4 + [0]
     assert len(form.decode(b"", "x")) == 0
     for content in (b"wall\n", b"1.5\n", b"\xff\n"):
