@@ -1,8 +1,8 @@
 """How a lens bends the pinhole image: OpenCV's two models.
 
-Coordinates are normalised: x right, y down, at depth 1, before K. A lens model is a polynomial that was fitted
-inside the image. Beyond it the polynomial turns back and would put far points into the image, so only points
-before the first turning point have a pixel.
+Coordinates are normalised: x right, y down, at depth 1, before K. A lens model is a polynomial that was
+fitted inside the image. Beyond it the polynomial turns back and would put far points into the image, so only
+points before the first turning point have a pixel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _STEPS = 10_000
 
 
 def distorted(x: np.ndarray, y: np.ndarray, lens: Distortion) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the lens puts the points x, y (N,) float64: x, y, and (N,) bool: whether the model holds there."""
+    """Where the lens puts points x, y (N,) float64: x, y, and (N,) bool, whether the model holds there."""
     r = np.hypot(x, y)
     holds = r < _turning_point(lens)
     if lens.model == "fisheye":

@@ -49,8 +49,10 @@ class CameraEntry:
             raise ValueError("`K` must be [[fx, s, cx], [0, fy, cy], [0, 0, 1]] with fx, fy > 0, in pixels")
         if self.cam_from_lidar[3] != (0, 0, 0, 1) or not is_rotation(rotation):
             raise ValueError("`cam_from_lidar` must be a rotation, a translation in metres, and 0, 0, 0, 1")
-        if self.distortion:
-            Distortion(self.model, self.distortion)
+        try:
+            _ = Distortion(self.model, self.distortion) if self.distortion else None
+        except DataError as error:
+            raise ValueError(str(error)) from None
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -80,8 +82,8 @@ def camera_of(
     if entry is None:
         known = ", ".join(calibration.cameras) or "none"
         raise DataError(
-            f"{path} has no camera {name!r} (it has {known}){nearest(name, calibration.cameras)}; add it, or "
-            "list in `views` the cameras to use"
+            f"{path} has no camera {name!r} (it has {known}); add it, or list in `views` the cameras to use"
+            f"{nearest(name, calibration.cameras)}"
         )
     K = np.array(entry.K, np.float64)
     if entry.size_wh is not None:
@@ -89,8 +91,8 @@ def camera_of(
     across, down = K[0, 2] / size_hw[1], K[1, 2] / size_hw[0]
     if not (CENTRAL[0] <= across <= CENTRAL[1] and CENTRAL[0] <= down <= CENTRAL[1]):
         raise DataError(
-            f"{image} is {size_hw[1]} x {size_hw[0]} pixels, and the principal point of {name!r} in {path} is "
-            f"({K[0, 2]:g}, {K[1, 2]:g}): give `size_wh` of the images that K was made for, or mend K"
+            f"{image} is {size_hw[1]} x {size_hw[0]} pixels, and the principal point of {name!r} in {path} "
+            f"is ({K[0, 2]:g}, {K[1, 2]:g}): give `size_wh` of the images that K was made for, or mend K"
         )
     distortion = Distortion(entry.model, entry.distortion) if entry.distortion else None
     return Camera(K, np.array(entry.cam_from_lidar, np.float64), size_hw, distortion)
@@ -103,7 +105,7 @@ def _fitted(
     down, across = size_hw[0] / made_for[0], size_hw[1] / made_for[1]
     if abs(down / across - 1) > 0.02:
         raise DataError(
-            f"{image} is {size_hw[1]} x {size_hw[0]} pixels, {path} says {made_for[1]} x {made_for[0]}: it was "
-            "cropped; mend `size_wh` and K"
+            f"{image} is {size_hw[1]} x {size_hw[0]} pixels, {path} says {made_for[1]} x {made_for[0]}: it "
+            "was cropped; mend `size_wh` and K"
         )
     return scale_intrinsics(K, made_for, size_hw)

@@ -4,10 +4,10 @@ The rule, for each camera of a sequence:
 1. If any image has the name of a scan, an image belongs to the scan of its name.
 2. Else, if all names are numbers of at most 9 digits, the image belongs to the scan of the same number.
 3. Else, if all names are times, a scan gets the image nearest in time, unless it is farther than a limit.
-A name is a time if it is a number of seconds with a decimal point, or of 10 to 12 digits; of milliseconds with
-13 to 15 digits, microseconds with 16 to 18, or nanoseconds with 19.
-Decision: under rule 3 the camera is taken to be where it was at the time of the scan. At 10 m/s and 20 ms it is
-off by 0.2 m; a user who knows better writes an image per scan.
+A name is a time if it is a number of seconds with a decimal point, or of 10 to 12 digits; of milliseconds
+with 13 to 15 digits, microseconds with 16 to 18, or nanoseconds with 19.
+Decision: under rule 3 the camera is taken to be where it was at the time of the scan. At 10 m/s and 20 ms it
+is off by 0.2 m.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def images_of_scans(
     if all(time_of(name) is not None for name in chain(scans, images)):
         return _nearest_in_time(scans, sorted(images, key=_seconds), max_gap_s)
     raise DataError(
-        f"{where}: no image has the name of a scan ({min(images)} and {min(scans)}), and the names are neither "
-        "frame numbers nor times; rename the images as their scans"
+        f"{where}: no image has the name of a scan ({min(images)} and {min(scans)}), and the names are "
+        "neither frame numbers nor times; rename the images as their scans"
     )
 
 

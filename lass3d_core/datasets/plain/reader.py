@@ -5,7 +5,7 @@
 - labels/FRAME.label or .npy, unless the clouds hold their labels, or there are none,
 - images/CAMERA/NAME.png or .jpg, for any number of cameras, which may differ from sequence to sequence,
 - calibration.json, if there are images (see calibration.py),
-- poses.txt, only for views of earlier scans: line n is the pose of the n-th scan, 12 numbers, world from LiDAR.
+- poses.txt, only for views of earlier scans: line n is the pose of the n-th scan, world from LiDAR.
 A scan id is "SEQUENCE/FRAME", an image id "SEQUENCE/NAME/CAMERA". matching.py says which image a scan gets.
 """
 
