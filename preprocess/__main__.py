@@ -14,7 +14,9 @@ from lass3d_core.manifest.reading import read_manifest
 from preprocess.audit.audit import audit
 from preprocess.audit.preview import first_images, preview
 from preprocess.clean import clean
-from preprocess.doctor import doctor
+from preprocess.doctor.doctor import doctor
+from preprocess.doctor.finding import as_lines, is_healthy
+from preprocess.doctor.packages import packages, python
 from preprocess.lvm import check_lvm
 from preprocess.lvm.fetch_weights import fetch_weights
 from preprocess.project import Project
@@ -82,9 +84,9 @@ def _audit(project: Project, chosen: argparse.Namespace) -> None:
 
 
 def _doctor(project: Project, chosen: argparse.Namespace) -> int:
-    lines, healthy = doctor(project)
-    print(lines)
-    return 0 if healthy else 2
+    findings = [python(), *packages(), *doctor(project)]
+    print(as_lines(findings))
+    return 0 if is_healthy(findings) else 2
 
 
 def _weights(project: Project, chosen: argparse.Namespace) -> None:

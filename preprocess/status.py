@@ -14,14 +14,18 @@ _SHOWN_REASONS = 3
 
 
 def status(project: Project) -> str:
-    """The table, one line per stage. Absent data is a line too, and no error."""
+    """The table, one line per stage. A world that is not simulated yet is a line too, and no error.
+
+    Raises DataError if the data cannot be read.
+    """
     fresh: dict[str, bool] = {}
     try:
         rows = [_row(project, plan(project, stage, fresh)) for stage in STAGES.values()]
     except DataError as error:
         world = project.spec.simulate
-        remedy = f"; run `make {world.world}`" if world else ""
-        return f"{project.name}: the data cannot be read: {error}{remedy}"
+        if world is None or project.spec.root.is_dir():
+            raise DataError(f"{project.name}: the data cannot be read: {error}") from None
+        return f"{project.name}: not simulated yet; run `make {world.world}`"
     project.inputs.save()
     width = max(len(name) for name, _, _ in rows)
     lines = [f"{name:{width}}  {size:>9}  {state}" for name, size, state in rows]

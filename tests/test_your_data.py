@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,9 +50,10 @@ def run(words: list[str], manifest: Path) -> int:
     target, *values = words
     options: list[str] = ["--manifest", str(manifest)]
     for name, value in (value.split("=", 1) for value in values):
-        options += [f"--{name.lower()}", *(shlex.split(value) if name == "SET" else [value])]
+        for each in value.split() if name == "SET" else [value]:
+            options += [f"--{name.lower()}", each]
     if target in ("train", "eval"):
-        return train.__main__.main([{"train": "run"}.get(target, target), *options[:]])
+        return train.__main__.main([{"train": "run"}.get(target, target), *options])
     return preprocess.__main__.main([target, *options])
 
 
@@ -67,7 +69,7 @@ def test_every_command_of_the_example_ends_well(
         said[words[0]] = capfd.readouterr().out
     assert set(said) == {"doctor", "captions", "pairs", "audit", "train", "eval"}
     assert "ground" in said["eval"] and "crate" in said["eval"]
-    with ShardReader(place / "artifacts/mine/pairs/monday-000.h5") as shard:
+    with closing(ShardReader(place / "artifacts/mine/pairs/monday-000.h5")) as shard:
         assert shard.header.class_names == ("ground", "crate")
         assert shard.header.colours[1] == (220, 120, 20)
 

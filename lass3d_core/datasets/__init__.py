@@ -27,6 +27,7 @@ class ScanFiles:
 
     points: tuple[FilePart, ...]  # the files of points, features, labels (if any), cameras and depth images
     images: tuple[FilePart, ...]  # those of `images`, in its order
+    labels: FilePart | None = None  # the one of `points` that holds the labels alone; None if there is none
     poses: FilePart | None = None  # for `views_before`; None if the reader has none
 
 

@@ -83,6 +83,7 @@ class NuScenes(Dataset):
                 *(FilePart(path) for path in tables if path.exists()),
             ),
             images=tuple(FilePart(self._image(scan_id, i)) for i in range(len(self._cameras))),
+            labels=None if labels is None else FilePart(labels),
         )
 
     @cached_property

@@ -93,12 +93,13 @@ class Plain(SequenceDataset):
 
     def input_files(self, scan_id: str) -> ScanFiles:
         """See Dataset. The calibration of the sequence is among `points`."""
-        images, labels = self.images(scan_id), self._label_file(scan_id)
-        paths = [self._points(scan_id), *([labels] if labels else [])]
-        paths += [self._file(scan_id, "calibration.json")] if images else []
+        path, images = self._label_file(scan_id), self.images(scan_id)
+        labels = FilePart(path) if path else None
+        calibration = [FilePart(self._file(scan_id, "calibration.json"))] if images else []
         return ScanFiles(
-            points=tuple(map(FilePart, paths)),
+            points=(FilePart(self._points(scan_id)), *([labels] if labels else []), *calibration),
             images=tuple(one.image for one in images),
+            labels=labels,
             poses=FilePart(self._file(scan_id, "poses.txt")),
         )
 

@@ -117,13 +117,14 @@ class ScanNet(Dataset):
     def input_files(self, scan_id: str) -> ScanFiles:
         """See Dataset. Calibration, poses and depth are among `points`, because pairing reads them."""
         sequence = self._sequence(scan_id)
-        paths = [self._mesh(scan_id), self._labels(scan_id)]
-        points = [FilePart(path) for path in paths[: 1 + paths[1].exists()]]
+        path = self._labels(scan_id)
+        labels = FilePart(path) if path.exists() else None
+        points = [FilePart(self._mesh(scan_id)), *([labels] if labels else [])]
         if sequence is None:
-            return ScanFiles(tuple(points), ())
+            return ScanFiles(tuple(points), (), labels)
         points += sequence.calibration
         points += [part for frame in sequence.frames for part in (frame.pose_part, frame.depth) if part]
-        return ScanFiles(tuple(points), tuple(frame.colour for frame in sequence.frames))
+        return ScanFiles(tuple(points), tuple(frame.colour for frame in sequence.frames), labels)
 
     def _scans_in(self, sequence: str, split: str) -> list[str]:
         folder = self._folder(sequence)

@@ -111,12 +111,13 @@ class SemanticKitti(SequenceDataset):
 
     def input_files(self, scan_id: str) -> ScanFiles:
         """See Dataset. The calibration of the sequence is among `points`."""
-        labels, images = self._path(scan_id, "labels", ".label"), self.images(scan_id)
-        paths = [self._points(scan_id), *([labels] if labels.exists() else [])]
-        paths += [self._file(scan_id, "calib.txt")] if images else []
+        path, images = self._path(scan_id, "labels", ".label"), self.images(scan_id)
+        labels = FilePart(path) if path.exists() else None
+        calibration = [FilePart(self._file(scan_id, "calib.txt"))] if images else []
         return ScanFiles(
-            points=tuple(map(FilePart, paths)),
+            points=(FilePart(self._points(scan_id)), *([labels] if labels else []), *calibration),
             images=tuple(one.image for one in images),
+            labels=labels,
             poses=FilePart(self._file(scan_id, "poses.txt")),
         )
 

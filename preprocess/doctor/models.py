@@ -1,0 +1,70 @@
+"""The packages and the weights of the manifest's language-vision models."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires
+
+from packaging.requirements import Requirement
+
+from preprocess.doctor.finding import Finding
+from preprocess.doctor.machine import bytes_of
+from preprocess.doctor.packages import installed
+from preprocess.lvm.fetch_weights import Wanted, models_of, wanted_weights
+from preprocess.project import Project
+from preprocess.status import size_in_words
+
+_GROUNDED_SAM = "groundingdino-py segment-anything torchvision transformers timm matplotlib"
+
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "kosmos2": ("transformers",),
+    "florence2": ("transformers",),
+    "grounded_sam": tuple(_GROUNDED_SAM.split()),
+    "hf_grounded_sam": ("transformers", "torchvision"),
+    "open_clip": ("open_clip_torch", "torchvision"),
+    "hf_text": ("transformers",),
+}
+"""Model -> the packages that it imports, all in the extra [lvm]."""
+
+SYSTEM_LIBRARIES = {"grounded_sam": "cv2"}
+"""Model -> a module that fails to import, though it is installed, if a library of the system is absent."""
+
+
+REMEDY = "make setup-lvm, then add VENV=.venv-lvm"
+
+
+def models(project: Project) -> Iterator[Finding]:
+    """What the models need: packages, libraries of the system, weights."""
+    try:
+        declared = [Requirement(line) for line in requires("lass3d") or ()]
+    except PackageNotFoundError:
+        return
+    ranges = {one.name: one for one in declared if one.marker and one.marker.evaluate({"extra": "lvm"})}
+    names = [spec.name for spec in models_of(project.manifest).values()]
+    for package in dict.fromkeys(package for name in names for package in PACKAGES.get(name, ())):
+        wanted = ranges[package].specifier if package in ranges else ""
+        yield installed(package, str(wanted), REMEDY)
+    for module in {SYSTEM_LIBRARIES[name] for name in names if name in SYSTEM_LIBRARIES}:
+        try:
+            with suppress(ModuleNotFoundError):
+                importlib.import_module(module)
+        except ImportError as error:
+            yield Finding(
+                "FIX", module, f"{error}; on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
+            )
+    yield from map(_weights, wanted_weights(project.manifest))
+
+
+def _weights(one: Wanted) -> Finding:
+    what, found = f"{one.model} weights", one.found()
+    if found is not None:
+        if size := bytes_of(found):
+            return Finding("ok", what, f"{one.weights}: {size_in_words(size)} in {found}")
+        detail = f"{found} is empty; put the weights there or mend {one.key}.weights in the manifest"
+    elif one.hub is None:
+        detail = f"{one.weights} does not exist; mend {one.key}.weights in the manifest"
+    else:
+        detail = f"{one.weights} is not on this machine; make weights"
+    return Finding("FIX", what, detail)
