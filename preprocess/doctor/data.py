@@ -1,4 +1,4 @@
-"""The data set: its files are counted, and of each sequence one scan is opened with all that belongs to it."""
+"""The data set: its files are counted, and one scan of each sequence is opened with all that belongs to it."""
 
 from __future__ import annotations
 
@@ -143,8 +143,8 @@ def _surely_wrong(split: str, looked: _Looked) -> Iterator[str]:
     seen = [_share_in_images(scan) for scan in looked.opened if scan.views]
     if seen and max(seen) < _FEW_IN_IMAGES:
         yield (
-            f"at most {max(seen):.1%} of a scan's points fall into its images; is the calibration's transform "
-            "the inverse of what is asked for, or the image of another camera?"
+            f"at most {max(seen):.1%} of a scan's points fall into its images; is the calibration's "
+            "transform the inverse of what is asked for, or the image of another camera?"
         )
 
 
@@ -155,7 +155,7 @@ def _worth_knowing(split: str, looked: _Looked) -> Iterator[str]:
         yield "no scan has labels, so nothing is evaluated"
     zeros = [at_origin(scan.points) / max(1, len(scan.points)) for scan in looked.opened]
     if zeros and max(zeros) > _MANY_AT_ORIGIN:
-        yield f"up to {max(zeros):.0%} of a scan's points lie at the origin: pulses without an echo; they stay"
+        yield f"up to {max(zeros):.0%} of a scan's points lie at the origin: pulses without an echo"
 
 
 def _share_in_images(scan: Scan) -> float:
