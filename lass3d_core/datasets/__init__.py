@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -38,8 +38,12 @@ class Block:
 
 
 class Dataset(ABC):
-    """A data set. Every method raises DataError if a file is missing or wrong."""
+    """A data set. Every method raises DataError if a file is missing or wrong.
 
+    label_files: where a scan's labels lie, for messages.
+    """
+
+    label_files: ClassVar[str] = "the folder labels/ of each sequence"
     label_space: LabelSpace
     feature_names: tuple[str, ...]
 
@@ -126,6 +130,12 @@ def submission_of(spec: DatasetSpec) -> Submission:
     """The submission format of a data set's benchmark."""
     submission: Submission = _module_of(spec).SUBMISSION(spec.version)
     return submission
+
+
+def label_files_of(spec: DatasetSpec) -> str:
+    """Where the labels of a scan lie, in words."""
+    words: str = _module_of(spec).DATASET.label_files
+    return words
 
 
 def _module_of(spec: DatasetSpec) -> Any:
