@@ -92,7 +92,8 @@ def comparison(runs: Mapping[str, Run]) -> str:
     splits = run.splits
     rules = (run.absent, other_rule(run.absent))
     lines = [line for rule in rules for line in _table(runs, splits, rule, rule == run.absent)]
-    lines += run.left_out
+    partly = (run.evaluated(split).partly_labelled for split in splits)
+    lines += (*filter(None, partly), *run.left_out)
     labelled = counted(len(run.split.labelled), "scan")
     made = (
         f"points alone at test time, {labelled} labelled ({run.split.protocol}, "

@@ -24,7 +24,7 @@ from lass3d_core.model.calibration import CalibrationError, fit_temperature
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou, other_rule, rule_in_words
 from lass3d_core.settings import read, to_json
 from train.data.evaluation_scans import EvaluationScan
-from train.report.words import counted, percent, scans_of
+from train.report.words import counted, labels_of, percent, scans_of
 from train.runs.progress import progress_bar
 
 
@@ -163,6 +163,13 @@ class Metrics:
             raise CorruptArtifact(
                 f'{path} holds no metrics ({error}); delete it and run "make eval"'
             ) from None
+
+    @property
+    def partly_labelled(self) -> str:
+        """ "4 of 5 scans of val have labels"; "" if all have, or if nobody recorded it."""
+        if self.split_scans is None or self.split_scans <= self.scans:
+            return ""
+        return labels_of(self.scans, self.split_scans, self.split)
 
     @property
     def matrix(self) -> np.ndarray:

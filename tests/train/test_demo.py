@@ -54,6 +54,26 @@ def test_runs_side_by_side_share_their_labelled_scans_and_end_in_a_table(tiny) -
     assert "one seed" in words
 
 
+def test_the_comparison_says_of_how_many_scans_it_speaks(tiny, rewrite_tiny) -> None:
+    rewrite_tiny(
+        tiny,
+        lambda scan: replace(scan, labels=None) if scan.scan_id in ("1/0", "2/0", "2/1") else scan,
+    )
+    plans = tiny_plans(tiny)[:2]
+    train_all(plans, at_most=2)
+    lines = comparison({plan.title: plan.open() for plan in plans}).splitlines()
+    assert "1 of 2 scans of val has labels" in lines
+    assert "0 of 2 scans of test have labels, so it is not evaluated" in lines
+
+
+def test_a_comparison_without_labels_to_evaluate_has_no_figures(tiny, rewrite_tiny) -> None:
+    rewrite_tiny(tiny, lambda scan: scan if scan.scan_id.startswith("0/") else replace(scan, labels=None))
+    plans = tiny_plans(tiny)[:2]
+    train_all(plans, at_most=2)
+    words = comparison({plan.title: plan.open() for plan in plans})
+    assert "mIoU" not in words and "0 of 2 scans of val have labels" in words
+
+
 def test_a_failing_run_is_named_with_its_reason(tiny) -> None:
     plan = tiny_plans(tiny)[0]
     plan.folder.parent.mkdir(parents=True)

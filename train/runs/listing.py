@@ -13,7 +13,7 @@ from lass3d_core.settings import to_json
 from train.config import RunConfig, SavedRun
 from train.evaluate import Metrics
 from train.presets import PRESETS
-from train.report.words import labels_of, percent
+from train.report.words import percent
 from train.runs.run_folder import RunFolder
 
 
@@ -125,8 +125,6 @@ def _remarks(run: ListedRun) -> Iterator[str]:
         yield run.problem
     elif run.metrics["val"] is None and not run.is_whole:
         yield "not finished: RESUME=1 goes on"
-    for split, one in run.metrics.items():
-        if one is not None and one.split_scans is not None and one.scans < one.split_scans:
-            yield labels_of(one.scans, one.split_scans, split)
+    yield from (one.partly_labelled for one in run.metrics.values() if one and one.partly_labelled)
     if run.changed:
         yield " ".join(run.changed)

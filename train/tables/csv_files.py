@@ -17,7 +17,7 @@ ROWS = (
     *("paper_benchmark", "paper_ratio", "paper_miou", "not_built"),
 )
 RUNS = (
-    *("row", "ratio", "seed", "state", "split", "miou_official", "absent", "miou", "scans"),
+    *("row", "ratio", "seed", "state", "split", "miou_official", "absent", "miou", "scans", "split_scans"),
     *("labelled_scans", "training_scans", "protocol", "preset", "steps", "passes", "updates"),
     *("seconds_per_step", "folder", "digest", "why"),
 )
@@ -71,6 +71,7 @@ def runs_csv(filled: TableResults) -> str:
                 "miou_official": _figure(figures.official),
                 "absent": figures.metrics.absent,
                 "scans": figures.metrics.scans,
+                "split_scans": figures.metrics.split_scans,
                 "passes": _figure(figures.passes),
                 "updates": _figure(figures.updates),
                 "seconds_per_step": _figure(figures.seconds),
