@@ -36,7 +36,7 @@ from train.data.paired_scans import PairedScans
 from train.evaluate import metrics_table
 from train.outputs import query_command as query
 from train.outputs import suggest_command as suggest
-from train.outputs.clouds import chosen_scans, write_clouds
+from train.outputs.clouds import chosen_scans, clouds_line, write_clouds
 from train.outputs.export import export
 from train.presets import preset_for
 from train.runs.finished_model import write_finished_model
@@ -68,6 +68,8 @@ def run_command(options: argparse.Namespace) -> None:
             return
         for split in run.splits:
             print(metrics_table(run.evaluated(split)))
+        for line in run.left_out:
+            print(line)
         print(f"{'wrote' if trained else 'nothing to do, trained before:'} {run.folder.path}")
 
 
@@ -159,7 +161,7 @@ def clouds_command(options: argparse.Namespace) -> None:
     folder = options.into or run.folder.clouds(_split(options, run))
     scan_ids = chosen_scans(run, options.split, options.scans, options.limit)
     written = write_clouds(run, scan_ids, folder)
-    print(f"wrote {len(written)} clouds of {len(scan_ids)} scans to {folder}")
+    print(clouds_line(run, options.split, scan_ids, len(written), folder))
 
 
 def demo_command(options: argparse.Namespace) -> None:

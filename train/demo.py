@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from lass3d_core.errors import Lass3dError
 from lass3d_core.files.json_files import write_json
+from lass3d_core.labels import AbsentClasses
 from lass3d_core.manifest.schema import Manifest
+from lass3d_core.paper.metrics import mean_iou, other_rule, rule_in_words
 from train.config import with_settings
+from train.evaluate import Metrics
 from train.presets import demo_for
+from train.report.words import counted
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 from train.runs.side_by_side import PlannedRun, outcomes
@@ -18,7 +21,13 @@ from train.runs.side_by_side import PlannedRun, outcomes
 # Twice the largest standard deviation, 3.5, of the difference of two methods over three seeds, with the same
 # labelled scans (docs/results.md).
 NOISE = 7.0
-"""A difference of mIoU in % from one seed is noise if it is smaller than this."""
+"""A difference of mIoU in %, absent classes dropped, from one seed is noise if it is smaller than this."""
+
+
+def noise_of(metrics: Metrics) -> float:
+    """NOISE under the official rule of `metrics`: absent classes that count 0 make differences smaller."""
+    present = sum(share is not None for share in metrics.iou) / len(metrics.iou)
+    return NOISE if metrics.absent == "dropped" else NOISE * present
 
 
 def demo(
@@ -77,33 +86,46 @@ def train_all(plans: Sequence[PlannedRun], at_most: int) -> None:
 
 
 def comparison(runs: Mapping[str, Run]) -> str:
-    """A table of the mIoU of each run, and the differences of the last run to each of the others."""
-    splits = next(iter(runs.values())).splits
-    figures = {title: [_miou(run, split) for split in splits] for title, run in runs.items()}
-    width = max(map(len, runs))
-    lines = [f"{'mIoU in %':<{width}}" + "".join(f"{split:>8}" for split in splits)]
-    lines += [
-        f"{title:<{width}}" + "".join(f"{value:8.1f}" for value in row) for title, row in figures.items()
-    ]
+    """The mIoU of each run, by the official rule first, and how the last run differs from the others."""
     *controls, last = runs
-    lines += [_verdict(splits[-1], last, figures[last][-1], title, figures[title][-1]) for title in controls]
     run = runs[last]
-    lines.append(
-        f"points alone at test time, {len(run.split.labelled)} scans labelled ({run.split.protocol}, "
-        f"{run.config.ratio:g} %, seed {run.config.seed}), {run.config.schedule.steps} steps, one seed: "
-        f"differences under about {NOISE:.0f} are noise"
+    splits = run.splits
+    rules = (run.absent, other_rule(run.absent))
+    lines = [line for rule in rules for line in _table(runs, splits, rule, rule == run.absent)]
+    partly = (run.evaluated(split).partly_labelled for split in splits)
+    lines += (*filter(None, partly), *run.left_out)
+    labelled = counted(len(run.split.labelled), "scan")
+    made = (
+        f"points alone at test time, {labelled} labelled ({run.split.protocol}, "
+        f"{run.config.ratio:g} %, seed {run.config.seed}), {run.config.schedule.steps} steps, one seed"
     )
-    return "\n".join(lines)
+    if not splits:
+        return "\n".join((*lines, made))
+    noise = noise_of(run.evaluated(splits[-1]))
+    of = {title: _miou(one, splits[-1], run.absent) for title, one in runs.items()}
+    lines += [_verdict(splits[-1], last, of[last], title, of[title], noise) for title in controls]
+    return "\n".join((*lines, f"{made}: differences under about {noise:.0f} are noise"))
 
 
-def _verdict(split: str, title: str, miou: float, other: str, other_miou: float) -> str:
+def _table(runs: Mapping[str, Run], splits: Sequence[str], rule: AbsentClasses, official: bool) -> list[str]:
+    """A line per run: its mIoU in percent on each split."""
+    width = max(map(len, ("mIoU in %", *runs)))
+    remark = f"  {rule_in_words(rule)}{': the official rule' if official else ''}"
+    head = f"{'mIoU in %':<{width}}" + "".join(f"{split:>8}" for split in splits) + remark
+    rows = (
+        f"{title:<{width}}" + "".join(f"{_miou(run, split, rule):8.1f}" for split in splits)
+        for title, run in runs.items()
+    )
+    return [head, *rows] if splits else []
+
+
+def _verdict(split: str, title: str, miou: float, other: str, other_miou: float, noise: float) -> str:
     gap = miou - other_miou
     better = "better" if gap > 0 else "worse"
-    noise = ", which is within the noise" if abs(gap) < NOISE else ""
-    return f"on {split}, {title} is {abs(gap):.1f} {better} than {other}{noise}"
+    remark = ", which is within the noise" if abs(gap) < noise else ""
+    return f"on {split}, {title} is {abs(gap):.1f} {better} than {other}{remark}"
 
 
-def _miou(run: Run, split: str) -> float:
-    """mIoU in percent, over the classes that occur; NaN without any."""
-    share = run.evaluated(split).miou_absent_dropped
-    return math.nan if share is None else 100 * share
+def _miou(run: Run, split: str, rule: AbsentClasses) -> float:
+    """mIoU in percent."""
+    return 100 * mean_iou(run.evaluated(split).matrix, rule)

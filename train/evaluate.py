@@ -21,10 +21,10 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.labels import IGNORE, AbsentClasses
 from lass3d_core.model.calibration import CalibrationError, fit_temperature
-from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou
+from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou, other_rule, rule_in_words
 from lass3d_core.settings import read, to_json
 from train.data.evaluation_scans import EvaluationScan
-from train.report.words import percent
+from train.report.words import counted, labels_of, percent, scans_of
 from train.runs.progress import progress_bar
 
 
@@ -118,6 +118,7 @@ class Metrics:
     confusion (C,C): numbers of points. Rows are the truth.
     absent: how the official evaluator of the data set counts a class whose iou is None, in miou_official.
     miou_absent_dropped leaves such classes out.
+    scans: the scans of the split that have labels. split_scans: all of them; None in files of before.
     protocol: how the labelled scans were chosen.
     labelled_scans: how many of training_scans had labels.
     """
@@ -138,6 +139,7 @@ class Metrics:
     labelled_scans: int
     training_scans: int
     steps: int
+    split_scans: int | None = None
     absent: AbsentClasses = "zero"
     checkpoint: str = "last"
     level: str = "points"
@@ -163,6 +165,13 @@ class Metrics:
             ) from None
 
     @property
+    def partly_labelled(self) -> str:
+        """ "4 of 5 scans of val have labels"; "" if all have, or if nobody recorded it."""
+        if self.split_scans is None or self.split_scans <= self.scans:
+            return ""
+        return labels_of(self.scans, self.split_scans, self.split)
+
+    @property
     def matrix(self) -> np.ndarray:
         """`confusion` as an array (C,C) int64."""
         return np.array(self.confusion, np.int64)
@@ -182,19 +191,22 @@ def figures_of(matrix: np.ndarray, absent: AbsentClasses = "zero") -> dict[str, 
 
 
 def metrics_table(metrics: Metrics) -> str:
-    """The figures for the terminal: IoU per class in percent, both means, and the protocol."""
-    width = max(map(len, metrics.class_names))
-    lines = [
-        f"  {name:<{width}}  {percent(value, '-'):>4}"
-        for name, value in zip(metrics.class_names, metrics.iou)
+    """The figures for the terminal: IoU and points per class, both means, the official first, protocol."""
+    other = other_rule(metrics.absent)
+    width, digits = max(map(len, metrics.class_names)), max(5, len(str(metrics.points)))
+    truth, predicted = (metrics.matrix.sum(axis=axis).tolist() for axis in (1, 0))
+    lines = [f"  {'class':<{width}}  IoU %  {'true':>{digits}}  {'predicted':>9} points"] + [
+        f"  {name:<{width}}  {percent(value, '-'):>5}  {true:>{digits}}  {said:>9}"
+        for name, value, true, said in zip(metrics.class_names, metrics.iou, truth, predicted)
     ]
     lines += [
-        f"mIoU {percent(mean_iou(metrics.matrix, 'zero'), '-')} % {_rule(metrics, 'zero')}, "
-        f"{percent(metrics.miou_absent_dropped, '-')} % {_rule(metrics, 'dropped')}, "
+        f"mIoU {percent(metrics.miou_official, '-')} % ({rule_in_words(metrics.absent)}: the official rule), "
+        f"{percent(mean_iou(metrics.matrix, other), '-')} % ({rule_in_words(other)}), "
         f"accuracy {percent(metrics.accuracy, '-')} %",
-        f"{metrics.split}: {metrics.points} points of {metrics.scans} scans, point level, "
+        f"{metrics.split}: {counted(metrics.points, 'point')} of "
+        f"{scans_of(metrics.scans, metrics.split_scans, metrics.split)}, point level, "
         f"{metrics.checkpoint} checkpoint, {_passes(metrics)}; "
-        f"{metrics.labelled_scans} of {metrics.training_scans} training scans labelled "
+        f"{metrics.labelled_scans} of {counted(metrics.training_scans, 'training scan')} labelled "
         f"({metrics.protocol}, {metrics.ratio:g} %, seed {metrics.seed})",
     ]
     if metrics.ece is not None and metrics.ece_calibrated is not None:
@@ -209,11 +221,6 @@ def _passes(metrics: Metrics) -> str:
     if metrics.passes == 1:
         return "no test-time augmentation"
     return f"the mean of {metrics.passes} turned and mirrored passes"
-
-
-def _rule(metrics: Metrics, absent: AbsentClasses) -> str:
-    words = {"zero": "absent classes count 0", "dropped": "absent classes dropped"}[absent]
-    return f"({words}: the official rule)" if absent == metrics.absent else f"({words})"
 
 
 def with_progress(scans: Iterable[EvaluationScan], total: int, what: str) -> Iterable[EvaluationScan]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,9 +44,11 @@ class Dataset(ABC):
     """A data set. Every method raises DataError if a file is missing or wrong.
 
     official: the classes of the layout, if it has any. label_space: the classes in use.
+    label_files: where a scan's labels lie, for messages.
     """
 
-    official: LabelSpace | None = None
+    official: ClassVar[LabelSpace | None] = None
+    label_files: ClassVar[str] = "the folder labels/ of each sequence"
     feature_names: tuple[str, ...]
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
@@ -117,7 +119,7 @@ class Submission(ABC):
     absent: how the official evaluator's mean counts a class with no true and no predicted point.
     """
 
-    official: LabelSpace | None = None
+    official: ClassVar[LabelSpace | None] = None
     absent: AbsentClasses
 
     def __init__(self, spec: DatasetSpec) -> None:
@@ -152,6 +154,12 @@ def submission_of(spec: DatasetSpec) -> Submission:
     reader = "plain" if spec.classes.ids else spec.reader
     submission: Submission = _module_of(reader).SUBMISSION(spec)
     return submission
+
+
+def label_files_of(spec: DatasetSpec) -> str:
+    """Where the labels of a scan lie, in words."""
+    words: str = _module_of(spec.reader).DATASET.label_files
+    return words
 
 
 def _module_of(reader: str) -> Any:

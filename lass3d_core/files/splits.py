@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
@@ -148,10 +149,22 @@ def _count(ratio: float, scans: int, candidates: int) -> int:
         what = f"{ratio:g} % of {scans} training scans labels none"
         raise DataError(f"{what}; the smallest ratio that does is {smallest:g}")
     if count > candidates:
-        raise DataError(
-            f"{ratio:g} % are {count} scans, but only {candidates} have labels; take a smaller one"
-        )
+        have = "1 has" if candidates == 1 else f"{candidates} have"
+        every = "it" if candidates == 1 else "all of them"
+        fits = f"; the ratio {_ratio_for(candidates, scans)} takes {every}" if candidates else ""
+        raise DataError(f"{ratio:g} % are {count} scans, but only {have} labels{fits}")
     return count
+
+
+def _ratio_for(count: int, scans: int) -> str:
+    """The ratio in percent that takes exactly `count` of `scans`, with as few decimals as do, from two on."""
+    exact = Fraction(100 * count, scans)
+    decimals = 2
+    while True:
+        ratio = Decimal(-(-exact.numerator * 10**decimals // exact.denominator)).scaleb(-decimals)
+        if int(Fraction(ratio) * scans / 100) == count:
+            return f"{ratio.normalize():f}"
+        decimals += 1
 
 
 def _complaint(what: str, names: list[str]) -> str:

@@ -48,6 +48,7 @@ class QueryCard:
 class Figures:
     """What the model reached on one split, at point level.
 
+    miou: in [0,1], by the rule of the data set's official evaluator. scans: those that have labels.
     iou: per class in [0,1], None if the class is neither true nor predicted. ece: expected calibration error
     of the confidences before and after the temperature. passes: test-time augmentation, 1 = none.
     """

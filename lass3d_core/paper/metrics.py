@@ -51,6 +51,16 @@ def mean_iou(matrix: np.ndarray, absent: AbsentClasses = "zero") -> float:
     return float(present.mean()) if present.size else float("nan")
 
 
+def other_rule(absent: AbsentClasses) -> AbsentClasses:
+    """The rule that is not `absent`."""
+    return "dropped" if absent == "zero" else "zero"
+
+
+def rule_in_words(absent: AbsentClasses) -> str:
+    """The rule of `mean_iou` in words."""
+    return {"zero": "absent classes count 0", "dropped": "absent classes dropped"}[absent]
+
+
 def accuracy(matrix: np.ndarray) -> float:
     """Share of the counted points that are right, in [0,1]; NaN if there are none."""
     total = int(matrix.sum())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,43 @@ def test_the_protocol_stands_beside_the_figure() -> None:
     assert "2 of 10 training scans labelled (nested, 20 %, seed 0)" in words
     assert "point level, last checkpoint, no test-time augmentation" in words
     assert "58.3 %" in words
+
+
+def test_the_official_mean_leads_whatever_the_rule() -> None:
+    zero, dropped = "38.9 % (absent classes count 0", "58.3 % (absent classes dropped"
+    assert f"mIoU {zero}: the official rule), {dropped})" in metrics_table(metrics())
+    other = replace(metrics(), **figures_of(metrics().matrix, "dropped"))
+    assert f"mIoU {dropped}: the official rule), {zero})" in metrics_table(other)
+
+
+def test_the_table_has_the_true_and_the_predicted_points_of_a_class() -> None:
+    head, ground, wall, lamp = (line.split() for line in metrics_table(metrics()).splitlines()[:4])
+    assert head == ["class", "IoU", "%", "true", "predicted", "points"]
+    assert ground == ["ground", "66.7", "8", "7"] and wall == ["wall", "50.0", "4", "5"]
+    assert lamp == ["lamp", "-", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("labelled", "scans", "said"),
+    [
+        (2, 2, "12 points of 2 scans, point level"),
+        (2, None, "12 points of 2 scans, point level"),
+        (4, 5, "12 points of 4 scans (4 of 5 scans of val have labels), point level"),
+        (1, 2, "12 points of 1 scan (1 of 2 scans of val has labels), point level"),
+        (1, 1, "12 points of 1 scan, point level"),
+    ],
+)
+def test_the_table_says_of_how_many_scans_it_speaks(labelled: int, scans: int | None, said: str) -> None:
+    assert said in metrics_table(replace(metrics(), scans=labelled, split_scans=scans))
+
+
+def test_metrics_of_before_know_no_number_of_scans_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "metrics-val.json"
+    metrics().save(path)
+    record = json.loads(path.read_text())
+    del record["split_scans"]
+    path.write_text(json.dumps(record))
+    assert Metrics.load(path).split_scans is None
 
 
 def test_missing_and_damaged_metrics_are_named(tmp_path: Path) -> None:

@@ -106,6 +106,10 @@ class PairedScans:
         """The scans of `split` that have labels and can be evaluated."""
         return self._labelled[split]
 
+    def has_classes(self, scan_ids: Iterable[str]) -> bool:
+        """Whether any point of these scans has a class. Reads no further than the first such scan."""
+        return any(self.points_per_class([scan_id]).any() for scan_id in scan_ids)
+
     def labelled_split(self, spec: LabelledSpec, ratio: float, seed: int) -> LabelledSplit:
         """Choose the training scans that keep their labels. Raises DataError for a wrong ratio or list."""
         without = set(self.splits["train"]) - set(self.labelled_scans("train"))

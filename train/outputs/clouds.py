@@ -24,6 +24,7 @@ from lass3d_core.settings import nearest
 from train.data.evaluation_scans import scan_loader
 from train.evaluate import predictions, with_progress
 from train.outputs.colours import Colour, distinct_colours
+from train.report.words import counted
 from train.runs.run import Run
 
 GREY: Colour = (128, 128, 128)  # points without a class, an entity or an image
@@ -62,6 +63,15 @@ def write_clouds(run: Run, scan_ids: Sequence[str], folder: Path) -> list[Path]:
             write_ply(path, scan.points, cloud.colours, cloud.scalars, comments)
             written.append(path)
     return written
+
+
+def clouds_line(run: Run, split: str, scan_ids: Sequence[str], written: int, folder: Path) -> str:
+    """What to print: how many scans of `split` were written, and how many of them have no truth."""
+    scans = f"{len(scan_ids)} of {counted(len(run.pairs.splits[split]), 'scan')} of {split}"
+    without = len(set(scan_ids) - set(run.pairs.labelled_scans(split)))
+    have = "has" if without == 1 else "have"
+    unlabelled = f" ({without} {have} no labels, so no truth and no error)" if without else ""
+    return f"wrote {counted(written, 'cloud')} of {scans}{unlabelled} to {folder}"
 
 
 def chosen_scans(run: Run, split: str, named: Sequence[str] | None, limit: int | None) -> Sequence[str]:

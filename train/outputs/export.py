@@ -26,6 +26,7 @@ from lass3d_core.settings import read, to_json
 from train.data.evaluation_scans import scan_loader
 from train.data.paired_scans import PairedScans
 from train.evaluate import predictions, with_progress
+from train.report.words import counted
 from train.runs.progress import progress_bar
 from train.runs.run import Run
 
@@ -58,7 +59,8 @@ class Exported:
     def __str__(self) -> str:
         kept = f" ({self.scans - self.predicted} kept)" if self.predicted < self.scans else ""
         packed = f", for the server {self.archive}" if self.archive else ""
-        return f"wrote {self.scans} scans{kept}, {self.points} points, checked: {self.folder}{packed}"
+        written = f"{counted(self.scans, 'scan')}{kept}, {counted(self.points, 'point')}"
+        return f"wrote {written}, checked: {self.folder}{packed}"
 
 
 def export(run: Run, spec: DatasetSpec, split: str, folder: Path, tta: int = 1) -> Exported:

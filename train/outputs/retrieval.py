@@ -19,7 +19,7 @@ from lass3d_core.settings import nearest, read, to_json
 from train.data.evaluation_scans import EvaluationScan, scan_loader
 from train.evaluate import with_progress
 from train.outputs.query import QueryNetwork
-from train.report.words import percent
+from train.report.words import counted, percent, scans_of
 from train.runs.run import Run
 
 # Similarities from -1 to 1 are rounded to so many levels, so that the counts of any split fit in memory.
@@ -38,8 +38,9 @@ class Retrieval:
     share: tuple[float, ...]  # each class's share of the labelled points: a random order would reach it
     mean: float  # of `average_precision` over the classes that occur
     chance: float  # the mean of `share` over the same classes
-    scans: int
+    scans: int  # of the split, those that have labels
     points: int
+    split_scans: int | None = None  # all scans of the split; None in files of before
 
     def save(self, path: Path) -> None:
         """Write the JSON, whole or not at all. Raises StorageError."""
@@ -55,6 +56,10 @@ class Retrieval:
             raise MissingArtifact(f"{path} is missing; {again}") from None
         except (OSError, ValueError) as error:
             raise CorruptArtifact(f"{path} holds no retrieval score ({error}); delete it, {again}") from None
+
+    def points_of(self, share: float) -> int:
+        """The number of points that is `share` of all."""
+        return round(share * self.points)
 
     def best_found(self) -> list[tuple[str, float | None, float]]:
         """(query, average precision, share) of the classes that occur, the best found first."""
@@ -133,6 +138,7 @@ def score_queries(run: Run, split: str) -> str:
         chance=float(shares[occurs].mean()),
         scans=len(scan_ids),
         points=points,
+        split_scans=len(run.pairs.splits[split]),
     )
     path = run.folder.retrieval(split)
     score.save(path)
@@ -143,12 +149,13 @@ def retrieval_table(score: Retrieval) -> str:
     """The score for the terminal, in per cent."""
     wide = max(map(len, score.queries))
     rows = [
-        f"  {query:<{wide}}  {percent(precision, '-'):>4}  chance {percent(share):>4}"
+        f"  {query:<{wide}}  {percent(precision, '-'):>4}  chance {percent(share):>4}  "
+        f"{counted(score.points_of(share), 'point')}"
         for query, precision, share in zip(score.queries, score.average_precision, score.share)
     ]
     last = (
         f"{score.split}: mAP {percent(score.mean)} % of points ranked by similarity to the class's name, "
-        f"chance {percent(score.chance)} %; {score.points} points of {score.scans} scans, no image, no text "
-        "in the network"
+        f"chance {percent(score.chance)} %; {counted(score.points, 'point')} of "
+        f"{scans_of(score.scans, score.split_scans, score.split)}, no image, no text in the network"
     )
     return "\n".join([*rows, last])

@@ -21,6 +21,7 @@ import numpy as np
 
 from lass3d_core.errors import DataError
 from train.outputs.scan_answers import ScanAnswer, ScanNetwork
+from train.report.words import counted
 from train.runs.progress import progress_bar
 from train.runs.run import Run
 
@@ -117,12 +118,13 @@ def training_scans(run: Run) -> tuple[list[str], list[str]]:
     unlabelled = [scan_id for scan_id in here if scan_id not in learnt]
     if not labelled:
         raise DataError(
-            f"{run.pairs.folder / 'pairs'} holds none of the {len(learnt)} labelled scans of "
+            f"{run.pairs.folder / 'pairs'} holds none of the {counted(len(learnt), 'labelled scan')} of "
             f"{run.folder.path}; name the data set that it was trained on with DATASET=NAME (--dataset)"
         )
     if not unlabelled:
         raise DataError(
-            f"all {len(labelled)} training scans of {run.folder.path} are labelled; there is none to suggest"
+            f"each of the {counted(len(labelled), 'training scan')} of {run.folder.path} is labelled; "
+            "there is none to suggest"
         )
     return labelled, unlabelled
 

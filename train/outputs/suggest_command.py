@@ -13,6 +13,7 @@ from pathlib import Path
 from lass3d_core.files.atomic import write_text
 from train.outputs.suggest import Suggestion, Suggestions, suggest
 from train.report.suggest import write_suggest_page
+from train.report.words import counted
 from train.runs.run import Run
 
 COLUMNS = (
@@ -39,7 +40,8 @@ def run_suggest(run: Run, options: Namespace) -> str:
     reasons = {one.figures.scan_id: why(one, found) for one in found.scans}
     lines = [f"{one.rank:>4}  {one.figures.scan_id}  {reasons[one.figures.scan_id]}" for one in found.scans]
     if options.count > found.unlabelled:
-        lines.append(f"these are all {found.unlabelled} unlabelled scans; {options.count} were asked for")
+        every = counted(found.unlabelled, "unlabelled scan")
+        lines.append(f"there are no more than {every}; {options.count} were asked for")
     write_text(folder / "suggest.csv", as_csv(found, reasons))
     write_text(folder / "labelled.txt", "".join(f"{scan_id}\n" for scan_id in labelled_list(found)))
     then = next_step(found, folder / "labelled.txt", options.manifest)

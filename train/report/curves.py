@@ -10,6 +10,7 @@ import numpy as np
 
 _MOST_DRAWN = 400
 _MOST_DOTS = 12
+_LEAST_JOINED = 3
 _LEAST_SMOOTHED = 30
 _SMOOTH_OVER = 1 / 20
 
@@ -28,7 +29,7 @@ class Curve:
 class Line:
     """A path in SVG's notation."""
 
-    path: str
+    path: str  # "" if there are too few measurements for a line: two look like a trend
     rank: int
     faint: bool
     dots: tuple[tuple[float, float], ...] = ()  # (x, y) of measurements that are few enough to be told apart
@@ -67,7 +68,7 @@ def chart(title: str, curves: Sequence[Curve], *, unit: str = "", smooth: bool =
         title,
         unit,
         describe(finite),
-        tuple((frame.x(step), _number(step)) for step in ticks(frame.first, frame.last)),
+        tuple((frame.x(step), _number(step)) for step in ticks_to_the_end(frame.first, frame.last)),
         tuple((frame.y(value), _number(value)) for value in ticks(frame.low, frame.high)),
         tuple(line for curve in ordered for line in _lines(curve, frame, smooth)),
     )
@@ -92,6 +93,12 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
         if 2 <= last - first + 1 <= most:
             return [index * step for index in range(first, last + 1)]
     return [low, high]
+
+
+def ticks_to_the_end(first: float, last: float) -> list[float]:
+    """`ticks`, and `last` as the last of them; a round value too near to it gives way."""
+    room = (last - first) / 8
+    return [*(tick for tick in ticks(first, last) if tick < last - room), last]
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,8 @@ def _lines(curve: Curve, frame: _Frame, smooth: bool) -> list[Line]:
     values = _moving_mean(curve.values) if smooth else curve.values
     measured = zip(curve.steps, curve.values) if count <= _MOST_DOTS else ()
     dots = tuple((frame.x(step), frame.y(value)) for step, value in measured)
-    line = Line(frame.path(curve.steps[drawn], values[drawn]), curve.rank, False, dots)
+    path = frame.path(curve.steps[drawn], values[drawn]) if count >= _LEAST_JOINED else ""
+    line = Line(path, curve.rank, False, dots)
     if not smooth or curve.rank > 0:
         return [line]
     return [Line(frame.path(curve.steps[drawn], curve.values[drawn]), curve.rank, faint=True), line]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lass3d_core.paper.metrics import rule_in_words
 from train.report.curves import Curve, chart
 from train.report.runs import RunRecord
 
@@ -33,7 +34,9 @@ def learning(runs: Sequence[RunRecord]) -> dict[str, Any] | None:
     own = runs[0].log
     if not own:
         return None
-    validation = chart("Validation mIoU", _curves(runs, "val_miou", 100.0), unit="per cent")
+    rule = next((rule_in_words(one.absent) for one in runs[0].metrics.values()), "")
+    unit = f"per cent, official rule: {rule}" if rule else "per cent, official rule"
+    validation = chart("Validation mIoU", _curves(runs, "val_miou", 100.0), unit=unit)
     titles = {name: title for name, title in _TITLES.items() if name in own}
     rest = [name for name in own if name not in _TITLES and name not in ("step", "val_miou")]
     shown = [chart(title, _curves(runs, name), smooth=name != "rate") for name, title in titles.items()]

@@ -28,7 +28,7 @@ from train.report.render import render
 from train.report.reproduce import commands, setup
 from train.report.results import results
 from train.report.runs import SPLITS, RunRecord, read_run, siblings
-from train.report.words import percent
+from train.report.words import grouped, percent
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 
@@ -103,7 +103,8 @@ def _clouds(run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Pred
     chosen = spread(scans.labelled_scans(split), _CLOUDS)
     read = map(scans.read, tqdm(chosen, desc="predicting", unit="scan", leave=False, delay=2))
     viewer = cloud_viewer([PicturedScan(scan, predict(scan)) for scan in read], space)
-    return {"problem": "", "split": split, "viewer": viewer}
+    counts = len(chosen), len(scans.labelled_scans(split)), len(scans.splits[split])
+    return {"problem": "", "split": split, "viewer": viewer, "counts": counts}
 
 
 def _queries(run: RunRecord) -> dict[str, Any] | None:
@@ -113,7 +114,10 @@ def _queries(run: RunRecord) -> dict[str, Any] | None:
     if path is None:
         return None
     score = Retrieval.load(path)
-    found = [(query, percent(precision), percent(share)) for query, precision, share in score.best_found()]
+    found = [
+        (query, percent(precision), percent(share), grouped(score.points_of(share)))
+        for query, precision, share in score.best_found()
+    ]
     return {"score": score, "rows": found}
 
 
@@ -142,4 +146,5 @@ def _pairing(run: RunRecord, scans: PairedScans, space: LabelSpace) -> dict[str,
         name, purity = (main[phrase].name, main[phrase].purity) if phrase in main else ("–", None)
         phrases.append((phrase, percent(count / coverage.points), name, percent(purity)))
     uses_text = getattr(run.config.method, "captions", "none") != "none"
-    return {"coverage": coverage, "agreement": agreement, "phrases": phrases, "uses_text": uses_text}
+    figures = {"coverage": coverage, "agreement": agreement, "phrases": phrases, "uses_text": uses_text}
+    return {**figures, "scans": len(scans.splits["train"]), "labelled": len(labelled)}

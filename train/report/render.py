@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from train.report.words import SPLIT_NAMES, grouped, percent, plural
+from train.report.words import SPLIT_NAMES, grouped, percent, plural, scans_of
 
 
 def render(template: str, /, package: str = "train.report", **values: Any) -> str:
@@ -30,7 +30,7 @@ def environment(package: str = "train.report") -> Environment:
     )
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     made.filters |= {"percent": percent, "plural": plural, "grouped": grouped}
-    made.globals |= {"split_names": SPLIT_NAMES, "verbatim": _verbatim}
+    made.globals |= {"split_names": SPLIT_NAMES, "verbatim": _verbatim, "scans_of": scans_of}
     return made
 
 

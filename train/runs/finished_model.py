@@ -115,7 +115,7 @@ def origin_of(run: Run, metrics: Sequence[Metrics]) -> Origin:
             Figures(
                 split=one.split,
                 scans=one.scans,
-                miou=one.miou_absent_dropped,
+                miou=one.miou_official,
                 iou=one.iou,
                 ece=one.ece,
                 ece_calibrated=one.ece_calibrated,

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lass3d_core.errors import CorruptArtifact, Lass3dError, MissingArtifact, UnknownName
+from lass3d_core.paper.metrics import rule_in_words
 from lass3d_core.settings import to_json
 from train.config import RunConfig, SavedRun
 from train.evaluate import Metrics
 from train.presets import PRESETS
 from train.report.words import percent
+from train.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,14 @@ class ListedRun:
     """A run's folder.
 
     saved: None if it cannot be read, and `problem` says why. changed: settings that are not the preset's.
+    metrics: by split, "val" and "test"; None if it was not evaluated. is_whole: whether the model is there.
     """
 
     folder: Path
     saved: SavedRun | None
     problem: str
-    miou: dict[str, float | None]
+    metrics: dict[str, Metrics | None]
+    is_whole: bool
     changed: tuple[str, ...]
     modified: float
     size: int
@@ -53,6 +57,10 @@ def runs_table(runs: list[ListedRun], base: Path) -> str:
     for run, row in zip(runs, rows):
         lines.append("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip())
         lines += [f"    {line}" for line in _remarks(run)]
+    rules = {one.absent for run in runs for one in run.metrics.values() if one is not None}
+    if rules:
+        means = " or ".join(rule_in_words(rule) for rule in sorted(rules))
+        lines.append(f"val, test: mIoU in %, by the official rule of the data ({means})")
     return "\n".join(lines)
 
 
@@ -88,16 +96,17 @@ def _listed(folder: Path) -> ListedRun:
         folder,
         saved,
         problem,
-        {split: _miou(folder / f"metrics-{split}.json") for split in ("val", "test")},
+        {split: _metrics(folder / f"metrics-{split}.json") for split in ("val", "test")},
+        RunFolder(folder).model.is_file(),
         changed_settings(saved.config) if saved else (),
         max(one.st_mtime for one in files),
         sum(one.st_size for one in files),
     )
 
 
-def _miou(path: Path) -> float | None:
+def _metrics(path: Path) -> Metrics | None:
     try:
-        return Metrics.load(path).miou_absent_dropped
+        return Metrics.load(path)
     except (CorruptArtifact, MissingArtifact):
         return None
 
@@ -106,7 +115,7 @@ def _row(run: ListedRun, base: Path) -> tuple[str, ...]:
     place = run.folder.relative_to(base) if run.folder.is_relative_to(base) else run.folder
     config = run.saved.config if run.saved else None
     chosen = (config.dataset, f"{config.ratio:g} %", str(config.seed)) if config else ("?", "?", "?")
-    figures = tuple(percent(run.miou[split], "-") for split in ("val", "test"))
+    figures = tuple(percent(one.miou_official if one else None, "-") for one in run.metrics.values())
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.modified))
     return (str(place), *chosen, run.tag, *figures, f"{run.size / 1e6:.1f} MB", when)
 
@@ -114,7 +123,8 @@ def _row(run: ListedRun, base: Path) -> tuple[str, ...]:
 def _remarks(run: ListedRun) -> Iterator[str]:
     if run.problem:
         yield run.problem
-    elif run.miou["val"] is None:
+    elif run.metrics["val"] is None and not run.is_whole:
         yield "not finished: RESUME=1 goes on"
+    yield from (one.partly_labelled for one in run.metrics.values() if one and one.partly_labelled)
     if run.changed:
         yield " ".join(run.changed)

@@ -15,7 +15,7 @@ from torch import nn
 
 from lass3d_core import nets
 from lass3d_core.compute import parallel
-from lass3d_core.datasets import submission_of
+from lass3d_core.datasets import label_files_of, submission_of
 from lass3d_core.errors import DataError, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import canonical_json
 from lass3d_core.files.splits import LabelledSplit
@@ -36,6 +36,7 @@ from train.data.phrase_counts import phrase_counts
 from train.evaluate import LogitSample, Metrics, confusion, figures_of, with_progress
 from train.loop import step_seed
 from train.methods.contract import Ingredients, Method
+from train.report.words import counted, labels_of
 from train.runs import checkpoint
 from train.runs.initial_weights import initialised
 from train.runs.progress import progress_bar
@@ -85,7 +86,13 @@ class Run:
         folder: RunFolder,
         device: torch.device,
     ) -> Run:
-        """Choose the labelled scans. Raises DataError if `config.ratio` leaves too few scans of a kind."""
+        """Choose the labelled scans. Raises DataError if there are none, or too few scans of a kind."""
+        if not pairs.labelled_scans("train"):
+            scans = counted(len(pairs.splits["train"]), "training scan")
+            raise DataError(
+                f"0 of {scans} of {config.dataset} have labels; label files belong into "
+                f'{label_files_of(spec)} below {spec.root}; then run "make pairs"'
+            )
         split = pairs.labelled_split(spec.labelled, config.ratio, config.seed)
         if config.data.unlabelled_scans and not split.unlabelled:
             raise DataError(
@@ -114,6 +121,14 @@ class Run:
     def splits(self) -> tuple[str, ...]:
         """The splits of EVALUATED that have labels."""
         return tuple(split for split in EVALUATED if self.pairs.labelled_scans(split))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A line for each split of EVALUATED that has scans, and labels for none."""
+        scans = {split: len(self.pairs.splits[split]) for split in EVALUATED if split not in self.splits}
+        return tuple(
+            f"{labels_of(0, count, split)}, so it is not evaluated" for split, count in scans.items() if count
+        )
 
     @property
     def is_finished(self) -> bool:
@@ -235,7 +250,23 @@ class Run:
         scan_ids = self.pairs.labelled_scans(split)
         if not scan_ids:
             raise DataError(f"no scan of the split {split} has labels; it cannot be evaluated")
+        self._require_classes(split, scan_ids)
         return scan_ids
+
+    def require_classes(self) -> None:
+        """Raises DataError if every label is ignored: of the labelled scans, or of a split to evaluate."""
+        self._require_classes("train", self.split.labelled)
+        for split in self.splits:
+            self._require_classes(split, self.pairs.labelled_scans(split))
+
+    def _require_classes(self, split: str, scan_ids: Sequence[str]) -> None:
+        if not self.pairs.has_classes(scan_ids):
+            leave_out = "" if split == "train" else ", or take the split out of `splits`"
+            scans = counted(len(scan_ids), "labelled scan")
+            raise DataError(
+                f"no point of {scans} of the split {split} has a class: every "
+                f'label is ignored; check the label files{leave_out}, then run "make pairs"'
+            )
 
     def fitted_temperature(self) -> float | None:
         """The temperature of the confidences, None if the validation split was not evaluated."""
@@ -248,6 +279,7 @@ class Run:
             split=split,
             class_names=self.pairs.header.class_names,
             scans=len(self.pairs.labelled_scans(split)),
+            split_scans=len(self.pairs.splits[split]),
             protocol=self.split.protocol,
             ratio=self.config.ratio,
             seed=self.config.seed,

@@ -39,6 +39,7 @@ def train_run(run: Run, resume: bool) -> bool:
         run.require_own_folder()
         if run.is_finished:
             return False
+        run.require_classes()
         if leads:
             run.folder.require_leave_to_go_on(run.config.schedule.steps, resume)
             run.saved.save(run.folder.config)
@@ -88,7 +89,9 @@ def _train(run: Run) -> Method:
     leads = parallel.rank() == 0
 
     def validate() -> dict[str, float]:
-        return {"val_miou": mean_iou(run.confusion(method.predictor, "val"), "dropped")}
+        if "val" not in run.splits:
+            return {}  # nothing to measure: a NaN in the log would look like a failure
+        return {"val_miou": mean_iou(run.confusion(method.predictor, "val"), run.absent)}
 
     def save(done: int) -> None:
         if leads:

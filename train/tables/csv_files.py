@@ -12,19 +12,22 @@ from train.tables.rows import nearest_ratio
 from train.tables.statistics import Interval, verdict
 
 ROWS = (
-    *("row", "ratio", "seeds", "miou", "miou_low", "miou_high"),
+    *("row", "ratio", "seeds", "miou_official", "miou", "miou_low", "miou_high"),
     *("reference", "difference", "difference_low", "difference_high", "better_than_reference"),
     *("paper_benchmark", "paper_ratio", "paper_miou", "not_built"),
 )
 RUNS = (
-    *("row", "ratio", "seed", "state", "split", "miou", "miou_official", "absent", "scans"),
+    *("row", "ratio", "seed", "state", "split", "miou_official", "absent", "miou", "scans", "split_scans"),
     *("labelled_scans", "training_scans", "protocol", "preset", "steps", "passes", "updates"),
     *("seconds_per_step", "folder", "digest", "why"),
 )
 
 
 def rows_csv(filled: TableResults) -> str:
-    """A line per row and ratio: means and intervals in percent, empty if no run is finished."""
+    """A line per row and ratio: means and intervals in percent, empty if no run is finished.
+
+    miou and differences: absent classes dropped. miou_official: by the official rule.
+    """
     plan = filled.plan
     table = plan.table
     benchmark = table.benchmark(plan.recipe.world)
@@ -33,7 +36,8 @@ def rows_csv(filled: TableResults) -> str:
         papers = nearest_ratio(benchmark, ratio)
         for row in table.rows:
             entry = filled.entry(row, ratio)
-            reached = [row.title, f"{ratio:g}", " ".join(map(str, entry.values)), *_bounds(entry.miou)]
+            seeds = " ".join(map(str, entry.values))
+            reached = [row.title, f"{ratio:g}", seeds, _figure(entry.official), *_bounds(entry.miou)]
             against = [table.reference, *_bounds(entry.gap), verdict(entry.gap) if entry.gap else None]
             printed = [benchmark, f"{papers:g}", row.papers(benchmark, papers)]
             lines.append([*reached, *against, *printed, plan.not_built.get(row.title)])
@@ -62,12 +66,12 @@ def runs_csv(filled: TableResults) -> str:
             "why": cell.why,
         }
         if figures is not None:
-            official = figures.metrics.miou_official
             line |= {
                 "miou": _figure(figures.miou),
-                "miou_official": _figure(None if official is None else 100 * official),
+                "miou_official": _figure(figures.official),
                 "absent": figures.metrics.absent,
                 "scans": figures.metrics.scans,
+                "split_scans": figures.metrics.split_scans,
                 "passes": _figure(figures.passes),
                 "updates": _figure(figures.updates),
                 "seconds_per_step": _figure(figures.seconds),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from train.evaluate import Metrics
 from train.runs.logs import column_mean, read_log
@@ -31,17 +32,27 @@ class RunFigures:
     @property
     def miou(self) -> float | None:
         """mIoU in percent, over the classes that occur in truth or prediction."""
-        share = self.metrics.miou_absent_dropped
-        return None if share is None else 100 * share
+        return _percent(self.metrics.miou_absent_dropped)
+
+    @property
+    def official(self) -> float | None:
+        """mIoU in percent, by the rule of the data set's official evaluator."""
+        return _percent(self.metrics.miou_official)
 
 
 @dataclass(frozen=True)
 class RowResult:
-    """A row at a ratio."""
+    """A row at a ratio.
+
+    Decision: intervals and differences are of the mean without absent classes, as in the tables of
+    docs/results.md. The rules differ only on sets so small that classes are absent. The official mean stands
+    first.
+    """
 
     row: Row
     ratio: float
-    values: Mapping[int, float]  # seed -> mIoU in percent
+    official: float | None  # mIoU in percent by the official rule, the mean over the seeds
+    values: Mapping[int, float]  # seed -> mIoU in percent, absent classes dropped
     gaps: Mapping[int, float]  # seed -> mIoU minus the mIoU of the reference row, in points
 
     @property
@@ -74,7 +85,9 @@ class TableResults:
         values = self.values(row.title, ratio)
         reference = self.plan.table.reference
         gaps = {} if row.title == reference else differences(values, self.values(reference, ratio))
-        return RowResult(row, ratio, values, gaps)
+        runs = self.runs(row.title, ratio).values()
+        officials = [run.official for run in runs if run.official is not None]
+        return RowResult(row, ratio, fmean(officials) if officials else None, values, gaps)
 
     def runs(self, title: str, ratio: float) -> dict[int, RunFigures]:
         """The finished runs of a row: seed -> figures."""
@@ -91,3 +104,7 @@ class TableResults:
         gaps = differences(self.values(claim.better, ratio), self.values(claim.worse, ratio))
         difference = interval(list(gaps.values()))
         return difference, verdict(difference)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,9 @@ def test_a_ratio_that_labels_no_scan_names_the_smallest_that_does() -> None:
 def test_scans_without_labels_are_never_chosen() -> None:
     split = labelled_split(NESTED, TEN, 50, seed=0, without_labels=TEN[:5])
     assert split.labelled == TEN[5:] and split.unlabelled == TEN[:5]
-    with pytest.raises(DataError, match=r"60 % are 6 scans, but only 5 have labels"):
+    with pytest.raises(
+        DataError, match=r"60 % are 6 scans, but only 5 have labels; the ratio 50 takes all of them"
+    ):
         labelled_split(NESTED, TEN, 60, seed=0, without_labels=TEN[:5])
 
 
@@ -235,3 +238,23 @@ def test_a_missing_or_damaged_split_file_is_one_clear_line(tmp_path: Path) -> No
         path.write_text(text)
         with pytest.raises(CorruptArtifact, match=r"split\.json is not a split file"):
             LabelledSplit.load(path)
+
+
+@pytest.mark.parametrize(
+    ("scans", "labelled", "ratio", "said"),
+    [
+        (8, 1, 25, "25 % are 2 scans, but only 1 has labels; the ratio 12.5 takes it"),
+        (3, 1, 100, "100 % are 3 scans, but only 1 has labels; the ratio 33.34 takes it"),
+        (7, 6, 100, "but only 6 have labels; the ratio 85.72 takes all of them"),
+        (20011, 20010, 100, "but only 20010 have labels; the ratio 99.996 takes all of them"),
+    ],
+)
+def test_too_few_labels_name_the_ratio_that_takes_exactly_those(
+    scans: int, labelled: int, ratio: float, said: str
+) -> None:
+    ids = [f"00/{number:06d}" for number in range(scans)]
+    with pytest.raises(DataError, match=re.escape(said)):
+        labelled_split(NESTED, ids, ratio, seed=0, without_labels=ids[labelled:])
+    fitting = float(said.split("ratio ")[1].split()[0])
+    found = labelled_split(NESTED, ids, fitting, seed=0, without_labels=ids[labelled:])
+    assert found.labelled == tuple(ids[:labelled])

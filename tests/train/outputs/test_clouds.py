@@ -111,7 +111,7 @@ def test_five_files_a_scan_hold_its_points_and_say_what_their_colours_are(
     capsys.readouterr()
     assert clouds(trained, "--scans", "1/1") == 0
     folder = trained.run("supervised-demo-r20-s0") / "clouds-val"
-    assert capsys.readouterr().out == f"wrote 5 clouds of 1 scans to {folder}\n"
+    assert capsys.readouterr().out == f"wrote 5 clouds of 1 of 2 scans of val to {folder}\n"
     kinds = ("entities", "error", "images", "prediction", "truth")
     assert names(folder) == [f"1_1-{kind}.ply" for kind in kinds]
     scan = make_tiny_scan("1/1", 101)

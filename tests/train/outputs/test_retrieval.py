@@ -97,6 +97,11 @@ def test_a_score_that_is_missing_or_damaged_is_one_line(tmp_path: Path) -> None:
 
 def test_the_table_is_in_per_cent_with_a_dash_for_what_does_not_occur() -> None:
     first, second, last = retrieval_table(SCORE).splitlines()
-    assert first == "  traffic sign  25.0  chance 100.0"
-    assert second == "  bus              -  chance  0.0"
-    assert last.startswith("val: mAP 25.0 %") and "chance 100.0 %; 600 points of 2 scans" in last
+    assert first == "  traffic sign  25.0  chance 100.0  600 points"
+    assert second == "  bus              -  chance  0.0  0 points"
+    assert last.startswith("val: mAP 25.0 %") and "chance 100.0 %; 600 points of 2 scans," in last
+
+
+def test_the_table_says_that_scans_without_labels_were_left_out() -> None:
+    last = retrieval_table(replace(SCORE, split_scans=5)).splitlines()[-1]
+    assert "600 points of 2 scans (2 of 5 scans of val have labels)" in last

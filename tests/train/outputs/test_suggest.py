@@ -170,7 +170,7 @@ def test_bad_input_is_one_line_and_too_many_are_all(tiny: Any, capsys: pytest.Ca
     assert "at least 1, got 0" in refused(suggest(tiny, "--count", "0"), capsys)
     assert main(suggest(tiny, "--count", "99", "--into", str(tiny.root / "out"))) == 0
     printed = capsys.readouterr().out
-    assert "these are all 8 unlabelled scans; 99 were asked for" in printed
+    assert "there are no more than 8 unlabelled scans; 99 were asked for" in printed
     assert len((tiny.root / "out" / "suggest.csv").read_text().splitlines()) == 9
 
 
@@ -183,7 +183,7 @@ def test_an_unfinished_run_and_a_run_with_every_label_are_refused(tiny: Any, cap
     assert not (run / "suggest").exists()
     assert main(tiny.training("--ratio", "100")) == 0
     arguments = tiny.arguments("suggest", "--method", "supervised", "--ratio", "100")
-    assert "all 10 training scans" in refused(arguments, capsys)
+    assert "each of the 10 training scans" in refused(arguments, capsys)
 
 
 def test_colours_run_from_sure_to_unsure() -> None:

@@ -51,9 +51,32 @@ def test_a_constant_and_a_single_value_can_be_drawn(value: float) -> None:
         _drawn(drawn)
 
 
-def test_a_single_measurement_shows_as_a_dot() -> None:
-    drawn = _drawn(chart("mIoU", [Curve("run", np.array([3.0]), np.array([0.5]))]))
-    assert len(list(drawn.iter("circle"))) == 1
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_measurements_are_dots_without_a_line(count: int) -> None:
+    """Two joined by a line look like a trend."""
+    drawn = _drawn(chart("mIoU", [Curve("run", _STEPS[:count], _STEPS[:count])]))
+    assert len(list(drawn.iter("circle"))) == count and not list(drawn.iter("path"))
+
+
+def test_three_measurements_are_joined() -> None:
+    drawn = _drawn(chart("mIoU", [Curve("run", _STEPS[:3], _STEPS[:3])]))
+    assert len(list(drawn.iter("circle"))) == 3 and len(list(drawn.iter("path"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "labels"),
+    [
+        (0, 149, ["0", "50", "100", "149"]),
+        (0, 299, ["0", "100", "200", "299"]),
+        (0, 209, ["0", "50", "100", "150", "209"]),  # 200 would touch 209
+        (0, 100, ["0", "25", "50", "75", "100"]),
+    ],
+)
+def test_the_labels_of_the_steps_end_at_the_last_step(first: int, last: int, labels: list[str]) -> None:
+    steps = np.arange(first, last + 1.0)
+    drawn = chart("loss", [Curve("run", steps, steps)])
+    assert [label for _, label in drawn.steps] == labels
+    assert drawn.steps[-1][0] == Chart.right
 
 
 def test_smoothing_keeps_the_raw_values_of_the_own_run_alone() -> None:

@@ -30,15 +30,16 @@ def line_of(page: str, start: str) -> list[str]:
 def test_means_intervals_and_paired_differences_stand_beside_the_papers_figure(filled_by_hand: Fill) -> None:
     """base 40 and 44; mean 42 and 47: gaps 2 and 3, mean 2.5 -+ 12.706 / 2."""
     page = page_of(filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": {0: 42.0, 1: 47.0}}))
-    assert line_of(page, "base") == ["base", "42.0", "16.6 to 67.4", "2", "", "", "", "", "60.0"]
-    assert line_of(page, "mean")[4:8] == ["+2.0, +3.0", "+2.5", "-3.9 to +8.9", "not distinguishable"]
+    assert line_of(page, "base") == ["base", "33.3", "42.0", "16.6 to 67.4", "2", "", "", "", "", "60.0"]
+    assert line_of(page, "mean")[5:9] == ["+2.0, +3.0", "+2.5", "-3.9 to +8.9", "not distinguishable"]
     assert line_of(page, "mean > base") == ["mean > base", "not distinguishable: +2.5 (-3.9 to +8.9)"]
 
 
 def test_a_row_that_was_not_run_is_empty(filled_by_hand: Fill) -> None:
     page = page_of(filled_by_hand({"base": {0: 40.0}}))
-    assert line_of(page, "base")[:4] == ["base", "40.0", "", "1"]
-    assert line_of(page, "dream") == ["dream", "", "", "", "", "", "", "", ""]
+    # Two of three classes are absent, and the official rule counts them 0.
+    assert line_of(page, "base")[:5] == ["base", "33.3", "40.0", "", "1"]
+    assert line_of(page, "dream") == ["dream", *[""] * 9]
     assert line_of(page, "mean > base") == ["mean > base", "not run"]
     assert "- dream: not built (there is no method method_of_dreams yet)" in page
     assert "- mean, 20 %, seed 1: not run yet" in page
@@ -57,7 +58,7 @@ def test_a_claim_is_judged_by_the_interval(
 ) -> None:
     page = page_of(filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": of_mean}))
     assert line_of(page, "mean > base")[1].startswith(said)
-    assert line_of(page, "mean")[7] == against
+    assert line_of(page, "mean")[8] == against
 
 
 def test_a_table_without_claims_has_no_section_of_them(filled_by_hand: Fill) -> None:
@@ -76,7 +77,7 @@ def test_the_page_says_how_to_make_it_and_every_run_again(filled_by_hand: Fill) 
         f"SET='{shared} method.lambda_consistency=1' TAG=soft`" in page
     )
     assert line_of(page[page.index("## The runs") :], "mean")[1:] == [
-        *("20 %", "1", "42.0", "2", "2", "1", "0.25", "`111111111111`")
+        *("20 %", "1", "33.3", "42.0", "2", "2", "1", "0.25", "`111111111111`")
     ]
     for words in ("2 of 10 scans", "`nested`", "test scans", "absent classes dropped", "preset `demo`"):
         assert words in page
@@ -85,6 +86,7 @@ def test_the_page_says_how_to_make_it_and_every_run_again(filled_by_hand: Fill) 
 def test_csv_files_hold_the_same_figures_and_leave_out_what_is_not_there(filled_by_hand: Fill) -> None:
     filled = filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": {0: 42.0, 1: 47.0}})
     base, mean, dream = csv.DictReader(io.StringIO(rows_csv(filled)))
+    assert base["miou_official"] == "33.3333"
     assert (base["miou"], base["seeds"], base["paper_miou"], base["difference"]) == ("42", "0 1", "60.0", "")
     assert (mean["difference"], mean["better_than_reference"]) == ("2.5", "not distinguishable")
     assert (dream["miou"], dream["seeds"]) == ("", "")
