@@ -10,6 +10,7 @@ from lass3d_core.errors import Lass3dError
 from lass3d_core.files.json_files import write_json
 from lass3d_core.manifest.schema import Manifest
 from train.config import with_settings
+from train.data.text_models import warn_of_stand_ins
 from train.presets import demo_for
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
@@ -33,6 +34,8 @@ def demo(
     runs = {plan.title: plan.open() for plan in plans}
     for run in runs.values():
         run.require_own_folder()
+    pairs = next(iter(runs.values())).pairs
+    warn_of_stand_ins(pairs, manifest.datasets[dataset], [plan.config.method for plan in plans])
     to_do = [plan for plan in plans if not runs[plan.title].is_finished]
     done = f"all {len(plans)} runs were trained before"
     print(f"training {len(to_do)} of {len(plans)} runs" if to_do else done)

@@ -17,9 +17,9 @@ from scipy.spatial import cKDTree
 from preprocess.lvm.concepts import WORLDS
 from preprocess.lvm.params import PaletteEntityParams
 
-# Decision: an image has at most this many regions, and the largest are kept. A street photograph of a megapixel
-# has up to three thousand and keeps them all. Larger ones have tens of thousands of specks, and the answers for
-# all images of a shard are in memory together.
+# Decision: an image has at most this many regions, and the largest are kept. A street photograph of one
+# megapixel has up to three thousand and keeps them all. Larger ones have tens of thousands of specks, and the
+# answers for all images of a shard are in memory together.
 MAX_REGIONS = 4096
 
 _NO_CONCEPT = -1
