@@ -23,7 +23,7 @@ from preprocess.project import Project
 from preprocess.simulation import simulate
 from preprocess.stages.plan import STAGES
 from preprocess.stages.query_texts import embed
-from preprocess.stages.run import run_stage
+from preprocess.stages.run import run_stage, warn_of_stand_ins
 from preprocess.status import status
 
 CAPTIONS = tuple(name for name, stage in STAGES.items() if stage.command == "captions")
@@ -62,6 +62,7 @@ def _simulate(project: Project, chosen: argparse.Namespace) -> None:
 def _captions(project: Project, chosen: argparse.Namespace) -> None:
     with only_one(project.folder):
         _ensure_data(project)
+        warn_of_stand_ins(project, (chosen.only,) if chosen.only else CAPTIONS)
         if chosen.limit is not None:
             print(first_images(project, chosen.limit, chosen.only))
             return
@@ -94,6 +95,7 @@ def _weights(project: Project, chosen: argparse.Namespace) -> None:
 
 
 def _preview(project: Project, chosen: argparse.Namespace) -> None:
+    warn_of_stand_ins(project, CAPTIONS)
     print(preview(project, chosen.image))
 
 

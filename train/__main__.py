@@ -33,6 +33,7 @@ from train import demo as compare
 from train.commands.flags import MANIFEST, parser
 from train.config import RunConfig, SavedRun, with_settings
 from train.data.paired_scans import PairedScans
+from train.data.text_models import warn_of_stand_ins
 from train.evaluate import metrics_table
 from train.outputs import query_command as query
 from train.outputs import suggest_command as suggest
@@ -127,7 +128,12 @@ def compare_command(options: argparse.Namespace) -> None:
     on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
     into = options.into or Path("compare.html")
     write_report(
-        options.runs[0], manifest.artifacts_of(dataset), into, dataset=on_disk, others=options.runs[1:]
+        options.runs[0],
+        manifest.artifacts_of(dataset),
+        into,
+        dataset=on_disk,
+        spec=manifest.datasets[dataset],
+        others=options.runs[1:],
     )
     print(f"wrote {_shown(into)}")
 
@@ -227,7 +233,8 @@ def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
     from train.report.page import write_report
 
     dataset_on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
-    return write_report(run.folder.path, run.pairs.folder, dataset=dataset_on_disk)
+    spec = manifest.datasets[dataset]
+    return write_report(run.folder.path, run.pairs.folder, dataset=dataset_on_disk, spec=spec)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -250,6 +257,8 @@ def _config(options: argparse.Namespace, manifest: Manifest, dataset: str) -> Ru
 def _run_of(config: RunConfig, options: argparse.Namespace, manifest: Manifest, dataset: str) -> Run:
     folder = RunFolder.of(manifest.runs, config, options.tag)
     pairs = PairedScans.open(manifest.artifacts_of(dataset))
+    if parallel.rank() == 0:
+        warn_of_stand_ins(pairs, manifest.datasets[dataset], [config.method])
     return Run.of(config, pairs, manifest.datasets[dataset], folder, default_device())
 
 

@@ -11,6 +11,7 @@ from lass3d_core.labels import AbsentClasses
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.paper.metrics import mean_iou, other_rule, rule_in_words
 from train.config import with_settings
+from train.data.text_models import warn_of_stand_ins
 from train.evaluate import Metrics
 from train.presets import demo_for
 from train.report.words import counted
@@ -42,6 +43,8 @@ def demo(
     runs = {plan.title: plan.open() for plan in plans}
     for run in runs.values():
         run.require_own_folder()
+    pairs = next(iter(runs.values())).pairs
+    warn_of_stand_ins(pairs, manifest.datasets[dataset], [plan.config.method for plan in plans])
     to_do = [plan for plan in plans if not runs[plan.title].is_finished]
     done = f"all {len(plans)} runs were trained before"
     print(f"training {len(to_do)} of {len(plans)} runs" if to_do else done)

@@ -19,6 +19,7 @@ from preprocess.audit.calibration import edge_strength
 from preprocess.audit.outlines import Outline
 
 PICTURE_WIDTH = 1280
+_TEXT_WIDTH = 320
 _NAMED = 14
 _NAME_SIZE = 14
 _GREY = (128, 128, 128)
@@ -73,7 +74,7 @@ def caption_panels(
     """
     boxes, factor = _enlarged(image)
     _draw_boxes(boxes, caption, factor)
-    words = _written(caption.text or "(no caption)", boxes.width)
+    words = _written(caption.text or "(no caption)", max(boxes.width, _TEXT_WIDTH))
     return stacked(boxes, entity_panel(image, found, owner), words)
 
 
@@ -135,7 +136,7 @@ def _written(text: str, width: int) -> Image.Image:
 
 def _enlarged(image: np.ndarray) -> tuple[Image.Image, int]:
     """Repeat every pixel in both directions so that single points can be seen. Also returns how often."""
-    factor = max(1, PICTURE_WIDTH // image.shape[1])
+    factor = max(1, PICTURE_WIDTH // max(image.shape[:2]))
     return Image.fromarray(image.repeat(factor, axis=0).repeat(factor, axis=1)), factor
 
 

@@ -22,7 +22,7 @@ from preprocess.lvm.params import RunParams
 Answer = TypeVar("Answer")
 Ask = Callable[[list[np.ndarray], list[ImageFile]], Sequence[Answer]]
 
-BATCH = 8  # the smallest batch; the model's adapter may cut it further
+BATCH = 8  # the smallest batch of a model with weights; its adapter may cut it further
 BATCHES_AHEAD = 2  # in memory, together with the batch that the model works on
 READERS = 4  # threads that read images
 
@@ -31,8 +31,11 @@ Read = tuple[ImageFile, "Future[np.ndarray]"]
 
 
 def images_at_once(run: RunParams | None) -> int:
-    """The model's batch size, but at least BATCH."""
-    return max(BATCH, run.batch) if run is not None else BATCH
+    """The model's batch size, but at least BATCH; 1 for a model without weights, which gains nothing by more.
+
+    With those that are read ahead, three times as many images are in memory, in every process.
+    """
+    return max(BATCH, run.batch) if run is not None else 1
 
 
 def answers(

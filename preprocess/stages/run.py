@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing, suppress
 
 from tqdm import tqdm
@@ -11,7 +12,9 @@ from tqdm import tqdm
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact
 from lass3d_core.files import pair_index
 from lass3d_core.files.atomic import remove_parts, storage_errors
+from lass3d_core.manifest.stand_ins import stand_in_warning
 from preprocess.engine import run_shards
+from preprocess.lvm.fetch_weights import models_of
 from preprocess.project import Project
 from preprocess.stages import pairs
 from preprocess.stages.jsonl_shards import failures_in, read_jsonl
@@ -41,6 +44,14 @@ def run_stage(project: Project, name: str) -> None:
     if name == pairs.NAME:
         _write_index(project, planned)
     project.inputs.save()
+
+
+def warn_of_stand_ins(project: Project, stages: Collection[str]) -> None:
+    """Say on stderr, once for all `stages`, which of their models are stand-ins that do not know the data."""
+    models = {stage: (spec.name,) for stage, spec in models_of(project.manifest).items() if stage in stages}
+    warning = stand_in_warning(project.name, project.spec, models)
+    if warning is not None:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _refuse_if_waiting(project: Project, planned: StagePlan) -> None:

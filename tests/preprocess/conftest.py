@@ -97,10 +97,11 @@ def untouched_street(street: Street) -> Street:
 
 @pytest.fixture
 def one_line(capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """The error line that was printed since the last call; there must be exactly one on stderr."""
+    """The error line that was printed since the last call; stderr must hold nothing else but warnings."""
 
     def line() -> str:
-        (only,) = capfd.readouterr().err.splitlines()
+        lines = capfd.readouterr().err.splitlines()
+        (only,) = [line for line in lines if not line.startswith("warning: ")]
         assert only.startswith("error: ")
         return only
 

@@ -58,6 +58,24 @@ def test_texts_that_were_cut_are_counted(street: Any, capfd: Any) -> None:
     assert "text_embeddings: 8 texts were cut" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("arguments", [(), ("--limit", "1"), ("--only", "text_embeddings")])
+def test_captions_by_stand_ins_of_data_that_are_not_simulated_warn_once(
+    street: Any, capfd: Any, arguments: tuple[str, ...]
+) -> None:
+    street.set(datasets__street__simulate=None)
+    assert street.run("captions", *arguments) == 0
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("warning: ") and "hashing (text_embeddings)" in line and "set street" in line
+    assert ("palette (image_captions, entities)" in line) == ("--only" not in arguments)
+
+
+def test_a_preview_by_stand_ins_of_data_that_are_not_simulated_warns_once(street: Any, capfd: Any) -> None:
+    street.set(datasets__street__simulate=None, image_captions__name="palette")
+    assert street.run("preview", str(street.sequences / "00" / "image_2" / "000000.png")) == 0
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("warning: palette (image_captions, entities)")
+
+
 def test_only_one_stage_is_run_when_asked(untouched_street: Any) -> None:
     assert untouched_street.run("captions", "--only", "image_captions") == 0
     assert sorted(path.name for path in untouched_street.artifacts.iterdir()) == [

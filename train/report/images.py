@@ -1,4 +1,4 @@
-"""Sample images with what the language-vision models said: the caption, and the entities' masks."""
+"""Sample images with what was said of them: the caption, and the entities' masks."""
 
 from __future__ import annotations
 

@@ -16,9 +16,12 @@ from lass3d_core.files.atomic import write_text
 from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.files.splits import spread
 from lass3d_core.labels import LabelSpace
+from lass3d_core.manifest.schema import DatasetSpec
+from lass3d_core.manifest.stand_ins import stand_in_warning
 from lass3d_core.records import PairedScan
 from train import evaluate
 from train.data.paired_scans import PairedScans
+from train.data.text_models import text_models, uses_text
 from train.outputs.retrieval import Retrieval
 from train.report.artifacts import label_space, pictured_images
 from train.report.clouds import PicturedScan, cloud_viewer
@@ -47,6 +50,7 @@ def write_report(
     out: Path | None = None,
     *,
     dataset: Dataset | None = None,
+    spec: DatasetSpec | None = None,
     predict: Predict | None = None,
     others: Sequence[Path] | None = None,
 ) -> Path:
@@ -57,6 +61,7 @@ def write_report(
     artifacts: the folder of the data set that preprocess wrote.
     out: the file to write; report.html in the run's folder by default.
     dataset: finds the files of the pictures, which the pairs do not know.
+    spec: the data set's block of the manifest, which says whether it is simulated.
     predict: makes the predictions of the point clouds, by default with the run's last checkpoint.
     Raises MissingArtifact, CorruptArtifact if the run or the pairs cannot be read, StorageError.
     """
@@ -71,6 +76,7 @@ def write_report(
         clouds=_clouds(run, scans, space, predict),
         queries=_queries(run),
         images=_images(scans, dataset),
+        words=_words(scans, spec),
         pairing=_pairing(run, scans, space),
         setup=setup(run),
         commands=commands(run),
@@ -126,6 +132,13 @@ def _images(scans: PairedScans, dataset: Dataset | None) -> list[ShownImage]:
     return image_gallery(pictured_images(scans, chosen, dataset)[:_IMAGES])
 
 
+def _words(scans: PairedScans, spec: DatasetSpec | None) -> dict[str, Any]:
+    """Which models made the texts, by stage, and the warning if they are stand-ins."""
+    models = text_models(scans)
+    warning = stand_in_warning(scans.index.dataset, spec, models)
+    return {stage: " and ".join(names) for stage, names in models.items()} | {"warning": warning}
+
+
 def _pairing(run: RunRecord, scans: PairedScans, space: LabelSpace) -> dict[str, Any]:
     """How many points of the training scans have text, and how well it fits the labels.
 
@@ -145,6 +158,6 @@ def _pairing(run: RunRecord, scans: PairedScans, space: LabelSpace) -> dict[str,
     for phrase, count in coverage.phrases.most_common(_MOST_PHRASES):
         name, purity = (main[phrase].name, main[phrase].purity) if phrase in main else ("–", None)
         phrases.append((phrase, percent(count / coverage.points), name, percent(purity)))
-    uses_text = getattr(run.config.method, "captions", "none") != "none"
-    figures = {"coverage": coverage, "agreement": agreement, "phrases": phrases, "uses_text": uses_text}
+    used = uses_text(run.config.method)
+    figures = {"coverage": coverage, "agreement": agreement, "phrases": phrases, "uses_text": used}
     return {**figures, "scans": len(scans.splits["train"]), "labelled": len(labelled)}

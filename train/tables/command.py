@@ -12,6 +12,7 @@ from tqdm import tqdm
 from lass3d_core.errors import Lass3dError, ManifestError
 from lass3d_core.files.atomic import write_text
 from train.data.paired_scans import PairedScans
+from train.data.text_models import warn_of_stand_ins
 from train.runs.side_by_side import every_device, max_parallel, outcomes
 from train.tables.csv_files import rows_csv, runs_csv
 from train.tables.figures import TableResults
@@ -32,6 +33,7 @@ def make_table(table: Table, recipe: Recipe, processes: int | None) -> Path:
     """
     pairs = PairedScans.open(recipe.manifest.artifacts_of(recipe.dataset))
     plan = plan_table(table, recipe, pairs)
+    warn_of_stand_ins(pairs, recipe.spec, [cell.plan.config.method for cell in plan.cells])
     at_a_time = processes or max_parallel(every_device())
     print(said(plan, Pace.of(_runs(recipe)), at_a_time))
     failed: dict[Path, str] = {}  # folder -> reason

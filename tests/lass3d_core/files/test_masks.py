@@ -8,7 +8,8 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
 from lass3d_core.errors import DataError
-from lass3d_core.files.masks import area, decode, encode
+from lass3d_core.files import masks
+from lass3d_core.files.masks import area, decode, encode, encode_parts
 from lass3d_core.records import RunLengthMask
 
 small_masks = arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -54,6 +55,18 @@ def test_large_solid_shape_has_numbers_of_several_digits() -> None:
     mask[40:60, 1000:1010] = True
     assert encode(mask).counts == coco_counts(mask)
     assert np.array_equal(decode(encode(mask)), mask)
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 1 << 20])
+@settings(max_examples=40, deadline=None)
+@given(labels=arrays(np.int32, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 5)))
+def test_parts_of_an_image_of_labels_are_encoded_as_one_by_one(at_once: int, labels: np.ndarray) -> None:
+    used = np.unique(labels[labels > 0])
+    labels = np.searchsorted(used, labels, side="right") * (labels > 0)  # no number is left out
+    parts = [labels == number for number in range(1, len(used) + 1)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(masks, "_PIXELS_AT_ONCE", at_once)
+        assert encode_parts(labels, [int(part.sum()) for part in parts]) == list(map(encode, parts))
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE
 from lass3d_core.files.masks import encode
 from lass3d_core.geometry.visible_pixels import VisiblePixels
 from lass3d_core.labels import IGNORE
-from lass3d_core.records import NONE, Camera, Entity
+from lass3d_core.records import NONE, Camera, Entity, ImageCaption
 from preprocess.audit.outlines import Outline
-from preprocess.audit.overlays import entity_panel, outline_panel, point_colours, point_panel, stacked, tinted
+from preprocess.audit.overlays import (
+    PICTURE_WIDTH,
+    caption_panels,
+    entity_panel,
+    outline_panel,
+    point_colours,
+    point_panel,
+    stacked,
+    tinted,
+)
 
 ROAD = LABEL_SPACE.names.index("road")
 
@@ -75,3 +85,10 @@ def test_panels_stand_above_each_other() -> None:
     picture = stacked(one, other)
     assert picture.size == (4, 7)
     assert picture.getpixel((0, 1)) == (255, 0, 0) and picture.getpixel((0, 2)) == (0, 0, 255)
+
+
+@pytest.mark.parametrize("size_hw", [(2000, 3), (3, 2000), (700, 1), (1, 1)])
+def test_no_side_of_a_thin_image_is_enlarged_beyond_a_picture(size_hw: tuple[int, int]) -> None:
+    image, caption = np.zeros((*size_hw, 3), np.uint8), ImageCaption("A long street with a car.", (), raw="")
+    picture = caption_panels(image, caption, [], np.full(size_hw, NONE))
+    assert max(picture.size) <= 2 * max(PICTURE_WIDTH, *size_hw) + PICTURE_WIDTH

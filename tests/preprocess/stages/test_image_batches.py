@@ -14,7 +14,8 @@ from PIL import Image
 from lass3d_core.errors import BackendUnavailable, DataError
 from lass3d_core.files.images import read_image
 from lass3d_core.records import Camera, FilePart, View
-from preprocess.stages.image_batches import BATCH, BATCHES_AHEAD, answers
+from preprocess.lvm.params import RunParams
+from preprocess.stages.image_batches import BATCH, BATCHES_AHEAD, answers, images_at_once
 
 
 @pytest.fixture
@@ -128,3 +129,8 @@ def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one.png").write_text("not an image")
     with pytest.raises(DataError, match="cannot be read as an image"):
         read_image(FilePart(tmp_path / "one.png"))
+
+
+def test_a_model_without_weights_holds_one_image_and_those_ahead() -> None:
+    assert images_at_once(None) == 1
+    assert images_at_once(RunParams(batch=2)) == BATCH and images_at_once(RunParams(batch=64)) == 64

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ from PIL import Image
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.masks import encode
 from lass3d_core.labels import IGNORE
+from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import Camera, FilePart, PairedScan, View
 from train.__main__ import main
 from train.data.paired_scans import PairedScans
@@ -187,6 +189,23 @@ def test_every_section_has_something_to_say(project: TinyProject) -> None:
         "points with an entity",
     ):
         assert words in page.words
+
+
+def test_the_page_names_the_models_of_the_words_and_warns_of_stand_ins_on_real_data(
+    project: TinyProject,
+) -> None:
+    unknown = Page(_page(project)).words
+    assert "a model that is not recorded here wrote" in unknown and "language-vision" not in unknown
+    record = {"stage": "", "schema": 1, "params": {"captioner": "palette"}, "inputs": {}, "upstream": {}}
+    captions = project.artifacts / "image_captions" / "0-000.jsonl"
+    _, *lines = captions.read_text().splitlines(keepends=True)
+    captions.write_text("".join([json.dumps({"record": record}) + "\n", *lines]))
+    manifest, dataset = read_manifest(project.manifest)
+    simulated = manifest.datasets[dataset]
+    words = Page(_page(project, spec=simulated)).words
+    assert "the caption that palette wrote" in words and "Warning" not in words
+    words = Page(_page(project, spec=replace(simulated, simulate=None))).words
+    assert "Warning: palette (image_captions) is a stand-in" in words
 
 
 def test_captions_and_phrases_cannot_write_html(project: TinyProject) -> None:
