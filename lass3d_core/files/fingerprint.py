@@ -86,7 +86,7 @@ class InputDigests:
             known = self._known.get(key)
             if known is not None and known[:2] == [status.st_size, status.st_mtime_ns]:
                 return str(known[2])
-            content = _content_digest(part)
+            content = file_digest(part)
         if time.time_ns() - status.st_mtime_ns > self._GRAIN_NS:
             self._known[key] = [status.st_size, status.st_mtime_ns, content]
             self._changed = True
@@ -99,7 +99,8 @@ class InputDigests:
             self._changed = False
 
 
-def _content_digest(part: FilePart) -> str:
+def file_digest(part: FilePart) -> str:
+    """BLAKE2b-128 of the part's content, 32 hex digits. Raises OSError."""
     content = hashlib.blake2b(digest_size=16)
     left = part.size if part.size is not None else sys.maxsize
     with part.path.open("rb") as file:

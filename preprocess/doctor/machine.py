@@ -10,7 +10,7 @@ from pathlib import Path
 from lass3d_core.errors import DataError
 from preprocess.doctor.finding import Finding
 from preprocess.lvm import run_params
-from preprocess.lvm.fetch_weights import models_of, wanted_weights
+from preprocess.lvm.fetch_weights import models_of
 from preprocess.project import Project
 from preprocess.status import plural, size_in_words
 
@@ -68,7 +68,7 @@ def _gpu(project: Project) -> Iterator[Finding]:
         memory = [torch.cuda.get_device_properties(i).total_memory for i in range(len(names))]
         found = ", ".join(f"{name} with {size_in_words(size)}" for name, size in zip(names, memory))
         yield Finding("ok", "GPU", found)
-    elif wanted_weights(project.manifest):
+    elif any(run_params(stage, project.manifest) for stage in models_of(project.manifest)):
         yield Finding("note", "GPU", "none; the models run on the CPU, which takes minutes per image")
     else:
         yield Finding("ok", "GPU", "none, and none needed by the models that the manifest names")

@@ -6,9 +6,11 @@ import importlib
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from lass3d_core.manifest.schema import LvmSpec
 from preprocess.doctor.finding import Finding
 from preprocess.doctor.machine import bytes_of
 from preprocess.doctor.packages import installed
@@ -18,6 +20,12 @@ from preprocess.status import size_in_words
 
 _GROUNDED_SAM = "groundingdino-py segment-anything torchvision transformers timm matplotlib"
 
+OF_ITS_OWN = "segmenter"
+"""The model whose packages are an extra of its name, and a part of every environment."""
+
+RUNTIMES = {".onnx": "onnxruntime", ".tflite": "ai-edge-litert"}
+"""What runs a user's network, by the suffix of its file."""
+
 PACKAGES: dict[str, tuple[str, ...]] = {
     "kosmos2": ("transformers",),
     "florence2": ("transformers",),
@@ -25,8 +33,9 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "hf_grounded_sam": ("transformers", "torchvision"),
     "open_clip": ("open_clip_torch", "torchvision"),
     "hf_text": ("transformers",),
+    "segmenter": tuple(RUNTIMES.values()),
 }
-"""Model -> the packages that it imports, all in the extra [lvm]."""
+"""Model -> the packages that it imports, all in the extra [lvm], or in one of the model's own name."""
 
 SYSTEM_LIBRARIES = {"grounded_sam": "cv2"}
 """Model -> a module that fails to import, though it is installed, if a library of the system is absent."""
@@ -41,11 +50,17 @@ def models(project: Project) -> Iterator[Finding]:
         declared = [Requirement(line) for line in requires("lass3d") or ()]
     except PackageNotFoundError:
         return
-    ranges = {one.name: one for one in declared if one.marker and one.marker.evaluate({"extra": "lvm"})}
-    names = [spec.name for spec in models_of(project.manifest).values()]
-    for package in dict.fromkeys(package for name in names for package in PACKAGES.get(name, ())):
+    extras = ("lvm", OF_ITS_OWN)
+    ranges = {
+        one.name: one
+        for one in declared
+        if one.marker and any(one.marker.evaluate({"extra": extra}) for extra in extras)
+    }
+    specs = models_of(project.manifest).values()
+    names = [spec.name for spec in specs]
+    for package, remedy in dict(needed for spec in specs for needed in _needed(spec)).items():
         wanted = ranges[package].specifier if package in ranges else ""
-        yield installed(package, str(wanted), REMEDY)
+        yield installed(package, str(wanted), remedy)
     for module in {SYSTEM_LIBRARIES[name] for name in names if name in SYSTEM_LIBRARIES}:
         try:
             with suppress(ModuleNotFoundError):
@@ -55,6 +70,16 @@ def models(project: Project) -> Iterator[Finding]:
                 "FIX", module, f"{error}; on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
             )
     yield from map(_weights, wanted_weights(project.manifest))
+
+
+def _needed(spec: LvmSpec) -> Iterator[tuple[str, str]]:
+    """The packages that a model needs, each with the remedy; of a user's network the one that runs it."""
+    if spec.name != OF_ITS_OWN:
+        yield from ((package, REMEDY) for package in PACKAGES.get(spec.name, ()))
+        return
+    suffix = Path(str(spec.params.get("weights"))).suffix.lower()
+    if suffix in RUNTIMES:
+        yield RUNTIMES[suffix], "make setup"
 
 
 def _weights(one: Wanted) -> Finding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,17 +18,20 @@ from lass3d_core.manifest.schema import LvmSpec, LvmStage, Manifest
 from lass3d_core.records import Entity, ImageCaption, TextRows
 from lass3d_core.settings import WrongSettings, nearest, read, to_json
 from preprocess.lvm import params
+from preprocess.lvm.weights import content_of
 
 # Stage -> name -> (parameters, module:class) of every model that can serve it. A new model is one line.
 # Nothing is loaded here: a package is imported only if its model is chosen.
 ADAPTERS: dict[str, dict[str, tuple[type, str]]] = {
     "image_captions": {
         "palette": (params.PaletteCaptionParams, "palette:PaletteCaptioner"),
+        "segmenter": (params.SegmenterParams, "segmenter:SegmenterCaptioner"),
         "kosmos2": (params.Kosmos2Params, "kosmos2:Kosmos2Captioner"),
         "florence2": (params.Florence2Params, "florence2:Florence2Captioner"),
     },
     "entities": {
         "palette": (params.PaletteEntityParams, "palette:PaletteDetector"),
+        "segmenter": (params.SegmenterParams, "segmenter:SegmenterDetector"),
         "grounded_sam": (params.GroundedSamParams, "grounded_sam:GroundedSamDetector"),
         "hf_grounded_sam": (params.HfGroundedSamParams, "hf_grounded_sam:HfGroundedSamDetector"),
     },
@@ -96,8 +100,15 @@ def params_of(stage: str, spec: LvmSpec) -> Any:
 
 
 def identity_of(stage: LvmStage, spec: LvmSpec) -> dict[str, Any]:
-    """The parameters that decide the answers, as plain JSON: all except `run`. Raises UnknownName."""
-    return {key: value for key, value in to_json(params_of(stage, spec)).items() if key != "run"}
+    """What decides the answers, as plain JSON: all parameters except `run`. Raises UnknownName.
+
+    The weights of a user's own network are known by their content, since a new training has the same name.
+    """
+    chosen = params_of(stage, spec)
+    identity = {key: value for key, value in to_json(chosen).items() if key != "run"}
+    if isinstance(chosen, params.SegmenterParams):
+        identity["weights"] = content_of(Path(chosen.weights).expanduser())
+    return identity
 
 
 def run_params(stage: str, manifest: Manifest) -> params.RunParams | None:

@@ -52,7 +52,7 @@ def regions(image: np.ndarray, params: PaletteEntityParams) -> Regions:
     colours, owner = _known_colours(params)
     concept, nearest = _nearest(image, colours, owner, params)
     _fill_specks(concept, params.min_pixels)
-    labels, owners, areas = _large_parts(concept, params.min_pixels)
+    labels, owners, areas = large_parts(concept, params.min_pixels)
     del concept
     distances = np.zeros(len(areas))
     for strip, pixels in _smoothed(image, params.smoothing_px):
@@ -60,7 +60,7 @@ def regions(image: np.ndarray, params: PaletteEntityParams) -> Regions:
         distance = np.linalg.norm(pixels[inside] - colours[nearest[strip][inside]], axis=1)
         np.add.at(distances, labels[strip][inside].astype(np.intp), distance)
     scores = np.clip(1.0 - distances[1:] / areas[1:] / params.max_distance, 0.0, 1.0)
-    boxes = map(_box, ndimage.find_objects(labels, max_label=len(scores)))
+    boxes = map(box_of, ndimage.find_objects(labels, max_label=len(scores)))
     found = zip(owners[1:].tolist(), areas[1:].tolist(), boxes, scores.tolist())
     return Regions(labels, tuple(Region(*each[:3], round(each[3], 4)) for each in found))
 
@@ -103,7 +103,7 @@ def _fill_specks(concept: np.ndarray, min_pixels: int) -> None:
         concept[strip] = filled[inner]  # large regions keep their concept, and the next strip asks no others
 
 
-def _large_parts(concept: np.ndarray, min_pixels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def large_parts(concept: np.ndarray, min_pixels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The parts of at least `min_pixels` pixels of a map of concepts (H,W), the MAX_REGIONS largest of them.
 
     Returns their labels (H,W) int32, and concept and area of each label, (R+1,), (R+1,). Label 0 is no part.
@@ -130,10 +130,12 @@ def _parts(concept: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """
     parts = np.empty(concept.shape, np.int32)
     for index in range(int(concept.max(initial=_NO_CONCEPT)) + 1):
-        count = ndimage.label(concept == index, output=parts)
-        areas = np.zeros(count + 1, np.int32)
+        inside = concept == index
+        count = ndimage.label(inside, output=parts) if inside.any() else 0
+        areas = np.zeros(count + 1, np.int64)
         for strip, _, _ in _strips(concept.shape) if count else ():
-            np.add.at(areas, parts[strip][parts[strip] > 0].astype(np.intp), 1)
+            areas += np.bincount(parts[strip].ravel(), minlength=count + 1)
+        areas[0] = 0
         if count:
             yield index, parts, areas
 
@@ -171,6 +173,7 @@ def _strips(shape: Sequence[int], margin: int = 0) -> Iterator[tuple[slice, slic
         yield slice(top, bottom), slice(above, bottom + margin), slice(top - above, bottom - above)
 
 
-def _box(rows_columns: tuple[slice, slice]) -> tuple[float, float, float, float]:
+def box_of(rows_columns: tuple[slice, slice]) -> tuple[float, float, float, float]:
+    """The box (x1, y1, x2, y2), in pixels, of a slice of rows and one of columns."""
     rows, columns = rows_columns
     return float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)

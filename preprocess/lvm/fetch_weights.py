@@ -19,12 +19,15 @@ from preprocess.lvm.weights import HubName, download, found_locally, hub_name
 
 @dataclass(frozen=True)
 class Wanted:
-    """Weights that a model needs. key: of the manifest, where they can be named."""
+    """Weights that a model needs. key: of the manifest, where they can be named.
+
+    revision: None for a model whose weights are on no hub.
+    """
 
     key: str
     model: str
     weights: str
-    revision: str
+    revision: str | None
 
     @property
     def hub(self) -> HubName | None:
@@ -98,10 +101,10 @@ def _brought(one: Wanted, mirror: Path | None) -> Path:
     return found
 
 
-def _weights_in(params: Any, key: str) -> Iterator[tuple[str, str, str]]:
+def _weights_in(params: Any, key: str) -> Iterator[tuple[str, str, str | None]]:
     """(key, weights, revision) of `params`, and of the dataclasses below it, that name weights."""
     if hasattr(params, "weights"):
-        yield key, params.weights, params.revision
+        yield key, params.weights, getattr(params, "revision", None)
     for field in dataclasses.fields(params):
         value = getattr(params, field.name)
         if dataclasses.is_dataclass(value):

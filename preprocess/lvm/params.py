@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from lass3d_core.settings import SETTINGS
+from preprocess.lvm.segmenter_labels import LabelSet
 
 DType = Literal["auto", "float32", "bfloat16"]  # auto: bfloat16 on a GPU, float32 on a CPU
 WorldName = Literal["outdoor", "indoor"]
@@ -81,6 +82,42 @@ class PaletteCaptionParams(PaletteEntityParams):
     """Parameters of `palette` as a captioner."""
 
     max_phrases: int = Field(default=14, ge=1)  # most concepts in a caption; the largest are named
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class PixelScaleParams:
+    """What a network sees of a pixel: (pixel - mean) / std, for red, green and blue of 0 to 255."""
+
+    mean: tuple[float, float, float]
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class SegmenterParams:
+    """A semantic segmentation network of the user's, as captioner or as detector.
+
+    weights: a local file, .onnx or .tflite. Its content is a part of the identity, and not its name.
+    labels: the words of its classes, in the order of their ids: those of a label set, or a list. A class of a
+    list is a word, or a list of words that mean it; `[]` is a class without a word.
+    """
+
+    weights: str
+    labels: LabelSet | Annotated[tuple[str | tuple[str, ...], ...], Field(min_length=1)]
+    first_id: int = Field(default=0, ge=0)  # of the first label; 1 if class 0 is a background without a word
+    # Height and width of the network's input; needed only if the file leaves them open.
+    input_hw: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    # How an image becomes the input. stretch: its aspect is lost. letterbox: scaled to fit and centred.
+    # pad: scaled to fit, in the upper left corner.
+    fit: Literal["stretch", "letterbox", "pad"] = "stretch"
+    tiles: TileParams = TileParams(max_aspect=2.0)
+    channels: Literal["rgb", "bgr"] = "rgb"
+    # What the input holds; needed for one of floats. The file says it of one of bytes.
+    pixels: Literal["0..1", "-1..1", "0..255", "imagenet"] | PixelScaleParams | None = None
+    # What the output holds; auto: found from its shape and its values.
+    output: Literal["auto", "logits", "probabilities", "classes"] = "auto"
+    # Decision: a pixel is of a class if that is likelier than all others together. A map of classes has none.
+    min_probability: float = Field(default=0.5, ge=0, le=1)
+    min_pixels: int = Field(default=64, ge=1)  # smaller regions are not reported; Decision: a square of 8
 
 
 @dataclass(frozen=True, config=SETTINGS)

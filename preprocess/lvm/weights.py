@@ -7,18 +7,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Collection
+from functools import lru_cache
+from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
 from lass3d_core.errors import BackendUnavailable
+from lass3d_core.files.fingerprint import file_digest
+from lass3d_core.records import FilePart
 from preprocess.lvm.load_errors import brief
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 UNUSED_FORMATS = ("*.h5", "*.msgpack", "*.onnx", "*.ot", "*.tflite", "*.mlmodel", "onnx/*", "openvino/*")
 """The same weights for other frameworks; they are not downloaded."""
+
+ABSENT = "absent"  # the content of a file that is not there
 
 _HUB_ID = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(?:/(?P<file>.+))?")
 
@@ -40,7 +47,7 @@ def local_path(weights: str, revision: str, model: str) -> Path:
     raise BackendUnavailable(f"{model}: the weights {weights} do not exist; mend `weights` in the manifest")
 
 
-def found_locally(weights: str, revision: str) -> Path | None:
+def found_locally(weights: str, revision: str | None) -> Path | None:
     """The local path, or the hub's cached copy if it is whole, else None. Uses no network."""
     path = Path(weights).expanduser()
     if path.exists():
@@ -49,10 +56,10 @@ def found_locally(weights: str, revision: str) -> Path | None:
     return None if hub is None else _cached(hub)
 
 
-def hub_name(weights: str, revision: str) -> HubName | None:
-    """`weights` as a name on the hub; None if it can only be a path."""
-    match = _HUB_ID.fullmatch(weights)
-    return HubName(match["id"], match["file"], revision) if match else None
+def hub_name(weights: str, revision: str | None) -> HubName | None:
+    """`weights` as a name on the hub; None if it can only be a path, or without a revision."""
+    match = None if revision is None else _HUB_ID.fullmatch(weights)
+    return HubName(match["id"], match["file"], revision) if match and revision else None
 
 
 def download(hub: HubName, model: str) -> Path:
@@ -74,6 +81,27 @@ def download(hub: HubName, model: str) -> Path:
             f"does not give them ({brief(error)}); mend `weights` or `revision` in the manifest, "
             "run `make weights` where the hub can be reached, or set `weights` to a local folder"
         ) from error
+
+
+def content_of(path: Path) -> str:
+    """Digest of a file and of those beside it that an ONNX file keeps its tensors in; "absent" without it.
+
+    They begin with its whole name: street.onnx.data, street.onnx_data.
+    """
+    found = sorted(path.parent.glob(f"{escape(path.name)}*")) if path.is_file() else []
+    stats = tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in found if file.is_file())
+    return _content_of(stats) if stats else ABSENT
+
+
+@lru_cache(maxsize=64)
+def _content_of(stats: tuple[tuple[Path, int, int], ...]) -> str:
+    """A digest for files with their sizes and times, which only say when it must be made again."""
+    digests = [file_digest(FilePart(path)) for path, _, _ in stats]
+    return (
+        digests[0]
+        if len(digests) == 1
+        else hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
+    )
 
 
 def is_whole(folder: Path) -> bool:
