@@ -1,4 +1,4 @@
-"""Settings of every test, and the fixture of the real sample frames."""
+"""Settings of every test, and the fixtures of the real sample frames and of a trained network."""
 
 from __future__ import annotations
 
@@ -27,4 +27,14 @@ def samples() -> Path:
     folder = Path(os.environ.get("LASS3D_SAMPLES", beside))
     if not folder.is_dir():
         pytest.skip(f"no real frames at {folder}; set LASS3D_SAMPLES")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """The folder of trained networks: LASS3D_MODELS, or shared/models beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "models"
+    folder = Path(os.environ.get("LASS3D_MODELS", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no trained networks at {folder}; set LASS3D_MODELS")
     return folder

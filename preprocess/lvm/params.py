@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
 from lass3d_core.settings import SETTINGS
@@ -84,12 +84,14 @@ class PaletteCaptionParams(PaletteEntityParams):
     max_phrases: int = Field(default=14, ge=1)  # most concepts in a caption; the largest are named
 
 
-@dataclass(frozen=True, config=SETTINGS)
-class PixelScaleParams:
-    """What a network sees of a pixel: (pixel - mean) / std, for red, green and blue of 0 to 255."""
+def _form(value: Any) -> str:
+    return "list" if isinstance(value, (list, tuple)) else "text"
 
-    mean: tuple[float, float, float]
-    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+Word = Annotated[str, Tag("text")]
+Synonyms = Annotated[Word | Annotated[tuple[str, ...], Tag("list")], Discriminator(_form)]
+Classes = Annotated[tuple[Synonyms, ...], Field(min_length=1), Tag("list")]
+Positive = Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -102,7 +104,7 @@ class SegmenterParams:
     """
 
     weights: str
-    labels: LabelSet | Annotated[tuple[str | tuple[str, ...], ...], Field(min_length=1)]
+    labels: Annotated[Annotated[LabelSet, Tag("text")] | Classes, Discriminator(_form)]
     first_id: int = Field(default=0, ge=0)  # of the first label; 1 if class 0 is a background without a word
     # Height and width of the network's input; needed only if the file leaves them open.
     input_hw: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
@@ -111,13 +113,22 @@ class SegmenterParams:
     fit: Literal["stretch", "letterbox", "pad"] = "stretch"
     tiles: TileParams = TileParams(max_aspect=2.0)
     channels: Literal["rgb", "bgr"] = "rgb"
-    # What the input holds; needed for one of floats. The file says it of one of bytes.
-    pixels: Literal["0..1", "-1..1", "0..255", "imagenet"] | PixelScaleParams | None = None
+    # What an input of floats holds. No default: a wrong one goes unnoticed. Of bytes the file says it.
+    pixels: Literal["0..1", "-1..1", "0..255", "imagenet"] | None = None
+    # The same in numbers, for red, green and blue of 0 to 255: (pixel - mean) / std.
+    mean: tuple[float, float, float] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
     # What the output holds; auto: found from its shape and its values.
     output: Literal["auto", "logits", "probabilities", "classes"] = "auto"
     # Decision: a pixel is of a class if that is likelier than all others together. A map of classes has none.
     min_probability: float = Field(default=0.5, ge=0, le=1)
     min_pixels: int = Field(default=64, ge=1)  # smaller regions are not reported; Decision: a square of 8
+
+    def __post_init__(self) -> None:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std belong together; give both or neither")
+        if self.pixels is not None and self.mean is not None:
+            raise ValueError("pixels and mean say the same; give one of them")
 
 
 @dataclass(frozen=True, config=SETTINGS)

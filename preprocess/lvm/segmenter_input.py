@@ -11,10 +11,12 @@ from lass3d_core.errors import DataError
 from preprocess.lvm.params import SegmenterParams
 from preprocess.lvm.segmenter_network import NAME, TensorSpec
 
-_SCALES = {  # mean and standard deviation of red, green and blue of 0 to 255
-    "0..255": ((0.0,) * 3, (1.0,) * 3),
-    "0..1": ((0.0,) * 3, (255.0,) * 3),
-    "-1..1": ((127.5,) * 3, (127.5,) * 3),
+_Scale = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+_SCALES: dict[str, _Scale] = {  # mean and standard deviation of red, green and blue of 0 to 255
+    "0..255": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "0..1": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
+    "-1..1": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
     "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
 _GREY = (128, 128, 128)  # the colour around an image whose input is of bytes
@@ -105,15 +107,19 @@ def _scale_of(spec: TensorSpec, params: SegmenterParams) -> tuple[np.ndarray, np
     is_float, is_bytes = spec.dtype.kind == "f", spec.dtype in (np.uint8, np.int8)
     if not is_float and not is_bytes:
         raise DataError(f"{NAME}: {params.weights} takes {spec}, and not floats or bytes")
-    if params.pixels is None:
-        if is_float:
-            known = ", ".join(_SCALES)
-            raise DataError(
-                f"{NAME}: {params.weights} takes floats; say in `pixels` what they are: {known}, or mean, std"
-            )
+    if params.pixels is not None:
+        scale = _SCALES[params.pixels]
+    elif params.mean is not None and params.std is not None:
+        scale = params.mean, params.std
+    elif is_float:
+        known = ", ".join(_SCALES)
+        raise DataError(
+            f"{NAME}: {params.weights} takes floats; say what they are by `pixels` ({known}) or mean and std"
+        )
+    else:
         return None
     if is_bytes and not spec.scale:
-        raise DataError(f"{NAME}: {params.weights} takes the bytes of an image as they are; drop `pixels`")
-    named = params.pixels
-    mean, std = _SCALES[named] if isinstance(named, str) else (named.mean, named.std)
-    return np.array(mean, np.float32), np.array(std, np.float32)
+        raise DataError(
+            f"{NAME}: {params.weights} takes the bytes of an image as they are; drop `pixels`, mean and std"
+        )
+    return np.array(scale[0], np.float32), np.array(scale[1], np.float32)

@@ -145,7 +145,8 @@ class ClassOutput:
 def _scaled(box: Box, input_hw: tuple[int, int], output_hw: tuple[int, ...]) -> Place:
     """The box in pixels of the output."""
     down, right = output_hw[0] / input_hw[0], output_hw[1] / input_hw[1]
-    return box[0] * right, box[1] * down, box[2] * right, box[3] * down
+    bottom, side = float(output_hw[0]), float(output_hw[1])  # rounding must not lead outside
+    return box[0] * right, box[1] * down, min(box[2] * right, side), min(box[3] * down, bottom)
 
 
 def _nearest(classes: np.ndarray, box: Place, size_hw: tuple[int, int]) -> np.ndarray:

@@ -96,12 +96,8 @@ def content_of(path: Path) -> str:
 @lru_cache(maxsize=64)
 def _content_of(stats: tuple[tuple[Path, int, int], ...]) -> str:
     """A digest for files with their sizes and times, which only say when it must be made again."""
-    digests = [file_digest(FilePart(path)) for path, _, _ in stats]
-    return (
-        digests[0]
-        if len(digests) == 1
-        else hashlib.blake2b("".join(digests).encode(), digest_size=16).hexdigest()
-    )
+    digests = "".join(file_digest(FilePart(path)) for path, _, _ in stats)
+    return hashlib.blake2b(digests.encode(), digest_size=16).hexdigest()
 
 
 def is_whole(folder: Path) -> bool:
