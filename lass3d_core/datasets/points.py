@@ -17,6 +17,10 @@ from lass3d_core.errors import DataError, reading
 from lass3d_core.labels import LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
 
+_NAME_THEM = (
+    "write the file so, or name its columns in the manifest, such as `columns: [x, y, z, intensity, ring]`"
+)
+
 
 @dataclass(frozen=True)
 class PointLayout:
@@ -52,7 +56,7 @@ def read_points(path: Path, layout: PointLayout) -> tuple[np.ndarray, np.ndarray
     """Points (N,3) float32, metres, and features (N,F) float32 of one file. Raises DataError."""
     if layout.sweep:
         assert layout.columns is not None
-        values = read_sweep(path, len(layout.columns))
+        values = read_sweep(path, len(layout.columns), _NAME_THEM)
         cloud = CloudFile(values[:, :3], dict(zip(layout.columns[3:], values.T[3:])))
     else:
         cloud = read_cloud(path, layout.columns)
@@ -131,7 +135,10 @@ def _ratio_hint(size: int, count: int) -> str:
     points = size / 4
     for columns in (3, 5, 6, 8):
         if points * columns == count * 4:
-            return f", or set `columns` in the manifest: they fit if the scan has {columns} columns"
+            double = ", or 4 of float64" if columns == 8 else ""
+            return (
+                f"; they fit if the scan has {columns} columns{double}: name these in the manifest, `columns`"
+            )
     return ""
 
 
