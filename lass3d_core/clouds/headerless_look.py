@@ -92,4 +92,4 @@ def _is_strange(values: np.ndarray) -> bool:
 
 def _every_other_is_zero(values: np.ndarray) -> bool:
     """Whether these are the halves of float64 numbers that float32 holds with bits to spare."""
-    return not bool(values[0::2].any()) and 4 * np.count_nonzero(values[1::2]) > len(values)
+    return bool(not values[0::2].any() and 4 * np.count_nonzero(values[1::2]) > len(values))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.clouds import CloudFile, read_cloud
-from lass3d_core.clouds.names import INTENSITY, NAMES_OF_ONE_THING, column_named
+from lass3d_core.clouds.names import COLOURS, INTENSITY, colour_scale, column_named, thing_of
 from lass3d_core.datasets import read_sweep
 from lass3d_core.errors import DataError, reading
 from lass3d_core.labels import LabelSpace
@@ -79,7 +79,7 @@ def features_of(cloud: CloudFile, layout: PointLayout, path: Path) -> np.ndarray
         if column is None:
             has = ", ".join(cloud.columns) or "x, y, z alone"
             raise DataError(f"{path} has no column {name} (it has {has}); mend `features` or `columns`")
-        features[:, place] = _scaled(cloud.columns[column], name, layout)
+        features[:, place] = cloud.columns[column] / np.float32(_scale_of(name, cloud, layout))
     return features
 
 
@@ -88,7 +88,7 @@ def found_features(cloud: CloudFile) -> tuple[str, ...]:
     intensity = column_named(INTENSITY, cloud.columns)
     if intensity is not None:
         return (intensity,)
-    colours = [column_named(name, cloud.columns) for name in ("red", "green", "blue")]
+    colours = [column_named(name, cloud.columns) for name in COLOURS]
     return tuple(one for one in colours if one) if all(colours) else ()
 
 
@@ -142,11 +142,9 @@ def _ratio_hint(size: int, count: int) -> str:
     return ""
 
 
-def _scaled(column: np.ndarray, name: str, layout: PointLayout) -> np.ndarray:
-    """The column in [0,1]: an intensity by `intensity_scale`, a colour by what its type can hold."""
-    if name.lower() in NAMES_OF_ONE_THING[INTENSITY]:
-        return column / np.float32(layout.intensity_scale) if layout.intensity_scale != 1 else column
-    is_colour = any(name.lower() in NAMES_OF_ONE_THING[one] for one in ("red", "green", "blue"))
-    if is_colour and column.dtype.kind in "ui":
-        return column / np.float32(255 if column.dtype.itemsize == 1 else 65535)
-    return column
+def _scale_of(name: str, cloud: CloudFile, layout: PointLayout) -> float:
+    """What brings a column into [0,1]; 1 for one that is neither intensity nor colour."""
+    thing = thing_of(name)
+    if thing == INTENSITY:
+        return layout.intensity_scale
+    return 1.0 if thing is None else colour_scale(cloud.columns)

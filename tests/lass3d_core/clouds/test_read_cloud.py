@@ -142,8 +142,8 @@ def wrong_files(scan: np.ndarray) -> dict[str, tuple[bytes, list[str] | None, st
         "odd.bin": (scan.tobytes()[:-1], None, "no whole number of float32"),
         "nan.bin": (np.full((100, 4), np.nan, "f4").tobytes(), None, "name its columns"),
         "other.bin": (
-            scan[:300].tobytes(),
-            ["x", "y", "i"],
+            np.tile(np.array([9, 7, 1, 0.1], "f4"), (300, 1)).tobytes(),
+            ["x", "y", "z"],
             "looks like rows of 4 float32, not like rows of 3",
         ),
         "rows.bin": (scan.tobytes()[:-4], ["x", "y", "z", "i"], "no whole number of rows of 4 columns"),
