@@ -15,7 +15,7 @@ import numpy as np
 from lass3d_core.clouds.headerless_look import other_layout
 from lass3d_core.errors import DataError, UnknownName, reading
 from lass3d_core.files.images import image_size
-from lass3d_core.files.names import is_plain
+from lass3d_core.files.names import is_plain, is_plain_path
 from lass3d_core.files.text_lines import at, text_lines
 from lass3d_core.labels import AbsentClasses, LabelSpace, own_label_space
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
@@ -100,7 +100,12 @@ class Dataset(ABC):
         """Sequence -> its scan ids, ascending."""
         if split not in self._splits:
             raise UnknownName(f"there is no split {split!r} (known: {', '.join(self._splits)})")
-        return {sequence: self._scans_in(sequence, split) for sequence in sorted(self._splits[split])}
+        found = {sequence: self._scans_in(sequence, split) for sequence in sorted(self._splits[split])}
+        for scan_id in (scan_id for scan_ids in found.values() for scan_id in scan_ids):
+            if not is_plain_path(scan_id):  # it becomes part of paths, and the reader of shards asks for it
+                what = f"split {split!r} holds the scan {scan_id[:120]!r}, whose name no artifact can have"
+                raise DataError(f"{what}; rename its files: 1 to 100 letters, digits, _, - and .")
+        return found
 
 
 def readable(images: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, tuple[int, int]]]:

@@ -18,7 +18,8 @@ from lass3d_core.labels import LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
 
 _NAME_THEM = (
-    "write the file so, or name its columns in the manifest, such as `columns: [x, y, z, intensity, ring]`"
+    "write little-endian float32; if only the columns are others, name them in the manifest, such as "
+    "`columns: [x, y, z, intensity, ring]`"
 )
 
 

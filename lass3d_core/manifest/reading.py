@@ -36,8 +36,9 @@ def read_manifest(
     except WrongSettings as error:
         problems += error.problems
     known = _mapping_at(values, "datasets")
-    chosen = dataset or str(_mapping_at(values).get("default"))
-    if chosen not in known and (known or not problems):
+    default = _mapping_at(values).get("default")  # another type than a text is reported above
+    chosen = dataset or (default if isinstance(default, str) else "")
+    if chosen and chosen not in known and (known or not problems):
         names = ", ".join(map(str, known)) or "none"
         problems.append(f"datasets: there is no data set {chosen!r} (known: {names}){nearest(chosen, known)}")
     own = _mapping_at(values, "datasets", chosen)

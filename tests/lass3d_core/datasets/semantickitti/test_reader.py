@@ -357,6 +357,20 @@ def test_a_sequence_that_a_list_names_twice_is_refused(root: Path) -> None:
         opened(root, train=(str(root / "train.txt"),))
 
 
+@pytest.mark.parametrize("name", ["a b", "a#b", "a\nb", "x" * 101, "a:b", "~"])
+def test_a_scan_whose_name_no_later_stage_takes_is_refused_at_once(root: Path, name: str) -> None:
+    POINTS.tofile(root / "sequences/00/velodyne" / f"{name}.bin")
+    with pytest.raises(DataError, match=r"split 'train' holds the scan '00/.*; rename its files") as caught:
+        opened(root).scan_ids("train")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["1.2", "zürich_7", "2024-01-02T12-00"])
+def test_a_scan_may_be_named_by_letters_of_any_language(root: Path, name: str) -> None:
+    POINTS.tofile(root / "sequences/00/velodyne" / f"{name}.bin")
+    assert f"00/{name}" in opened(root).scan_ids("train")
+
+
 def test_a_sequence_that_is_not_there_is_named(root: Path) -> None:
     with pytest.raises(DataError, match=r"split 'train' names 77, but .* holds no \.bin file"):
         opened(root, train=("00", "77")).scan_ids("train")
