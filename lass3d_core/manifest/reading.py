@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from lass3d_core.errors import ManifestError
+from lass3d_core.errors import DataError, ManifestError
+from lass3d_core.files.text_lines import text_of
 from lass3d_core.manifest.schema import EntitiesSpec, LvmSpec, LvmStage, Manifest, absolute
 from lass3d_core.plain_yaml import load_yaml
 from lass3d_core.settings import WrongSettings, nearest, read
@@ -35,8 +36,9 @@ def read_manifest(
     except WrongSettings as error:
         problems += error.problems
     known = _mapping_at(values, "datasets")
-    chosen = dataset or str(_mapping_at(values).get("default"))
-    if chosen not in known and (known or not problems):
+    default = _mapping_at(values).get("default")  # another type than a text is reported above
+    chosen = dataset or (default if isinstance(default, str) else "")
+    if chosen and chosen not in known and (known or not problems):
         names = ", ".join(map(str, known)) or "none"
         problems.append(f"datasets: there is no data set {chosen!r} (known: {names}){nearest(chosen, known)}")
     own = _mapping_at(values, "datasets", chosen)
@@ -52,14 +54,14 @@ def read_manifest(
 
 def _load(path: Path) -> Any:
     try:
-        return load_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        what = f"{path} does not exist"
-        raise ManifestError(f"{what}; give MANIFEST=path or run from the project's folder") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}") from None
+        values = load_yaml(text_of(path, "give MANIFEST=path or run from the project's folder"))
+    except DataError as error:
+        raise ManifestError(str(error)) from None
     except ValueError as error:
         raise ManifestError(f"{path} is {error}") from None
+    if values is None:
+        raise ManifestError(f"{path} is empty; docs/formats.md says what belongs into it")
+    return values
 
 
 def _with_own_blocks(manifest: Manifest, dataset: str) -> Manifest:

@@ -1,4 +1,4 @@
-"""The data set: its files are counted, and one scan of each sequence is opened with all that belongs to it."""
+"""The data set: its files are counted, and one scan of each sequence is opened with all that is its own."""
 
 from __future__ import annotations
 

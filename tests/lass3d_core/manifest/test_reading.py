@@ -168,7 +168,8 @@ def test_the_models_are_checked_by_those_who_know_them(tmp_path: Path) -> None:
     ("text", "part"),
     [
         ("a: [1", "is not valid YAML at line"),
-        ("", "expected keys and values, got None"),
+        ("", "data_manifest.yaml is empty"),
+        ("# nothing\n---\n", "data_manifest.yaml is empty"),
         ("- 1", "expected keys and values"),
         ("a: b: c", "is not valid YAML at line 1"),
         ("schema: 1\nruns: a\nruns: b", "line 3: the key 'runs' stands twice, first at line 2; delete one"),
@@ -181,7 +182,9 @@ def test_a_file_that_is_no_manifest_is_one_clear_line(tmp_path: Path, text: str,
 def test_an_absent_or_binary_file_is_one_clear_line(tmp_path: Path) -> None:
     assert "does not exist; give MANIFEST=path" in complaint(tmp_path / "none.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
-    assert "cannot be read" in complaint(tmp_path / "binary.yaml")
+    assert "is no UTF-8 text" in complaint(tmp_path / "binary.yaml")
+    (tmp_path / "binary.yaml").write_text("schema: 1\n", encoding="utf-16")
+    assert "is no UTF-8 text (UTF-16" in complaint(tmp_path / "binary.yaml")
     assert "cannot be read" in complaint(tmp_path)
 
 
