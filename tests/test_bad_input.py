@@ -105,6 +105,12 @@ def text(name: str, content: str) -> Callable[[Place], None]:
     return lambda place: overwrite(place.data(name), content.encode())
 
 
+def rewritten(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Place], None]:
+    return lambda place: overwrite(
+        place.data(name), change(np.fromfile(place.data(name), "<f4").reshape(-1, 4)).tobytes()
+    )
+
+
 def overwrite(path: Path, content: bytes) -> None:
     path.unlink()
     path.write_bytes(content)
@@ -219,13 +225,32 @@ CASES: dict[str, tuple[Callable[[Place], None], str, tuple[str, ...]]] = {
     "labels of another length": (cut("00/labels/000000.label", 8), PAIRS, ("000000.label", "points needs")),
     "unknown class id": (unknown_class, PAIRS, ("000000.label", "unknown class id 77")),
     # cameras and images
+    "points of float64": (
+        rewritten("00/velodyne/000001.bin", lambda rows: rows.astype("<f8")),
+        PAIRS,
+        ("000001.bin looks like rows of 4 float64",),
+    ),
+    "points in millimetres": (
+        rewritten("00/velodyne/000001.bin", lambda rows: rows * np.array([1e3, 1e3, 1e3, 1], np.float32)),
+        PAIRS,
+        ("000001.bin: 98 % of the points span", "`unit_m: 0.001`"),
+    ),
+    "remission from 0 to 255": (
+        rewritten("00/velodyne/000001.bin", lambda rows: rows * np.array([1, 1, 1, 255], np.float32)),
+        PAIRS,
+        ("000001.bin: remission reaches from", "`intensity_scale: 255`"),
+    ),
     "calib.txt without Tr": (
         drop_line("00/calib.txt", "Tr"),
         PAIRS,
         ("calib.txt", "data_odometry_calib.zip"),
     ),
     "calib.txt without P2": (drop_line("00/calib.txt", "P2"), PAIRS, ("calib.txt", 'no line "P2"')),
-    "calib.txt with a word": (text("00/calib.txt", "P2: one two\n"), PAIRS, ("calib.txt", "12 numbers")),
+    "calib.txt with a word": (
+        text("00/calib.txt", "P2: one two\n"),
+        PAIRS,
+        ("calib.txt, line 1", "no number"),
+    ),
     "calib.txt absent": (remove("00/calib.txt"), PAIRS, ("calib.txt", "does not exist")),
     "image absent": (remove("00/image_2/000001.png"), CAPTIONS, ("000001.png", "does not exist")),
     # manifest
