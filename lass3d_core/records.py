@@ -19,18 +19,37 @@ NONE = -1  # the index that means "no image" or "no entity"
 
 
 @dataclass(frozen=True)
+class Distortion:
+    """How a lens bends the image, by OpenCV's models; see geometry/distortion.py.
+
+    `opencv`: k1, k2, p1, p2 and, if given, k3, or k3 to k6. `fisheye`: k1 to k4.
+    """
+
+    model: Literal["opencv", "fisheye"]
+    coefficients: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        counts = {"opencv": (4, 5, 8), "fisheye": (4,)}[self.model]
+        if len(self.coefficients) not in counts:
+            wanted = " or ".join(map(str, counts))
+            raise DataError(f"distortion {self.model} needs {wanted} numbers, got {len(self.coefficients)}")
+
+
+@dataclass(frozen=True)
 class Camera:
-    """A pinhole camera.
+    """A pinhole camera, with a lens or without.
 
     K (3,3) float64: intrinsics, pixels.
     cam_from_points (4,4) float64: rigid transform, metres, from the frame of the scan's points to the camera
         frame, in which z points forward, x right and y down.
     size_hw: height and width, in pixels, of the images to which K belongs.
+    distortion: None if the images are undistorted.
     """
 
     K: np.ndarray
     cam_from_points: np.ndarray
     size_hw: tuple[int, int]
+    distortion: Distortion | None = None
 
     def __post_init__(self) -> None:
         check_array(self.K, "Camera.K", (3, 3), np.float64)

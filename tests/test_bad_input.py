@@ -228,12 +228,6 @@ CASES: dict[str, tuple[Callable[[Place], None], str, tuple[str, ...]]] = {
     "calib.txt with a word": (text("00/calib.txt", "P2: one two\n"), PAIRS, ("calib.txt", "12 numbers")),
     "calib.txt absent": (remove("00/calib.txt"), PAIRS, ("calib.txt", "does not exist")),
     "image absent": (remove("00/image_2/000001.png"), CAPTIONS, ("000001.png", "does not exist")),
-    "image unreadable": (
-        text("00/image_2/000001.png", "no image"),
-        CAPTIONS,
-        ("000001.png", "not a readable"),
-    ),
-    "image of another size": (resized_image, CAPTIONS, ("000000.png", "P2", "30 x 40")),
     # manifest
     "manifest absent": (lambda p: p.manifest.unlink(), CAPTIONS, ("data_manifest.yaml", "does not exist")),
     "manifest no YAML": (
@@ -310,10 +304,23 @@ def test_bad_input_gets_one_clear_line(case: str, place: Place, capfd: pytest.Ca
     assert not list(place.folder.rglob("*.part"))
 
 
-def test_an_image_that_cannot_be_decoded_is_named_and_the_other_images_are_kept(
+def test_an_image_of_another_size_is_named_when_points_are_projected_into_it(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    cut("00/image_2/000001.png", 9000)(place)
+    resized_image(place)
+    assert place.run(CAPTIONS) == 0  # captions need no calibration
+    assert place.run(PAIRS) == 2
+    line = error_line(capfd)
+    assert "000000.png is 30 x 40" in line and "P2" in line
+
+
+@pytest.mark.parametrize(
+    "spoil", [cut("00/image_2/000001.png", 9000), text("00/image_2/000001.png", "no image")]
+)
+def test_an_image_that_cannot_be_decoded_is_named_and_the_other_images_are_kept(
+    spoil: Callable[[Place], None], place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spoil(place)
     before = place.shards()
     assert place.run(CAPTIONS) == 2
     line = error_line(capfd)
@@ -323,6 +330,7 @@ def test_an_image_that_cannot_be_decoded_is_named_and_the_other_images_are_kept(
     place.set("max_failures", 0.2)
     assert place.run(CAPTIONS) == 0
     assert "00/000001/image_2" in capfd.readouterr().out
+    assert place.run(PAIRS) == 0
 
 
 def test_a_full_disk_gets_one_clear_line(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 INTENSITY = "intensity"
+COLOURS = ("red", "green", "blue")
 
 NAMES_OF_ONE_THING: dict[str, tuple[str, ...]] = {
     INTENSITY: (

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.clouds import CloudFile, read_cloud
-from lass3d_core.clouds.names import INTENSITY, NAMES_OF_ONE_THING, column_named
+from lass3d_core.clouds.names import COLOURS, INTENSITY, NAMES_OF_ONE_THING, column_named
 from lass3d_core.datasets import read_sweep
 from lass3d_core.errors import DataError, reading
 from lass3d_core.labels import LabelSpace
@@ -81,11 +81,9 @@ def features_of(cloud: CloudFile, layout: PointLayout, path: Path) -> np.ndarray
 
 def found_features(cloud: CloudFile) -> tuple[str, ...]:
     """The features that a cloud offers: its intensity, or else its colours, or else none."""
-    intensity = column_named(INTENSITY, cloud.columns)
-    if intensity is not None:
-        return (intensity,)
-    colours = [column_named(name, cloud.columns) for name in ("red", "green", "blue")]
-    return tuple(one for one in colours if one) if all(colours) else ()
+    if column_named(INTENSITY, cloud.columns) is not None:
+        return (INTENSITY,)
+    return COLOURS if all(column_named(name, cloud.columns) for name in COLOURS) else ()
 
 
 def read_label_file(path: Path, count: int, space: LabelSpace) -> np.ndarray:
@@ -139,7 +137,7 @@ def _scaled(column: np.ndarray, name: str, layout: PointLayout) -> np.ndarray:
     """The column in [0,1]: an intensity by `intensity_scale`, a colour by what its type can hold."""
     if name.lower() in NAMES_OF_ONE_THING[INTENSITY]:
         return column / np.float32(layout.intensity_scale) if layout.intensity_scale != 1 else column
-    is_colour = any(name.lower() in NAMES_OF_ONE_THING[one] for one in ("red", "green", "blue"))
+    is_colour = any(name.lower() in NAMES_OF_ONE_THING[one] for one in COLOURS)
     if is_colour and column.dtype.kind in "ui":
         return column / np.float32(255 if column.dtype.itemsize == 1 else 65535)
     return column

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lass3d_core.records import Camera
+from lass3d_core.geometry.distortion import distorted
+from lass3d_core.records import Camera, Distortion
 
 NEAREST_DEPTH_M = 1e-3  # nearer points have no pixel: division by their depth is meaningless
 
@@ -21,13 +22,29 @@ def project(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     points (N,3) float32: metres, points frame.
     Returns uv (N,2) float32 pixels, NaN unless the point is in front of the camera; and depth (N,) float32
     metres, negative behind the camera.
+    A lens bends the pixels, see distortion.py; a point where its model does not hold has none.
     """
+    if camera.distortion is not None:
+        return _project_through_lens(camera, camera.distortion, points)
     u, v, depth = homogeneous_product(image_from_points(camera), points.T)
     uv = np.full((len(points), 2), np.nan, np.float32)
     ahead = depth > NEAREST_DEPTH_M
     np.divide(u, depth, out=uv[:, 0], where=ahead)
     np.divide(v, depth, out=uv[:, 1], where=ahead)
     return uv, depth
+
+
+def _project_through_lens(
+    camera: Camera, lens: Distortion, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    x, y, depth = homogeneous_product(camera.cam_from_points[:3], points.T.astype(np.float64))
+    uv = np.full((len(points), 2), np.nan, np.float32)
+    ahead = np.flatnonzero(depth > NEAREST_DEPTH_M)
+    x, y, holds = distorted(x[ahead] / depth[ahead], y[ahead] / depth[ahead], lens)
+    K = camera.K
+    pixels = np.stack([K[0, 0] * x + K[0, 1] * y + K[0, 2], K[1, 1] * y + K[1, 2]], axis=1)
+    uv[ahead[holds]] = pixels[holds]
+    return uv, depth.astype(np.float32)
 
 
 def image_from_points(camera: Camera) -> np.ndarray:

@@ -105,7 +105,12 @@ def visible_pixels(
         raise DataError(f"{sizes}; rescale them")
     prepared = points if isinstance(points, PreparedPoints) else PreparedPoints(points)
     nearest = max(visibility.min_depth_m, NEAREST_DEPTH_M)
-    point, v, u, depth = view_loops.in_image(camera, prepared.blocks, nearest)
+    if camera.distortion is None:
+        point, v, u, depth = view_loops.in_image(camera, prepared.blocks, nearest)
+    else:  # a lens bends the borders of the view, by which whole blocks are skipped
+        uv, depths = project(camera, prepared.points)
+        point, v, u = pixels_in_image(uv, depths, camera.size_hw, nearest)
+        depth = depths[point]
     match visibility.kind:
         case "zbuffer":
             seen = view_loops.seen_by_zbuffer(v, u, depth, camera, visibility, regions)

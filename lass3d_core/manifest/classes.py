@@ -17,7 +17,7 @@ MOST_CLASSES = 254  # train ids are bytes, and 255 is ignore
 
 
 def _one_or_several(ids: Any) -> Any:
-    return (ids,) if isinstance(ids, int) else ids
+    return (ids,) if isinstance(ids, int) else tuple(ids) if isinstance(ids, list) else ids
 
 
 def _printable(name: str) -> str:

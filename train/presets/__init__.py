@@ -23,7 +23,11 @@ PAPER = "paper"  # the published recipe for the data set's reader: one word for 
 _PUBLISHED: dict[str, Preset] = {"semantickitti": semantickitti, "scannet": scannet, "nuscenes": nuscenes}
 PRESETS = {**_PUBLISHED, "demo": demo, "demo_room": demo_room}
 
-_DEMO_OF = {"semantickitti": demo, "scannet": demo_room, "nuscenes": demo}
+# Decision: the plain layout is taken for scans outdoors, for which most people write one; PRESET=scannet is
+# the recipe for rooms.
+_PAPER_OF = {**_PUBLISHED, "plain": semantickitti}
+
+_DEMO_OF = {"semantickitti": demo, "scannet": demo_room, "nuscenes": demo, "plain": demo}
 
 
 def preset_for(name: str | None, spec: DatasetSpec) -> Preset:
@@ -32,9 +36,9 @@ def preset_for(name: str | None, spec: DatasetSpec) -> Preset:
     Raises UnknownName.
     """
     if name is None:
-        return _PUBLISHED[spec.reader] if spec.simulate is None else demo_for(spec)
+        return _PAPER_OF[spec.reader] if spec.simulate is None else demo_for(spec)
     if name == PAPER:
-        return _PUBLISHED[spec.reader]
+        return _PAPER_OF[spec.reader]
     if name not in PRESETS:
         known = (*PRESETS, PAPER)
         raise UnknownName(f"preset {name!r} does not exist; known: {', '.join(known)}{nearest(name, known)}")

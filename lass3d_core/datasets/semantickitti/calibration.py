@@ -1,4 +1,4 @@
-"""KITTI's calib.txt (how the cameras are mounted and project) and poses.txt (camera 0 at each scan)."""
+"""KITTI's calib.txt: how the cameras are mounted and project."""
 
 from __future__ import annotations
 
@@ -77,17 +77,3 @@ def require_central_centre(camera: Camera, image: Path, projection: str) -> None
             f"{image} is {height} x {width} (height x width), and the centre of {projection} is far from its "
             "middle: restore the images, or scale the projection as they were scaled"
         )
-
-
-def read_poses(path: Path) -> np.ndarray:
-    """Read world_from_camera0 (S,4,4) float64, metres, from one line of 3x4 numbers per scan."""
-    try:
-        with reading(path, "pairs.earlier_scans needs it: copy it, or set earlier_scans to 0"):
-            lines = path.read_text(encoding="utf-8").splitlines()
-        rows = np.array([line.split() for line in lines if line.strip()], np.float64).reshape(-1, 3, 4)
-    except ValueError:
-        raise DataError(f"{path} must hold 12 numbers per line; copy it again") from None
-    for number, row in enumerate(rows):
-        if not (np.isfinite(row).all() and is_rotation(row[:, :3])):
-            raise DataError(f"{path}: line {number + 1} is not a pose; copy it again")
-    return np.array([rigid(row[:, :3], row[:, 3]) for row in rows]).reshape(-1, 4, 4)

@@ -11,25 +11,24 @@ A scan id is "SS/NNNNNN", an image id "SS/NNNNNN/image_2".
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from lass3d_core.datasets import Dataset, ScanFiles, Submission, readable
+from lass3d_core.datasets import ScanFiles, Submission, readable
 from lass3d_core.datasets.points import layout_of, read_label_file, read_points
+from lass3d_core.datasets.poses import read_poses
 from lass3d_core.datasets.semantickitti.calibration import (
     OFFICIAL_CALIBRATION,
     camera_of,
     read_calibration,
-    read_poses,
     require_central_centre,
 )
+from lass3d_core.datasets.sequences import SequenceDataset
 from lass3d_core.errors import DataError
 from lass3d_core.files.listing import IMAGE_SUFFIXES, by_stem
-from lass3d_core.geometry.projection import invert_rigid, rigid
+from lass3d_core.geometry.projection import rigid
 from lass3d_core.labels import IGNORE, AbsentClasses, LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.records import FilePart, ImageFile, Scan, View
@@ -68,7 +67,7 @@ LABEL_SPACE = LabelSpace(
 )
 
 
-class SemanticKitti(Dataset):
+class SemanticKitti(SequenceDataset):
     """The SemanticKITTI layout. The feature is the remission, in [0,1], unless the manifest names others.
 
     Decision: a sequence without the folder image_2 has no camera. Where the folder is, every scan should have
@@ -120,22 +119,6 @@ class SemanticKitti(Dataset):
             images=tuple(one.image for one in images),
             poses=FilePart(self._file(scan_id, "poses.txt")),
         )
-
-    def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
-        """See Dataset. Only scans that exist count, so a thinned sequence has larger steps."""
-        known = self._list_scans(scan_id.split("/")[0])
-        place = bisect_left(known, scan_id)
-        return tuple(reversed(known[max(0, place - count) : place]))
-
-    def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
-        """See Dataset. The cameras follow from poses.txt. Raises DataError if it is missing or wrong."""
-        earlier = self.scans_before(scan_id, count)
-        here = self._world_from_points(scan_id) if earlier else None
-        moved = []
-        for one in earlier:
-            earlier_from_here = invert_rigid(self._world_from_points(one)) @ here
-            moved.append(tuple(_moved(view, earlier_from_here) for view in self.views(one)))
-        return tuple(moved)
 
     def _scans_in(self, sequence: str, split: str) -> list[str]:
         scan_ids = self._list_scans(sequence)
@@ -199,12 +182,6 @@ class SemanticKittiSubmission(Submission):
         if len(content) % 4:
             raise DataError(f"{where} is cut off: {len(content)} bytes are no multiple of 4; export it again")
         return LABEL_SPACE.train_ids(np.frombuffer(content, "<u4") & 0xFFFF, where)
-
-
-def _moved(view: View, earlier_from_here: np.ndarray) -> View:
-    """The view, whose camera takes points of this scan instead of the earlier scan's."""
-    camera = replace(view.camera, cam_from_points=view.camera.cam_from_points @ earlier_from_here)
-    return replace(view, camera=camera)
 
 
 DATASET, SUBMISSION = SemanticKitti, SemanticKittiSubmission

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -13,9 +14,11 @@ import yaml
 from lass3d_core.datasets import Dataset, open_dataset, submission_of
 from lass3d_core.errors import DataError, ManifestError, UnknownName
 from lass3d_core.labels import IGNORE
+from lass3d_core.manifest.classes import ClassesSpec
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from tests.lass3d_core.datasets.nuscenes_files import write_nuscenes
+from tests.lass3d_core.datasets.plain_files import write_plain
 from tests.lass3d_core.datasets.scannet_files import write_scannet
 from tests.lass3d_core.datasets.semantickitti_files import write_semantickitti
 
@@ -37,12 +40,20 @@ def nuscenes(root: Path) -> SplitSpec:
     return SplitSpec(("scene-0001",), ("scene-0103",))
 
 
+def plain(root: Path) -> SplitSpec:
+    write_plain(root, ("a", "b"))
+    return SplitSpec(("a",), ("b",))
+
+
 WRITERS: dict[str, Callable[[Path], SplitSpec]] = {
     "semantickitti": semantickitti,
     "scannet": scannet,
     "nuscenes": nuscenes,
+    "plain": plain,
 }
 """reader -> what writes a tiny data set in its layout, with labels for the scans of both splits"""
+
+CLASSES = {"plain": ClassesSpec(ids={"ground": (7,), "thing": (3, 4)}, ignore=(0,))}
 
 every_reader = pytest.mark.parametrize("reader", READERS)
 
@@ -51,7 +62,10 @@ every_reader = pytest.mark.parametrize("reader", READERS)
 def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DatasetSpec]:
     roots = {reader: tmp_path_factory.mktemp(reader) for reader in WRITERS}
     return {
-        reader: DatasetSpec(reader, roots[reader], write(roots[reader])) for reader, write in WRITERS.items()
+        reader: DatasetSpec(
+            reader, roots[reader], write(roots[reader]), classes=CLASSES.get(reader, ClassesSpec())
+        )
+        for reader, write in WRITERS.items()
     }
 
 
@@ -121,9 +135,7 @@ def test_an_unknown_split_is_refused(dataset: Dataset) -> None:
 def test_a_sequence_that_is_not_there_is_named(reader: str, specs: dict[str, DatasetSpec]) -> None:
     spec = specs[reader]
     with pytest.raises(DataError, match="not-there"):
-        open_dataset(DatasetSpec(reader, spec.root, SplitSpec(("not-there",), spec.splits.val))).scan_ids(
-            "train"
-        )
+        open_dataset(replace(spec, splits=SplitSpec(("not-there",), spec.splits.val))).scan_ids("train")
 
 
 @every_reader

@@ -455,8 +455,6 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         r"_lidarseg\.bin has 399 labels, its scan has 400 points",
     ),
     "unknown class": (written(LABELS, bytes([24, 32] * 200)), r"_lidarseg\.bin: unknown class id 32"),
-    "missing image": (remove(IMAGE), r"CAM_BACK__0\.jpg does not exist"),
-    "no image": (written(IMAGE, b"GIF89a"), r"CAM_BACK__0\.jpg is not a readable image"),
     "resized image": (
         shrunk,
         r"CAM_BACK__0\.jpg is \(15, 24\) \(height, width\), .*sample_data\.json says \(30, 48\): restore",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lass3d_core.datasets.semantickitti.calibration import read_poses
+from lass3d_core.datasets.poses import read_poses
 from lass3d_core.errors import DataError
 
 FIRST = "1 0 0 0 0 1 0 0 0 0 1 0"
