@@ -143,6 +143,10 @@ class ShardReader:
         """Read the train ids (N,) uint8; None if the scan has no labels."""
         return self._file.array(f"{self._group(scan_id)}/label") if self.has_labels(scan_id) else None
 
+    def image_ids(self, scan_id: str) -> tuple[str, ...]:
+        """The images of one scan. Reads nothing else."""
+        return self._file.texts(f"{self._group(scan_id)}/image_ids")
+
     def point_count(self, scan_id: str) -> int:
         """Number of points; no array is read."""
         return self._file.shape(f"{self._group(scan_id)}/xyz")[0]
