@@ -81,9 +81,7 @@ def test_without_images_pairs_need_no_captions_before(untouched: Any, loaded: li
     assert (untouched.artifacts / "text_embeddings.h5").exists() and loaded == []
 
 
-def test_with_images_pairs_say_that_captions_are_missing(
-    untouched: Any, one_line: Callable[[], str]
-) -> None:
+def test_with_images_pairs_say_that_captions_are_missing(untouched: Any, one_line: Callable[[], str]) -> None:
     assert untouched.run("pairs") == 2
     assert "run `make captions`" in one_line()
 
