@@ -227,7 +227,6 @@ CASES: dict[str, tuple[Callable[[Place], None], str, tuple[str, ...]]] = {
     "calib.txt without P2": (drop_line("00/calib.txt", "P2"), PAIRS, ("calib.txt", 'no line "P2"')),
     "calib.txt with a word": (text("00/calib.txt", "P2: one two\n"), PAIRS, ("calib.txt", "12 numbers")),
     "calib.txt absent": (remove("00/calib.txt"), PAIRS, ("calib.txt", "does not exist")),
-    "image absent": (remove("00/image_2/000001.png"), CAPTIONS, ("000001.png", "does not exist")),
     # manifest
     "manifest absent": (lambda p: p.manifest.unlink(), CAPTIONS, ("data_manifest.yaml", "does not exist")),
     "manifest no YAML": (
@@ -315,9 +314,14 @@ def test_an_image_of_another_size_is_named_when_points_are_projected_into_it(
 
 
 @pytest.mark.parametrize(
-    "spoil", [cut("00/image_2/000001.png", 9000), text("00/image_2/000001.png", "no image")]
+    "spoil",
+    [
+        remove("00/image_2/000001.png"),
+        cut("00/image_2/000001.png", 9000),
+        text("00/image_2/000001.png", "no image"),
+    ],
 )
-def test_an_image_that_cannot_be_decoded_is_named_and_the_other_images_are_kept(
+def test_an_image_that_cannot_be_read_is_named_and_the_other_images_are_kept(
     spoil: Callable[[Place], None], place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spoil(place)

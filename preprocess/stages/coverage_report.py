@@ -28,7 +28,8 @@ def coverage_lines(project: Project) -> Iterator[str]:
     for split in SPLITS:
         counts = _counts(project, split)
         if counts:
-            yield f"{split}: {_sum(counts)}"
+            captioned = split in project.manifest.caption_splits
+            yield f"{split}: {_sum(counts)}{'' if captioned else ' (its images are not captioned)'}"
             yield from (f"WARNING: {split}: {what}" for what in warnings(project, split, counts))
 
 

@@ -60,7 +60,7 @@ def train_run(run: Run, resume: bool) -> bool:
 
 def _record_start(run: Run) -> None:
     """Say what the run learns from; say and write down what the backbone takes from the model of net.init."""
-    tqdm.write(start_line(run), file=sys.stderr)
+    tqdm.write(start_line(run))
     config = run.config
     if config.net.init:
         taken = take_weights(config.net.init, make_backbone(config.net, run.pairs.in_channels))

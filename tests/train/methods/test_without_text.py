@@ -70,7 +70,7 @@ def test_a_method_trains_and_is_evaluated_without_any_text(
     run = run_of(tiny, method)
     assert train_run(run, resume=False)
     assert Metrics.load(run.folder.metrics("test")).matrix.sum() > 0
-    said = capfd.readouterr().err
+    said = capfd.readouterr().out
     assert "labels for 2 of 10 training scans" in said
     assert ("no scan has text" in said) == run.config.method.reads_text
 
@@ -83,7 +83,7 @@ def test_a_method_trains_with_text_for_a_third_of_the_scans(
     run = run_of(tiny, method)
     assert train_run(run, resume=False)
     assert Metrics.load(run.folder.metrics("test")).matrix.sum() > 0
-    assert ("text for 4 of 10 training scans" in capfd.readouterr().err) == run.config.method.reads_text
+    assert ("text for 4 of 10 training scans" in capfd.readouterr().out) == run.config.method.reads_text
 
 
 @pytest.mark.parametrize(
