@@ -252,7 +252,6 @@ CASES: dict[str, tuple[Callable[[Place], None], str, tuple[str, ...]]] = {
         ("calib.txt, line 1", "no number"),
     ),
     "calib.txt absent": (remove("00/calib.txt"), PAIRS, ("calib.txt", "does not exist")),
-    "image absent": (remove("00/image_2/000001.png"), CAPTIONS, ("000001.png", "does not exist")),
     # manifest
     "manifest absent": (lambda p: p.manifest.unlink(), CAPTIONS, ("data_manifest.yaml", "does not exist")),
     "manifest no YAML": (
@@ -340,9 +339,14 @@ def test_an_image_of_another_size_is_named_when_points_are_projected_into_it(
 
 
 @pytest.mark.parametrize(
-    "spoil", [cut("00/image_2/000001.png", 9000), text("00/image_2/000001.png", "no image")]
+    "spoil",
+    [
+        remove("00/image_2/000001.png"),
+        cut("00/image_2/000001.png", 9000),
+        text("00/image_2/000001.png", "no image"),
+    ],
 )
-def test_an_image_that_cannot_be_decoded_is_named_and_the_other_images_are_kept(
+def test_an_image_that_cannot_be_read_is_named_and_the_other_images_are_kept(
     spoil: Callable[[Place], None], place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spoil(place)

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+from lass3d_core.files.coverage import ScanCounts
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardHeader, write_shard
 from lass3d_core.manifest import schema as manifest
@@ -106,7 +107,8 @@ def test_every_dataset_and_attribute_of_the_files_is_described(artifacts: Path) 
         scan = shard["scans/00/000000"]
         names = {*shard.attrs, *table.attrs, *scan.attrs, *table, "scan_ids", "record"}
         names |= {f"scans/ID/{field}" for field in scan}
-        assert set(shard) == {"scans", "scan_ids", "record"}
+        names |= set(ScanCounts._fields)
+        assert set(shard) == {"scans", "scan_ids", "record", "counts"}
     assert len(names) > 25 and [name for name in sorted(names) if f"`{name}`" not in TEXT] == []
 
 

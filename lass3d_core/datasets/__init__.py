@@ -45,11 +45,9 @@ class Dataset(ABC):
     """A data set. Every method raises DataError if a file is missing or wrong.
 
     official: the classes of the layout, if it has any. label_space: the classes in use.
-    label_files: where a scan's labels lie, for messages.
     """
 
     official: ClassVar[LabelSpace | None] = None
-    label_files: ClassVar[str] = "the folder labels/ of each sequence"
     feature_names: tuple[str, ...]
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
@@ -160,12 +158,6 @@ def submission_of(spec: DatasetSpec) -> Submission:
     reader = "plain" if spec.classes.ids else spec.reader
     submission: Submission = _module_of(reader).SUBMISSION(spec)
     return submission
-
-
-def label_files_of(spec: DatasetSpec) -> str:
-    """Where the labels of a scan lie, in words."""
-    words: str = _module_of(spec.reader).DATASET.label_files
-    return words
 
 
 def _module_of(reader: str) -> Any:

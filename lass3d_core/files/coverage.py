@@ -1,10 +1,11 @@
-"""Counts over pair shards: how many points have text, and on which of the C classes each phrase lies."""
+"""Counts over pair shards: what scans and points have, and on which of the C classes each phrase lies."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,32 +13,70 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
 
 
+class ScanCounts(NamedTuple):
+    """What one scan has. A pair shard stores it for each of its scans."""
+
+    points: int
+    has_labels: int  # 1, or 0 if the scan has no labels
+    labelled_points: int  # whose label is not IGNORE
+    images: int  # readable, with a camera; images of earlier scans count too
+    points_in_image: int
+    points_with_phrase: int
+    points_at_origin: int  # at (0, 0, 0): a beam without an echo
+
+    @classmethod
+    def of(cls, scan: PairedScan) -> ScanCounts:
+        """Count one scan."""
+        labels, pairs = scan.labels, scan.pairs
+        return cls(
+            len(scan.points),
+            int(labels is not None),
+            0 if labels is None else int(np.count_nonzero(labels != IGNORE)),
+            len(pairs.image_ids),
+            int((pairs.image != NONE).any(axis=1).sum()),
+            int(np.count_nonzero(pairs.entity != NONE)),
+            int((scan.points == 0).all(axis=1).sum()),
+        )
+
+
 @dataclass
 class Coverage:
-    """How many points of the added scans have an image, an entity, and each phrase. Labels are not read."""
+    """How many of the added scans and points have labels, an image, an entity, and each phrase."""
 
     scans: int = 0
+    labelled_scans: int = 0
+    scans_with_image: int = 0
     points: int = 0
+    labelled_points: int = 0
     with_image: int = 0
     with_entity: int = 0
-    phrases: Counter[str] = field(default_factory=Counter)
+    at_origin: int = 0
+    phrases: Counter[str] = field(default_factory=Counter)  # empty if only counts were added
 
-    def add(self, scan: PairedScan) -> None:
-        """Count one more scan."""
-        pairs = scan.pairs
-        with_entity = pairs.entity != NONE
+    def count(self, one: ScanCounts) -> None:
+        """Count one more scan, all but its phrases."""
         self.scans += 1
-        self.points += len(scan.points)
-        self.with_image += int((pairs.image != NONE).any(axis=1).sum())
-        self.with_entity += int(with_entity.sum())
-        points_of = np.bincount(pairs.entity[with_entity], minlength=len(pairs.phrases))
+        self.labelled_scans += one.has_labels
+        self.scans_with_image += one.images > 0
+        self.points += one.points
+        self.labelled_points += one.labelled_points
+        self.with_image += one.points_in_image
+        self.with_entity += one.points_with_phrase
+        self.at_origin += one.points_at_origin
+
+    def add(self, scan: PairedScan, stored: ScanCounts | None = None) -> None:
+        """Count one more scan and its phrases. stored: its counts, if it was read without labels."""
+        self.count(stored or ScanCounts.of(scan))
+        pairs = scan.pairs
+        points_of = np.bincount(pairs.entity[pairs.entity != NONE], minlength=len(pairs.phrases))
         self.phrases += Counter(dict(zip(pairs.phrases, points_of.tolist())))
 
     def __str__(self) -> str:
         of_points = max(self.points, 1)
         return (
-            f"{self.scans} scans, {self.points} points, {self.with_image / of_points:.1%} with an image, "
-            f"{self.with_entity / of_points:.1%} with an entity"
+            f"{self.scans} scan{'' if self.scans == 1 else 's'}, {self.labelled_scans} with labels, "
+            f"{self.scans_with_image} with images; {100 * self.with_image / of_points:.1f} % of points in an "
+            f"image, {100 * self.with_entity / of_points:.1f} % with a phrase"
         )
 
 

@@ -68,7 +68,8 @@ def _labelled(
 def _coverage(project: Project, shards: ShardsByScan, split: str) -> Coverage:
     coverage = Coverage()
     for scan_id in project.dataset.scan_ids(split):
-        coverage.add(shards[scan_id].read(scan_id, with_labels=False))
+        shard = shards[scan_id]
+        coverage.add(shard.read(scan_id, with_labels=False), shard.counts[scan_id])
     return coverage
 
 

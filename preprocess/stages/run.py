@@ -17,6 +17,7 @@ from preprocess.engine import run_shards
 from preprocess.lvm.fetch_weights import models_of
 from preprocess.project import Project
 from preprocess.stages import pairs
+from preprocess.stages.coverage_report import coverage_lines, failed_images
 from preprocess.stages.jsonl_shards import failures_in, read_jsonl
 from preprocess.stages.plan import STAGES, ShardPlan, StagePlan, plan
 from preprocess.stages.stage import Failure, Stage
@@ -30,12 +31,17 @@ def run_stage(project: Project, name: str) -> None:
 
     Raises MissingArtifact or StaleArtifact if an earlier stage has to run first, and DataError if more images
     failed than `max_failures` allows. What was made before the error is kept.
+    If the data set has no image, `pairs` runs the earlier stages too: they load no model then.
     """
+    if name == pairs.NAME and not project.image_count:
+        for earlier in STAGES:
+            if earlier != name:
+                run_stage(project, earlier)
     planned = plan(project, STAGES[name])
     _refuse_if_waiting(project, planned)
     shards = plural(len(planned.shards), "shard")
     if planned.fresh:
-        print(f"{name}: fresh ({shards})")
+        print(f"{name}: fresh ({shards}{'; no images' if _sees_none(project, planned.stage) else ''})")
     else:
         print(f"{name}: {len(planned.to_do)} of {shards} to make: {why(planned)}", flush=True)
         _make(project, planned)
@@ -43,6 +49,7 @@ def run_stage(project: Project, name: str) -> None:
         print(f"{name}: {_in_words(failures)}")
     if name == pairs.NAME:
         _write_index(project, planned)
+        _print_coverage(project)
     project.inputs.save()
 
 
@@ -87,7 +94,22 @@ def _make(project: Project, planned: StagePlan) -> None:
                 _stop_if_too_many(project, stage, failures)
     seconds = time.monotonic() - started
     rate = f"{units} {stage.unit} in {seconds:.1f} s, {units / max(seconds, 1e-3):.3g}/s"
+    if _sees_none(project, stage):
+        rate = "no images"
     print(f"{stage.name}: wrote {plural(len(jobs), 'shard')} ({rate}) to {where}", flush=True)
+
+
+def _sees_none(project: Project, stage: Stage) -> bool:
+    """Whether the stage looks at images, or at texts about them, and the data set has none to caption."""
+    return stage.unit != "scans" and not project.image_count
+
+
+def _print_coverage(project: Project) -> None:
+    """Say what each split has, and which images failed and so have no text."""
+    if failures := failed_images(project):
+        print(f"{pairs.NAME}: without text: {_in_words(failures)}")
+    for line in coverage_lines(project):
+        print(line)
 
 
 def _failures_on_disk(stage: Stage, shards: Sequence[ShardPlan]) -> list[Failure]:

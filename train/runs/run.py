@@ -15,7 +15,8 @@ from torch import nn
 
 from lass3d_core import nets
 from lass3d_core.compute import parallel
-from lass3d_core.datasets import label_files_of, submission_of
+from lass3d_core.datasets import submission_of
+from lass3d_core.datasets.places import LABELS
 from lass3d_core.errors import DataError, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import canonical_json
 from lass3d_core.files.splits import LabelledSplit
@@ -91,7 +92,7 @@ class Run:
             scans = counted(len(pairs.splits["train"]), "training scan")
             raise DataError(
                 f"0 of {scans} of {config.dataset} have labels; label files belong into "
-                f'{label_files_of(spec)} below {spec.root}; then run "make pairs"'
+                f'{LABELS[spec.reader]} below {spec.root}; then run "make pairs"'
             )
         split = pairs.labelled_split(spec.labelled, config.ratio, config.seed)
         if config.data.unlabelled_scans and not split.unlabelled:

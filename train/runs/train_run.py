@@ -25,6 +25,7 @@ from train.runs.finished_model import write_finished_model
 from train.runs.initial_weights import take_weights
 from train.runs.logs import RunLog
 from train.runs.run import Run
+from train.runs.start_line import start_line
 
 
 def train_run(run: Run, resume: bool) -> bool:
@@ -59,7 +60,8 @@ def train_run(run: Run, resume: bool) -> bool:
 
 
 def _record_start(run: Run) -> None:
-    """Say and write down what the backbone takes from the model of net.init."""
+    """Say what the run learns from; say and write down what the backbone takes from the model of net.init."""
+    tqdm.write(start_line(run))
     config = run.config
     if config.net.init:
         taken = take_weights(config.net.init, make_backbone(config.net, run.pairs.in_channels))

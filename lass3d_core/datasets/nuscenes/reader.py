@@ -45,7 +45,6 @@ class NuScenes(Dataset):
 
     official = LABEL_SPACE
     feature_names = ("intensity",)
-    label_files = "the folder lidarseg/"
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
         super().__init__(spec, scratch)

@@ -76,7 +76,6 @@ class ScanNet(Dataset):
 
     official = LABEL_SPACE
     feature_names = COLOURS
-    label_files = "SCENE_vh_clean_2.labels.ply of each scene"
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
         super().__init__(spec, scratch)

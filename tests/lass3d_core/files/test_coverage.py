@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lass3d_core.files.coverage import Agreement, Coverage, MainClass
+from lass3d_core.files.coverage import Agreement, Coverage, MainClass, ScanCounts
 from lass3d_core.records import PairedScan, PointTextPairs
 
 
@@ -17,11 +17,35 @@ def _scan(
 
 def test_coverage_counts_points_with_an_image_and_with_an_entity() -> None:
     coverage = Coverage()
-    coverage.add(_scan(None, [0, 0, 1, -1, -1], [0, -1, 0, -1, 0], ("street", "sedan")))
+    coverage.add(_scan([1, 255, 255, 0, 0], [0, 0, 1, -1, -1], [0, -1, 0, -1, 0], ("street", "sedan")))
     coverage.add(_scan(None, [0, -1], [0, -1], ("sedan", "bush")))
     assert (coverage.scans, coverage.points, coverage.with_image, coverage.with_entity) == (2, 7, 4, 4)
     assert coverage.phrases == {"street": 2, "sedan": 2}
-    assert str(coverage) == "2 scans, 7 points, 57.1% with an image, 57.1% with an entity"
+    assert (coverage.labelled_scans, coverage.labelled_points, coverage.scans_with_image) == (1, 3, 2)
+    in_words = "2 scans, 1 with labels, 2 with images; 57.1 % of points in an image, 57.1 % with a phrase"
+    assert str(coverage) == in_words
+
+
+def test_counts_of_a_scan_tell_a_label_file_from_labels_and_an_image_from_points_in_it() -> None:
+    ignored = _scan([255, 255], [-1, -1], [-1, -1], ())
+    assert ScanCounts.of(ignored) == ScanCounts(
+        points=2,
+        has_labels=1,
+        labelled_points=0,
+        images=1,
+        points_in_image=0,
+        points_with_phrase=0,
+        points_at_origin=2,
+    )
+
+
+def test_stored_counts_stand_for_the_labels_of_a_scan_that_is_read_without() -> None:
+    known = _scan([1, 255], [0, -1], [0, -1], ("sedan",))
+    unread = _scan(None, [0, -1], [0, -1], ("sedan",))
+    coverage = Coverage()
+    coverage.add(unread, ScanCounts.of(known))
+    assert (coverage.labelled_scans, coverage.labelled_points) == (1, 1)
+    assert coverage.phrases == {"sedan": 1}
 
 
 def test_agreement_by_hand() -> None:

@@ -154,6 +154,39 @@ def test_a_wrong_data_set_is_named(tmp_path: Path, changes: dict[str, Any], part
     assert part in complaint(written(tmp_path, kitti(**changes)))
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"colour": 1},
+        {"splits": {"train": ["00"], "val": ["00"]}},
+        {"pairs": {"earlier_scans": 2}, "reader": "scannet", "simulate": {"world": "room"}},
+        {"entities": {"name": "p", "vocabulary": "fixed"}},
+        {"root": 7},
+    ],
+)
+def test_a_wrong_data_set_stops_nobody_who_chooses_another(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = written(tmp_path, kitti(**wrong))
+    assert read_manifest(path, "street")[1] == "street"
+    assert complaint(path)
+
+
+def test_a_wrong_name_or_block_of_another_data_set_stops_nobody(tmp_path: Path) -> None:
+    values = manifest(default="street")
+    values["datasets"] |= {"../x": values["datasets"]["kitti"], "kitti": 5}
+    found, _ = read_manifest(written(tmp_path, values))
+    assert set(found.datasets) == {"street"}
+
+
+def test_earlier_scans_of_one_data_set_are_not_asked_of_another(tmp_path: Path) -> None:
+    values = kitti(pairs={"earlier_scans": 5})
+    values["datasets"]["rooms"] = {
+        "reader": "scannet", "root": "data", "splits": {"train": ["a"], "val": ["b"]}
+    }  # fmt: skip
+    path = written(tmp_path, values)
+    assert read_manifest(path)[0].pairs.earlier_scans == 5
+    assert read_manifest(path, "rooms")[0].pairs.earlier_scans == 0
+
+
 def test_the_models_are_checked_by_those_who_know_them(tmp_path: Path) -> None:
     def check(stage: str, spec: LvmSpec, path: str, problems: list[str]) -> None:
         problems.append(f"{path}: asked for {spec.name}")
