@@ -67,6 +67,15 @@ def exit_status(
     except Lass3dError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except UnicodeEncodeError as error:
+        if error.encoding != sys.getfilesystemencoding():
+            raise
+        print(
+            f"error: {error.object!r}: this system cannot write the name in its encoding, {error.encoding}; "
+            "set LC_ALL=C.UTF-8, or choose another name",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print(f"interrupted: nothing is half-written; {how_to_resume}", file=sys.stderr)
         return 130

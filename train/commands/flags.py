@@ -1,19 +1,20 @@
-"""The flags of `python -m train`. A command is a name here; train/__main__.py maps it to a function."""
+"""The flags of `python -m train`. A command is a name here; commands.py maps it to a function."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from lass3d_core.program import CommandLine
 from train.outputs import query_command, suggest_command
 from train.presets import PAPER, PRESETS
 
 MANIFEST = Path("data_manifest.yaml")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandLine:
     """The command line."""
-    top = argparse.ArgumentParser(
+    top = CommandLine(
         prog="python -m train",
         description="Train and evaluate networks on pair shards.",
     )
