@@ -30,6 +30,40 @@ class CommandLine(argparse.ArgumentParser):
         self.exit(2, f"error: {message.removeprefix('argument ')}; see {self.prog} --help\n")
 
 
+def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """A type for `add_argument`: whole numbers from `least` to `most`."""
+
+    def whole(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
+        if number > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most}, got {text}")
+        return number
+
+    return whole
+
+
+MOST_SEED = 2**32 - 1
+"""Training derives the seed of a step from the run's seed and the step, in 64 bits."""
+
+seed = whole_number(0, MOST_SEED)
+
+
+def percent(text: str) -> float:
+    """A type for `add_argument`: a share in percent, in (0, 100]."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 100:
+        raise argparse.ArgumentTypeError(f"expected a percentage in (0, 100], got {text!r}")
+    return share
+
+
 def run_program(load: Callable[[], Main], arguments: Sequence[str] | None = None) -> int:
     """Import a program and run its command line. Gives the exit status.
 
@@ -43,6 +77,8 @@ def run_program(load: Callable[[], Main], arguments: Sequence[str] | None = None
             status = main(arguments)
         except KeyboardInterrupt:
             return INTERRUPTED
+        except SystemExit as ended:  # of CommandLine: --help, or a wrong command line
+            status = ended.code if isinstance(ended.code, int) else 0
         sys.stdout.flush()
         if lost:
             print(

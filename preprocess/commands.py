@@ -10,7 +10,7 @@ from typing import Any
 from lass3d_core.errors import ManifestError, exit_status
 from lass3d_core.files.lock import only_one
 from lass3d_core.manifest.reading import read_manifest
-from lass3d_core.program import CommandLine
+from lass3d_core.program import CommandLine, percent, seed, whole_number
 from preprocess.audit.audit import audit
 from preprocess.audit.preview import first_images, preview
 from preprocess.clean import clean
@@ -136,11 +136,11 @@ OF_ALL: dict[str, dict[str, Any]] = {
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "captions": {
         "--only": {"choices": CAPTIONS, "metavar": "STAGE", "help": f"one of {', '.join(CAPTIONS)}"},
-        "--limit": {"type": int, "metavar": "N", "help": "only print the first N images"},
+        "--limit": {"type": whole_number(1), "metavar": "N", "help": "only print the first N images"},
     },
     "audit": {
-        "--ratio": {"type": float, "default": 1, "help": "labelled scans in percent; default: 1"},
-        "--seed": {"type": int, "default": 0, "help": "seed that chooses the labelled scans; default: 0"},
+        "--ratio": {"type": percent, "default": 1, "help": "labelled scans in percent; default: 1"},
+        "--seed": {"type": seed, "default": 0, "help": "seed that chooses the labelled scans; default: 0"},
     },
     "weights": {
         "--mirror": {"type": Path, "help": "take them from this copied hub cache"},

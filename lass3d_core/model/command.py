@@ -22,7 +22,7 @@ from lass3d_core.files.atomic import atomic_write, write_text
 from lass3d_core.model.columns import features_of
 from lass3d_core.model.page import MOST_PICTURES, SeenCloud, page, seen_cloud
 from lass3d_core.model.predict import Model, load
-from lass3d_core.program import CommandLine
+from lass3d_core.program import CommandLine, whole_number
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _parser() -> CommandLine:
         "--scale", action="append", default=[], metavar="NAME=NUMBER", help="divide a feature"
     )
     parser.add_argument(
-        "--tta", type=int, default=1, metavar="N", help="passes over turned and mirrored copies"
+        "--tta", type=whole_number(1), default=1, metavar="N", help="passes over turned and mirrored copies"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     parser.add_argument("--no-ply", action="store_true", help="write no coloured clouds")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -16,8 +15,6 @@ from lass3d_core.compute import parallel
 from lass3d_core.datasets import open_dataset
 from lass3d_core.errors import (
     CorruptArtifact,
-    DataError,
-    ManifestError,
     MissingArtifact,
     StaleArtifact,
     UnknownName,
@@ -45,8 +42,9 @@ from train.runs.processes import process_group
 from train.runs.profile import profile_steps
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
+from train.runs.together import end_with_starter, is_one_of_several, train_together
 from train.runs.train_run import train_run
-from train.tables.command import make_table, parse_numbers, planned, seeds_of
+from train.tables.command import make_table, planned, ratios_of, seeds_of
 from train.tables.every import table_called
 from train.tables.plan import Recipe, default_ratios, default_split
 
@@ -54,26 +52,31 @@ from train.tables.plan import Recipe, default_ratios, default_split
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status."""
     options = parser().parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else arguments
     return exit_status(lambda: _run(options), options.after_interrupt)
 
 
-def run_command(options: argparse.Namespace) -> None:
+def run_command(options: argparse.Namespace) -> int:
     """Train, evaluate, and print the figures and the folder."""
+    if options.processes > 1 and not is_one_of_several():
+        return train_together(options.processes, options.arguments)
+    end_with_starter()
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     config = _config(options, manifest, dataset)
     with process_group():
         run = _run_of(config, options, manifest, dataset)
         trained = train_run(run, options.resume)
         if parallel.rank() > 0:
-            return
+            return 0
         for split in run.splits:
             print(metrics_table(run.evaluated(split)))
         print(f"{'wrote' if trained else 'nothing to do, trained before:'} {run.folder.path}")
+    return 0
 
 
 def eval_command(options: argparse.Namespace) -> None:
     """Evaluate a trained run again. Test-time augmentation goes into a file of its own."""
-    passes, run = _passes(options), _existing(options)
+    passes, run = options.tta, _existing(options)
     if passes == 1:
         metrics = run.metrics(run.trained_predictor(), options.split)
     else:
@@ -132,8 +135,6 @@ def compare_command(options: argparse.Namespace) -> None:
 
 def profile_command(options: argparse.Namespace) -> None:
     """Take some steps of a run without saving it, and print where the time went."""
-    if options.steps < 1:
-        raise ManifestError(f"--steps must be at least 1, got {options.steps}")
     manifest, dataset = read_manifest(options.manifest, options.dataset)
     run = _run_of(_config(options, manifest, dataset), options, manifest, dataset)
     print(profile_steps(run, options.steps))
@@ -149,8 +150,8 @@ def export_command(options: argparse.Namespace) -> None:
     """Write the predictions of a finished run in the format of the data set's benchmark."""
     manifest, dataset = read_manifest(options.manifest, _dataset(options))
     run, spec = _existing(options), manifest.datasets[dataset]
-    folder = options.into or run.folder.export(_split(options, run), _passes(options))
-    print(export(run, spec, options.split, folder, _passes(options)))
+    folder = options.into or run.folder.export(_split(options, run), options.tta)
+    print(export(run, spec, options.split, folder, options.tta))
 
 
 def clouds_command(options: argparse.Namespace) -> None:
@@ -179,7 +180,7 @@ def table_command(options: argparse.Namespace) -> None:
         manifest,
         dataset,
         seeds_of(options.seeds),
-        parse_numbers(options.ratios, "--ratios") if options.ratios else default_ratios(spec),
+        ratios_of(options.ratios) if options.ratios else default_ratios(spec),
         options.split or default_split(spec),
         options.preset,
         tuple(options.set),
@@ -214,13 +215,6 @@ def _next_commands(run: Run, manifest: Manifest, dataset: str) -> str:
     )
 
 
-def _passes(options: argparse.Namespace) -> int:
-    passes: int = options.tta
-    if passes < 1:
-        raise DataError(f"--tta is the number of passes and must be at least 1, got {passes}")
-    return passes
-
-
 def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
     from train.report.page import write_report
 
@@ -228,16 +222,9 @@ def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:
     return write_report(run.folder.path, run.pairs.folder, dataset=dataset_on_disk)
 
 
-def _run(options: argparse.Namespace) -> None:
-    threads = options.threads if "threads" in options else 1
-    if threads < 1:
-        raise ManifestError(f"--threads must be at least 1, got {threads}")
-    if "seed" in options and options.seed < 0:
-        raise ManifestError(f"--seed must not be negative, got {options.seed}")
-    if "ratio" in options and not math.isfinite(options.ratio):
-        raise DataError(f"--ratio must lie in (0, 100], got {options.ratio}")
-    torch.set_num_threads(threads)
-    COMMANDS[options.command](options)
+def _run(options: argparse.Namespace) -> int | None:
+    torch.set_num_threads(options.threads if "threads" in options else 1)
+    return COMMANDS[options.command](options)
 
 
 def _config(options: argparse.Namespace, manifest: Manifest, dataset: str) -> RunConfig:
@@ -315,7 +302,7 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "run": run_command,
     "eval": eval_command,
     "model": model_command,
