@@ -70,6 +70,8 @@ def run_program(load: Callable[[], Main], arguments: Sequence[str] | None = None
     load: imports the program and gives its `main`. Ctrl-C ends the imports without a word, with status 130.
     An output that is lost, because the disk is full, is one line and status 2.
     """
+    if arguments is None:
+        _name_files_in_utf8()
     with _outputs() as lost:
         try:
             with _quiet_ctrl_c():
@@ -85,6 +87,18 @@ def run_program(load: Callable[[], Main], arguments: Sequence[str] | None = None
                 f"error: the output cannot be written: {lost[0].strerror}; send it elsewhere", file=sys.stderr
             )
         return status or (2 if lost else 0)
+
+
+def _name_files_in_utf8() -> None:
+    """Start this process anew if its locale (C, Latin-1) can name some files only, such as none with "ß".
+
+    Decision: names of files are UTF-8 whatever the terminal shows, as the manifest that holds them is.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
+        return
+    shown = sys.stdout.encoding if sys.stdout is not None else "ascii"
+    os.environ.update(PYTHONUTF8="1", PYTHONIOENCODING=f"{shown}:backslashreplace")
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 @contextmanager

@@ -83,11 +83,20 @@ def test_letters_that_a_terminal_lacks_are_written_as_escapes(tmp_path: Path) ->
     assert out.splitlines()[0] == rb"Stra\xdfe \u2192 \U0001f697" and err == b"warning: Stra\\xdfe\n"
 
 
-def test_a_path_that_the_locale_cannot_name_is_one_line(tmp_path: Path) -> None:
-    with started(tmp_path, r'open("Stra\xdfe/\u8857")') as run:
+@pytest.mark.parametrize("name", ["Stra\\xdfe", "\\u8857", "\\U0001f697"])
+def test_a_file_has_its_name_whatever_the_terminal_shows(tmp_path: Path, name: str) -> None:
+    folder = str(tmp_path)
+    with started(tmp_path, f'open("{folder}/{name}", "w").close()') as run:
+        run.communicate()
+    assert run.returncode == 0
+    assert (tmp_path / name.encode().decode("unicode_escape")).exists()
+
+
+def test_a_name_that_no_file_can_have_is_one_line(tmp_path: Path) -> None:
+    with started(tmp_path, r'open("a\ud800")') as run:
         said = run.communicate()[1].decode().splitlines()
     assert run.returncode == 2 and len(said) == 2
-    assert said[1].startswith(r"error: 'Stra\xdfe/\u8857': this system cannot write the name")
+    assert said[1].startswith(r"error: 'a\ud800' cannot be the name of a file")
 
 
 LOADING = """
