@@ -6,9 +6,15 @@ Ctrl-C becomes status 130. Any other exception keeps its traceback, because it i
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+LAST_WORDS = "LASS3D_LAST_WORDS"
+"""An environment variable: the file for the line of an error, which whoever started this process prints."""
 
 
 class Lass3dError(Exception):
@@ -65,8 +71,29 @@ def exit_status(
     try:
         return main() or 0
     except Lass3dError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(str(error))
+        return 2
+    except UnicodeEncodeError as error:
+        if error.encoding != sys.getfilesystemencoding():
+            raise
+        _say(
+            f"{error.object!r} cannot be the name of a file in this system's encoding, {error.encoding}; "
+            "choose another name"
+        )
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _say(f"{error.filename}: the name is too long for this system; choose a shorter one")
         return 2
     except KeyboardInterrupt:
         print(f"interrupted: nothing is half-written; {how_to_resume}", file=sys.stderr)
         return 130
+
+
+def _say(words: str) -> None:
+    file = os.environ.get(LAST_WORDS)
+    if file:
+        Path(file).write_text(words, encoding="utf-8")
+    else:
+        print(f"error: {words}", file=sys.stderr)

@@ -22,12 +22,12 @@ from typing import Any, NoReturn
 TIMEOUT_S = 300.0
 
 WARMED = (
-    "preprocess.__main__",
+    "preprocess.commands",
     "preprocess.lvm.hashing",
     "preprocess.lvm.palette",
     "preprocess.simulation.street.writer",
     "preprocess.simulation.room.writer",
-    "train.__main__",
+    "train.commands.commands",
     "torch.utils.tensorboard",
     "torch._dynamo",
     "scipy.ndimage",

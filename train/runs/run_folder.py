@@ -32,9 +32,9 @@ class RunFolder:
     @classmethod
     def of(cls, runs: Path, config: RunConfig, tag: str | None) -> RunFolder:
         """The folder of `config` below `runs`. Raises ManifestError if `tag` is no valid folder name."""
-        if tag is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag):
+        if tag is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", tag):
             raise ManifestError(
-                f"--tag {tag!r}: letters and digits, and after the first also '.', '_' and '-'"
+                f"--tag {tag!r}: up to 100 letters and digits, and after the first also '.', '_' and '-'"
             )
         return cls(runs / config.dataset / (f"{config.name}-{tag}" if tag else config.name))
 
