@@ -44,7 +44,7 @@ def only_one(folder: Path, name: str = ".lock", remedy: str = "wait for it or en
 
 
 def _lock(path: Path) -> BaseFileLock:
-    if _has_flock(path.parent):
+    if has_flock(path.parent):
         return FileLock(path)
     _say_no_flock()
     return SoftFileLock(path.with_name(f"{path.name}.soft"))
@@ -56,7 +56,7 @@ def _say_no_flock() -> None:
     print("note: this file system has no flock; a file NAME.soft in each folder is the lock", file=sys.stderr)
 
 
-def _has_flock(folder: Path) -> bool:
+def has_flock(folder: Path) -> bool:
     """Whether files in `folder` can be locked. Lustre and NFS may be mounted without locks."""
     try:
         import fcntl
