@@ -72,7 +72,7 @@ class SplitSpec:
     """Sequences or scenes of each split; an entry that ends in .txt is a file that lists them, one a line."""
 
     train: tuple[Sequence, ...] = Field(min_length=1)
-    val: tuple[Sequence, ...] = Field(min_length=1)
+    val: tuple[Sequence, ...] = ()  # without it, training measures nothing
     test: tuple[Sequence, ...] = ()  # may lack labels
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import View
 from preprocess.audit.calibration import NUDGES, Alignment, Nudge, Observation, compare, observe
 from preprocess.audit.outlines import depth_outline
+from preprocess.audit.verdict import described
 from preprocess.project import SPLITS, Project
 from preprocess.stages.pairing import measured_by
 
@@ -37,7 +38,7 @@ class CheckedCamera:
     alignment: Alignment
 
     def __str__(self) -> str:
-        return f"{self.split} {self.sequence} {self.camera}: {self.alignment}"
+        return f"{self.split} {self.sequence} {self.camera}: {described(self.alignment)}"
 
 
 def check_calibration(project: Project, points_of: Callable[[str], np.ndarray]) -> list[CheckedCamera]:
