@@ -18,6 +18,7 @@ Entry = tuple[tuple[int, int, int] | None, str]
 """A colour and its meaning; None for a text without a colour."""
 
 ENTITIES: tuple[Entry, ...] = ((None, "Entities: a tint for each phrase, and the names of the largest ones"),)
+NO_ENTITIES: tuple[Entry, ...] = ((None, "Entities: none in this image"),)
 OUTLINES: tuple[Entry, ...] = (
     (None, "Calibration: the image's edges, and where things of the scan end"),
     ((255, 255, 255), "edge of the image"),

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from preprocess.audit.calibration import Alignment, Nudge
+from preprocess.audit.calibration import NUDGES, Alignment, Nudge
 from preprocess.status import plural
 
 # With fewer points on outlines, nothing is said: chance may lead by as much.
@@ -99,4 +99,10 @@ def _named(found: Alignment) -> str:
     assert found.best is not None
     alike: tuple[Nudge, ...] = (found.best, *found.rivals)
     more = " or others" if len(alike) > _NAMED else ""
-    return " or ".join(map(str, alike[:_NAMED])) + more
+    return " or ".join(map(_words_of, alike[:_NAMED])) + more
+
+
+def _words_of(nudge: Nudge) -> str:
+    """The nudge in words; the largest one that is tried may not be enough."""
+    largest = max(abs(one.amount) for one in NUDGES if one.kind == nudge.kind)
+    return f"{nudge} or more" if abs(nudge.amount) == largest else str(nudge)

@@ -211,3 +211,21 @@ def test_a_calibration_that_is_wrong_is_warned_of(street: Any, capfd: Any) -> No
     assert street.run("audit", "--ratio", str(LABELLED)) == 0
     (line,) = (line for line in capfd.readouterr().out.splitlines() if line.startswith("  train 00 image_2"))
     assert "WARNING" in line
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off"])
+def test_an_image_that_cannot_be_read_is_left_out(untouched_street: Any, capfd: Any, damage: str) -> None:
+    street = untouched_street
+    street.set(datasets__street__simulate=None, max_failures=0.2)
+    path = street.sequences / "00" / "image_2" / "000000.png"
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut off":
+        path.write_bytes(content[: len(content) // 2])
+    assert street.run("captions") == 0 and street.run("pairs") == 0
+    capfd.readouterr()
+    assert street.run("audit", "--ratio", "100") == 0
+    printed = capfd.readouterr()
+    assert "their phrase names their class" in printed.out
+    assert ("left out: " in printed.err and "000000.png" in printed.err) == (damage == "cut off")
+    assert not (street.artifacts / "audit" / "00-000000-image_2.png").exists()

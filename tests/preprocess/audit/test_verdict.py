@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from preprocess.audit.calibration import Alignment, Fit, Nudge
@@ -48,7 +50,13 @@ def test_the_reading_of_a_fit(alignment: Alignment, reading: str, warns: bool) -
 def test_several_changes_that_fit_alike_are_all_named() -> None:
     words = described(found(1.1, 0.01, (1.3, 9.0), rivals=2))
     assert all(str(nudge) in words for nudge in (YAW, PITCH, SIDE)) and "others" not in words
-    assert described(found(1.1, 0.01, (1.3, 9.0), rivals=3)).count(" or ") == 3
+    assert described(found(1.1, 0.01, (1.3, 9.0), rivals=3)).endswith("or others would fit better (1.30)")
+
+
+def test_the_largest_change_that_is_tried_may_not_be_enough() -> None:
+    words = described(replace(found(1.1, 0.01, (1.3, 9.0)), best=SIDE, nudged={SIDE: Fit(1.3, 9.0)}))
+    assert f"{SIDE} or more would fit better" in words
+    assert "or more" not in described(found(1.1, 0.01, (1.3, 9.0)))
 
 
 def test_a_change_that_is_low_too_is_said_to_be() -> None:

@@ -104,11 +104,21 @@ def test_one_word_per_image_drawn_at_random_tells_nothing() -> None:
     assert found_in(agreement_of(*scans)).warning.startswith("the words tell nothing")
 
 
-def test_pure_words_with_a_wrong_meaning_name_the_classes_no_better_than_chance() -> None:
+def test_pure_words_with_a_wrong_meaning_are_warned_of() -> None:
     found = found_in(agreement_of(street_of(0, None, ("asphalt", "trees", "people", "sedan"))))
     assert found.purity is not None and found.purity.found == 1.0
     assert found.by_name is not None and found.by_name.found == 0.0
-    assert "name the classes no better than chance" in found.warning
+    assert "name the classes hardly better than chance" in found.warning
+
+
+def test_words_that_are_pure_by_their_place_and_mean_nothing_are_warned_of() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.choice(4, 4000, p=(0.2, 0.5, 0.2, 0.1))
+    words = np.where(labels == 1, rng.choice((1, 2, 3), 4000), rng.choice((0, 2, 3), 4000))
+    phrases = ("sky", "heaven", "clouds", "sedan")
+    found = found_in(agreement_of(scan_of(labels.tolist(), words.tolist(), phrases)))
+    assert found.purity is not None and found.purity.gained > 0.1
+    assert "hardly better than chance" in found.warning
 
 
 def test_the_lines_have_each_share_beside_its_chance_and_say_why_one_is_left_out() -> None:
