@@ -152,7 +152,7 @@ def compare(observations: Sequence[Observation], nudges: Sequence[Nudge] = NUDGE
     above, error = _mean_and_error(edges[0] - 1, weights)
     nudged = {
         nudge: Fit(_mean(row, weights), _lead(row - edges[0], weights))
-        for nudge, row in zip(nudges, edges[1:])
+        for nudge, row in zip(nudges, edges[1:], strict=True)
     }
     order = sorted(range(len(nudges)), key=lambda i: -nudged[nudges[i]].score)
     best = order[0] if order else None
