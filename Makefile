@@ -131,7 +131,7 @@ pairs: $(ENV) ## project the points into the images and write the point-text sha
 status: $(ENV) ## print for every stage: fresh, stale (and why), missing or partial, and its size
 	@$(PY) -m preprocess status $(DATA)
 
-audit: $(ENV) ## look before you train: coverage, entities against labels (RATIO, SEED), calibration, pictures
+audit: $(ENV) ## look before you train: coverage, words against labels (RATIO, SEED), calibration, pictures
 	@$(PY) -m preprocess audit $(DATA) $(call option,--ratio,RATIO) $(call option,--seed,SEED)
 
 doctor: $(ENV) ## check packages, weights, data, disk and GPU for what the manifest names, and print each fix

@@ -122,7 +122,7 @@ COMMANDS: dict[str, tuple[Callable[[Project, argparse.Namespace], int | None], s
     "captions": (_captions, "make image captions, entities and text embeddings"),
     "pairs": (_pairs, "project points into pixels and write the point-text shards"),
     "status": (_status, "say of every stage whether it is fresh, missing, partial, or stale and why"),
-    "audit": (_audit, "check coverage, entities against labels, and calibration; draw overlay pictures"),
+    "audit": (_audit, "check coverage, words against labels, and calibration; draw overlay pictures"),
     "doctor": (_doctor, "check that everything is there that the manifest names"),
     "weights": (_weights, "download the weights that the manifest names"),
     "preview": (_preview, "show caption, phrases and masks of one image, as a picture and as text"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ import numpy as np
 
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
+
+_DRAWS = 10
 
 
 class ScanCounts(NamedTuple):
@@ -88,14 +90,24 @@ class MainClass:
     purity: float
 
 
+@dataclass(frozen=True)
+class Share:
+    """A share of points, and the share that chance reaches: the same phrases, shuffled over the points."""
+
+    found: float
+    by_chance: float
+
+    @property
+    def gained(self) -> float:
+        """How much of what chance leaves is reached: 0 for chance, 1 for all points."""
+        return (self.found - self.by_chance) / (1 - self.by_chance) if self.by_chance < 1 else 0.0
+
+
 class Agreement:
     """Points by phrase and class over labelled scans. Points without a label are left out.
 
-    Decision: a phrase has no class ("automobile" is no name of the label space), so its main class stands in.
-    The main class is found on the same points that are then judged, so `share` is an upper bound.
-
     scans: number of scans added.
-    points (C,) int64: labelled points of each class, with and without an entity.
+    points (C,) int64: labelled points of each class, with and without a phrase.
     of_phrase: phrase -> its labelled points by class, (C,) int64.
     """
 
@@ -119,11 +131,41 @@ class Agreement:
             self.of_phrase[phrase] = self.of_phrase.get(phrase, 0) + row
 
     @property
-    def share(self) -> float | None:
-        """Share of the labelled points with an entity that have their phrase's main class; None if none."""
-        rows = self.of_phrase.values()
-        total = sum(int(row.sum()) for row in rows)
-        return sum(int(row.max()) for row in rows) / total if total else None
+    def judged(self) -> int:
+        """The labelled points with a phrase."""
+        return sum(int(row.sum()) for row in self.of_phrase.values())
+
+    def purity(self) -> Share | None:
+        """Share of the labelled points with a phrase that have its most frequent class; None if none has one.
+
+        It says how well phrases separate classes, and nothing of what they mean: "sky" on every car is pure.
+        Decision: a phrase's most frequent class is found on the points that are then counted. So even
+        shuffled phrases reach the share of the largest class, and rare ones more. What they reach is drawn:
+        the mean of ten tables with the same numbers of points by phrase and by class, with a fixed seed.
+        """
+        from scipy.stats import random_table  # a second to import, and only this needs it
+
+        if not self.judged:
+            return None
+        table = np.stack(list(self.of_phrase.values()))
+        by_phrase, by_class = table.sum(axis=1), table.sum(axis=0)
+        drawn = random_table(by_phrase, by_class).rvs(_DRAWS, method="patefield", random_state=0)
+        total = int(table.sum())
+        return Share(int(table.max(axis=1).sum()) / total, drawn.max(axis=2).sum() / _DRAWS / total)
+
+    def truth(self, classes_of: Mapping[str, Collection[int]]) -> Share | None:
+        """Share of the labelled points with a phrase whose phrase names their class; None if none has one.
+
+        classes_of: phrase -> the train ids of the classes that it names. By chance: its exact expectation.
+        """
+        if not self.judged:
+            return None
+        by_class: np.ndarray = sum(self.of_phrase.values(), np.zeros_like(self.points))
+        total = self.judged
+        named = [(row, list(classes_of.get(phrase, ()))) for phrase, row in self.of_phrase.items()]
+        right = sum(int(row[classes].sum()) for row, classes in named)
+        expected = sum(int(row.sum()) * int(by_class[classes].sum()) / total for row, classes in named)
+        return Share(right / total, expected / total)
 
     def main_classes(self) -> dict[str, MainClass]:
         """phrase -> its main class, for the phrases that have labelled points."""

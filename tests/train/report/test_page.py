@@ -231,7 +231,7 @@ def test_the_text_is_compared_with_the_labels_of_labelled_scans_alone(project: T
     words = Page(_page(project)).words
     assert "Counted over 10 training scans. Labels were read in the 2 labelled scans alone." in words
     # In the tiny scans every phrase lies on one class.
-    assert "text fits the label100.0" in words
+    assert "points on the main class of their phrase100.0" in words
 
 
 def test_what_departs_from_the_paper_stands_out(project: TinyProject) -> None:
