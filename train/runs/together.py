@@ -84,7 +84,12 @@ def _start(
     rank: int, processes: int, port: int, folder: Path, arguments: Sequence[str]
 ) -> subprocess.Popen[bytes]:
     """Start process `rank` in a session of its own: it gets the terminal's Ctrl-C from this process alone."""
-    of_all = {"WORLD_SIZE": processes, "MASTER_ADDR": _HERE, "MASTER_PORT": port}
+    of_all = {
+        "WORLD_SIZE": processes,
+        "LOCAL_WORLD_SIZE": processes,
+        "MASTER_ADDR": _HERE,
+        "MASTER_PORT": port,
+    }
     of_store = {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
     told = {"RANK": rank, "LOCAL_RANK": rank, **of_all, **of_store, LAST_WORDS: folder / f"{rank}.words"}
     with (folder / f"{rank}.stderr").open("wb") as stderr:

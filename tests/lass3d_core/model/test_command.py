@@ -7,7 +7,7 @@ import pytest
 
 import lass3d_core
 from lass3d_core.clouds.ply import read_ply
-from lass3d_core.model.command import main
+from lass3d_core.model.__main__ import main
 from tests.lass3d_core.model.conftest import CARD
 
 
