@@ -252,6 +252,11 @@ CASES: dict[str, tuple[Callable[[Place], None], str, tuple[str, ...]]] = {
         ("calib.txt, line 1", "no number"),
     ),
     "calib.txt absent": (remove("00/calib.txt"), PAIRS, ("calib.txt", "does not exist")),
+    "image absent": (
+        remove("00/image_2/000001.png"),
+        CAPTIONS,
+        ("000001.png does not exist", "image_captions/00-000.jsonl holds what"),
+    ),
     # manifest
     "manifest absent": (lambda p: p.manifest.unlink(), CAPTIONS, ("data_manifest.yaml", "does not exist")),
     "manifest no YAML": (
@@ -341,7 +346,6 @@ def test_an_image_of_another_size_is_named_when_points_are_projected_into_it(
 @pytest.mark.parametrize(
     "spoil",
     [
-        remove("00/image_2/000001.png"),
         cut("00/image_2/000001.png", 9000),
         text("00/image_2/000001.png", "no image"),
     ],
@@ -360,6 +364,20 @@ def test_an_image_that_cannot_be_read_is_named_and_the_other_images_are_kept(
     assert place.run(CAPTIONS) == 0
     assert "00/000001/image_2" in capfd.readouterr().out
     assert place.run(PAIRS) == 0
+
+
+def test_an_image_that_was_never_there_is_named_and_the_others_are_captioned(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    remove("00/image_2/000001.png")(place)
+    shutil.rmtree(place.folder / "artifacts")
+    assert place.run(CAPTIONS) == 2
+    assert "1 image failed (00/000001/image_2: " in error_line(capfd)
+    place.set("max_failures", 0.2)
+    assert place.run(CAPTIONS) == 0 and place.run(PAIRS) == 0
+    printed = capfd.readouterr().out
+    assert "without text: 1 image failed (00/000001/image_2: " in printed
+    assert "train: 4 scans, 4 with labels, 3 with images" in printed
 
 
 def test_a_full_disk_gets_one_clear_line(
@@ -383,7 +401,8 @@ def test_a_full_disk_gets_one_clear_line(
 
 
 def error_line(capfd: pytest.CaptureFixture[str]) -> str:
-    """The only line on stderr that is no progress bar."""
+    """The only line on stderr that is no progress bar and no warning."""
     lines = [line for line in capfd.readouterr().err.splitlines() if line and "/s]" not in line]
+    lines = [line for line in lines if not line.startswith("warning: ")]
     assert len(lines) == 1, lines
     return lines[0]

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from contextlib import closing, suppress
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -15,7 +16,7 @@ from lass3d_core.files.atomic import remove_parts, storage_errors
 from lass3d_core.manifest.stand_ins import stand_in_warning
 from preprocess.engine import run_shards
 from preprocess.lvm.fetch_weights import models_of
-from preprocess.project import Project
+from preprocess.project import ABSENT, Project
 from preprocess.stages import pairs
 from preprocess.stages.coverage_report import coverage_lines, failed_images
 from preprocess.stages.jsonl_shards import failures_in, read_jsonl
@@ -74,6 +75,9 @@ def _make(project: Project, planned: StagePlan) -> None:
     """Make every shard that is not fresh, with a progress bar, and print what was written where."""
     stage, jobs = planned.stage, [shard.job for shard in planned.to_do if shard.job is not None]
     where = jobs[0].path.parent if stage.per_block else jobs[0].path
+    if stage.unit == "images":
+        for job in jobs:
+            _refuse_to_forget(project, stage, job.path)
     remove_parts(jobs[0].path.parent)
     if stage.name == pairs.NAME:
         # The index says that the pairs are complete, which they no longer are.
@@ -97,6 +101,25 @@ def _make(project: Project, planned: StagePlan) -> None:
     if _sees_none(project, stage):
         rate = "no images"
     print(f"{stage.name}: wrote {plural(len(jobs), 'shard')} ({rate}) to {where}", flush=True)
+
+
+def _refuse_to_forget(project: Project, stage: Stage, path: Path) -> None:
+    """Raise DataError if images that a shard holds answers for are gone: a disk may not be mounted.
+
+    The shard would be made again without them, and the answers, days of a GPU, would be lost.
+    """
+    try:
+        known = stage.read_record(path)[0]["inputs"] if path.exists() else {}
+    except (CorruptArtifact, StaleArtifact):
+        return
+    names = (name.partition(" (bytes ")[0] for name, digest in known.items() if digest != ABSENT)
+    gone = [name for name in dict.fromkeys(names) if not (project.spec.root / name).exists()]
+    if gone:
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        raise DataError(
+            f"{project.spec.root / gone[0]}{more} does not exist, and {path} holds what {stage.name} found "
+            "there; restore it, or delete that file to leave it out"
+        )
 
 
 def _sees_none(project: Project, stage: Stage) -> bool:
