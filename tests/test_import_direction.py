@@ -19,7 +19,8 @@ SOURCES = sorted(
 NUMPY_ROOMS = [f"lass3d_core.{room}" for room in ("manifest", "files", "geometry", "datasets", "clouds")]
 TORCH_ROOMS = [f"lass3d_core.{room}" for room in ("paper", "sparse", "nets", "compute")]
 CORE_TOP = [
-    f"lass3d_core.{module}" for module in ("records", "labels", "errors", "pool", "settings", "plain_yaml")
+    f"lass3d_core.{module}"
+    for module in ("records", "labels", "errors", "pool", "settings", "plain_yaml", "signals")
 ]
 MANIFEST_AND_FILES = ["lass3d_core.manifest", "lass3d_core.files", "lass3d_core.datasets"]
 HEAVY = ["transformers", "groundingdino", "segment_anything", "open_clip", "torchsparse", "spconv"]

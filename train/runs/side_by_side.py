@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.pool import OnProgress, Work, run_tasks
+from lass3d_core.signals import Interrupted
 from train.config import RunConfig
 from train.data.paired_scans import PairedScans
 from train.runs.progress import draw_in_row
@@ -90,6 +92,10 @@ def _load(terminal: RLock, slot: _Slot) -> Work[PlannedRun, None]:
     draw_in_row(slot.line)
 
     def train(plan: PlannedRun, on_progress: OnProgress) -> None:
-        train_run(plan.open(slot.device), resume=True)
+        try:
+            train_run(plan.open(slot.device), resume=True)
+        except Interrupted as stop:
+            tqdm.write(f"{plan.folder.name}: {stop.kept}", file=sys.stderr)
+            raise
 
     return train
