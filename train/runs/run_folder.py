@@ -90,7 +90,9 @@ class RunFolder:
         return self.path / f"retrieval-{split}.json"
 
     def is_finished(self, saved: SavedRun, splits: Sequence[str]) -> bool:
-        """Whether the run that `saved` describes has metrics for all of `splits`."""
+        """Whether the run that `saved` describes has metrics for all of `splits`; without any, a model."""
+        if not splits:
+            return self.model.is_file()
         try:
             return all(Metrics.load(self.metrics(split)).run_digest == saved.digest for split in splits)
         except (MissingArtifact, CorruptArtifact):

@@ -60,13 +60,15 @@ def _finish(run: Run, method: Method, request: Request) -> None:
     leads = parallel.rank() == 0
     stopping = Stopping(request, run.device)
     _train(run, method, stopping)
-    evaluated = []
+    evaluated: list[Metrics] = []
     for split in run.splits:
+        if leads and evaluated:
+            evaluated[-1].save(run.folder.metrics(evaluated[-1].split))
         evaluated.append(run.metrics(method.predictor, split, stopping))
-        if leads:
-            evaluated[-1].save(run.folder.metrics(split))
     if leads:
         _write_model(run, method, evaluated)
+        for metrics in evaluated[-1:]:  # the last file: with it a run counts as finished
+            metrics.save(run.folder.metrics(metrics.split))
 
 
 def _record_start(run: Run) -> None:
