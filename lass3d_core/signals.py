@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+SIGNALS = tuple(
+    getattr(signal, name) for name in _NAMES if hasattr(signal, name)
+)  # Windows has the first two
 
 ONE_REQUEST_S = 2.0
 """Signals within so many seconds are one request: `timeout` and Slurm signal a process, then its group."""

@@ -61,5 +61,5 @@ def evaluation_scan(scan: PairedScan, config: DataConfig, levels: int) -> Evalua
 
 
 def scan_loader(scans: EvaluationScans, workers: int) -> Iterator[EvaluationScan]:
-    """Every scan of `scans` in order. `workers` processes build them in advance. Raises as `built_ahead`."""
-    return built_ahead(scans, range(len(scans)), workers)
+    """Every scan of `scans` in order. `workers` processes build them ahead. Raises as `built_ahead` does."""
+    yield from built_ahead(scans, range(len(scans)), workers)
