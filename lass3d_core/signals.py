@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
-SIGNALS = tuple(
-    getattr(signal, name) for name in _NAMES if hasattr(signal, name)
-)  # Windows has the first two
+# Windows has the first two alone.
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 ONE_REQUEST_S = 2.0
 """Signals within so many seconds are one request: `timeout` and Slurm signal a process, then its group."""

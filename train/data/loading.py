@@ -35,7 +35,7 @@ Item = TypeVar("Item")
 LONGEST_S = 900
 """A worker that builds one batch for so many seconds will never end: it is killed, and the run ends."""
 
-_OTHER_WAYS = "set data.workers lower (--set), or to 0, which builds the batches in the training process"
+_OTHER_WAYS = "set data.workers lower (--set), or to 0: the training process builds the batches"
 _PAGE = 4096  # bytes: each tensor takes whole pages of shared memory
 
 
@@ -52,7 +52,8 @@ def built_ahead(
         return iter(DataLoader(items, batch_size=None, sampler=numbers, pin_memory=pinned))
     first = items[numbers[0]]
     workers = min(workers, len(numbers) - 1)
-    if short := shortage(_bytes_sent(first), workers):
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # of torchrun: they share the memory
+    if short := shortage(_bytes_sent(first), workers * together):
         raise StorageError(short)
     others = set(multiprocessing.active_children())
     sigchld = signal.getsignal(signal.SIGCHLD)

@@ -59,6 +59,7 @@ def test_runs_end_when_the_command_that_started_them_is_killed(tiny: Any) -> Non
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_signal_saves_every_run_and_says_where(tiny: Any) -> None:
     """A scheduler signals every process: the command answers, and its runs save."""
     one_run = ("--table", "2", "--seeds", "0", "--ratios", "20", "--processes", "1")
