@@ -20,7 +20,7 @@ NUMPY_ROOMS = [f"lass3d_core.{room}" for room in ("manifest", "files", "geometry
 TORCH_ROOMS = [f"lass3d_core.{room}" for room in ("paper", "sparse", "nets", "compute")]
 CORE_TOP = [
     f"lass3d_core.{module}"
-    for module in ("records", "labels", "errors", "pool", "program", "settings", "plain_yaml")
+    for module in ("records", "labels", "errors", "pool", "program", "settings", "signals", "plain_yaml")
 ]
 MANIFEST_AND_FILES = ["lass3d_core.manifest", "lass3d_core.files", "lass3d_core.datasets"]
 HEAVY = ["transformers", "groundingdino", "segment_anything", "open_clip", "torchsparse", "spconv"]

@@ -90,9 +90,9 @@ class RunFolder:
         return self.path / f"retrieval-{split}.json"
 
     def is_finished(self, saved: SavedRun, splits: Sequence[str]) -> bool:
-        """Whether the run of `saved` has metrics for all of `splits` or, without any, its last weights."""
+        """Whether the run that `saved` describes has metrics for all of `splits`; without any, a model."""
         if not splits:
-            return self.model.is_file() or self._steps_done >= saved.config.schedule.steps
+            return self.model.is_file()
         try:
             return all(Metrics.load(self.metrics(split)).run_digest == saved.digest for split in splits)
         except (MissingArtifact, CorruptArtifact):
