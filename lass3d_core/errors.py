@@ -85,8 +85,8 @@ def exit_status(
             if error.encoding != sys.getfilesystemencoding():
                 raise
             _say(
-                f"{error.object!r}: this system cannot write the name in its encoding, {error.encoding}; "
-                "set LC_ALL=C.UTF-8, or choose another name"
+                f"{error.object!r} cannot be the name of a file in this system's encoding, {error.encoding}; "
+                "choose another name"
             )
             return 2
         except OSError as error:

@@ -21,7 +21,7 @@ from preprocess.stages import pairs
 from preprocess.stages.coverage_report import coverage_lines, failed_images
 from preprocess.stages.jsonl_shards import failures_in, read_jsonl
 from preprocess.stages.plan import STAGES, ShardPlan, StagePlan, plan
-from preprocess.stages.stage import Failure, Stage
+from preprocess.stages.stage import Failure, Job, Stage
 from preprocess.status import plural, why
 
 _SHOWN_FAILURES = 3
@@ -77,7 +77,7 @@ def _make(project: Project, planned: StagePlan) -> None:
     where = jobs[0].path.parent if stage.per_block else jobs[0].path
     if stage.unit == "images":
         for job in jobs:
-            _refuse_to_forget(project, stage, job.path)
+            _refuse_to_forget(project, stage, job)
     remove_parts(jobs[0].path.parent)
     if stage.name == pairs.NAME:
         # The index says that the pairs are complete, which they no longer are.
@@ -103,17 +103,21 @@ def _make(project: Project, planned: StagePlan) -> None:
     print(f"{stage.name}: wrote {plural(len(jobs), 'shard')} ({rate}) to {where}", flush=True)
 
 
-def _refuse_to_forget(project: Project, stage: Stage, path: Path) -> None:
+def _refuse_to_forget(project: Project, stage: Stage, job: Job) -> None:
     """Raise DataError if images that a shard holds answers for are gone: a disk may not be mounted.
 
-    The shard would be made again without them, and the answers, days of a GPU, would be lost.
+    The shard would be made again without them, and the answers, days of a GPU, would be lost. An image that
+    is there in another format is not gone.
     """
+    path = job.path
+    here = {Path(name).with_suffix("") for name, digest in job.record["inputs"].items() if digest != ABSENT}
     try:
         known = stage.read_record(path)[0]["inputs"] if path.exists() else {}
     except (CorruptArtifact, StaleArtifact):
         return
     names = (name.partition(" (bytes ")[0] for name, digest in known.items() if digest != ABSENT)
-    gone = [name for name in dict.fromkeys(names) if not (project.spec.root / name).exists()]
+    lost = (name for name in dict.fromkeys(names) if Path(name).with_suffix("") not in here)
+    gone = [name for name in lost if not (project.spec.root / name).exists()]
     if gone:
         more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
         raise DataError(

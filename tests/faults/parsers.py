@@ -19,9 +19,9 @@ from typing import NoReturn
 
 from benchmarks.fault_injection.project import RUN_FOLDER
 from lass3d_core.datasets import open_dataset
+from lass3d_core.datasets.poses import read_poses
 from lass3d_core.datasets.scannet.rgbd import view_of
 from lass3d_core.datasets.scannet.sens import read_sens
-from lass3d_core.datasets.semantickitti.calibration import read_poses
 from lass3d_core.errors import Lass3dError
 from lass3d_core.files.images import read_depth, read_image
 from lass3d_core.files.json_files import read_json_of_user

@@ -77,7 +77,7 @@ def test_without_flock_one_line_says_so_once(
 
 def test_without_flock_the_file_to_delete_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process on another machine may be gone, and cannot be asked."""
-    monkeypatch.setattr(lock, "_has_flock", lambda folder: False)
+    monkeypatch.setattr(lock, "has_flock", lambda folder: False)
     (tmp_path / ".lock.soft").write_text("12345\nanother-machine\n")
     message = r"^process 12345 on another-machine is already at work .* delete .*/\.lock\.soft$"
     with pytest.raises(Lass3dError, match=message), only_one(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ def labels_of_nothing(street: Any) -> None:
 
 
 def no_images(street: Any) -> None:
+    shutil.rmtree(street.artifacts)
     for folder in street.sequences.glob("*/image_2"):
         folder.rename(folder.with_name("images"))
 
@@ -90,6 +92,7 @@ def test_who_says_that_there_are_no_images_is_not_warned(own_street: Any, capfd:
 def test_a_validation_split_without_images_and_a_test_split_without_labels_are_in_order(
     own_street: Any, capfd: Any
 ) -> None:
+    shutil.rmtree(own_street.artifacts)
     (own_street.sequences / "01/image_2").rename(own_street.sequences / "01/images")
     (own_street.sequences / "02/labels").rename(own_street.sequences / "02/label")
     assert own_street.run("captions") == 0 and own_street.run("pairs") == 0

@@ -104,29 +104,29 @@ def test_a_sequence_without_a_camera_loads_no_model_for_its_shards(
     assert "val: 2 scans, 2 with labels, 2 with images" in printed
 
 
-def test_missing_images_are_named_after_captions_and_after_pairs(own_street: Any, capfd: Any) -> None:
-    own_street.set(max_failures=0.5)
+def test_missing_images_are_named_after_captions_and_after_pairs(untouched: Any, capfd: Any) -> None:
+    untouched.set(max_failures=0.5)
     for name in ("000001", "000004"):
-        (own_street.sequences / f"00/image_2/{name}.png").unlink()
-    assert own_street.run("captions") == 0
+        (untouched.sequences / f"00/image_2/{name}.png").unlink()
+    assert untouched.run("captions") == 0
     assert "image_captions: 2 images failed (00/000001/image_2: " in capfd.readouterr().out
     for _ in range(2):  # made, and fresh
-        assert own_street.run("pairs") == 0
+        assert untouched.run("pairs") == 0
         printed = capfd.readouterr().out
         assert "pairs: without text: 2 images failed (00/000001/image_2: " in printed
         assert "train: 6 scans, 6 with labels, 4 with images" in printed
-    with closing(ShardReader(own_street.artifacts / "pairs/00-000.h5")) as shard:
+    with closing(ShardReader(untouched.artifacts / "pairs/00-000.h5")) as shard:
         assert [one.images for one in shard.counts.values()] == [1, 0, 1]
 
 
-def test_an_image_that_comes_later_is_captioned_and_paired(own_street: Any, capfd: Any) -> None:
-    own_street.set(max_failures=0.5)
-    image = own_street.sequences / "00/image_2/000001.png"
+def test_an_image_that_comes_later_is_captioned_and_paired(untouched: Any, capfd: Any) -> None:
+    untouched.set(max_failures=0.5)
+    image = untouched.sequences / "00/image_2/000001.png"
     content = image.read_bytes()
     image.unlink()
-    assert own_street.run("captions") == 0 and own_street.run("pairs") == 0
+    assert untouched.run("captions") == 0 and untouched.run("pairs") == 0
     image.write_bytes(content)
-    assert own_street.run("captions") == 0 and own_street.run("pairs") == 0
+    assert untouched.run("captions") == 0 and untouched.run("pairs") == 0
     assert "train: 6 scans, 6 with labels, 6 with images" in capfd.readouterr().out
 
 
