@@ -119,10 +119,10 @@ def _refuse_to_forget(project: Project, stage: Stage, job: Job) -> None:
     lost = (name for name in dict.fromkeys(names) if Path(name).with_suffix("") not in here)
     gone = [name for name in lost if not (project.spec.root / name).exists()]
     if gone:
-        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        what = f"and {len(gone) - 1} more do not exist" if len(gone) > 1 else "does not exist"
         raise DataError(
-            f"{project.spec.root / gone[0]}{more} does not exist, and {path} holds what {stage.name} found "
-            "there; restore it, or delete that file to leave it out"
+            f"{project.spec.root / gone[0]} {what}, and {path} holds what {stage.name} found there; restore "
+            "it, or delete that file to leave it out"
         )
 
 
