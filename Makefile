@@ -39,32 +39,47 @@ STALE    ?=
 # One thread per process: on busy cores two OpenMP threads are often far slower than one.
 export OMP_NUM_THREADS ?= 1
 
+# A value reaches a program as it was typed. `value` keeps make from reading it, single quotes keep the shell from
+# reading it, and OPTION=VALUE in one word keeps the program from taking a value that begins with "-" for an option.
+# Make would read it once more to hand it on to the environment of every command.
+unexport PYTHON VENV MANIFEST DATASET METHOD PRESET RATIO SEED TAG SET RESUME PROCESSES SPLIT TABLE SEEDS RATIOS PLAN \
+         ONLY LIMIT IMAGE MIRROR INTO SCANS TEXT SCAN SCORE RUN RUNS MODEL INPUT COLUMNS SCALE TTA N STALE
+define newline
+
+
+endef
+quoted  = $(if $(findstring $(newline),$(1)),$(error a value holds a line break: $(1)),'$(subst ','\'',$(1))')
+typed   = $(call quoted,$(value $(1)))
+option  = $(if $(value $(2)),$(1)=$(call typed,$(2)))
+needed  = $(if $(value $(1)),$(call typed,$(1)),$(error give $(2)))
+# Lists, whose members are separated by spaces.
+options = $(foreach one,$(value $(2)),$(1)=$(call quoted,$(one)))
+members = $(foreach one,$(value $(1)),$(call quoted,$(one)))
+# A flag, which is yes or no.
+odd     = $(filter-out 1 yes true 0 no false,$(value $(1)))$(word 2,$(value $(1)))
+flag    = $(if $(call odd,$(2)),$(error $(2) is 1, yes, true, or 0, no, false, not $(value $(2))),$(if \
+          $(filter 1 yes true,$(value $(2))),$(1)))
+
 # An environment whose name ends in -lvm also gets the packages of the real models, in versions that fit them.
 EXTRAS := dev
 PINS   := constraints.txt
-ifneq ($(filter %-lvm,$(VENV)),)
+ifneq ($(filter %-lvm,$(lastword $(value VENV))),)
 EXTRAS := dev,lvm
 PINS   := constraints-lvm.txt
 endif
 
-# What you type reaches the programs as you typed it: every value goes to the shell in single quotes.
-quoted  = '$(subst ','\'',$(1))'
-option  = $(if $(2),$(1) $(call quoted,$(2)))
-options = $(foreach value,$(2),$(1) $(call quoted,$(value)))
-on      = $(filter-out 0 no false,$(1))
-
-PY     := $(call quoted,$(VENV)/bin/python)
-ENV    := $(VENV)/.ready
-DATA    = $(call option,--manifest,$(MANIFEST)) $(call option,--dataset,$(DATASET))
-RECIPE  = $(call option,--preset,$(PRESET)) $(call option,--tag,$(TAG)) $(call options,--set,$(SET))
-CHOICE  = $(call option,--method,$(METHOD)) $(call option,--ratio,$(RATIO)) $(call option,--seed,$(SEED)) $(RECIPE)
-FINISHED = $(if $(RUN),$(call option,--run,$(RUN)),$(CHOICE))
-ONSPLIT = $(call option,--split,$(SPLIT))
-ASKED   = $(call option,--text,$(or $(TEXT),$(error give TEXT="a parked car" and SCAN=08/000010, or SCORE=1)))
-OF_SCAN = $(call option,--scan,$(or $(SCAN),$(error give TEXT="a parked car" and SCAN=08/000010, or SCORE=1)))
-
-COUNT    = $(or $(filter $(PROCESSES),$(shell seq 1 1024)),$(error PROCESSES is a number from 1 on, not $(PROCESSES)))
-TOGETHER = $(if $(PROCESSES),-m torch.distributed.run --standalone --nproc-per-node=$(COUNT))
+space  := $(subst ,, )
+PY     := $(call quoted,$(value VENV)/bin/python)
+ENV    := $(subst $(space),\$(space),$(value VENV))/.ready
+DATA    = $(call option,--manifest,MANIFEST) $(call option,--dataset,DATASET)
+RECIPE  = $(call option,--preset,PRESET) $(call option,--tag,TAG) $(call options,--set,SET)
+CHOICE  = $(call option,--method,METHOD) $(call option,--ratio,RATIO) $(call option,--seed,SEED) $(RECIPE)
+FINISHED = $(if $(value RUN),$(call option,--run,RUN),$(CHOICE))
+ONSPLIT = $(call option,--split,SPLIT)
+PASSES  = $(if $(filter 0 no false,$(value TTA)),,$(call option,--tta,TTA))
+GIVE    = TEXT="a parked car" and SCAN=08/000010, or SCORE=1
+ASKED   = --text=$(call needed,TEXT,$(GIVE))
+OF_SCAN = --scan=$(call needed,SCAN,$(GIVE))
 
 # Commands build on each other's files, so `make -j4 captions pairs` runs them in order all the same.
 .NOTPARALLEL:
@@ -76,8 +91,7 @@ help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; echo
 	@echo "Variables, as they are now:"
-	@printf '  %s\n' $(call quoted,DATASET=$(DATASET) MANIFEST=$(MANIFEST) METHOD=$(METHOD) RATIO=$(RATIO) SEED=$(SEED) \
-		PRESET=$(PRESET) TAG=$(TAG))
+	@printf '  %s' $(foreach one,DATASET MANIFEST METHOD RATIO SEED PRESET TAG,$(one)=$(call typed,$(one))); echo
 	@echo "  A run is named by DATASET, METHOD, RATIO, SEED, PRESET, TAG and SET, or by RUN=folder (make runs lists them)."
 	@echo "  SET='key=value key=value' changes any setting of a run. RESUME=1 continues a run that was stopped."
 	@echo "  SPLIT=val or SPLIT=test chooses the scans of eval, export and clouds."
@@ -87,7 +101,7 @@ help: ## print this help
 setup: $(ENV) ## create the environment in .venv; the other targets do it if it is missing
 
 $(ENV): setup.cfg pyproject.toml $(PINS)
-	$(PYTHON) -m venv $(call quoted,$(VENV))
+	$(call typed,PYTHON) -m venv $(call typed,VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -c $(PINS) -e ".[$(EXTRAS)]"
 	@touch $(call quoted,$@)
 
@@ -95,20 +109,21 @@ setup-lvm: ## create .venv-lvm with the packages of the real models (6 GB); any 
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
 
 demo: $(ENV) ## the whole path on a simulated street, minutes on a CPU: data, captions, pairs, training, evaluation, report
-	@$(PY) -m preprocess simulate $(call option,--manifest,$(MANIFEST)) --dataset street
-	@$(PY) -m preprocess captions $(call option,--manifest,$(MANIFEST)) --dataset street
-	@$(PY) -m preprocess pairs $(call option,--manifest,$(MANIFEST)) --dataset street
-	@$(PY) -m train demo $(call option,--manifest,$(MANIFEST)) --dataset street \
-		$(call option,--seed,$(SEED)) $(call option,--tag,$(TAG))
+	@$(PY) -m preprocess simulate $(call option,--manifest,MANIFEST) --dataset street
+	@$(PY) -m preprocess captions $(call option,--manifest,MANIFEST) --dataset street
+	@$(PY) -m preprocess pairs $(call option,--manifest,MANIFEST) --dataset street
+	@$(PY) -m train demo $(call option,--manifest,MANIFEST) --dataset street \
+		$(call option,--seed,SEED) $(call option,--tag,TAG)
 
 street room: $(ENV)
-	@$(PY) -m preprocess simulate $(call option,--manifest,$(MANIFEST)) $(call option,--dataset,$(or $(DATASET),$@))
+	@$(PY) -m preprocess simulate $(call option,--manifest,MANIFEST) \
+		--dataset=$(if $(value DATASET),$(call typed,DATASET),$@)
 
 street: ## write the simulated street, in SemanticKITTI's layout
 room: ## write the simulated rooms, in ScanNet's layout
 
 captions: $(ENV) ## captions, entities and text embeddings, if the manifest changed; ONLY=stage runs one, LIMIT=n only prints
-	@$(PY) -m preprocess captions $(DATA) $(call option,--only,$(ONLY)) $(call option,--limit,$(LIMIT))
+	@$(PY) -m preprocess captions $(DATA) $(call option,--only,ONLY) $(call option,--limit,LIMIT)
 
 pairs: $(ENV) ## project the points into the images and write the point-text shards
 	@$(PY) -m preprocess pairs $(DATA)
@@ -116,67 +131,68 @@ pairs: $(ENV) ## project the points into the images and write the point-text sha
 status: $(ENV) ## print for every stage: fresh, stale (and why), missing or partial, and its size
 	@$(PY) -m preprocess status $(DATA)
 
-audit: $(ENV) ## look before you train: coverage, entities against labels (RATIO, SEED), calibration, pictures
-	@$(PY) -m preprocess audit $(DATA) $(call option,--ratio,$(RATIO)) $(call option,--seed,$(SEED))
+audit: $(ENV) ## look before you train: coverage, words against labels (RATIO, SEED), calibration, pictures
+	@$(PY) -m preprocess audit $(DATA) $(call option,--ratio,RATIO) $(call option,--seed,SEED)
 
 doctor: $(ENV) ## check packages, weights, data, disk and GPU for what the manifest names, and print each fix
 	@$(PY) -m preprocess doctor $(DATA)
 
 weights: $(ENV) ## download the weights that the manifest names; MIRROR=folder reads a copied hub cache, INTO=folder writes there
-	@$(PY) -m preprocess weights $(DATA) $(call option,--mirror,$(MIRROR)) $(call option,--into,$(INTO))
+	@$(PY) -m preprocess weights $(DATA) $(call option,--mirror,MIRROR) $(call option,--into,INTO)
 
 preview: $(ENV) ## caption, phrases and masks of IMAGE=file by the manifest's models, as a picture and as text
-	@$(PY) -m preprocess preview $(DATA) $(call quoted,$(or $(IMAGE),$(error give IMAGE=file)))
+	@$(PY) -m preprocess preview $(DATA) -- $(call needed,IMAGE,IMAGE=file)
 
 train: $(ENV) ## train METHOD with labels for RATIO % of the scans
-	@$(PY) $(TOGETHER) -m train run $(DATA) $(CHOICE) $(if $(call on,$(RESUME)),--resume)
+	@$(PY) -m train run $(DATA) $(CHOICE) $(call option,--processes,PROCESSES) $(call flag,--resume,RESUME)
 
 profile: $(ENV) ## time and peak memory of one step of that run, part by part; writes nothing
 	@$(PY) -m train profile $(DATA) $(CHOICE)
 
 eval: $(ENV) ## point-level mIoU of that run on SPLIT; TTA=8 averages turned and mirrored passes
-	@$(PY) -m train eval $(DATA) $(FINISHED) $(ONSPLIT) $(call option,--tta,$(TTA))
+	@$(PY) -m train eval $(DATA) $(FINISHED) $(ONSPLIT) $(PASSES)
 
 report: $(ENV) ## one HTML page of that run
 	@$(PY) -m train report $(DATA) $(FINISHED)
 
 export: $(ENV) ## that run's predictions on SPLIT in the benchmark's format; INTO=folder, TTA=8
-	@$(PY) -m train export $(DATA) $(FINISHED) $(ONSPLIT) $(call option,--tta,$(TTA)) $(call option,--into,$(INTO))
+	@$(PY) -m train export $(DATA) $(FINISHED) $(ONSPLIT) $(PASSES) $(call option,--into,INTO)
 
 clouds: $(ENV) ## PLY files of truth, prediction, error and text on SPLIT; SCANS="id ...", LIMIT=n, INTO=folder
-	@$(PY) -m train clouds $(DATA) $(FINISHED) $(ONSPLIT) $(if $(SCANS),--scans $(call options,,$(SCANS))) \
-		$(call option,--limit,$(LIMIT)) $(call option,--into,$(INTO))
+	@$(PY) -m train clouds $(DATA) $(FINISHED) $(ONSPLIT) $(if $(value SCANS),--scans $(call members,SCANS)) \
+		$(call option,--limit,LIMIT) $(call option,--into,INTO)
 
 query: $(ENV) ## points of SCAN=08/000010 that are like TEXT="a parked car", as PLY and page; SCORE=1: mAP of the class names
-	@$(PY) -m preprocess embed $(DATA) $(if $(call on,$(SCORE)),--classes,$(ASKED))
+	@$(PY) -m preprocess embed $(DATA) $(or $(call flag,--classes,SCORE),$(ASKED))
 	@$(PY) -m train query $(DATA) $(FINISHED) \
-		$(if $(call on,$(SCORE)),--score $(ONSPLIT),$(ASKED) $(OF_SCAN) $(call option,--into,$(INTO)))
+		$(if $(call flag,--score,SCORE),--score $(ONSPLIT),$(ASKED) $(OF_SCAN) $(call option,--into,INTO))
 
 model: $(ENV) ## that run's model file: all that is needed to predict; INTO=file
-	@$(PY) -m train model $(DATA) $(FINISHED) $(call option,--into,$(INTO))
+	@$(PY) -m train model $(DATA) $(FINISHED) $(call option,--into,INTO)
 
 predict: $(ENV) ## labels for INPUT=cloud or folder by MODEL=file: .label, coloured PLY, a page; INTO, COLUMNS=x,y,z,intensity, SCALE, TTA
-	@$(PY) -m lass3d_core.model.command $(call quoted,$(or $(MODEL),$(error give MODEL=model.safetensors))) \
-		$(call quoted,$(or $(INPUT),$(error give INPUT=scan.bin or a folder of clouds))) $(call option,--into,$(INTO)) \
-		$(call option,--columns,$(COLUMNS)) $(call options,--scale,$(SCALE)) $(call option,--tta,$(TTA))
+	@$(PY) -m lass3d_core.model $(call option,--into,INTO) $(call option,--columns,COLUMNS) $(call options,--scale,SCALE) \
+		$(PASSES) -- $(call needed,MODEL,MODEL=model.safetensors) $(call needed,INPUT,INPUT=scan.bin or a folder of clouds)
 
 onnx: $(ENV) ## the model of that run (MODEL=file, or RUN=folder) as ONNX, range view alone; INTO=file
-	@$(PY) -m lass3d_core.model.onnx_export $(call quoted,$(or $(MODEL),$(RUN:%=%/model.safetensors),$(error give MODEL=file or RUN=folder))) \
-		$(call quoted,$(or $(INTO),model.onnx))
+	@$(PY) -m lass3d_core.model.onnx_export -- \
+		$(if $(value MODEL)$(value RUN),$(if $(value MODEL),$(call typed,MODEL),$(call typed,RUN)/model.safetensors),$(call \
+		needed,MODEL,MODEL=file or RUN=folder)) $(if $(value INTO),$(call typed,INTO),model.onnx)
 
 suggest: $(ENV) ## the N unlabelled scans whose labels would teach that run most, with a page that shows why
-	@$(PY) -m train suggest $(DATA) $(FINISHED) $(call option,--count,$(N)) $(call option,--into,$(INTO))
+	@$(PY) -m train suggest $(DATA) $(FINISHED) $(call option,--count,N) $(call option,--into,INTO)
 
 runs: $(ENV) ## list what was trained: data, ratio, seed, tag, changed settings, mIoU, size
 	@$(PY) -m train runs $(DATA)
 
 compare: $(ENV) ## one page for RUNS="folder folder ..."; INTO=file
-	@$(PY) -m train compare $(DATA) $(call options,,$(or $(RUNS),$(error give RUNS="folder folder ..."))) $(call option,--into,$(INTO))
+	@$(PY) -m train compare $(DATA) $(call option,--into,INTO) -- \
+		$(or $(call members,RUNS),$(error give RUNS="folder folder ..."))
 
 table: $(ENV) ## TABLE=1..7, fig7, plus or plus-parts on DATASET: train the runs that are missing, print the table; SEEDS, RATIOS, PLAN=1
-	@$(PY) -m train table $(DATA) $(call option,--table,$(TABLE)) $(call option,--seeds,$(SEEDS)) \
-		$(call option,--ratios,$(RATIOS)) $(ONSPLIT) $(RECIPE) \
-		$(if $(PROCESSES),--processes $(COUNT)) $(if $(call on,$(PLAN)),--plan)
+	@$(PY) -m train table $(DATA) $(call option,--table,TABLE) $(call option,--seeds,SEEDS) \
+		$(call option,--ratios,RATIOS) $(ONSPLIT) $(RECIPE) \
+		$(call option,--processes,PROCESSES) $(call flag,--plan,PLAN)
 
 test: lint ## lint, type check and the quick tests
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow"
@@ -194,7 +210,7 @@ lint: $(ENV) ## ruff and mypy
 	@$(PY) -m mypy
 
 bench: $(ENV) ## speed and size against a peer or a limit, into docs/results.md; ONLY="pairing step" only prints
-	@$(PY) benchmarks/performance.py $(call options,,$(ONLY))
+	@$(PY) benchmarks/performance.py $(call members,ONLY)
 
 bench-lvm: ## images per second of the real models, batched and in the documented loops, in .venv-lvm
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
@@ -204,4 +220,4 @@ faults: $(ENV) ## kill commands 200 times and flip 500 bytes: no result may be l
 	@$(PY) benchmarks/faults.py --kills 200 --flips 500
 
 clean: $(ENV) ## ask, then delete artifacts and runs of the data set (never data); STALE=1 stale artifacts alone, RUN=folder one run
-	@$(PY) -m preprocess clean $(DATA) $(if $(call on,$(STALE)),--stale) $(call option,--run,$(RUN))
+	@$(PY) -m preprocess clean $(DATA) $(call flag,--stale,STALE) $(call option,--run,RUN)

@@ -2,12 +2,14 @@
 
     python benchmarks/calibration.py [--scans 16] [--warnings] [--pictures FOLDER]
 
-Simulated streets and rooms need no files. Real frames (PandaSet in SemanticKITTI's layout, KITTI, nuScenes)
+Simulated streets and rooms need no files. Real frames (drives of SemanticKITTI, PandaSet, KITTI, nuScenes)
 are added if they are in the folder LASS3D_SAMPLES, by default shared/samples beside the checkout.
 A row has the score of the true calibration (1 is chance) and the scores of the nudged ones as shares of it. A
 nudge with a share below 1 is found. The second table does the same for labels: the edges where the points of
 a class end.
---warnings (minutes): of how many wrong calibrations the audit warns, and how often it names the way back.
+--warnings (minutes): what the audit says of right calibrations, and of how many wrong ones it warns: turned
+(degrees), shifted (metres; 0.54 is the other camera of a stereo pair), with the transform the wrong way
+round, with the image of two scans later.
 --pictures: write the outlines on the edges of every image.
 """
 
@@ -29,13 +31,16 @@ from lass3d_core.datasets import Dataset, open_dataset
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE
 from lass3d_core.files.images import read_image
 from lass3d_core.files.splits import spread
+from lass3d_core.geometry.projection import invert_rigid
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, FramesSpec, PairsSpec, SimulateSpec, SplitSpec
 from lass3d_core.records import Camera, FilePart, View
+from preprocess.audit.calibration import NUDGES as NUDGES_OF_THE_AUDIT
 from preprocess.audit.calibration import Alignment, Nudge, compare, observe
 from preprocess.audit.calibration_check import VIEWS, observed_in, seen_points
 from preprocess.audit.outlines import Neighbours, Outline, depth_outline
 from preprocess.audit.overlays import outline_panel
+from preprocess.audit.verdict import verdict_of
 from preprocess.simulation import simulate
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
@@ -45,6 +50,14 @@ NUDGES = tuple(
     for axis in "xyz"
     for sign in (1, -1)
 )
+WRONG = (
+    ("turn", "xyz", 1.0),
+    ("turn", "xyz", 3.0),
+    ("shift", "xy", 0.1),
+    ("shift", "xy", 0.3),
+    ("shift", "x", 0.54),
+)
+INVERTED, LATE = "inverted", "late"
 CLASSES = ("car", "building", "vegetation")
 OUTDOORS = PairsSpec()
 INDOORS = PairsSpec(visibility="depth_map", depth_tolerance=0.1)
@@ -109,6 +122,10 @@ def simulated(scratch: Path, scans: int) -> Iterator[tuple[str, list[Pose]]]:
 
 def real_frames() -> Iterator[tuple[str, list[Pose]]]:
     """The frames in the folder of samples."""
+    root = SAMPLES / "semantickitti"
+    for path in sorted(root.glob("sequences/*")):
+        spec = DatasetSpec("semantickitti", root, SplitSpec((path.name,), ("none",)))
+        yield f"drive {path.name}", poses_of(open_dataset(spec), OUTDOORS)
     root = SAMPLES / "pandaset_as_semantickitti"
     if root.is_dir():
         for sequence, other in (("00", "01"), ("01", "00")):
@@ -193,33 +210,57 @@ def label_outline(camera: Camera, points: np.ndarray, labels: np.ndarray, train_
 
 
 def print_warnings(groups: dict[str, list[Pose]]) -> None:
-    """Print of how many wrong calibrations the audit warns, and for how many it names the way back."""
-    print(f"\n{'given wrong by':20} {'':16} warned, the way back named")
+    """Print the reading of each group as it is, and of how many wrong calibrations of each kind it warns."""
+    kinds = (*(f"{kind} {amount:g}" for kind, _, amount in WRONG), INVERTED, LATE)
+    print(f"\n{'frames':20} {'right':>11} " + " ".join(f"{kind:>10}" for kind in kinds))
+    warned, named = 0, 0
     for name, poses in groups.items():
-        print(f"{name:20} {'nothing':16} {'yes' if doubted(poses, None).warning else 'no'}", flush=True)
-        for kind, axes, amount in (
-            ("turn", "xyz", 1),
-            ("turn", "xyz", 2),
-            ("shift", "xy", 0.1),
-            ("shift", "xy", 0.3),
-        ):
-            wrong = [Nudge(kind, axis, sign * amount) for axis in axes for sign in (1, -1)]
-            found = {
-                nudge: doubted(poses, nudge) for nudge in tqdm(wrong, name, unit="calibration", disable=None)
-            }
-            warned = [nudge for nudge in wrong if found[nudge].warning]
-            named = [one for one in warned if found[one].best == Nudge(kind, one.axis, -one.amount)]
-            print(
-                f"{name:20} {f'{kind} {amount:g}':16} {len(warned)} of {len(wrong)}, {len(named)}", flush=True
-            )
+        cells = []
+        for kind in kinds:
+            wrong = wrong_poses(poses, kind)
+            found = [(way_back, audited(some)) for way_back, some in wrong]
+            warnings = [(way_back, one) for way_back, one in found if verdict_of(one).warns]
+            cells.append(f"{len(warnings)} of {len(found)}" if found else "-")
+            if any(way_back in NUDGES_OF_THE_AUDIT for way_back, _ in wrong):
+                warned += len(warnings)
+                named += sum(one.best == way_back for way_back, one in warnings)
+        right = verdict_of(audited(poses)).reading
+        print(f"{name:20} {right:>11} " + " ".join(f"{cell:>10}" for cell in cells), flush=True)
+    print(f"{named} of {warned} warnings whose way back is tried name it first")
 
 
-def doubted(poses: Sequence[Pose], wrong: Nudge | None) -> Alignment:
-    """The finding of the audit for calibrations that are wrong by a nudge."""
-    views = [
-        one.view if wrong is None else replace(one.view, camera=wrong.of(one.view.camera)) for one in poses
+def wrong_poses(poses: Sequence[Pose], kind: str) -> list[tuple[Nudge | None, list[Pose]]]:
+    """The group under each wrong calibration of a kind, with the nudge that mends it; None if none does."""
+    if kind == INVERTED:
+        return [(None, [moved(pose, inverted(pose.view.camera)) for pose in poses])]
+    if kind == LATE:
+        one_camera = len({pose.view.image_id.split("/")[-1] for pose in poses}) == 1
+        late = zip(poses, poses[2:] if one_camera else [])
+        found = [replace(pose, view=replace(pose.view, image=other.view.image)) for pose, other in late]
+        return [(None, found)] if found else []
+    nudges = [
+        (Nudge(what, axis, sign * amount), Nudge(what, axis, -sign * amount))
+        for what, axes, amount in WRONG
+        if kind == f"{what} {amount:g}"
+        for axis in axes
+        for sign in (1, -1)
     ]
-    return compare([observed_in(view, one.points, one.spec) for view, one in zip(views, poses)])
+    return [(back, [moved(pose, wrong.of(pose.view.camera)) for pose in poses]) for wrong, back in nudges]
+
+
+def moved(pose: Pose, camera: Camera) -> Pose:
+    """The pose with another camera."""
+    return replace(pose, view=replace(pose.view, camera=camera))
+
+
+def inverted(camera: Camera) -> Camera:
+    """The camera whose transform was taken the wrong way round."""
+    return replace(camera, cam_from_points=invert_rigid(camera.cam_from_points))
+
+
+def audited(poses: Sequence[Pose]) -> Alignment:
+    """The fit that the audit measures."""
+    return compare([observed_in(one.view, one.points, one.spec) for one in poses])
 
 
 def draw(groups: dict[str, list[Pose]], folder: Path) -> None:

@@ -1,11 +1,13 @@
-"""Test that killed programs and flipped bytes lose no data; exit status 1 if they do.
+"""Test that faults of the machine lose no data; exit status 1 if they do.
 
     python benchmarks/faults.py [--kills 200] [--flips 500] [--seed 0]
 
-Every command of a tiny project is killed (SIGKILL, with its workers) at random moments and run again. Half of
-the moments are chosen by the clock, half are file-system events. Files must be whole after the kill,
-and the repeated run must give the same bytes as an undisturbed one. Then single bytes of shards, tables and
-checkpoints are flipped: reading must notice it, or give the same values.
+Every command of a tiny project is stopped at random moments and run again: killed (SIGKILL, with its
+workers), asked to end (SIGTERM, SIGUSR1, Ctrl-C), and killed where files cannot be locked (flock fails). Half
+of the moments are chosen by the clock, half are file-system events. Files must be whole after the stop. A
+program that is asked must say one line and end with the signal's status. The repeated run must give the same
+bytes as an undisturbed one. Training in a /dev/shm that is too small must end with one line. Then bytes
+of shards, tables and checkpoints are flipped: reading must notice it, or give the same values.
 """
 
 from __future__ import annotations
@@ -16,25 +18,33 @@ import tempfile
 import time
 from pathlib import Path
 
+from fault_injection import no_flock
 from fault_injection.flips import Flips, flip_all
-from fault_injection.kills import Outcome, kill_all
+from fault_injection.kills import KINDS, Outcome, kill_all
 from fault_injection.project import TinyProject
+from fault_injection.shared_memory import SharedMemory, fill_all
 from fault_injection.warm import Warm
 
 
 def main() -> int:
-    """Run kills and flips; return 1 if something was lost or went unnoticed."""
+    """Run all faults; return 1 if something was lost or went unnoticed."""
     options = _options()
     started = time.monotonic()
-    with Warm() as warm, tempfile.TemporaryDirectory(prefix="lass3d-faults-") as folder:
-        project = TinyProject(Path(folder) / "project", warm)
-        project.make_everything()
-        flips = flip_all(project, options.flips, options.seed)
-        kills = kill_all(project, options.kills, options.seed)
+    with tempfile.TemporaryDirectory(prefix="lass3d-faults-") as folder:
+        library = no_flock.build(Path(folder))
+        with Warm(library) as warm:
+            project = TinyProject(Path(folder) / "project", warm)
+            project.make_everything()
+            flips = flip_all(project, options.flips, options.seed)
+            kinds = KINDS if library else [kind for kind in KINDS if not kind.without_flock]
+            kills = kill_all(project, options.kills, options.seed, kinds)
+            shared = fill_all(project, max(1, options.kills // 20), options.seed)
     print(kill_table(kills))
-    print()
+    if library is None:
+        print("killed without flock: left out, it needs a C compiler")
+    print(f"\n{shared_memory_lines(shared)}\n")
     print(flip_table(flips))
-    good = all(one.good for one in kills) and all(one.good for one in flips)
+    good = all(one.good for one in (*kills, *flips, *([shared] if shared else [])))
     print(
         f"\n{sum(one.kills for one in kills)} kills and {options.flips} flips in "
         f"{time.monotonic() - started:.0f} s, seed {options.seed}: {'nothing lost' if good else 'LOSSES'}"
@@ -43,15 +53,34 @@ def main() -> int:
 
 
 def kill_table(outcomes: list[Outcome]) -> str:
-    """A table with one line per command, then the remarks."""
-    lines = [f"{'killed':22} {'kills':>6} {'half files':>11} {'lost':>6} {'same bytes':>11}"]
-    for one in outcomes:
-        lines.append(f"{one.target.name:22} {one.kills:6} {one.broken:11} {one.lost:6} {one.identical:11}")
-    sums = [sum(getattr(one, name) for one in outcomes) for name in ("kills", "broken", "lost", "identical")]
-    lines.append("{:22} {:6} {:11} {:6} {:11}".format("all", *sums))
+    """A table for each kind with one line per command, then the remarks."""
+    lines = []
+    for kind in dict.fromkeys(one.kind for one in outcomes):
+        some = [one for one in outcomes if one.kind == kind]
+        lines.append(
+            f"{kind.name:22} {'kills':>6} {'half files':>11} {'lost':>6} {'rude':>6} {'same bytes':>11}"
+        )
+        lines += [_kill_line(one.target.name, [one]) for one in some] + [_kill_line("all", some), ""]
     return "\n".join(
-        [*lines, *(f"  {one.target.name}: {remark}" for one in outcomes for remark in one.remarks)]
+        [*lines, *(f"{one.target.name}: {remark}" for one in outcomes for remark in one.remarks)]
     )
+
+
+def _kill_line(name: str, outcomes: list[Outcome]) -> str:
+    names = ("kills", "broken", "lost", "rude", "identical")
+    sums = [sum(getattr(one, name) for one in outcomes) for name in names]
+    return "  {:20} {:6} {:11} {:6} {:6} {:11}".format(name, *sums)
+
+
+def shared_memory_lines(found: SharedMemory | None) -> str:
+    """One line on the runs in a small /dev/shm, then the remarks."""
+    if found is None:
+        return "small /dev/shm: left out, this user may not mount"
+    line = (
+        f"small /dev/shm: {found.runs} runs, {found.refused} ended with one line, {found.fitted} fitted, "
+        f"{found.identical} with the same bytes when run again"
+    )
+    return "\n".join([line, *found.remarks])
 
 
 def flip_table(outcomes: list[Flips]) -> str:

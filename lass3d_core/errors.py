@@ -1,14 +1,24 @@
 """The errors. Every message is one line: what is wrong, where (file, frame, key), and what to do.
 
 A program's `main` runs inside `exit_status`. A Lass3dError becomes one line on stderr and exit status 2;
-Ctrl-C becomes status 130. Any other exception keeps its traceback, because it is a fault of the program.
+a signal that asks the program to end becomes one line and a status of its own, see signals.py. Any other
+exception keeps its traceback, because it is a fault of the program.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from lass3d_core.signals import Interrupted, interruptible
+
+LAST_WORDS = "LASS3D_LAST_WORDS"
+"""An environment variable: the file for the line of an error, which whoever started this process prints."""
 
 
 class Lass3dError(Exception):
@@ -61,12 +71,39 @@ def reading(path: object, if_missing: str = "restore it or mend the manifest") -
 def exit_status(
     main: Callable[[], int | None], how_to_resume: str = "run the same command again to resume"
 ) -> int:
-    """Run `main`; turn its errors into an exit status (0, 2 or 130) and at most one line on stderr."""
-    try:
-        return main() or 0
-    except Lass3dError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"interrupted: nothing is half-written; {how_to_resume}", file=sys.stderr)
-        return 130
+    """Run `main`; turn its errors and signals into an exit status and at most one line on stderr.
+
+    The status is 2 for a Lass3dError, and 128 + its number for a signal: 130 for Ctrl-C.
+    """
+    with interruptible():
+        try:
+            return main() or 0
+        except Lass3dError as error:
+            _say(str(error))
+            return 2
+        except UnicodeEncodeError as error:
+            if error.encoding != sys.getfilesystemencoding():
+                raise
+            _say(
+                f"{error.object!r} cannot be the name of a file in this system's encoding, {error.encoding}; "
+                "choose another name"
+            )
+            return 2
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            _say(f"{error.filename}: the name is too long for this system; choose a shorter one")
+            return 2
+        except KeyboardInterrupt as error:
+            stop = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+            if not stop.quiet:
+                print(f"{stop}; {how_to_resume}", file=sys.stderr)
+            return stop.status
+
+
+def _say(words: str) -> None:
+    file = os.environ.get(LAST_WORDS)
+    if file:
+        Path(file).write_text(words, encoding="utf-8")
+    else:
+        print(f"error: {words}", file=sys.stderr)

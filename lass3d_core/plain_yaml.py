@@ -1,4 +1,8 @@
-"""YAML that people write: a key that stands twice is an error, and 1e-3 is a number."""
+"""YAML that people write: a key that stands twice is an error, and what looks like a name is one.
+
+Numbers are those of YAML 1.2: 1e-3 is one. 010, 2013_05_28 and 12:30, which YAML 1.1 counts in other bases,
+are texts. A key is always a text: a data set may be called 2024 or `no`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ def load_yaml(text: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        reason += "; indent with spaces" if "'\\t'" in reason else ""
         raise ValueError(f"not valid YAML{where}: {reason}") from None
     except RecursionError:
         raise ValueError("not valid YAML: it is nested too deeply") from None
@@ -36,15 +41,22 @@ class _Loader(yaml.SafeLoader):
                     problem_mark=key.start_mark,
                 )
             first[key.value] = key.start_mark.line + 1
+            if key.tag in _NO_TEXT:
+                key.tag = "tag:yaml.org,2002:str"
         return node
 
 
-# YAML 1.1 asks for a dot in a float and reads 1e-3 as a text.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+_NO_TEXT = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "null")}
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
+_FLOAT = re.compile(
+    r"[-+]?((0|[1-9][0-9]*)\.[0-9]*([eE][-+]?[0-9]+)?|\.[0-9]+([eE][-+]?[0-9]+)?|(0|[1-9][0-9]*)[eE][-+]?[0-9]+"
+    r"|\.(inf|Inf|INF))$|\.(nan|NaN|NAN)$"
 )
-# A date stays a text: no setting is a date.
+# Numbers are taken anew. A date stays a text: no setting is a date.
+_REPLACED = {f"tag:yaml.org,2002:{kind}" for kind in ("timestamp", "int", "float")}
 _Loader.yaml_implicit_resolvers = {
-    first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
+    first: [one for one in resolvers if one[0] not in _REPLACED]
     for first, resolvers in _Loader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -24,6 +25,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar, cast
 
 from lass3d_core.errors import Lass3dError
+from lass3d_core.signals import SIGNALS, WHOLE_GROUP_S, Interrupted, interruptible
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -84,7 +86,7 @@ def run_tasks(
     workers: dict[Connection, _Worker[Task, Result]] = {}
 
     def start(slot: Slot) -> None:
-        with _ctrl_c_held_back(), _threads(one_thread):
+        with _signals_held_back(), _threads(one_thread):
             worker = _Worker[Task, Result](load, slot)
             workers[worker.connection] = worker
         worker.give(waiting.popleft())
@@ -109,7 +111,9 @@ def run_tasks(
                     start(worker.slot)
     finally:
         for worker in workers.values():
-            worker.end()
+            worker.terminate()
+        for worker in workers.values():
+            worker.wait()
 
 
 class _Worker(Generic[Task, Result]):
@@ -135,6 +139,8 @@ class _Worker(Generic[Task, Result]):
         except (EOFError, ConnectionError):
             self._process.join()
             status = self._process.exitcode or 0
+            if -status in SIGNALS or status - 128 in SIGNALS:
+                time.sleep(WHOLE_GROUP_S)  # the same signal may be on its way to this process
             how = f"ended with status {status}; the cause may stand above"
             if status < 0:
                 how = f"was ended by {signal.Signals(-status).name} (out of memory?)"
@@ -148,8 +154,10 @@ class _Worker(Generic[Task, Result]):
         self._process.join()
         self.connection.close()
 
-    def end(self) -> None:
+    def terminate(self) -> None:
         self._process.terminate()
+
+    def wait(self) -> None:
         self._process.join()
         self.connection.close()
 
@@ -173,6 +181,8 @@ def _serve(parent: Connection, load: Callable[[Any], Work[Task, Result]], slot: 
                 answer = work(task, on_progress), None
             except Lass3dError as error:
                 answer = None, error
+            except Interrupted as stop:
+                raise SystemExit(stop.status) from None  # the parent ends this process
             except Exception as error:
                 traceback.print_exc()  # it does not travel
                 answer = None, RuntimeError(f"{type(error).__name__}: {error}")
@@ -189,24 +199,19 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """Hide Ctrl-C from the processes started inside; if it was pressed, raise KeyboardInterrupt afterwards.
+def _signals_held_back() -> Iterator[None]:
+    """Hide SIGNALS from the processes started inside; if one came, raise Interrupted afterwards.
 
-    A terminal sends Ctrl-C to every process. The parent alone should answer, by ending the others.
+    A terminal and a scheduler signal every process. The parent alone should answer, by ending the others.
+    It ends them by SIGTERM, which they therefore do not hide.
     """
-    pressed: list[int] = []
-    # The mask is for the children, which inherit it. The handler is for the parent, any of whose threads may
-    # catch the signal.
-    handler = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
     resource_tracker.ensure_running()  # started later, by the first process, it would lift the mask
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
-    if pressed:
-        raise KeyboardInterrupt
+    with interruptible(held=True):
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, set(SIGNALS) - {signal.SIGTERM})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager

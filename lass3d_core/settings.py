@@ -134,7 +134,7 @@ _WORDS = {  # pydantic's type of an error: our words, filled with its input and 
     "dataclass_type": "expected keys and values, got {input}",
     "dict_type": "expected keys and values, got {input}",
     "tuple_type": "expected a list, got {input}",
-    "string_type": "expected a text, got {input}",
+    "string_type": "expected a text, got {input}{quotes}",
     "path_type": "expected a path, got {input}",
     "bool_type": "expected true or false, got {input}",
     "int_type": "expected a whole number, got {input}",
@@ -158,7 +158,8 @@ def _problem(error: ErrorDetails, cls: Any, values: Any) -> tuple[tuple[str, str
     kind, value, where = error["type"], error["input"], error["loc"][1:]  # [0] is the tuple of `_adapter`
     if kind == "missing" and isinstance(where[-1], int):  # the last one to be missing is reported last
         return (_path(values, where[:-1]), kind), f"expected {where[-1] + 1} values, got {len(value)}"
-    filling = {"input": _shown(value), **error.get("ctx", {})}
+    quotes = "" if isinstance(value, (dict, list)) else "; put it in quotes"
+    filling = {"input": _shown(value), "quotes": quotes, **error.get("ctx", {})}
     if kind == "unexpected_keyword_argument":
         filling["nearest"] = nearest(str(where[-1]), _fields_at(cls, where[:-1]))
     if kind in ("literal_error", "enum"):

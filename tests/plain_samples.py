@@ -12,7 +12,7 @@ from PIL import Image
 
 PANDASET_CLASSES: dict[str, Any] = {
     "ids": {
-        "vehicle": [10, 11, 15, 18, 20, 252, 256, 257, 258, 259],
+        "vehicle": [10, 11, 13, 15, 16, 18, 20, 252, 256, 257, 258, 259],
         "person": [30, 31, 32, 253, 254, 255],
         "ground": [40, 44, 48, 49, 60],
         "building": [50],

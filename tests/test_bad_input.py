@@ -105,6 +105,12 @@ def text(name: str, content: str) -> Callable[[Place], None]:
     return lambda place: overwrite(place.data(name), content.encode())
 
 
+def rewritten(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Place], None]:
+    return lambda place: overwrite(
+        place.data(name), change(np.fromfile(place.data(name), "<f4").reshape(-1, 4)).tobytes()
+    )
+
+
 def overwrite(path: Path, content: bytes) -> None:
     path.unlink()
     path.write_bytes(content)
@@ -219,15 +225,38 @@ CASES: dict[str, tuple[Callable[[Place], None], str, tuple[str, ...]]] = {
     "labels of another length": (cut("00/labels/000000.label", 8), PAIRS, ("000000.label", "points needs")),
     "unknown class id": (unknown_class, PAIRS, ("000000.label", "unknown class id 77")),
     # cameras and images
+    "points of float64": (
+        rewritten("00/velodyne/000001.bin", lambda rows: rows.astype("<f8")),
+        PAIRS,
+        ("000001.bin looks like rows of 4 float64",),
+    ),
+    "points in millimetres": (
+        rewritten("00/velodyne/000001.bin", lambda rows: rows * np.array([1e3, 1e3, 1e3, 1], np.float32)),
+        PAIRS,
+        ("000001.bin: 98 % of the points span", "`unit_m: 0.001`"),
+    ),
+    "remission from 0 to 255": (
+        rewritten("00/velodyne/000001.bin", lambda rows: rows * np.array([1, 1, 1, 255], np.float32)),
+        PAIRS,
+        ("000001.bin: remission reaches from", "`intensity_scale: 255`"),
+    ),
     "calib.txt without Tr": (
         drop_line("00/calib.txt", "Tr"),
         PAIRS,
         ("calib.txt", "data_odometry_calib.zip"),
     ),
     "calib.txt without P2": (drop_line("00/calib.txt", "P2"), PAIRS, ("calib.txt", 'no line "P2"')),
-    "calib.txt with a word": (text("00/calib.txt", "P2: one two\n"), PAIRS, ("calib.txt", "12 numbers")),
+    "calib.txt with a word": (
+        text("00/calib.txt", "P2: one two\n"),
+        PAIRS,
+        ("calib.txt, line 1", "no number"),
+    ),
     "calib.txt absent": (remove("00/calib.txt"), PAIRS, ("calib.txt", "does not exist")),
-    "image absent": (remove("00/image_2/000001.png"), CAPTIONS, ("000001.png", "does not exist")),
+    "image absent": (
+        remove("00/image_2/000001.png"),
+        CAPTIONS,
+        ("000001.png does not exist", "image_captions/00-000.jsonl holds what"),
+    ),
     # manifest
     "manifest absent": (lambda p: p.manifest.unlink(), CAPTIONS, ("data_manifest.yaml", "does not exist")),
     "manifest no YAML": (
@@ -315,9 +344,13 @@ def test_an_image_of_another_size_is_named_when_points_are_projected_into_it(
 
 
 @pytest.mark.parametrize(
-    "spoil", [cut("00/image_2/000001.png", 9000), text("00/image_2/000001.png", "no image")]
+    "spoil",
+    [
+        cut("00/image_2/000001.png", 9000),
+        text("00/image_2/000001.png", "no image"),
+    ],
 )
-def test_an_image_that_cannot_be_decoded_is_named_and_the_other_images_are_kept(
+def test_an_image_that_cannot_be_read_is_named_and_the_other_images_are_kept(
     spoil: Callable[[Place], None], place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spoil(place)
@@ -331,6 +364,20 @@ def test_an_image_that_cannot_be_decoded_is_named_and_the_other_images_are_kept(
     assert place.run(CAPTIONS) == 0
     assert "00/000001/image_2" in capfd.readouterr().out
     assert place.run(PAIRS) == 0
+
+
+def test_an_image_that_was_never_there_is_named_and_the_others_are_captioned(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    remove("00/image_2/000001.png")(place)
+    shutil.rmtree(place.folder / "artifacts")
+    assert place.run(CAPTIONS) == 2
+    assert "1 image failed (00/000001/image_2: " in error_line(capfd)
+    place.set("max_failures", 0.2)
+    assert place.run(CAPTIONS) == 0 and place.run(PAIRS) == 0
+    printed = capfd.readouterr().out
+    assert "without text: 1 image failed (00/000001/image_2: " in printed
+    assert "train: 4 scans, 4 with labels, 3 with images" in printed
 
 
 def test_a_full_disk_gets_one_clear_line(
@@ -354,7 +401,8 @@ def test_a_full_disk_gets_one_clear_line(
 
 
 def error_line(capfd: pytest.CaptureFixture[str]) -> str:
-    """The only line on stderr that is no progress bar."""
+    """The only line on stderr that is no progress bar and no warning."""
     lines = [line for line in capfd.readouterr().err.splitlines() if line and "/s]" not in line]
+    lines = [line for line in lines if not line.startswith("warning: ")]
     assert len(lines) == 1, lines
     return lines[0]

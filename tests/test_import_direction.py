@@ -19,7 +19,8 @@ SOURCES = sorted(
 NUMPY_ROOMS = [f"lass3d_core.{room}" for room in ("manifest", "files", "geometry", "datasets", "clouds")]
 TORCH_ROOMS = [f"lass3d_core.{room}" for room in ("paper", "sparse", "nets", "compute")]
 CORE_TOP = [
-    f"lass3d_core.{module}" for module in ("records", "labels", "errors", "pool", "settings", "plain_yaml")
+    f"lass3d_core.{module}"
+    for module in ("records", "labels", "errors", "pool", "program", "settings", "signals", "plain_yaml")
 ]
 MANIFEST_AND_FILES = ["lass3d_core.manifest", "lass3d_core.files", "lass3d_core.datasets"]
 HEAVY = ["transformers", "groundingdino", "segment_anything", "open_clip", "torchsparse", "spconv"]
@@ -99,8 +100,11 @@ def test_a_method_imports_no_other_method() -> None:
     ("module", "absent"),
     [
         ("preprocess.stages.pairs", {"torch", "numba"}),
-        ("preprocess.__main__", {"torch"}),
-        ("train.__main__", {"transformers", "groundingdino", "segment_anything", "open_clip", "preprocess"}),
+        ("preprocess.commands", {"torch"}),
+        ("preprocess.__main__", {"numpy"}),  # Ctrl-C is quiet from the first import on
+        ("train.__main__", {"numpy"}),
+        ("lass3d_core.model.__main__", {"numpy"}),
+        ("train.commands.commands", {*HEAVY[:4], "preprocess"}),
     ],
 )
 def test_a_fresh_interpreter_loads_only_what_it_needs(module: str, absent: set[str]) -> None:

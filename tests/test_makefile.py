@@ -1,9 +1,12 @@
-"""The Makefile hands every value to the programs as it was typed: no shell reads it, and 0 means no."""
+"""The Makefile hands every value to the programs as it was typed: make and the shell read none of it."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,59 +16,196 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment whose Python prints its arguments, one in each pair of brackets."""
-    folder = tmp_path_factory.mktemp("environment")
-    (folder / "bin").mkdir()
+def environment_in(folder: Path) -> Path:
+    """An environment whose Python prints its arguments, one JSON list a line."""
+    (folder / "bin").mkdir(parents=True)
     python = folder / "bin" / "python"
-    python.write_text('#!/bin/sh\nfor word; do printf "[%s]" "$word"; done; echo\n')
+    program = "import json, sys; print(json.dumps(sys.argv[1:]))"
+    python.write_text(f"#!/bin/sh\nexec '{sys.executable}' -S -c '{program}' \"$@\"\n")
     python.chmod(0o755)
     time.sleep(0.01)
     (folder / ".ready").touch()
     return folder
 
 
-def make(environment: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["make", "--no-print-directory", f"VENV={environment}", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment_in(tmp_path_factory.mktemp("environment") / "a path with spaces")
+
+
+def make(
+    environment: Path, *arguments: str, **exported: str
+) -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
+    """What make did, and the command lines that the programs got."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", f"VENV={environment}", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **exported},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done, [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else []
+
+
+def command(environment: Path, *arguments: str, **exported: str) -> list[str]:
+    """The last command line that the programs got."""
+    done, received = make(environment, *arguments, **exported)
+    assert done.returncode == 0, done.stderr
+    return received[-1]
+
+
+NASTY = [
+    "it's",
+    'a "quoted" word',
+    "a;b",
+    "a&b",
+    "a|b>c<d",
+    "$(touch made)",
+    "$(shell touch made)",
+    "`touch made`",
+    "$HOME ${HOME} $$ $@ $(",
+    "#no comment",
+    "back\\slash\\",
+    "*?[a-z]!{x,y}~",
+    "50% of @x, -y: a=b",
+    "-starts --like an option",
+    "Straße → 東京",
+    "tab\there",
+    "a, b",
+]
+
+SINGLE = {  # a variable: the target that reads it, and the option that carries it; "" for none
+    "MANIFEST": ("status", "--manifest"),
+    "DATASET": ("status", "--dataset"),
+    "METHOD": ("train", "--method"),
+    "PRESET": ("train", "--preset"),
+    "RATIO": ("train", "--ratio"),
+    "SEED": ("train", "--seed"),
+    "TAG": ("train", "--tag"),
+    "PROCESSES": ("train", "--processes"),
+    "SPLIT": ("export", "--split"),
+    "TABLE": ("table", "--table"),
+    "SEEDS": ("table", "--seeds"),
+    "RATIOS": ("table", "--ratios"),
+    "ONLY": ("captions", "--only"),
+    "LIMIT": ("captions", "--limit"),
+    "IMAGE": ("preview", ""),
+    "MIRROR": ("weights", "--mirror"),
+    "INTO": ("model", "--into"),
+    "TEXT": ("query SCAN=08/1", "--text"),
+    "SCAN": ("query TEXT=car", "--scan"),
+    "RUN": ("eval", "--run"),
+    "MODEL": ("predict INPUT=x", ""),
+    "INPUT": ("predict MODEL=x", ""),
+    "COLUMNS": ("predict MODEL=x INPUT=x", "--columns"),
+    "TTA": ("eval", "--tta"),
+    "N": ("suggest", "--count"),
+}
+LISTS = {
+    "SET": ("train", "--set"),
+    "SCANS": ("clouds", ""),
+    "RUNS": ("compare", ""),
+    "SCALE": ("predict MODEL=x INPUT=x", "--scale"),
+    "ONLY": ("bench", ""),
+}
+FLAGS = {
+    "RESUME": ("train", "--resume"),
+    "PLAN": ("table", "--plan"),
+    "SCORE": ("query TEXT=car SCAN=08/1", "--score"),
+    "STALE": ("clean", "--stale"),
+}
+
+
+def carried(option: str, value: str) -> str:
+    return f"{option}={value}" if option else value
+
+
+ALL_OF_THEM = " ".join(NASTY)
+
+
+def test_every_value_arrives_as_it_was_typed(environment: Path) -> None:
+    for value in NASTY:
+        assert f"--tag={value}" in command(environment, "train", f"TAG={value}")
+        assert f"--tag={value}" in command(environment, "train", TAG=value)  # from the environment
+    assert not (ROOT / "made").exists()
+
+
+@pytest.mark.parametrize("variable", SINGLE)
+def test_every_variable_arrives_as_it_was_typed(environment: Path, variable: str) -> None:
+    target, option = SINGLE[variable]
+    received = command(environment, *target.split(), f"{variable}={ALL_OF_THEM}")
+    assert carried(option, ALL_OF_THEM) in received and not (ROOT / "made").exists()
+
+
+@pytest.mark.parametrize("variable", LISTS)
+def test_a_list_arrives_in_the_pieces_between_its_spaces(environment: Path, variable: str) -> None:
+    target, option = LISTS[variable]
+    received = command(environment, *target.split(), f"{variable}=first {ALL_OF_THEM}")
+    pieces = [carried(option, piece) for piece in ("first", *ALL_OF_THEM.split())]
+    start = received.index(pieces[0])
+    assert received[start : start + len(pieces)] == pieces
+
+
+def test_every_variable_of_the_makefile_is_held_to_this() -> None:
+    lines = (ROOT / "Makefile").read_text().splitlines()
+    declared = {
+        line.split("?=")[0].strip() for line in lines if "?=" in line and not line.startswith("export")
+    }
+    assert declared - {"PYTHON", "VENV"} == {*SINGLE, *LISTS, *FLAGS}
+
+
+def test_a_line_break_is_refused(environment: Path) -> None:
+    done, _ = make(environment, "train", "TAG=a\ntouch made")
+    assert done.returncode == 2 and "line break" in done.stderr and not (ROOT / "made").exists()
+
+
+@pytest.mark.parametrize("variable", FLAGS)
+def test_a_flag_is_yes_no_or_one_line(environment: Path, variable: str) -> None:
+    target, option = FLAGS[variable]
+    for value in ("", "0", "no", "false"):
+        assert option not in command(environment, *target.split(), f"{variable}={value}")
+    for value in ("1", "yes", "true"):
+        assert option in command(environment, *target.split(), f"{variable}={value}")
+    for value in ("maybe", "2", "1 0", "nope"):
+        done, _ = make(environment, *target.split(), f"{variable}={value}")
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 2 and f"{variable} is 1, yes, true, or 0, no, false, not {value}" in line
+
+
+@pytest.mark.parametrize("value", ["0", "no", "false"])
+def test_no_passes_are_the_usual_one(environment: Path, value: str) -> None:
+    assert not [word for word in command(environment, "eval", f"TTA={value}") if word.startswith("--tta")]
 
 
 @pytest.mark.parametrize(
-    ("typed", "received"),
+    ("target", "said"),
     [
-        (
-            ("train", "SET=schedule.steps=1;seedx=3 a=[1,2]"),
-            "[--set][schedule.steps=1;seedx=3][--set][a=[1,2]]",
-        ),
-        (("train", "TAG=it's"), "[--tag][it's]"),
-        (("train", "MANIFEST=a b/m.yaml"), "[--manifest][a b/m.yaml]"),
-        (("preview", "IMAGE=$$(ls) `ls`.jpg"), "[$(ls) `ls`.jpg]"),
-        (("query", 'TEXT=a "parked" car', "SCAN=08/000010"), '[--text][a "parked" car][--scan][08/000010]'),
-        (("clouds", "SCANS=08/1 08/2"), "[--scans][08/1][08/2]"),
-        (("train", "RESUME=1"), "[--resume]"),
-        (("query", "SCORE=1"), "[--score]"),
-        (("table", "PLAN=1"), "[--plan]"),
-        (("train", "PROCESSES=2"), "[--nproc-per-node=2][-m][train][run]"),
+        ("preview", "give IMAGE=file"),
+        ("predict INPUT=x", "give MODEL="),
+        ("predict MODEL=x", "give INPUT="),
+        ("query SCAN=x", "give TEXT="),
+        ("query TEXT=x", "SCAN="),
+        ("compare", "give RUNS="),
+        ("onnx", "give MODEL=file or RUN=folder"),
     ],
 )
-def test_a_value_arrives_as_it_was_typed(environment: Path, typed: tuple[str, ...], received: str) -> None:
-    done = make(environment, *typed)
-    assert done.returncode == 0 and received in done.stdout
-
-
-def test_zero_means_no(environment: Path) -> None:
-    for typed, flag in (("train RESUME=0", "--resume"), ("table PLAN=0", "--plan")):
-        assert flag not in make(environment, *typed.split()).stdout
-    assert make(environment, "query", "SCORE=0").returncode == 2
-
-
-@pytest.mark.parametrize("processes", ["0", "two", "1;ls"])
-def test_processes_must_be_a_positive_number(environment: Path, processes: str) -> None:
-    done = make(environment, "train", f"PROCESSES={processes}")
-    assert done.returncode == 2 and "PROCESSES" in done.stderr and done.stdout == ""
+def test_what_a_target_needs_is_asked_for(environment: Path, target: str, said: str) -> None:
+    done, _ = make(environment, *target.split())
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and said in line
 
 
 def test_commands_that_need_each_other_run_in_order(environment: Path) -> None:
-    lines = make(environment, "-j4", "captions", "pairs").stdout.splitlines()
-    assert [line.split("]")[2] for line in lines] == ["[captions", "[pairs"]
+    for more in (("-j4",), ("-j",)):
+        _, received = make(environment, *more, "captions", "pairs", "train", "eval")
+        assert [words[2] for words in received] == ["captions", "pairs", "run", "eval"]
+
+
+def test_a_model_of_a_run_is_named_by_its_folder(environment: Path) -> None:
+    assert command(environment, "onnx", "RUN=a b's")[-2:] == ["a b's/model.safetensors", "model.onnx"]
+
+
+def test_a_world_has_the_name_of_its_target(environment: Path) -> None:
+    assert "--dataset=room" in command(environment, "room")
+    assert "--dataset=it's" in command(environment, "room", "DATASET=it's")

@@ -95,7 +95,7 @@ def outside(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def labels_of(folder: Path, path: Path, *flags: str) -> np.ndarray:
     """The raw ids that a fresh process writes for the cloud at `path`."""
-    command = [sys.executable, "-m", "lass3d_core.model.command", "model.safetensors", str(path), *flags]
+    command = [sys.executable, "-m", "lass3d_core.model", "model.safetensors", str(path), *flags]
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
         [*command, "--into", "out", "--no-ply"], cwd=folder, env=env, capture_output=True, text=True

@@ -143,4 +143,4 @@ def test_an_earlier_image_fits_a_scan_at_the_pose_of_its_camera(samples: Path) -
 
 def fit(view: View, points: np.ndarray) -> float:
     """The strength of the image's edges at the outlines of the points, relative to chance, which is 1."""
-    return compare([observed_in(view, points, PairsSpec(), nudges=())]).given.score
+    return compare([observed_in(view, points, PairsSpec(), nudges=())], nudges=()).given.score

@@ -35,14 +35,16 @@ class DataConfig:
     The defaults are what one of LaserMix's four GPUs sees outdoors.
     """
 
-    labelled_scans: int = Field(default=2, ge=1)  # per micro-batch
-    unlabelled_scans: int = Field(default=2, ge=0)  # per micro-batch
+    labelled_scans: int = Field(default=2, ge=1, lt=2**16)  # per micro-batch
+    unlabelled_scans: int = Field(default=2, ge=0, lt=2**16)  # per micro-batch
     panorama: bool = False  # extension: what cameras saw of several scans, see train/data/panorama.py
-    accumulate: int = Field(default=1, ge=1)  # micro-batches per step; their gradients are averaged
+    accumulate: int = Field(default=1, ge=1, lt=2**16)  # micro-batches per step; their gradients are averaged
     voxel_m: float = Field(default=0.05, gt=0, lt=100)  # edge of a voxel, metres
     from_corner: bool = False  # coordinates start at each scan's least x, y and z instead of its own origin
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    workers: int = Field(default=4, ge=0)  # processes that build batches; 0 = the training process itself
+    workers: int = Field(
+        default=4, ge=0, le=1024
+    )  # processes that build batches; 0 = the training process itself
 
 
 @dataclass(frozen=True, config=SETTINGS)

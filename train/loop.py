@@ -37,6 +37,7 @@ class Callbacks:
     log: Callable[[int, Mapping[str, float]], None]  # gets the step and its figures
     validate: Callable[[], Figures]  # returns figures of the network as it is now
     save: Callable[[int], object]  # gets the number of steps done
+    stop: Callable[[], bool] = lambda: False  # asked before each step: save and end now?
 
 
 def train(
@@ -50,6 +51,7 @@ def train(
 ) -> None:
     """Take the steps steps_done, ..., steps - 1. `batches` yields their micro-batches in this order.
 
+    Ends early, with a checkpoint, if `callbacks.stop` says so.
     Raises Lass3dError, which names step and term, if a loss or a gradient is not finite.
     """
     schedule = config.schedule
@@ -57,10 +59,16 @@ def train(
     bar = progress_bar(total=schedule.steps, initial=steps_done, disable=parallel.rank() > 0, **look)
     groups = zip(*[iter(batches)] * config.data.accumulate)  # the micro-batches of each step
     shown: dict[str, str] = {}
+    saved = steps_done
     method.train()
     with bar:
         started = time.perf_counter()
-        for step, group in zip(range(steps_done, schedule.steps), groups):
+        for step in range(steps_done, schedule.steps):
+            group = next(groups, None)
+            if callbacks.stop() or group is None:
+                if step > saved:
+                    callbacks.save(step)
+                return
             waited = time.perf_counter() - started
             torch.manual_seed(step_seed(config.seed, step))
             rate = learning_rate(config.optim, schedule, step)
@@ -76,6 +84,7 @@ def train(
             callbacks.log(step, figures)
             if done % schedule.checkpoint_every == 0 or done == schedule.steps:
                 callbacks.save(done)
+                saved = done
             shown |= {name: f"{figures[name]:.3g}" for name in ("loss", "val_miou") if name in figures}
             bar.set_postfix(shown, refresh=False)
             bar.update()

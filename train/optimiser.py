@@ -33,7 +33,7 @@ class ScheduleConfig:
     The defaults are LaserMix's MinkUNet18 recipe. The last step validates and saves in any case.
     """
 
-    steps: int = Field(default=25_000, ge=1)
+    steps: int = Field(default=25_000, ge=1, lt=2**31)
     shape: Literal["one_cycle", "cosine", "poly"] = "cosine"
     # Share of the steps over which the rate rises to its peak: along a line, or along a cosine (one_cycle).
     warm_up: float = Field(default=0.005, ge=0, lt=1)  # 125 of 25 000 steps

@@ -1,5 +1,5 @@
-"""Deliberate faults: programs killed at any moment, files with a flipped byte.
+"""Deliberate faults: programs stopped at any moment, too little shared memory, files with a flipped byte.
 
 `warm` starts the server that runs every program in a forked child. `project` is the tiny project that is
-damaged. `kills` and `flips` damage it.
+damaged. `kills`, `shared_memory` and `flips` damage it; `no_flock` is a file system without locks.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,8 @@ _PAIRS = ("preprocess", "pairs")
 _LONG_AGO = 1_500_000_000
 """Seconds since 1970. Inputs get this date, because digests of files written just now are not cached."""
 
+TRAINING = Target("training", ("train", "run", *_RUN), RUN_FOLDER, ("--resume",))
+
 TARGETS = (
     Target("street", ("preprocess", "simulate", "--dataset", "short_street"), "short_street"),
     Target("room", ("preprocess", "simulate", "--dataset", "room"), "room"),
@@ -94,7 +97,7 @@ TARGETS = (
         f"{_STREET}/text_embeddings.h5",
     ),
     Target("pairs", _PAIRS, f"{_STREET}/pairs"),
-    Target("training", ("train", "run", *_RUN), RUN_FOLDER, ("--resume",)),
+    TRAINING,
     Target("export", ("train", "export", "--split", "test", "--into", "{folder}/export", *_RUN), "export"),
     Target(
         "entities, 2 workers",
@@ -144,6 +147,14 @@ class TinyProject:
         ended = self.run(command)
         if ended.status:
             raise RuntimeError(f"{name} ended with {ended.status}: {ended.errors}")
+
+    def remove(self, made: str) -> None:
+        """Delete a file or a folder below the project's folder, if it is there."""
+        path = self.folder / made
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
     def content(self, made: str) -> dict[str, bytes]:
         """Path below the project's folder -> bytes, for every result below `made`."""

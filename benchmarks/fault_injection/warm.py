@@ -20,9 +20,11 @@ class Ended:
     """How a child ended.
 
     status: exit status, negative for a signal. events: file-system events, if the child was not killed.
+    hung: it had to be killed because it did not end.
     """
 
     status: int
+    hung: bool
     seconds: float
     events: int
     output: str
@@ -43,8 +45,11 @@ class Ended:
 class Warm:
     """A running server, as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Path | None = None) -> None:
+        """preload: a library that replaces functions of the system in every program."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        if preload is not None:
+            environment["LD_PRELOAD"] = str(preload)
         environment["PYTHONPATH"] = os.pathsep.join(
             [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         )
@@ -68,7 +73,11 @@ class Warm:
         folder: Path | None = None,
         kill_after_s: float | None = None,
         kill_at_event: int | None = None,
+        signal_number: int = signal.SIGKILL,
+        whole_group: bool = True,
         file_bytes: int | None = None,
+        shared_bytes: int | None = None,
+        flock_errno: int | None = None,
     ) -> Ended:
         """Call `module:function` with JSON-able arguments. For the conditions see server.carry_out."""
         order = {
@@ -77,7 +86,11 @@ class Warm:
             "folder": str(folder) if folder is not None else "",
             "kill_after_s": kill_after_s,
             "kill_at_event": kill_at_event,
+            "signal": signal_number,
+            "whole_group": whole_group,
             "file_bytes": file_bytes,
+            "shared_bytes": shared_bytes,
+            "flock_errno": flock_errno,
         }
         assert self._server.stdin is not None and self._server.stdout is not None
         self._server.stdin.write(json.dumps(order) + "\n")

@@ -1,7 +1,6 @@
 """Clouds without column names: .bin (float32, no header) and .npy. A file is asked about, never misread.
 
-A .bin of 4 columns and one of 5 look alike. In the right number of columns neighbours in the file are
-neighbours in space, because a sensor writes its points as it turns; in a wrong number they are not.
+A .bin of 4 columns and one of 5 have no mark that tells them apart, see headerless_look.py.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lass3d_core.clouds.headerless_look import CLEAR, FEW, clearest_width, other_layout
 from lass3d_core.errors import DataError
 
 USUAL = {
@@ -20,23 +20,26 @@ USUAL = {
 }
 """KITTI has 4 columns, nuScenes 5."""
 
-_CLEARLY = 3.0
-"""How many times nearer neighbours must be under one number of columns than under any other."""
-
-_NEAR = 5.0
-"""Metres: neighbours in the file that are farther apart than this are no neighbours in space."""
+_COLUMNS = "COLUMNS=x,y,z,intensity (--columns; `columns: [x, y, z, intensity]` in a manifest)"
 
 
 def read_bin(path: Path, columns: Sequence[str] | None) -> dict[str, np.ndarray]:
     """Columns by name of a headerless float32 file. Raises DataError."""
-    values = np.fromfile(path, "<f4")
-    if path.stat().st_size % 4:
-        raise DataError(f"{path} has {path.stat().st_size} bytes, no whole number of float32; copy it again")
-    names = _checked_names(columns, path) if columns is not None else USUAL[_columns_of(values, path)]
+    content = path.read_bytes()
+    names = _checked_names(columns, path) if columns is not None else None
+    if names is not None:
+        looks = other_layout(content, len(names), tuple(map(names.index, "xyz")))
+        if looks:
+            what = f"{path} looks like {looks}, not like rows of {len(names)} float32 ({', '.join(names)})"
+            raise DataError(f"{what}; write the file so, or give the right {_COLUMNS}")
+    if len(content) % 4:
+        raise DataError(f"{path} has {len(content)} bytes, no whole number of float32; copy it again")
+    values = np.frombuffer(content, "<f4")
+    names = names or USUAL[_columns_of(values, path)]
     if len(values) % len(names):
         raise DataError(
             f"{path} holds {len(values)} numbers, no whole number of rows of {len(names)} columns "
-            f"({', '.join(names)}); give the right COLUMNS (--columns)"
+            f"({', '.join(names)}); give the right {_COLUMNS}"
         )
     return _named(values.reshape(-1, len(names)), names)
 
@@ -63,10 +66,7 @@ def read_npy(path: Path, columns: Sequence[str] | None) -> dict[str, np.ndarray]
     elif width in (3, 4):
         names = USUAL[width]
     else:
-        raise DataError(
-            f"{path} has {width} columns; name them: COLUMNS=x,y,z,intensity,ring (--columns), "
-            "_ for one to leave out"
-        )
+        raise DataError(f"{path} has {width} columns; name them: {_COLUMNS}, _ for one to leave out")
     return _named(values, names)
 
 
@@ -86,21 +86,10 @@ def _checked_names(columns: Sequence[str], path: Path) -> tuple[str, ...]:
 
 def _columns_of(values: np.ndarray, path: Path) -> int:
     """3, 4 or 5, whichever the points themselves show. Raises DataError if they do not show it clearly."""
-    possible = [width for width in USUAL if len(values) % width == 0]
-    steps = {width: _typical_step(values.reshape(-1, width)) for width in possible}
-    in_order = sorted(steps, key=steps.__getitem__)
-    is_a_scan = len(values) >= 5 * 50 and bool(in_order) and steps[in_order[0]] < _NEAR
-    if is_a_scan and (len(in_order) == 1 or steps[in_order[1]] > _CLEARLY * steps[in_order[0]]):
-        return in_order[0]
+    width, share = clearest_width(values)
+    if len(values) >= FEW and share >= CLEAR and width in USUAL and not other_layout(values.tobytes(), width):
+        return width
     raise DataError(
-        f"{path} holds {len(values)} float32 numbers, which are not clearly rows of 3, 4 or 5 columns; "
-        "name its columns: COLUMNS=x,y,z,intensity (--columns), _ for one to leave out"
+        f"{path} holds {len(values)} numbers, which are not clearly rows of 3, 4 or 5 float32; "
+        f"name its columns: {_COLUMNS}, _ for one to leave out"
     )
-
-
-def _typical_step(rows: np.ndarray) -> float:
-    """The median distance between neighbouring rows' first three columns, metres; inf if it is no number."""
-    part = rows[:20_000, :3].astype(np.float64)
-    if not np.isfinite(part).all() or np.abs(part).max() > 1e5:
-        return float("inf")
-    return float(np.median(np.linalg.norm(np.diff(part, axis=0), axis=1))) + 1e-9

@@ -33,6 +33,15 @@ def all_reduce_sum(values: Tensor) -> Tensor:
     return summed
 
 
+def all_reduce_max(values: Tensor) -> Tensor:
+    """The greatest of `values` over all processes, element by element, the same in each."""
+    if world_size() == 1:
+        return values
+    greatest = values.detach().clone()
+    dist.all_reduce(greatest, dist.ReduceOp.MAX)
+    return greatest
+
+
 def all_reduce_sum_with_grad(values: Tensor) -> Tensor:
     """all_reduce_sum through which gradients flow, to the values of every process."""
     return values if world_size() == 1 else _Sum.apply(values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,9 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lass3d_core.clouds.headerless_look import other_layout
 from lass3d_core.errors import DataError, UnknownName, reading
 from lass3d_core.files.images import image_size
-from lass3d_core.files.names import is_plain
+from lass3d_core.files.names import is_plain, is_plain_path
+from lass3d_core.files.text_lines import at, text_lines
 from lass3d_core.labels import AbsentClasses, LabelSpace, own_label_space
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from lass3d_core.records import FilePart, ImageFile, Scan, View
@@ -44,11 +45,9 @@ class Dataset(ABC):
     """A data set. Every method raises DataError if a file is missing or wrong.
 
     official: the classes of the layout, if it has any. label_space: the classes in use.
-    label_files: where a scan's labels lie, for messages.
     """
 
     official: ClassVar[LabelSpace | None] = None
-    label_files: ClassVar[str] = "the folder labels/ of each sequence"
     feature_names: tuple[str, ...]
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
@@ -102,7 +101,12 @@ class Dataset(ABC):
         """Sequence -> its scan ids, ascending."""
         if split not in self._splits:
             raise UnknownName(f"there is no split {split!r} (known: {', '.join(self._splits)})")
-        return {sequence: self._scans_in(sequence, split) for sequence in sorted(self._splits[split])}
+        found = {sequence: self._scans_in(sequence, split) for sequence in sorted(self._splits[split])}
+        for scan_id in (scan_id for scan_ids in found.values() for scan_id in scan_ids):
+            if not is_plain_path(scan_id):  # it becomes part of paths, and the reader of shards asks for it
+                what = f"split {split!r} holds the scan {scan_id[:120]!r}, whose name no artifact can have"
+                raise DataError(f"{what}; rename its files: 1 to 100 letters, digits, _, - and .")
+        return found
 
 
 def readable(images: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, tuple[int, int]]]:
@@ -156,12 +160,6 @@ def submission_of(spec: DatasetSpec) -> Submission:
     return submission
 
 
-def label_files_of(spec: DatasetSpec) -> str:
-    """Where the labels of a scan lie, in words."""
-    words: str = _module_of(spec.reader).DATASET.label_files
-    return words
-
-
 def _module_of(reader: str) -> Any:
     return import_module(f"{__name__}.{reader}.reader")
 
@@ -172,29 +170,35 @@ def names_of(splits: SplitSpec) -> dict[str, tuple[str, ...]]:
     Raises DataError if a list cannot be read or is empty, or if a name occurs twice.
     """
     named = {"train": splits.train, "val": splits.val, "test": splits.test}
-    found = {split: tuple(_listed(entries)) for split, entries in named.items()}
-    counts = Counter(name for names in found.values() for name in names)
-    strange = sorted(name for name in counts if not is_plain(name))
-    if strange:
-        raise DataError(f"splits: {strange[0][:100]!r} cannot name a sequence or scene; mend the manifest")
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    if twice:
-        raise DataError(f"splits: {', '.join(twice[:3])} occurs more than once; a name belongs to one split")
+    found: dict[str, tuple[str, ...]] = {}
+    first: dict[str, str] = {}  # name -> where it stands
+    for split, entries in named.items():
+        listed = list(_listed(split, entries))
+        for name, where in listed:
+            if not is_plain(name):
+                what = f"{where}: {name[:100]!r} cannot name a sequence or scene"
+                raise DataError(f"{what}; letters, digits, _, - and . can")
+            if name in first:
+                both = f"{where} names {name}, as does {first[name]}"
+                raise DataError(f"{both}; a name belongs to one split, once")
+            first[name] = where
+        found[split] = tuple(name for name, _ in listed)
     return found
 
 
-def _listed(entries: Sequence[str]) -> Iterator[str]:
+def _listed(split: str, entries: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The names of a split, each with where it stands."""
     for entry in entries:
         if not entry.endswith(".txt"):
-            yield entry
+            yield entry, f"splits.{split}"
             continue
-        try:
-            names = Path(entry).read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"splits: the list {entry} cannot be read: {error}; mend the manifest") from None
-        if not names:
-            raise DataError(f"splits: the list {entry} is empty; copy it again")
-        yield from names
+        path = Path(entry)
+        lines = text_lines(path, f"mend splits.{split} in the manifest")
+        if not lines:
+            raise DataError(f"splits.{split}: the list {path} is empty; copy it again")
+        for line in lines:
+            for name in line.text.split():
+                yield name, at(path, line)
 
 
 def cut_blocks(split: str, scans_of: Mapping[str, Sequence[str]], size: int) -> list[Block]:
@@ -206,13 +210,18 @@ def cut_blocks(split: str, scans_of: Mapping[str, Sequence[str]], size: int) -> 
     ]
 
 
-def read_sweep(path: Path, columns: int) -> np.ndarray:
+def read_sweep(path: Path, columns: int, mend: str = "copy the data set's own file again") -> np.ndarray:
     """Read x, y, z, intensity (N,4) float32 of a LiDAR scan, metres in the LiDAR frame.
 
-    columns: float32 numbers per point in the file, of which the first four are read. Raises DataError.
+    columns: float32 numbers per point in the file, of which the first four are read.
+    mend: what to do with a file of another layout, which is refused, see clouds/headerless_look.py.
+    Raises DataError.
     """
     with reading(path):
         content = path.read_bytes()
+    looks = other_layout(content, columns)
+    if looks:
+        raise DataError(f"{path} looks like {looks}, not like rows of {columns} float32; {mend}")
     if len(content) % (4 * columns):
         size = f"{len(content)} bytes are not a multiple of {4 * columns}"
         raise DataError(f"{path} is cut off: {size}; copy it again")

@@ -11,11 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.clouds import CloudFile, read_cloud
-from lass3d_core.clouds.names import COLOURS, INTENSITY, NAMES_OF_ONE_THING, column_named
+from lass3d_core.clouds.names import COLOURS, INTENSITY, colour_scale, column_named, thing_of
 from lass3d_core.datasets import read_sweep
 from lass3d_core.errors import DataError, reading
 from lass3d_core.labels import LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
+
+_NAME_THEM = (
+    "write little-endian float32; if only the columns are others, name them in the manifest, such as "
+    "`columns: [x, y, z, intensity, ring]`"
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def read_points(path: Path, layout: PointLayout) -> tuple[np.ndarray, np.ndarray
     """Points (N,3) float32, metres, and features (N,F) float32 of one file. Raises DataError."""
     if layout.sweep:
         assert layout.columns is not None
-        values = read_sweep(path, len(layout.columns))
+        values = read_sweep(path, len(layout.columns), _NAME_THEM)
         cloud = CloudFile(values[:, :3], dict(zip(layout.columns[3:], values.T[3:])))
     else:
         cloud = read_cloud(path, layout.columns)
@@ -75,7 +80,7 @@ def features_of(cloud: CloudFile, layout: PointLayout, path: Path) -> np.ndarray
         if column is None:
             has = ", ".join(cloud.columns) or "x, y, z alone"
             raise DataError(f"{path} has no column {name} (it has {has}); mend `features` or `columns`")
-        features[:, place] = _scaled(cloud.columns[column], name, layout)
+        features[:, place] = cloud.columns[column] / np.float32(_scale_of(name, cloud, layout))
     return features
 
 
@@ -129,15 +134,16 @@ def _ratio_hint(size: int, count: int) -> str:
     points = size / 4
     for columns in (3, 5, 6, 8):
         if points * columns == count * 4:
-            return f", or set `columns` in the manifest: they fit if the scan has {columns} columns"
+            double = ", or 4 of float64" if columns == 8 else ""
+            return (
+                f"; they fit if the scan has {columns} columns{double}: name these in the manifest, `columns`"
+            )
     return ""
 
 
-def _scaled(column: np.ndarray, name: str, layout: PointLayout) -> np.ndarray:
-    """The column in [0,1]: an intensity by `intensity_scale`, a colour by what its type can hold."""
-    if name.lower() in NAMES_OF_ONE_THING[INTENSITY]:
-        return column / np.float32(layout.intensity_scale) if layout.intensity_scale != 1 else column
-    is_colour = any(name.lower() in NAMES_OF_ONE_THING[one] for one in COLOURS)
-    if is_colour and column.dtype.kind in "ui":
-        return column / np.float32(255 if column.dtype.itemsize == 1 else 65535)
-    return column
+def _scale_of(name: str, cloud: CloudFile, layout: PointLayout) -> float:
+    """What brings a column into [0,1]; 1 for one that is neither intensity nor colour."""
+    thing = thing_of(name)
+    if thing == INTENSITY:
+        return layout.intensity_scale
+    return 1.0 if thing is None else colour_scale(cloud.columns)

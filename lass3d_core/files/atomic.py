@@ -21,6 +21,7 @@ _REASONS = {
     errno.EIO: "the disk reports an error; check it",
     errno.EEXIST: "a part of the path is a file, not a folder; choose another folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder",
+    errno.ENAMETOOLONG: "the name is too long for this system; choose a shorter one",
     errno.ENOENT: "the folder vanished; create it again",
 }
 

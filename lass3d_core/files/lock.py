@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
@@ -30,6 +31,8 @@ def only_one(folder: Path, name: str = ".lock", remedy: str = "wait for it or en
         try:
             lock.acquire(timeout=0)
         except Timeout:
+            if isinstance(lock, SoftFileLock):
+                remedy += f". If it has ended, delete {lock.lock_file}"
             raise Lass3dError(f"{_owner(lock)} is already at work on {folder}; {remedy}") from None
     try:
         if not isinstance(lock, SoftFileLock):  # a soft lock writes the same two lines itself
@@ -41,18 +44,19 @@ def only_one(folder: Path, name: str = ".lock", remedy: str = "wait for it or en
 
 
 def _lock(path: Path) -> BaseFileLock:
-    if _has_flock(path.parent):
+    if has_flock(path.parent):
         return FileLock(path)
-    soft = path.with_name(f"{path.name}.soft")
-    print(
-        f"{path.parent}: this file system has no flock; the file {soft.name} is the lock. If a process ends "
-        "on another machine without removing it, delete it",
-        file=sys.stderr,
-    )
-    return SoftFileLock(soft)
+    _say_no_flock()
+    return SoftFileLock(path.with_name(f"{path.name}.soft"))
 
 
-def _has_flock(folder: Path) -> bool:
+@functools.cache
+def _say_no_flock() -> None:
+    """Once in a process: a table locks many folders."""
+    print("note: this file system has no flock; a file NAME.soft in each folder is the lock", file=sys.stderr)
+
+
+def has_flock(folder: Path) -> bool:
     """Whether files in `folder` can be locked. Lustre and NFS may be mounted without locks."""
     try:
         import fcntl

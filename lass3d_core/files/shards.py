@@ -1,4 +1,4 @@
-"""Pair shards, schema 1: the scans that the trainer reads. `docs/formats.md` reads one with h5py alone."""
+"""Pair shards, schema 2: the scans that the trainer reads. `docs/formats.md` reads one with h5py alone."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, DataError, UnknownName
 from lass3d_core.files.atomic import atomic_write
+from lass3d_core.files.coverage import ScanCounts
 from lass3d_core.files.fingerprint import Record, as_record, canonical_json, digest
 from lass3d_core.files.hdf5_reader import Hdf5Reader
 from lass3d_core.files.hdf5_writer import create, text_array, write_array, write_attributes
 from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.names import is_plain_path
-from lass3d_core.records import PairedScan, PointTextPairs
+from lass3d_core.records import PairedScan, PointTextPairs, check_array
 
-SCHEMA = 1
+SCHEMA = 2
 KIND = "lass3d pairs"
 _REMEDY = 'run "make pairs"'
 _HEADER_TEXTS = ("dataset", "shard", "split", "producer", "class_names", "feature_names")
@@ -57,8 +58,12 @@ def write_shard(path: Path, header: ShardHeader, scans: Iterable[PairedScan], co
     """
     with atomic_write(path) as part:
         with create(part) as file:
-            written = [(scan.scan_id, _write_scan(file, scan, compact)) for scan in scans]
+            written, counts = list[tuple[str, int]](), list[ScanCounts]()
+            for scan in scans:
+                written.append((scan.scan_id, _write_scan(file, scan, compact)))
+                counts.append(ScanCounts.of(scan))
             write_array(file, "scan_ids", text_array([scan_id for scan_id, _ in written]))
+            write_array(file, "counts", np.array(counts, np.int64).reshape(-1, len(ScanCounts._fields)))
             write_array(file, "record", np.frombuffer(canonical_json(header.record).encode(), np.uint8))
             write_attributes(file, _attributes(header))
         reader = ShardReader(part)
@@ -107,6 +112,16 @@ class ShardReader:
             raise self._file.corrupt("scan_ids", f"{strange[0][:60]!r} is not the name of a scan")
         return scan_ids
 
+    @cached_property
+    def counts(self) -> dict[str, ScanCounts]:
+        """What each scan has; no array of a scan is read."""
+        found = self._file.array("counts")
+        with self._file.checks("counts"):
+            check_array(found, "counts", (len(self.scan_ids), len(ScanCounts._fields)), np.int64)
+            if found.size and found.min() < 0:
+                raise DataError("a count is negative")
+        return {scan_id: ScanCounts(*row) for scan_id, row in zip(self.scan_ids, found.tolist())}
+
     def read(self, scan_id: str, with_labels: bool = True) -> PairedScan:
         """Read one scan and verify its checksums. features: float16. Without labels, `labels` is None."""
         group, array, texts = self._group(scan_id), self._file.array, self._file.texts
@@ -127,6 +142,10 @@ class ShardReader:
     def labels(self, scan_id: str) -> np.ndarray | None:
         """Read the train ids (N,) uint8; None if the scan has no labels."""
         return self._file.array(f"{self._group(scan_id)}/label") if self.has_labels(scan_id) else None
+
+    def image_ids(self, scan_id: str) -> tuple[str, ...]:
+        """The images of one scan. Reads nothing else."""
+        return self._file.texts(f"{self._group(scan_id)}/image_ids")
 
     def point_count(self, scan_id: str) -> int:
         """Number of points; no array is read."""
@@ -201,6 +220,7 @@ def _attributes(header: ShardHeader) -> dict[str, object]:
         **{name: getattr(header, name) for name in _HEADER_TEXTS},
         "colours": np.array(header.colours, np.uint8).reshape(-1, 3),
         "raw_ids": np.array(header.raw_ids, np.uint32),
+        "count_names": ScanCounts._fields,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +13,7 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact
 from lass3d_core.files.json_files import read_json, write_json
+from lass3d_core.files.text_lines import text_lines
 from lass3d_core.manifest.schema import LabelledSpec
 from lass3d_core.settings import read, to_json
 
@@ -106,28 +106,30 @@ def contiguous_choice(
 def read_list(path: Path, scan_ids: Collection[str], without_labels: Collection[str] = ()) -> tuple[str, ...]:
     """Read a published list of scan ids, one per line ("00/000123", "scene0087_00"), in the file's order.
 
-    Blank lines are skipped. Raises DataError, which names repeated, unknown and unlabelled scans.
+    Raises DataError, which names repeated, unknown and unlabelled scans with their lines.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the list {path} cannot be read: {error}") from None
+    lines_of: dict[str, list[int]] = {}  # scan id -> the lines that name it
+    for line in text_lines(path):
+        for scan_id in line.text.split():
+            lines_of.setdefault(scan_id, []).append(line.number)
     known, unlabelled = set(scan_ids), set(without_labels)
     problems = [
-        _complaint("repeated", [line for line, times in Counter(lines).items() if times > 1]),
-        _complaint("not among the training scans", [line for line in lines if line not in known]),
-        _complaint("without labels", [line for line in lines if line in unlabelled]),
-        "" if lines else "it names no scan",
+        _complaint("repeated", {one: lines for one, lines in lines_of.items() if len(lines) > 1}),
+        _complaint("not among the training scans", {k: v for k, v in lines_of.items() if k not in known}),
+        _complaint("without labels", {k: v for k, v in lines_of.items() if k in unlabelled}),
+        "" if lines_of else "it names no scan",
     ]
     if any(problems):
         raise DataError(f"the list {path} is wrong: {'; '.join(filter(None, problems))}")
-    return tuple(lines)
+    return tuple(lines_of)
 
 
 def _list_for(lists: Mapping[str, Path], ratio: float) -> Path:
-    for key, path in lists.items():
-        if _fraction(key) == _fraction(ratio):
-            return path
+    found = {key: path for key, path in lists.items() if _fraction(key) == _fraction(ratio)}
+    if len(found) > 1:
+        raise DataError(f"labelled.lists: {' and '.join(found)} are the same ratio; delete one of them")
+    if found:
+        return next(iter(found.values()))
     raise DataError(f"there is no labelled list for {ratio:g} %; the manifest has {', '.join(lists)}")
 
 
@@ -167,11 +169,15 @@ def _ratio_for(count: int, scans: int) -> str:
         decimals += 1
 
 
-def _complaint(what: str, names: list[str]) -> str:
-    if not names:
+def _complaint(what: str, lines_of: Mapping[str, Sequence[int]]) -> str:
+    if not lines_of:
         return ""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more} {'is' if len(names) == 1 else 'are'} {what}"
+    shown = [
+        f"{name[:100]!r} (line{'s' * (len(lines) > 1)} {' and '.join(map(str, lines[:2]))})"
+        for name, lines in list(lines_of.items())[:3]
+    ]
+    more = f" and {len(lines_of) - 3} more" if len(lines_of) > 3 else ""
+    return f"{', '.join(shown)}{more} {'is' if len(lines_of) == 1 else 'are'} {what}"
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:

@@ -6,17 +6,34 @@ Reports every unknown or missing key, wrong type and missing folder together, ea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from lass3d_core.errors import ManifestError
-from lass3d_core.manifest.schema import EntitiesSpec, LvmSpec, LvmStage, Manifest, absolute
+from lass3d_core.errors import DataError, ManifestError
+from lass3d_core.files.text_lines import text_of
+from lass3d_core.manifest.schema import (
+    DatasetSpec,
+    EntitiesSpec,
+    FolderName,
+    LvmSpec,
+    LvmStage,
+    Manifest,
+    absolute,
+)
 from lass3d_core.plain_yaml import load_yaml
 from lass3d_core.settings import WrongSettings, nearest, read
 
 # Appends to the list what is wrong with an LvmSpec found at a path; preprocess.lvm has one.
 LvmCheck = Callable[[LvmStage, LvmSpec, str, list[str]], None]
+
+WITH_POSES = ("semantickitti", "plain")
+"""The readers that know poses of scans, which `pairs.earlier_scans` needs."""
+
+
+@dataclass(frozen=True)
+class _DatasetsAlone:
+    datasets: Mapping[FolderName, DatasetSpec]
 
 
 def read_manifest(
@@ -24,19 +41,25 @@ def read_manifest(
 ) -> tuple[Manifest, str]:
     """Read the manifest at `path` and choose a data set: `dataset`, or the manifest's default.
 
-    Returns the manifest and the data set's name. Checks the whole file, and on disk only what the chosen data
-    set needs. Raises ManifestError with every problem on one line.
+    Returns the manifest and the data set's name. Checks what the chosen data set needs, in the file and on
+    disk. Raises ManifestError with every problem on one line.
+    Decision: a data set that is wrong does not stop work on another one. It is left out of the manifest, and
+    its errors are told when it is chosen.
     """
     values = _load(path)
     folder = path.resolve().parent
     problems: list[str] = []
+    known = _mapping_at(values, "datasets")
+    default = _mapping_at(values).get("default")  # another type than a text is reported below
+    chosen = dataset or (default if isinstance(default, str) else "")
+    if chosen in known:
+        values = {**values, "datasets": _chosen_and_right(known, chosen, folder)}
     try:
         manifest = read(Manifest, values, context={"folder": folder})
+        _check_poses(manifest, chosen, problems)
     except WrongSettings as error:
         problems += error.problems
-    known = _mapping_at(values, "datasets")
-    chosen = dataset or str(_mapping_at(values).get("default"))
-    if chosen not in known and (known or not problems):
+    if chosen and chosen not in known and (known or not problems):
         names = ", ".join(map(str, known)) or "none"
         problems.append(f"datasets: there is no data set {chosen!r} (known: {names}){nearest(chosen, known)}")
     own = _mapping_at(values, "datasets", chosen)
@@ -52,14 +75,14 @@ def read_manifest(
 
 def _load(path: Path) -> Any:
     try:
-        return load_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        what = f"{path} does not exist"
-        raise ManifestError(f"{what}; give MANIFEST=path or run from the project's folder") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}") from None
+        values = load_yaml(text_of(path, "give MANIFEST=path or run from the project's folder"))
+    except DataError as error:
+        raise ManifestError(str(error)) from None
     except ValueError as error:
         raise ManifestError(f"{path} is {error}") from None
+    if values is None:
+        raise ManifestError(f"{path} is empty; docs/formats.md says what belongs into it")
+    return values
 
 
 def _with_own_blocks(manifest: Manifest, dataset: str) -> Manifest:
@@ -67,6 +90,29 @@ def _with_own_blocks(manifest: Manifest, dataset: str) -> Manifest:
     spec = manifest.datasets[dataset]
     own = {name: getattr(spec, name) for name in ("image_captions", "entities", "text_embeddings", "pairs")}
     return replace(manifest, **{name: block for name, block in own.items() if block is not None})
+
+
+def _chosen_and_right(datasets: Mapping[Any, Any], chosen: str, folder: Path) -> dict[Any, Any]:
+    """The chosen data set, and those of the others that have nothing wrong."""
+    kept = {}
+    for name, block in datasets.items():
+        try:
+            read(_DatasetsAlone, {"datasets": {name: block}}, context={"folder": folder})
+        except WrongSettings:
+            if name != chosen:
+                continue
+        kept[name] = block
+    return kept
+
+
+def _check_poses(manifest: Manifest, chosen: str, problems: list[str]) -> None:
+    """Report `pairs.earlier_scans` for a chosen data set whose reader knows no poses."""
+    spec = manifest.datasets.get(chosen)
+    if spec is not None and (spec.pairs or manifest.pairs).earlier_scans and spec.reader not in WITH_POSES:
+        problems.append(
+            f"pairs.earlier_scans: the reader {spec.reader} of {chosen} knows no poses of scans; "
+            f"give datasets.{chosen} its own block `pairs` without it"
+        )
 
 
 # The checks below look at the raw values: a wrong key elsewhere must not hide what they find.

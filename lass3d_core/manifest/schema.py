@@ -234,12 +234,6 @@ class Manifest:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"schema is {self.schema}, this version reads {SCHEMA}")
-        for name, spec in self.datasets.items():
-            if (spec.pairs or self.pairs).earlier_scans and spec.reader not in ("semantickitti", "plain"):
-                raise ValueError(
-                    f"pairs.earlier_scans: the reader {spec.reader} of {name} knows no poses of scans; "
-                    f"give datasets.{name} its own block `pairs` without it"
-                )
         if "train" not in self.caption_splits:
             raise ValueError("caption_splits must name train, whose texts the training reads")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lass3d_core.clouds import CloudFile
-from lass3d_core.clouds.names import column_named
+from lass3d_core.clouds.names import COLOURS, colour_scale, column_named, thing_of
 from lass3d_core.errors import DataError
 from lass3d_core.model.card import PointFeature
 
@@ -46,16 +46,18 @@ def features_of(
             has = ", ".join(cloud.columns) or "x, y, z alone"
             raise DataError(f"{where} has no column {feature.name}, which the model needs (it has {has})")
         column = cloud.columns[found]
-        scale = scales.get(feature.name) or _scale_of(column, feature)
+        scale = scales.get(feature.name) or _scale_of(column, feature, cloud)
         if scale != 1:
             notes.append(f"{found} was divided by {scale:g}")
         features[:, place] = column / scale if scale != 1 else column
     return Columns(features, tuple(notes))
 
 
-def _scale_of(column: np.ndarray, feature: PointFeature) -> float:
+def _scale_of(column: np.ndarray, feature: PointFeature, cloud: CloudFile) -> float:
     if column.dtype.kind not in "iu" or feature.high > 2 or not len(column):
         return 1.0
+    if thing_of(feature.name) in COLOURS:
+        return colour_scale(cloud.columns)
     if column.dtype.itemsize == 1 or column.max() <= 255:
         return 255.0
     return 65535.0

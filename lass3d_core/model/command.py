@@ -6,7 +6,6 @@ and confidence), and for all of them one page, index.html.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from lass3d_core.files.atomic import atomic_write, write_text
 from lass3d_core.model.columns import features_of
 from lass3d_core.model.page import MOST_PICTURES, SeenCloud, page, seen_cloud
 from lass3d_core.model.predict import Model, load
+from lass3d_core.program import CommandLine, whole_number
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ def _scales(texts: Sequence[str]) -> tuple[tuple[str, float], ...]:
     return tuple(scales)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandLine:
+    parser = CommandLine(
         prog="lass3d-predict", description="Label every point of a cloud with a finished model."
     )
     parser.add_argument("model", type=Path, help="a model.safetensors, as training and `make model` write it")
@@ -156,12 +156,8 @@ def _parser() -> argparse.ArgumentParser:
         "--scale", action="append", default=[], metavar="NAME=NUMBER", help="divide a feature"
     )
     parser.add_argument(
-        "--tta", type=int, default=1, metavar="N", help="passes over turned and mirrored copies"
+        "--tta", type=whole_number(1), default=1, metavar="N", help="passes over turned and mirrored copies"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     parser.add_argument("--no-ply", action="store_true", help="write no coloured clouds")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -83,7 +83,10 @@ def _card_of(path: Path, metadata: Mapping[str, str]) -> tuple[ModelCard, str]:
     try:
         return ModelCard.from_json(json.dumps(values)), digest
     except ValueError as error:
-        raise CorruptArtifact(f"{path}: the card in its header is wrong: {error}") from None
+        raise CorruptArtifact(
+            f"{path}: the card in its header is wrong, or of another version of the code: {error}; "
+            "copy the file again, or install the version that wrote it"
+        ) from None
 
 
 def _first_line(error: BaseException) -> str:

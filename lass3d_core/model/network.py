@@ -48,15 +48,23 @@ def load_weights(network: nn.ModuleDict, weights: Mapping[str, Tensor], path: Pa
     weights = {name: tensor for name, tensor in weights.items() if name != QUERY_ROWS}
     for name in sorted(expected.keys() | weights.keys()):
         if name not in weights:
-            raise CorruptArtifact(f"{path} lacks the weight {name} that its card asks for")
+            raise _of_another_version(path, f"lacks the weight {name} that its card asks for")
         if name not in expected:
-            raise CorruptArtifact(f"{path} holds the weight {name}, for which its card has no place")
+            raise _of_another_version(path, f"holds the weight {name}, for which its card has no place")
         if weights[name].shape != expected[name].shape:
-            raise CorruptArtifact(
-                f"{path}: the weight {name} has shape {tuple(weights[name].shape)}, "
-                f"its card asks for {tuple(expected[name].shape)}"
+            raise _of_another_version(
+                path,
+                f"the weight {name} has shape {tuple(weights[name].shape)}, "
+                f"its card asks for {tuple(expected[name].shape)}",
             )
     network.load_state_dict(dict(weights))
+
+
+def _of_another_version(path: Path, why: str) -> CorruptArtifact:
+    # Its checksum is right, so that the file is as it was written.
+    return CorruptArtifact(
+        f"{path} was made by another version of the code ({why}); install the version that wrote it"
+    )
 
 
 def weights_of(segmenter: nn.Module, query_head: nn.Module | None, rows: Tensor | None) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import KernelMap, KernelPyramid
 
 View = Literal["voxel", "range"]
-Width = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, lt=2**13)]
 
 
 @dataclass(frozen=True, config=SETTINGS)

@@ -9,9 +9,11 @@ from lass3d_core.files.atomic import write_text
 from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.files.shards import ShardReader, ShardsByScan
 from lass3d_core.files.splits import LabelledSplit, labelled_split
+from lass3d_core.records import NONE
 from preprocess.audit.calibration_check import check_calibration
-from preprocess.audit.findings import Findings, as_json, in_words
+from preprocess.audit.findings import Findings, Lacking, as_json, in_words
 from preprocess.audit.pictures import write_pictures
+from preprocess.audit.words import word_findings
 from preprocess.project import SPLITS, Project
 from preprocess.stages import pairs
 from preprocess.stages.plan import STAGES, plan
@@ -30,13 +32,15 @@ def audit(project: Project, ratio: float, seed: int) -> str:
     shards = _shards(project)
     labelled, remark = _labelled(project, shards, ratio, seed)
     known = labelled.labelled if labelled else ()
+    counted = {split: _counted(project, shards, split) for split in SPLITS}
     found = Findings(
         dataset=project.name,
-        coverage={split: _coverage(project, shards, split) for split in SPLITS},
+        coverage={split: coverage for split, (coverage, _) in counted.items()},
+        lacking={split: lacking for split, (_, lacking) in counted.items()},
         skipped_frames=_skipped_frames(project),
         labelled=labelled,
         remark=remark,
-        agreement=_agreement(project, shards, known) if known else None,
+        words=word_findings(project, _agreement(project, shards, known)) if known else None,
         calibration=check_calibration(project, lambda scan_id: shards[scan_id].read(scan_id, False).points),
         pictures=[path.name for path in write_pictures(project, shards, known)],
     )
@@ -62,14 +66,20 @@ def _labelled(
     try:
         return labelled_split(project.spec.labelled, train, ratio, seed, without), ""
     except DataError as error:
-        return None, f"entities are not compared with labels: {error}"
+        return None, f"the words are not compared with labels: {error}"
 
 
-def _coverage(project: Project, shards: ShardsByScan, split: str) -> Coverage:
-    coverage = Coverage()
-    for scan_id in project.dataset.scan_ids(split):
-        coverage.add(shards[scan_id].read(scan_id, with_labels=False))
-    return coverage
+def _counted(project: Project, shards: ShardsByScan, split: str) -> tuple[Coverage, Lacking]:
+    """Count points and scans of a split. No label is read."""
+    coverage, images, labels = Coverage(), 0, 0
+    scan_ids = project.dataset.scan_ids(split)
+    for scan_id in scan_ids:
+        shard = shards[scan_id]
+        scan = shard.read(scan_id, with_labels=False)
+        coverage.add(scan, shard.counts[scan_id])
+        images += bool((scan.pairs.image != NONE).any())
+        labels += shard.has_labels(scan_id)
+    return coverage, Lacking(len(scan_ids), len(scan_ids) - images, len(scan_ids) - labels)
 
 
 def _agreement(project: Project, shards: ShardsByScan, scan_ids: tuple[str, ...]) -> Agreement:

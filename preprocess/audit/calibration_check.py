@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
+from lass3d_core.errors import DataError
 from lass3d_core.files.images import read_image
 from lass3d_core.files.splits import spread
 from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
@@ -17,6 +20,7 @@ from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import View
 from preprocess.audit.calibration import NUDGES, Alignment, Nudge, Observation, compare, observe
 from preprocess.audit.outlines import depth_outline
+from preprocess.audit.verdict import described
 from preprocess.project import SPLITS, Project
 from preprocess.stages.pairing import measured_by
 
@@ -37,13 +41,13 @@ class CheckedCamera:
     alignment: Alignment
 
     def __str__(self) -> str:
-        return f"{self.split} {self.sequence} {self.camera}: {self.alignment}"
+        return f"{self.split} {self.sequence} {self.camera}: {described(self.alignment)}"
 
 
 def check_calibration(project: Project, points_of: Callable[[str], np.ndarray]) -> list[CheckedCamera]:
     """Check every camera on a few scans; no label is read.
 
-    points_of: scan id -> points (N,3) float32. Raises DataError for an image that cannot be read.
+    points_of: scan id -> points (N,3) float32. Images that cannot be read are left out, and named on stderr.
     """
     chosen = [(split, scan_id) for split in SPLITS for scan_id in _chosen(project.dataset.scan_ids(split))]
     observed: dict[tuple[str, str, str], list[Observation]] = defaultdict(list)
@@ -51,8 +55,20 @@ def check_calibration(project: Project, points_of: Callable[[str], np.ndarray]) 
         points = points_of(scan_id)
         for view in spread(project.dataset.views(scan_id), VIEWS):
             key = split, scan_id.split("/")[0], camera_of(view, scan_id)
-            observed[key].append(observed_in(view, points, project.manifest.pairs))
-    return [CheckedCamera(*key, compare(observations)) for key, observations in observed.items()]
+            with left_out_if_unreadable():
+                observed[key].append(observed_in(view, points, project.manifest.pairs))
+    return [
+        CheckedCamera(*key, compare(observations)) for key, observations in observed.items() if observations
+    ]
+
+
+@contextmanager
+def left_out_if_unreadable() -> Iterator[None]:
+    """Leave out an image that cannot be read, with a line on stderr: `captions` has counted it as failed."""
+    try:
+        yield
+    except DataError as error:
+        tqdm.write(f"left out: {error}", file=sys.stderr)
 
 
 def observed_in(

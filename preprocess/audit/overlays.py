@@ -22,8 +22,9 @@ PICTURE_WIDTH = 1280
 _TEXT_WIDTH = 320
 _NAMED = 14
 _NAME_SIZE = 14
-_GREY = (128, 128, 128)
-_GREEN, _RED = (60, 255, 60), (255, 60, 60)
+GREY = (128, 128, 128)
+GREEN, RED = (60, 255, 60), (255, 60, 60)
+NEAR, FAR = (255, 230, 0), (0, 60, 255)
 _ON_EDGE = 0.5
 
 
@@ -51,7 +52,7 @@ def outline_panel(image: np.ndarray, camera: Camera, outline: Outline) -> Image.
     inside, v, u = pixels_in_image(*project(camera, outline.points), camera.size_hw)
     on_edge = ndimage.maximum_filter(strength, size=3)[v, u, None] > _ON_EDGE
     places = VisiblePixels(inside, v, u, np.zeros(len(inside), np.float32))
-    _draw_points(panel, places, np.where(on_edge, _GREEN, _RED).astype(np.uint8), factor)
+    _draw_points(panel, places, np.where(on_edge, GREEN, RED).astype(np.uint8), factor)
     return panel
 
 
@@ -85,8 +86,8 @@ def point_colours(labels: np.ndarray | None, seen: VisiblePixels, space: LabelSp
     """
     if labels is None:
         nearness = np.clip(1 - seen.depth / max(float(seen.depth.max(initial=1)), 1), 0, 1)[:, None]
-        return (nearness * (255, 230, 0) + (1 - nearness) * (0, 60, 255)).astype(np.uint8)
-    table = np.full((IGNORE + 1, 3), _GREY, np.uint8)
+        return (nearness * NEAR + (1 - nearness) * FAR).astype(np.uint8)
+    table = np.full((IGNORE + 1, 3), GREY, np.uint8)
     table[: len(space.colours)] = space.colours
     return table[labels[seen.point]]
 

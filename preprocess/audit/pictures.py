@@ -11,7 +11,8 @@ from lass3d_core.files.shards import ShardsByScan
 from lass3d_core.files.splits import spread
 from lass3d_core.geometry.visible_pixels import visible_pixels
 from lass3d_core.records import PairedScan, View
-from preprocess.audit.calibration_check import VIEWS, seen_points
+from preprocess.audit.calibration_check import VIEWS, left_out_if_unreadable, seen_points
+from preprocess.audit.legends import ENTITIES, NO_ENTITIES, OUTLINES, legend, of_points
 from preprocess.audit.outlines import depth_outline
 from preprocess.audit.overlays import entity_panel, outline_panel, point_colours, point_panel, stacked
 from preprocess.project import SPLITS, Project
@@ -39,7 +40,8 @@ def _pictures(project: Project, shards: ShardsByScan, labelled: Collection[str])
             found = entities.entities_in(shard)
             scan = shards[scan_id].read(scan_id, scan_id in labelled)
             for view in spread(project.dataset.views(scan_id), VIEWS):
-                yield _picture(project, scan, view, found)
+                with left_out_if_unreadable():
+                    yield _picture(project, scan, view, found)
 
 
 def _picture(project: Project, scan: PairedScan, view: View, found: pairing.Entities) -> Path:
@@ -51,10 +53,15 @@ def _picture(project: Project, scan: PairedScan, view: View, found: pairing.Enti
     seen = visible_pixels(view.camera, scan.points, pairing.visibility_of(spec), measured, owner)
     outline = depth_outline(view.camera, seen_points(view, scan.points, spec))
     image = read_image(view.image)
+    space = project.dataset.label_space
+    points = point_panel(image, seen, point_colours(scan.labels, seen, space))
     picture = stacked(
-        point_panel(image, seen, point_colours(scan.labels, seen, project.dataset.label_space)),
+        points,
+        legend(of_points(scan.labels, seen, space), points.width),
         entity_panel(image, kept, owner),
+        legend(ENTITIES if kept else NO_ENTITIES, points.width),
         outline_panel(image, view.camera, outline),
+        legend(OUTLINES, points.width),
     )
     path = project.folder / "audit" / f"{view.image_id.replace('/', '-')}.png"
     with atomic_write(path) as part:

@@ -1,4 +1,4 @@
-"""The data set: its files are counted, and one scan of each sequence is opened with all that belongs to it."""
+"""The data set: its files are counted, and one scan of each sequence is opened with all that is its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lass3d_core.compute.shared_memory import shortage
 from lass3d_core.datasets import Block, Dataset
+from lass3d_core.datasets.places import IMAGES, LABELS
 from lass3d_core.datasets.plausible import at_origin, require_plausible
 from lass3d_core.errors import Lass3dError
 from lass3d_core.files.images import image_size
@@ -24,6 +26,10 @@ from preprocess.status import plural
 OPENED = 30
 """At most so many sequences or scenes of a split are opened, evenly spread: the doctor answers in seconds."""
 
+SCANS_OF_A_BATCH, WORKERS = 4, 4
+"""Of the presets for real data. The doctor does not know the run, so it takes these."""
+
+_BYTES_PER_POINT = 230  # of a batch: 24.4 MB for a scan of 106 886 points in voxels of 5 cm
 _NAMED = 3
 _FEW_IN_IMAGES = 0.005  # of a scan's points: less is a wrong calibration rather than a narrow camera
 _MANY_AT_ORIGIN = 0.01  # of a scan's points
@@ -63,7 +69,8 @@ def data(project: Project) -> Iterator[Finding]:
     yield Finding("ok", what, f"{spec.reader} in {spec.root}; {classes} classes; features: {features}")
     for split, looked in looked_at.items():
         if looked.scans:
-            yield from _findings(split, looked)
+            yield from _findings(spec.reader, split, looked)
+    yield _shared_memory([scan for looked in looked_at.values() for scan in looked.opened])
 
 
 def _scans(blocks: Sequence[Block], split: str) -> list[str]:
@@ -109,7 +116,7 @@ def _open(dataset: Dataset, spec: DatasetSpec, scan_id: str, looked: _Looked) ->
         looked.problems[str(error)] += 1
 
 
-def _findings(split: str, looked: _Looked) -> Iterator[Finding]:
+def _findings(reader: str, split: str, looked: _Looked) -> Iterator[Finding]:
     there = plural(looked.images - len(looked.missing), "image")
     yield Finding(
         "ok",
@@ -125,8 +132,8 @@ def _findings(split: str, looked: _Looked) -> Iterator[Finding]:
         yield Finding("FIX", split, f"and {plural(more, 'problem')} more of this kind")
     if looked.missing:
         yield Finding("FIX", split, _missing_images(looked))
-    yield from (Finding("FIX", split, detail) for detail in _surely_wrong(split, looked))
-    yield from (Finding("note", split, detail) for detail in _worth_knowing(split, looked))
+    yield from (Finding("FIX", split, detail) for detail in _surely_wrong(looked))
+    yield from (Finding("note", split, detail) for detail in _worth_knowing(reader, split, looked))
 
 
 def _missing_images(looked: _Looked) -> str:
@@ -135,9 +142,7 @@ def _missing_images(looked: _Looked) -> str:
     return f"{plural(len(looked.missing), 'image')} missing: {names}{rest}; restore them"
 
 
-def _surely_wrong(split: str, looked: _Looked) -> Iterator[str]:
-    if split == "train" and looked.opened and not (looked.labelled or looked.with_labels):
-        yield "no scan has labels; is their folder named as the layout says?"
+def _surely_wrong(looked: _Looked) -> Iterator[str]:
     if looked.labelled and all((labels == IGNORE).all() for labels in looked.labelled):
         yield "every label is ignored; mend `classes` or the label files"
     seen = [_share_in_images(scan) for scan in looked.opened if scan.views]
@@ -148,14 +153,24 @@ def _surely_wrong(split: str, looked: _Looked) -> Iterator[str]:
         )
 
 
-def _worth_knowing(split: str, looked: _Looked) -> Iterator[str]:
+def _worth_knowing(reader: str, split: str, looked: _Looked) -> Iterator[str]:
     if not looked.images:
-        yield "no scan has an image, so none has a text; if there should be images, mend `views` or folders"
-    if split == "val" and looked.opened and not (looked.labelled or looked.with_labels):
-        yield "no scan has labels, so nothing is evaluated"
+        yield f"no scan has an image, so none has a text; images are looked for in {IMAGES[reader]}"
+    if split != "test" and looked.opened and not (looked.labelled or looked.with_labels):
+        needs = "training needs some" if split == "train" else "nothing is evaluated"
+        yield f"no scan has labels, and {needs}; they are looked for in {LABELS[reader]}"
     zeros = [at_origin(scan.points) / max(1, len(scan.points)) for scan in looked.opened]
     if zeros and max(zeros) > _MANY_AT_ORIGIN:
         yield f"up to {max(zeros):.0%} of a scan's points lie at the origin: pulses without an echo"
+
+
+def _shared_memory(opened: Sequence[Scan]) -> Finding:
+    """Whether the batches of a preset for real data fit through shared memory."""
+    batch = SCANS_OF_A_BATCH * _BYTES_PER_POINT * max((len(scan.points) for scan in opened), default=0)
+    problem = shortage(batch, WORKERS)
+    if problem is not None:
+        return Finding("FIX", "shared memory", problem)
+    return Finding("ok", "shared memory", f"enough for {WORKERS} workers of data.workers")
 
 
 def _share_in_images(scan: Scan) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from lass3d_core.errors import DataError
+from lass3d_core.files.lock import has_flock
 from preprocess.doctor.finding import Finding
 from preprocess.lvm import run_params
 from preprocess.lvm.fetch_weights import models_of
@@ -28,6 +30,7 @@ _MASKS_PER_IMAGE = 100e3
 def machine(project: Project) -> Iterator[Finding]:
     """Whether this machine can hold and run what the manifest asks for."""
     yield _disk(project)
+    yield _locks(project)
     yield from _gpu(project)
     yield from _backends()
     if project.manifest.engine == "ray":
@@ -38,8 +41,7 @@ def _disk(project: Project) -> Finding:
     """Whether the artifacts fit."""
     # Decision: shards take a quarter more than the point files, masks 100 kB per image.
     folder = project.folder
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(_existing(folder)).free
     try:
         files = {part.path for block in project.blocks for part in project.points_of(block)}
         needed = _SHARD_PER_POINT_BYTE * sum(map(bytes_of, files)) + _MASKS_PER_IMAGE * project.image_count
@@ -50,6 +52,22 @@ def _disk(project: Project) -> Finding:
     if free < needed:
         return Finding("FIX", "disk", f"{detail}; free some or set `artifacts` in the manifest")
     return Finding("ok", "disk", detail)
+
+
+def _locks(project: Project) -> Finding:
+    """Whether the file system of the artifacts can lock files."""
+    folder = _existing(project.folder)
+    if not os.access(folder, os.W_OK):
+        return Finding("FIX", "locks", f"{folder} cannot be written; mend its rights, or set `artifacts`")
+    if has_flock(folder):
+        return Finding("ok", "locks", f"{folder} has flock")
+    detail = f"{folder} has no flock; a file .soft takes its place, and stays if a process is killed"
+    return Finding("note", "locks", detail)
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
 def _gpu(project: Project) -> Iterator[Finding]:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from lass3d_core.errors import Lass3dError
 from lass3d_core.manifest.schema import LvmSpec
+from lass3d_core.manifest.stand_ins import stand_in_warning
 from preprocess.doctor.finding import Finding
 from preprocess.doctor.machine import bytes_of
 from preprocess.doctor.packages import installed
@@ -45,7 +47,21 @@ REMEDY = "make setup-lvm, then add VENV=.venv-lvm"
 
 
 def models(project: Project) -> Iterator[Finding]:
-    """What the models need: packages, libraries of the system, weights."""
+    """What the models need. Where there is no image, none of it is needed."""
+    try:
+        are_needed = project.image_count > 0
+    except Lass3dError:  # data.py says why the data set cannot be read
+        are_needed = True
+    for found in _needs(project):
+        yield found if are_needed or found.mark == "ok" else found._replace(mark="note")
+    named = {stage: (spec.name,) for stage, spec in models_of(project.manifest).items()}
+    warning = stand_in_warning(project.name, project.spec, named)
+    if warning is not None:
+        yield Finding("note", "stand-ins", warning)
+
+
+def _needs(project: Project) -> Iterator[Finding]:
+    """Packages, libraries of the system, weights."""
     try:
         declared = [Requirement(line) for line in requires("lass3d") or ()]
     except PackageNotFoundError:

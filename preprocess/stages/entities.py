@@ -8,6 +8,7 @@ the model's floor is kept, so that a change of the score threshold redoes the pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,17 +61,19 @@ def fingerprint_record(project: Project, block: Block) -> Record:
 
 
 def load(project: Project) -> MakeShard:
-    """Load the detector; the returned function makes one shard."""
-    detector = load_detector(project.manifest.entities)
+    """Return the function that makes one shard. It loads the detector at the first shard with images."""
+    detector = cache(partial(load_detector, project.manifest.entities))
 
     def make_shard(job: Job, on_progress: OnProgress) -> list[Failure]:
         assert job.block is not None
         words = vocabularies(project, job.block)
 
         def ask(images: list[np.ndarray], views: list[ImageFile]) -> list[Found]:
-            return detected(detector, images, [words[view.image_id] for view in views])
+            return detected(detector(), images, [words[view.image_id] for view in views])
 
         views = project.images_of(job.block)
+        if views:
+            detector()  # not inside `ask`, where an error of loading would count as one of an image
         given = answers(views, ask, on_progress, images_at_once(run_params(NAME, project.manifest)))
         images = [_as_json(view, answer) for view, answer in zip(views, given)]
         write_jsonl(job.path, job.record, images, digests(images))

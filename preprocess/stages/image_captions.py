@@ -8,6 +8,7 @@ hundredths.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,15 +38,17 @@ def fingerprint_record(project: Project, block: Block) -> Record:
 
 
 def load(project: Project) -> MakeShard:
-    """Load the captioner; the returned function makes one shard."""
-    captioner = load_captioner(project.manifest.image_captions)
+    """Return the function that makes one shard. It loads the captioner at the first shard with images."""
+    captioner = cache(partial(load_captioner, project.manifest.image_captions))
 
     def ask(images: list[np.ndarray], views: list[ImageFile]) -> list[ImageCaption]:
-        return captioner.caption(images)
+        return captioner().caption(images)
 
     def make_shard(job: Job, on_progress: OnProgress) -> list[Failure]:
         assert job.block is not None
         views = project.images_of(job.block)
+        if views:
+            captioner()  # not inside `ask`, where an error of loading would count as one of an image
         given = answers(views, ask, on_progress, images_at_once(run_params(NAME, project.manifest)))
         images = [_as_json(view, answer) for view, answer in zip(views, given)]
         write_jsonl(job.path, job.record, images, digests(images))

@@ -29,6 +29,10 @@ Entities = Mapping[str, Sequence[Entity]]
 """image_id -> the entities of that image."""
 
 
+MOST_SLOTS = int(np.iinfo(np.int16).max)
+"""Images of one scan, and phrases: a shard stores their numbers in two bytes."""
+
+
 def pair(scan: Scan, found: Entities, spec: PairsSpec, earlier: Sequence[EarlierView] = ()) -> PairedScan:
     """Give every point of a scan its image slots and its entity slot.
 
@@ -38,11 +42,15 @@ def pair(scan: Scan, found: Entities, spec: PairsSpec, earlier: Sequence[Earlier
     the lens is worst, so the centre is trusted.
     Decision: a view of an `earlier` scan counts only if no later view sees the point, because moving things
     and drifting poses add up.
-    Raises DataError if masks and image differ in size, or if a depth image is missing or unreadable.
+    Raises DataError if masks and image differ in size, if a depth image is missing or unreadable, or for more
+    than MOST_SLOTS images or phrases.
     """
     views = [*((view, 0) for view in scan.views), *earlier]
     named = {view.image_id: confident(found.get(view.image_id, ()), spec.min_score) for view, _ in views}
     phrases = tuple(sorted({one.phrase for of_image in named.values() for one in of_image}))
+    for count, what in ((len(views), "images"), (len(phrases), "phrases")):
+        if count > MOST_SLOTS:
+            raise DataError(f"scan {scan.scan_id} has {count} {what}; at most {MOST_SLOTS} can be told apart")
     slot_of = {phrase: slot for slot, phrase in enumerate(phrases)}
     best = BestViews(len(scan.points), spec.max_views)
     points = PreparedPoints(scan.points)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from lass3d_core.datasets import Block
+from lass3d_core.datasets.plausible import require_plausible
 from lass3d_core.files.fingerprint import Record, digest
 from lass3d_core.files.pair_index import IndexedShard, LabelledLists, PairIndex
 from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
@@ -18,7 +19,7 @@ from lass3d_core.files.splits import read_list
 from lass3d_core.manifest.classes import ClassesSpec
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.pool import OnProgress
-from lass3d_core.records import Entity, PairedScan
+from lass3d_core.records import Entity, PairedScan, Scan
 from lass3d_core.settings import to_json
 from preprocess.project import Project
 from preprocess.stages import entities
@@ -85,7 +86,7 @@ def load(project: Project) -> MakeShard:
         def scans() -> Iterator[PairedScan]:
             for scan_id in block.scan_ids:
                 earlier = earlier_views(project.dataset, scan_id, back)
-                yield pair(project.dataset.read_scan(scan_id), found, spec, earlier)
+                yield pair(_plausible_scan(project, scan_id), found, spec, earlier)
                 on_progress(1)
 
         space = project.dataset.label_space
@@ -104,6 +105,13 @@ def load(project: Project) -> MakeShard:
         return []
 
     return make_shard
+
+
+def _plausible_scan(project: Project, scan_id: str) -> Scan:
+    scan = project.dataset.read_scan(scan_id)
+    where = str(project.dataset.input_files(scan_id).points[0])
+    require_plausible(scan, project.dataset.feature_names, project.spec, where)
+    return scan
 
 
 def pair_index(project: Project, records: Mapping[Block, Record]) -> PairIndex:

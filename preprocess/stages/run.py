@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from contextlib import closing, suppress
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -15,11 +16,12 @@ from lass3d_core.files.atomic import remove_parts, storage_errors
 from lass3d_core.manifest.stand_ins import stand_in_warning
 from preprocess.engine import run_shards
 from preprocess.lvm.fetch_weights import models_of
-from preprocess.project import Project
+from preprocess.project import ABSENT, Project
 from preprocess.stages import pairs
+from preprocess.stages.coverage_report import coverage_lines, failed_images
 from preprocess.stages.jsonl_shards import failures_in, read_jsonl
 from preprocess.stages.plan import STAGES, ShardPlan, StagePlan, plan
-from preprocess.stages.stage import Failure, Stage
+from preprocess.stages.stage import Failure, Job, Stage
 from preprocess.status import plural, why
 
 _SHOWN_FAILURES = 3
@@ -30,12 +32,17 @@ def run_stage(project: Project, name: str) -> None:
 
     Raises MissingArtifact or StaleArtifact if an earlier stage has to run first, and DataError if more images
     failed than `max_failures` allows. What was made before the error is kept.
+    If the data set has no image, `pairs` runs the earlier stages too: they load no model then.
     """
+    if name == pairs.NAME and not project.image_count:
+        for earlier in STAGES:
+            if earlier != name:
+                run_stage(project, earlier)
     planned = plan(project, STAGES[name])
     _refuse_if_waiting(project, planned)
     shards = plural(len(planned.shards), "shard")
     if planned.fresh:
-        print(f"{name}: fresh ({shards})")
+        print(f"{name}: fresh ({shards}{'; no images' if _sees_none(project, planned.stage) else ''})")
     else:
         print(f"{name}: {len(planned.to_do)} of {shards} to make: {why(planned)}", flush=True)
         _make(project, planned)
@@ -43,6 +50,7 @@ def run_stage(project: Project, name: str) -> None:
         print(f"{name}: {_in_words(failures)}")
     if name == pairs.NAME:
         _write_index(project, planned)
+        _print_coverage(project)
     project.inputs.save()
 
 
@@ -67,6 +75,9 @@ def _make(project: Project, planned: StagePlan) -> None:
     """Make every shard that is not fresh, with a progress bar, and print what was written where."""
     stage, jobs = planned.stage, [shard.job for shard in planned.to_do if shard.job is not None]
     where = jobs[0].path.parent if stage.per_block else jobs[0].path
+    if stage.unit == "images":
+        for job in jobs:
+            _refuse_to_forget(project, stage, job)
     remove_parts(jobs[0].path.parent)
     if stage.name == pairs.NAME:
         # The index says that the pairs are complete, which they no longer are.
@@ -87,7 +98,45 @@ def _make(project: Project, planned: StagePlan) -> None:
                 _stop_if_too_many(project, stage, failures)
     seconds = time.monotonic() - started
     rate = f"{units} {stage.unit} in {seconds:.1f} s, {units / max(seconds, 1e-3):.3g}/s"
+    if _sees_none(project, stage):
+        rate = "no images"
     print(f"{stage.name}: wrote {plural(len(jobs), 'shard')} ({rate}) to {where}", flush=True)
+
+
+def _refuse_to_forget(project: Project, stage: Stage, job: Job) -> None:
+    """Raise DataError if images that a shard holds answers for are gone: a disk may not be mounted.
+
+    The shard would be made again without them, and the answers, days of a GPU, would be lost. An image that
+    is there in another format is not gone.
+    """
+    path = job.path
+    here = {Path(name).with_suffix("") for name, digest in job.record["inputs"].items() if digest != ABSENT}
+    try:
+        known = stage.read_record(path)[0]["inputs"] if path.exists() else {}
+    except (CorruptArtifact, StaleArtifact):
+        return
+    names = (name.partition(" (bytes ")[0] for name, digest in known.items() if digest != ABSENT)
+    lost = (name for name in dict.fromkeys(names) if Path(name).with_suffix("") not in here)
+    gone = [name for name in lost if not (project.spec.root / name).exists()]
+    if gone:
+        what = f"and {len(gone) - 1} more do not exist" if len(gone) > 1 else "does not exist"
+        raise DataError(
+            f"{project.spec.root / gone[0]} {what}, and {path} holds what {stage.name} found there; restore "
+            "it, or delete that file to leave it out"
+        )
+
+
+def _sees_none(project: Project, stage: Stage) -> bool:
+    """Whether the stage looks at images, or at texts about them, and the data set has none to caption."""
+    return stage.unit != "scans" and not project.image_count
+
+
+def _print_coverage(project: Project) -> None:
+    """Say what each split has, and which images failed and so have no text."""
+    if failures := failed_images(project):
+        print(f"{pairs.NAME}: without text: {_in_words(failures)}")
+    for line in coverage_lines(project):
+        print(line)
 
 
 def _failures_on_disk(stage: Stage, shards: Sequence[ShardPlan]) -> list[Failure]:

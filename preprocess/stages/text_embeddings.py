@@ -3,20 +3,22 @@
 There is one table for the whole data set.
 Decision: a caption keeps all its token-level rows, because attention over a single key is no attention. A
 phrase keeps its pooled row, which is added to its points.
+Decision: without any text the encoder, which may be large, is not loaded. Then nobody knows the length of its
+rows, and the table has no row of a fixed length.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from tqdm import tqdm
 
-from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact
+from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.text_table import (
     CaptionRows,
@@ -36,6 +38,7 @@ from preprocess.stages.stage import Failure, Job, MakeShard, Stage, Stored
 NAME: Final = "text_embeddings"
 SCHEMA = 1
 BATCH = 256
+DIM_WITHOUT_TEXT = 64  # divisible by the number of heads that attend to texts
 
 Rows = tuple[np.ndarray, np.ndarray]
 """The rows of one text, float16: token-level (n,D) and pooled (D,)."""
@@ -68,13 +71,17 @@ def read_record(path: Path) -> Stored:
 
 
 def load(project: Project) -> MakeShard:
-    """Load the encoder; the returned function makes the table, and encodes only what the old table lacks."""
-    encoder = load_encoder(project.manifest.text_embeddings)
+    """Return the function that makes the table. It loads the encoder, unless there is no text.
+
+    Only what the old table lacks is encoded.
+    """
 
     def make_shard(job: Job, on_progress: OnProgress) -> list[Failure]:
         captions, phrases = texts_of(project)
+        there_is_text = bool(phrases) or any(text is not None for text in captions.values())
+        encoder = load_encoder(project.manifest.text_embeddings) if there_is_text else None
         write_table(job.path, job.record, encoder, captions, phrases, on_progress)
-        if encoder.cut:
+        if encoder is not None and encoder.cut:
             tqdm.write(f"{NAME}: {encoder.cut} texts were cut: they are longer than the encoder's window")
         return []
 
@@ -95,7 +102,7 @@ def texts_of(project: Project) -> tuple[dict[str, str | None], tuple[str, ...]]:
 def write_table(
     path: Path,
     record: Record,
-    encoder: TextEncoder,
+    encoder: TextEncoder | None,
     captions: dict[str, str | None],
     phrases: tuple[str, ...],
     on_progress: OnProgress,
@@ -103,21 +110,20 @@ def write_table(
     """Encode each distinct text once, and write the table.
 
     Rows that the old table at `path` holds are copied. The rows of the captions are written batch by batch.
-    Raises DataError if no image has a caption.
+    encoder: None if there is no text at all.
     """
     texts = tuple(sorted({text for text in captions.values() if text is not None}))
-    if not texts:
-        raise DataError("no image has a caption; see the failures of image_captions")
     old = OldTable.at(path, record)
     rows_of = old.phrases()
     rows_of |= _encoded(encoder, [phrase for phrase in phrases if phrase not in rows_of], on_progress)
     number_of = {None: -1} | {text: number for number, text in enumerate(texts)}
     image_caption = np.array([number_of[text] for text in captions.values()], np.int32)
     parts = _caption_rows(encoder, texts, old, on_progress)
-    first = next(parts)
-    phrase_rows = np.stack([first.pooled[0], *(rows_of[phrase][1] for phrase in phrases)])[1:]
+    first = list(islice(parts, 1))
+    pooled = [rows_of[phrase][1] for phrase in phrases]
+    some_row = next(chain((part.pooled[0] for part in first), pooled), np.zeros(DIM_WITHOUT_TEXT, np.float16))
     names = TextNames(tuple(captions), image_caption, texts, phrases)
-    write_text_rows(path, names, chain([first], parts), phrase_rows, record)
+    write_text_rows(path, names, chain(first, parts), np.stack([some_row, *pooled])[1:], record)
 
 
 class OldTable:
@@ -155,7 +161,7 @@ class OldTable:
 
 
 def _caption_rows(
-    encoder: TextEncoder, texts: Sequence[str], old: OldTable, on_progress: OnProgress
+    encoder: TextEncoder | None, texts: Sequence[str], old: OldTable, on_progress: OnProgress
 ) -> Iterator[CaptionRows]:
     """Yield the rows of every text in order, one batch of the encoder at a time."""
     for start in range(0, len(texts), BATCH):
@@ -166,11 +172,12 @@ def _caption_rows(
         yield CaptionRows.of(blocks, pooled, len(pooled[0]))
 
 
-def _encoded(encoder: TextEncoder, texts: Sequence[str], on_progress: OnProgress) -> dict[str, Rows]:
-    """The rows of every text, encoded in batches."""
+def _encoded(encoder: TextEncoder | None, texts: Sequence[str], on_progress: OnProgress) -> dict[str, Rows]:
+    """The rows of every text, encoded in batches. Without texts no encoder is needed."""
     rows: dict[str, Rows] = {}
     for start in range(0, len(texts), BATCH):
         batch = texts[start : start + BATCH]
+        assert encoder is not None
         part = encoder.encode(batch)
         tokens = np.split(part.rows.astype(np.float16), part.offsets[1:-1])
         rows |= dict(zip(batch, zip(tokens, part.pooled.astype(np.float16))))

@@ -19,10 +19,12 @@ from typing import NoReturn
 
 from benchmarks.fault_injection.project import RUN_FOLDER
 from lass3d_core.datasets import open_dataset
+from lass3d_core.datasets.poses import read_poses
 from lass3d_core.datasets.scannet.rgbd import view_of
 from lass3d_core.datasets.scannet.sens import read_sens
 from lass3d_core.errors import Lass3dError
 from lass3d_core.files.images import read_depth, read_image
+from lass3d_core.files.json_files import read_json_of_user
 from lass3d_core.files.pair_index import read_index
 from lass3d_core.files.splits import LabelledSplit, read_list
 from lass3d_core.manifest.reading import read_manifest
@@ -84,6 +86,8 @@ def _write_others(folder: Path) -> None:
     write_nuscenes(folder / "nuscenes", ("scene-0001", "scene-0002"))
     (folder / "list.txt").write_text("00/000000\n00/000001\n")
     (folder / "scenes.txt").write_text("00\n")
+    (folder / "poses.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n0 -1 0 2.5 1 0 0 0 0 0 1 1e-3\n")
+    (folder / "calibration.json").write_text('{"front": {"K": [[500, 0, 320], [0, 5e2, 240.5], [0, 0, 1]]}}')
 
 
 def _street(folder: Path) -> object:
@@ -163,6 +167,10 @@ PARSERS = {
     },
     "list": Parser(
         "list.txt", lambda folder: read_list(folder / "list.txt", ["00/000000", "00/000001"]), text=True
+    ),
+    "poses": Parser("poses.txt", lambda folder: read_poses(folder / "poses.txt"), text=True),
+    "JSON of a person": Parser(
+        "calibration.json", lambda folder: read_json_of_user(folder / "calibration.json"), text=True
     ),
     "list of scenes": Parser("scenes.txt", _listed, text=True),
     "index": Parser(

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.fault_injection.flips import flip_all
 from benchmarks.fault_injection.kills import kill_all
 from benchmarks.fault_injection.project import TinyProject
+from benchmarks.fault_injection.shared_memory import fill_all
 
 pytestmark = pytest.mark.slow
 
@@ -22,3 +23,11 @@ def test_every_flipped_byte_is_noticed_or_harmless(finished: TinyProject) -> Non
     outcomes = flip_all(finished, 120, seed=1)
     assert sum(one.count for one in outcomes) == 120
     assert [one for one in outcomes if not one.good] == []
+
+
+@pytest.mark.timeout(300)
+def test_training_in_a_small_shared_memory_ends_with_one_line(finished: TinyProject) -> None:
+    outcome = fill_all(finished, 3, seed=1)
+    if outcome is None:
+        pytest.skip("this user may not mount")
+    assert outcome.good, outcome.remarks

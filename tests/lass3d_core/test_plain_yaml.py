@@ -32,11 +32,35 @@ def test_numbers_without_a_dot_are_numbers_and_dates_are_texts(text: str, value:
 
 
 @pytest.mark.parametrize(
+    "text", ["010", "00", "-07", "2013_05_28", "12:30", "1_000", "0x1f", "0b11", "00.5", "0o7"]
+)
+def test_what_other_readers_count_in_another_base_is_a_text(text: str) -> None:
+    assert load_yaml(f"a: [{text}]") == {"a": [text]}
+
+
+def test_a_key_is_a_text() -> None:
+    found = load_yaml("no: 1\n2024: {on: no}\n0.50: {~: 2}\nnull: 3\n")
+    assert found == {"no": 1, "2024": {"on": False}, "0.50": {"~": 2}, "null": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [(".5", 0.5), ("-0.", -0.0), ("+3", 3), (".inf", float("inf")), ("0", 0), ("1.5E3", 1500.0)],
+)
+def test_the_forms_of_a_number(text: str, value: Any) -> None:
+    found = load_yaml(f"a: {text}")["a"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("a: 1\nb: 2\na: 3", "at line 3: the key 'a' stands twice, first at line 1"),
         ("x: {a: 1, a: 1}", "at line 1: the key 'a' stands twice"),
         ('x:\n  1: a\n  "1": b', "at line 3: the key '1' stands twice, first at line 2"),
+        ("a:\n\tb: 1", "at line 2: .*indent with spaces"),
+        ("no: 1\nb: 2\n'no': 3", "at line 3: the key 'no' stands twice, first at line 1"),
+        ("a: {<<: {b: 1}, c: 1, c: 2}", "the key 'c' stands twice"),
         ("[" * 5000, "nested too deeply"),
         ("a: !!int x", "invalid literal for int"),
         ("a: !!timestamp x", "not valid YAML"),

@@ -99,7 +99,7 @@ def test_every_problem_is_reported_and_named_by_its_path() -> None:
         "many.l: expected keys and values, got 3",
         "many.m.plain: count must not be negative, got -1",
         "many.m.rate: must be below 1, got 1",
-        "root: expected a text, got 7",
+        "root: expected a text, got 7; put it in quotes",
         "steps: missing",
     ]
 
@@ -115,7 +115,10 @@ def test_every_problem_is_reported_and_named_by_its_path() -> None:
         ({"steps": 1, "inner": {"rate": float("nan")}}, "inner.rate: expected a finite number, got nan"),
         ({"steps": 1, "inner": {"rate": float("inf")}}, "inner.rate: expected a finite number, got inf"),
         ({"steps": 1, "inner": {"rate": True}}, "inner.rate: expected a finite number, got True"),
-        ({"steps": 1, "inner": {"names": ["a", 1]}}, "inner.names[1]: expected a text, got 1"),
+        (
+            {"steps": 1, "inner": {"names": ["a", 1]}},
+            "inner.names[1]: expected a text, got 1; put it in quotes",
+        ),
         (
             {"steps": 1, "inner": {"plain": {"parts": [True]}}},
             "inner.plain.parts[0]: expected a finite number, got True",

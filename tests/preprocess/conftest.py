@@ -89,6 +89,15 @@ def street(finished_street: Street, tmp_path: Path) -> Street:
 
 
 @pytest.fixture
+def own_street(street: Street) -> Street:
+    """A copy with every stage done that the manifest does not simulate: what a test removes stays away."""
+    content = yaml.safe_load(street.manifest.read_text())
+    del content["datasets"]["street"]["simulate"]
+    street.manifest.write_text(yaml.safe_dump(content))
+    return street
+
+
+@pytest.fixture
 def untouched_street(street: Street) -> Street:
     """A copy with the data alone."""
     shutil.rmtree(street.artifacts)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from lass3d_core.files.shards import ShardReader
-from train.__main__ import main, parser
+from train.__main__ import main
+from train.commands.flags import parser
 from train.evaluate import Metrics
 from train.runs.checkpoint import checkpoints
 
@@ -148,7 +149,7 @@ def test_the_command_line_is_frozen() -> None:
     choice = data | {"method", "preset", "tag", "set"}
     finished = choice | {"run"}
     expected = {
-        "run": choice | {"resume"},
+        "run": choice | {"resume", "processes"},
         "eval": finished | {"split", "tta"},
         "report": finished,
         "model": finished | {"into"},

@@ -1,1 +1,1 @@
-"""The command line of `python -m train`: its flags. train/__main__.py holds what each command does."""
+"""The command line of `python -m train`: its flags, and what each command does."""

@@ -1,19 +1,23 @@
-"""The flags of `python -m train`. A command is a name here; train/__main__.py maps it to a function."""
+"""The flags of `python -m train`. A command is a name here; commands.py maps it to a function."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from lass3d_core.program import CommandLine, percent, seed, whole_number
 from train.outputs import query_command, suggest_command
 from train.presets import PAPER, PRESETS
 
 MANIFEST = Path("data_manifest.yaml")
 
+count = whole_number(1)
+processes = whole_number(1, 1024)
 
-def parser() -> argparse.ArgumentParser:
+
+def parser() -> CommandLine:
     """The command line."""
-    top = argparse.ArgumentParser(
+    top = CommandLine(
         prog="python -m train",
         description="Train and evaluate networks on pair shards.",
     )
@@ -25,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_choice(run)
     run.add_argument("--resume", action="store_true", help="continue an unfinished run")
+    run.add_argument(
+        "--processes", type=processes, default=1, metavar="N", help="that share every batch, one per GPU (1)"
+    )
     evaluate = commands.add_parser("eval", help="point-level mIoU of a run")
     evaluate.set_defaults(command="eval")
     _add_finished(evaluate)
@@ -45,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     profile = commands.add_parser("profile", help="time of each part of a training step; writes nothing")
     profile.set_defaults(command="profile")
     _add_choice(profile)
-    profile.add_argument("--steps", type=int, default=10, metavar="N", help="steps to measure (10)")
+    profile.add_argument("--steps", type=count, default=10, metavar="N", help="steps to measure (10)")
     report = commands.add_parser("report", help="write the HTML page of a run")
     report.set_defaults(command="report")
     _add_finished(report)
@@ -57,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     demo.set_defaults(command="demo")
     _add_data(demo, ratio=2.0)
     _add_tag(demo)
-    demo.add_argument("--processes", type=int, default=2, metavar="N", help="runs at a time (2)")
+    demo.add_argument("--processes", type=processes, default=2, metavar="N", help="runs at a time (2)")
     _add_table(commands.add_parser("table", help="train the runs of a table and write the table"))
     return top
 
@@ -74,7 +81,7 @@ def _add_clouds(command: argparse.ArgumentParser) -> None:
     _add_finished(command)
     _add_files(command, "clouds")
     command.add_argument("--scans", nargs="+", metavar="SCAN", help="scans to write, such as 08/000000")
-    command.add_argument("--limit", type=int, metavar="N", help="number of scans, evenly spread (5)")
+    command.add_argument("--limit", type=count, metavar="N", help="number of scans, evenly spread (5)")
 
 
 def _add_query(command: argparse.ArgumentParser) -> None:
@@ -103,12 +110,14 @@ def _add_table(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--split", help="split of the figures (test of a simulated world, val of real data)")
     _add_recipe(command)
-    command.add_argument("--processes", type=int, metavar="N", help="runs at a time (one per GPU or core)")
+    command.add_argument(
+        "--processes", type=processes, metavar="N", help="runs at a time (one per GPU or core)"
+    )
     command.add_argument("--plan", action="store_true", help="only print the runs and the expected time")
 
 
 def _add_passes(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--tta", type=int, default=1, metavar="N", help="passes, turned and mirrored (1)")
+    command.add_argument("--tta", type=count, default=1, metavar="N", help="passes, turned and mirrored (1)")
 
 
 def _add_files(command: argparse.ArgumentParser, what: str) -> None:
@@ -124,14 +133,17 @@ def _add_data(command: argparse.ArgumentParser, ratio: float) -> None:
     _add_manifest(command)
     command.add_argument(
         "--ratio",
-        type=float,
+        type=percent,
         default=ratio,
         metavar="PERCENT",
         help=f"share of the training scans with labels ({ratio:g})",
     )
-    command.add_argument("--seed", type=int, default=0, help="of weights, batches and labelled scans (0)")
+    command.add_argument("--seed", type=seed, default=0, help="of weights, batches and labelled scans (0)")
     command.add_argument(
-        "--threads", type=int, default=1, help="of the CPU; more than 1 only on an idle machine (1)"
+        "--threads",
+        type=count,
+        default=1,
+        help="of the CPU; more than 1 only on an idle machine (1)",
     )
 
 

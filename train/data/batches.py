@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lass3d_core.errors import ManifestError
 from lass3d_core.files.splits import LabelledSplit
@@ -26,6 +26,7 @@ from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import collate, first_valid, majority_label
 from train.config import DataConfig
 from train.data.augment import augmented, keep_indices, shift_features
+from train.data.loading import built_ahead
 from train.data.paired_scans import PairedScans
 from train.data.panorama import panorama
 from train.data.text_batches import TextRowsOf
@@ -153,10 +154,11 @@ def batch_loader(batches: StepBatches, first: int, workers: int, pinned: bool = 
     """The micro-batches from step `first` on, in order. `workers` processes build them in advance.
 
     pinned: put them in page-locked memory, so that the copy to a GPU runs beside the computation.
+    Raises as `built_ahead` does.
     """
     numbers = range(first * batches.config.accumulate, len(batches))
     # One pass through one loader for the whole run: the workers are started once.
-    made = iter(DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers, pin_memory=pinned))
+    made = built_ahead(batches, numbers, workers, pinned)
     # With `pinned`, torch's loader fetches the batches in a thread already.
     return prefetch(made) if workers and not pinned else made
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lass3d_core.records import PairedScan, labels_or_ignore
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import collate
 from train.config import DataConfig
+from train.data.loading import built_ahead
 from train.data.paired_scans import PairedScans
 
 
@@ -60,5 +61,5 @@ def evaluation_scan(scan: PairedScan, config: DataConfig, levels: int) -> Evalua
 
 
 def scan_loader(scans: EvaluationScans, workers: int) -> Iterator[EvaluationScan]:
-    """Every scan of `scans` in order. `workers` processes build them in advance."""
-    return iter(DataLoader(scans, batch_size=None, num_workers=workers))
+    """Every scan of `scans` in order. `workers` processes build them ahead. Raises as `built_ahead` does."""
+    yield from built_ahead(scans, range(len(scans)), workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from lass3d_core.files.shards import ShardHeader, ShardReader, ShardsByScan
 from lass3d_core.files.splits import LabelledSplit, labelled_split
 from lass3d_core.files.text_table import TEXT_TABLE, TextRowsFile, read_text_table_record
 from lass3d_core.manifest.schema import LabelledSpec
-from lass3d_core.records import PairedScan
+from lass3d_core.records import NONE, PairedScan
 from lass3d_core.settings import to_json
 
 
@@ -75,6 +75,24 @@ class PairedScans:
         """A digest of what the text table was made from. Raises MissingArtifact, CorruptArtifact."""
         return digest(read_text_table_record(self.folder / TEXT_TABLE))
 
+    @cached_property
+    def scans_with_text(self) -> tuple[str, ...]:
+        """The training scans of which a point has a phrase, or an image with a caption.
+
+        Raises MissingArtifact, StaleArtifact, CorruptArtifact.
+        """
+        table = self.text_table
+        captioned = {name for name, one in zip(table.image_ids, table.image_caption.tolist()) if one != NONE}
+        none_failed = len(captioned) == len(table.image_ids)
+        return tuple(one for one in self.splits["train"] if self._has_text(one, captioned, none_failed))
+
+    def _has_text(self, scan_id: str, captioned: Collection[str], none_failed: bool) -> bool:
+        shard = self._shard_of[scan_id]
+        counts = shard.counts[scan_id]
+        if counts.points_with_phrase or not counts.points_in_image:
+            return counts.points_with_phrase > 0
+        return none_failed or any(image_id in captioned for image_id in shard.image_ids(scan_id))
+
     @property
     def num_classes(self) -> int:
         """C, the number of classes."""
@@ -127,7 +145,7 @@ class PairedScans:
     @cached_property
     def _labelled(self) -> dict[str, tuple[str, ...]]:
         return {
-            split: tuple(scan_id for scan_id in scan_ids if self._shard_of[scan_id].has_labels(scan_id))
+            split: tuple(one for one in scan_ids if self._shard_of[one].counts[one].has_labels)
             for split, scan_ids in self.splits.items()
         }
 

@@ -34,13 +34,18 @@ class QueryNetwork:
 
     @classmethod
     def of(cls, run: Run) -> QueryNetwork:
-        """Load it from a run. Raises MissingArtifact if the run is not trained or has no query head."""
+        """Load it from a run. Raises MissingArtifact if it is not trained, has no query head or no text."""
         method = run.trained_method()
         head, segmenter = getattr(method, "query_head", None), method.predictor
         if not isinstance(head, QueryHead) or not isinstance(segmenter, Segmenter):
             raise MissingArtifact(
                 f"{run.folder.path} was trained without a head for queries; train METHOD=lass3d_plus with "
                 "SET=method.query.weight=1"
+            )
+        if not run.pairs.scans_with_text:
+            raise MissingArtifact(
+                f"no training scan of {run.config.dataset} has text, so {run.folder.path} learnt none and "
+                "answers no query; get images, and train again"
             )
         return cls(segmenter.eval(), head.eval(), run.device)
 

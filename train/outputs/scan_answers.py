@@ -13,12 +13,13 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lass3d_core.errors import DataError
 from lass3d_core.model.views import view_of
 from lass3d_core.nets.segmenter import Segmenter
 from train.data.evaluation_scans import EvaluationScan, evaluation_scan
+from train.data.loading import built_ahead
 from train.runs.run import Run
 
 
@@ -65,7 +66,7 @@ class ScanNetwork:
     def answers(self, scan_ids: Sequence[str], views: int = 1) -> Iterator[ScanAnswer]:
         """The answer for each scan, in order. Raises DataError if it is no number, CorruptArtifact."""
         scans = _ScanViews(self.run, scan_ids, views)
-        for of_scan in DataLoader(scans, batch_size=None, num_workers=self.run.config.data.workers):
+        for of_scan in built_ahead(scans, range(len(scan_ids)), self.run.config.data.workers):
             yield self._answer(of_scan)
 
     @torch.inference_mode()

@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from lass3d_core.files.atomic import write_text
+from lass3d_core.program import whole_number
 from train.outputs.suggest import Suggestion, Suggestions, suggest
 from train.report.suggest import write_suggest_page
 from train.report.words import counted
@@ -25,7 +26,9 @@ NOTABLE = 1.05
 
 def add_flags(command: ArgumentParser) -> None:
     """Add the flags of the command."""
-    command.add_argument("--count", type=int, default=10, metavar="N", help="scans to suggest (10)")
+    command.add_argument(
+        "--count", type=whole_number(1), default=10, metavar="N", help="scans to suggest (10)"
+    )
     command.add_argument(
         "--into", type=Path, metavar="FOLDER", help="output folder (suggest in the run's folder)"
     )

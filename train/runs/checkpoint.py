@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.atomic import atomic_write
@@ -23,6 +24,7 @@ from lass3d_core.files.atomic import atomic_write
 KEPT = 2  # latest checkpoints that stay: if the last is damaged, the one before it can be used
 
 _SUFFIX = ".pt"
+_FIELDS: Mapping[str, type] = {"steps_done": int, "run_digest": str, "method": dict, "optimiser": dict}
 _UNREADABLE = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
     *(OSError, EOFError, MemoryError, pickle.UnpicklingError),
@@ -34,15 +36,22 @@ _UNREADABLE = (
 class Checkpoint:
     """The state of a run.
 
-    steps_done: number of steps taken.
-    run_digest: of the configuration and the data.
+    path: the file. steps_done: number of steps taken.
     method, optimiser: their state_dict.
     """
 
+    path: Path
     steps_done: int
-    run_digest: str
     method: dict[str, Any]
     optimiser: dict[str, Any]
+
+    def restore(self, method: nn.Module, optimiser: torch.optim.Optimizer | None = None) -> None:
+        """Give the state to `method`, and to its optimiser. Raises StaleArtifact if it does not fit."""
+        if why := _difference(self.method, method.state_dict()):
+            raise _of_another_version(self.path, f"the weight {why}")
+        method.load_state_dict(self.method)
+        if optimiser is not None and (why := _refused(self.optimiser, optimiser)):
+            raise _of_another_version(self.path, f"the optimiser: {why}")
 
 
 def save(
@@ -73,7 +82,8 @@ def drop_old(folder: Path) -> None:
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, oldest first."""
-    return sorted(folder.glob(f"step-*{_SUFFIX}"), key=steps_of)
+    found = folder.glob(f"step-*{_SUFFIX}")
+    return sorted((path for path in found if path.stem.removeprefix("step-").isdecimal()), key=steps_of)
 
 
 def steps_of(path: Path) -> int:
@@ -99,11 +109,14 @@ def load(path: Path, run_digest: str) -> Checkpoint:
         raise StaleArtifact(
             f"{path} belongs to a run with other settings or data; give this run a TAG=NAME (--tag NAME)"
         )
-    return Checkpoint(**values)
+    return Checkpoint(path, values["steps_done"], values["method"], values["optimiser"])
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = memoryview(path.read_bytes())
+    try:
+        content = memoryview(path.read_bytes())
+    except OSError as error:
+        raise CorruptArtifact(f"{path} cannot be read: {error.strerror or error}; restore it") from None
     archive = content[: -len(_digest(content[:0]))]
     if bytes(content[len(archive) :]) != _digest(archive):
         raise CorruptArtifact(f"{path} is damaged (its checksum differs); delete it{_what_then(path)}")
@@ -112,9 +125,60 @@ def _read(path: Path) -> dict[str, Any]:
     except _UNREADABLE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CorruptArtifact(f"{path} cannot be read: {first}; delete it{_what_then(path)}") from error
-    if not isinstance(values, dict) or values.keys() != Checkpoint.__dataclass_fields__.keys():
-        raise CorruptArtifact(f"{path} holds something else than a checkpoint; delete it{_what_then(path)}")
+    if not isinstance(values, dict) or values.keys() != _FIELDS.keys():
+        raise _of_another_version(path, f"it holds other fields than {', '.join(_FIELDS)}")
+    for name, kind in _FIELDS.items():
+        if not isinstance(values[name], kind):
+            raise _of_another_version(path, f"{name} is a {type(values[name]).__name__}")
     return values
+
+
+def _of_another_version(path: Path, why: str) -> StaleArtifact:
+    return StaleArtifact(
+        f"{path} was made by another version of the code ({why}); check out that version, or train again "
+        "under another TAG=NAME (--tag NAME)"
+    )
+
+
+def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
+    """The first weight that is only in one of two states, or has another shape; None if none."""
+    for name in dict.fromkeys([*expected, *found]):
+        if name not in found:
+            return f"{name} is missing"
+        if name not in expected:
+            return f"{name} has no place"
+        shapes = [tuple(getattr(weights[name], "shape", ())) for weights in (found, expected)]
+        if shapes[0] != shapes[1]:
+            return f"{name} has the shape {shapes[0]}, not {shapes[1]}"
+    return None
+
+
+def _refused(state: Mapping[str, Any], optimiser: torch.optim.Optimizer) -> str | None:
+    """Load the state of an optimiser, and look at what torch does not. Why it does not fit, or None."""
+    settings, names = optimiser.param_groups[0].keys(), _names_of_state(optimiser)
+    try:
+        optimiser.load_state_dict(dict(state))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    missing = [name for group in optimiser.param_groups for name in settings - group.keys()]
+    for parameter, values in optimiser.state.items():
+        missing += names - values.keys()
+        if not isinstance(parameter, Tensor):
+            return "it has more parameters"
+        if any(value.shape not in ((), parameter.shape) for value in values.values() if value is not None):
+            return f"a state does not have the shape {tuple(parameter.shape)} of its parameter"
+    return f"{missing[0]} is missing" if missing else None
+
+
+def _names_of_state(optimiser: torch.optim.Optimizer) -> set[str]:
+    """What such an optimiser remembers of a parameter after a step: "exp_avg", "momentum_buffer"."""
+    group = optimiser.param_groups[0]
+    probe = nn.Parameter(torch.zeros(1, device=group["params"][0].device))
+    twin = type(optimiser)([probe])  # type: ignore[call-arg]
+    twin.param_groups[0].update({name: value for name, value in group.items() if name != "params"})
+    probe.grad = torch.zeros_like(probe)
+    twin.step()
+    return set(twin.state[probe])
 
 
 def _what_then(path: Path) -> str:

@@ -37,6 +37,8 @@ def write_finished_model(run: Run, method: Method, metrics: Sequence[Metrics]) -
     """Write the model file of a trained run. Raises DataError if the predictor fits no model file."""
     segmenter, head = parts_of(method, run.config.method_name)
     rows = texts = None
+    if not run.pairs.scans_with_text:
+        head = None  # it has learnt no text, so it can answer none
     if head is not None:
         texts = run.pairs.text_table.phrases
         rows = torch.from_numpy(run.pairs.text_table.phrase_rows)

@@ -27,20 +27,25 @@ class RunLog:
         self._path = folder / "log.csv"
         rows = [row for row in read_log(self._path) if int(row["step"]) < steps_done]
         self._columns: list[str] = list(rows[0]) if rows else ["step"]
+        self.last: dict[str, str] = rows[-1] if rows else {}  # the last row
         self._reopen(rows)
         self._events = SummaryWriter(folder / "events", purge_step=steps_done or None)
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """Append the row of `step`. A new figure becomes a new column."""
+        """Append the row of `step`, or add figures to it. A new figure becomes a new column."""
         row = {"step": str(step)} | {name: f"{value:.6g}" for name, value in figures.items()}
         new = [name for name in row if name not in self._columns]
+        goes_on = row["step"] == self.last.get("step")
+        self.last = self.last | row if goes_on else row
         with storage_errors(self._path):
-            if new:
+            if new or goes_on:
                 self._file.close()
                 self._columns += new
-                self._reopen(read_log(self._path))
-            self._file.write(_as_csv(self._columns, [row]))
-            self._file.flush()
+                rows = read_log(self._path)
+                self._reopen([*(rows[:-1] if goes_on else rows), self.last])
+            else:
+                self._file.write(_as_csv(self._columns, [row]))
+                self._file.flush()
         for name, value in figures.items():
             self._events.add_scalar(name, value, step)
 

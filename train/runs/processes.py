@@ -1,4 +1,4 @@
-"""Join the processes that `torchrun` started: one per GPU, or several on the CPU."""
+"""Join the processes that together.py or `torchrun` started: one per GPU, or several on the CPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ import torch.distributed.nn.functional
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join torchrun's process group; do nothing in a single process."""
+    """Join the group of the processes that were started together; do nothing in a single process.
+
+    Raises SystemExit if another of them ends.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
@@ -27,5 +30,9 @@ def process_group() -> Iterator[None]:
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield
+    except RuntimeError as error:
+        if not any(lost in str(error) for lost in ("closed by peer", "reset by peer")):
+            raise
+        raise SystemExit(2) from error  # the process that ended first says why
     finally:
         dist.destroy_process_group()

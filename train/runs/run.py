@@ -15,7 +15,8 @@ from torch import nn
 
 from lass3d_core import nets
 from lass3d_core.compute import parallel
-from lass3d_core.datasets import label_files_of, submission_of
+from lass3d_core.datasets import submission_of
+from lass3d_core.datasets.places import LABELS
 from lass3d_core.errors import DataError, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import canonical_json
 from lass3d_core.files.splits import LabelledSplit
@@ -41,6 +42,7 @@ from train.runs import checkpoint
 from train.runs.initial_weights import initialised
 from train.runs.progress import progress_bar
 from train.runs.run_folder import RunFolder
+from train.runs.stopping import Stopping
 
 EVALUATED = ("val", "test")
 
@@ -91,7 +93,7 @@ class Run:
             scans = counted(len(pairs.splits["train"]), "training scan")
             raise DataError(
                 f"0 of {scans} of {config.dataset} have labels; label files belong into "
-                f'{label_files_of(spec)} below {spec.root}; then run "make pairs"'
+                f'{LABELS[spec.reader]} below {spec.root}; then run "make pairs"'
             )
         split = pairs.labelled_split(spec.labelled, config.ratio, config.seed)
         if config.data.unlabelled_scans and not split.unlabelled:
@@ -152,18 +154,13 @@ class Run:
         if self.config.net.init:
             make_backbone = initialised(make_backbone, self.config.net.init)
         ingredients = Ingredients(
-            make_backbone=initialised(make_backbone, init)
-            if (init := self.config.net.init)
-            else make_backbone,
+            make_backbone=make_backbone,
             num_classes=self.pairs.num_classes,
             text_dim=self.pairs.text_table.dim,
             class_weights=weights,
             phrase_counts=partial(phrase_counts, self.pairs, self.split.labelled),
         )
         return methods.make_method(self.config.method, ingredients).to(self.device)
-
-    def _make_backbone(self) -> nn.Module:
-        return nets.make_backbone(self.config.net, self.pairs.in_channels)
 
     def trained_predictor(self) -> nn.Module:
         """The trained network that sees points alone, in eval mode. Raises MissingArtifact, CorruptArtifact.
@@ -183,7 +180,7 @@ class Run:
         self.folder.require_trained(self.config.schedule.steps)
         last = checkpoint.load_latest(self.folder.checkpoints, self.saved.digest)
         method = self.make_method()
-        method.load_state_dict(last.method)
+        last.restore(method)
         return method
 
     def whole_scan(self, scan_id: str) -> EvaluationScan:
@@ -207,14 +204,17 @@ class Run:
         """The saved figures on `split`. Raises MissingArtifact, CorruptArtifact."""
         return Metrics.load(self.folder.metrics(split))
 
-    def metrics(self, predictor: nn.Module, split: str) -> Metrics:
+    def metrics(self, predictor: nn.Module, split: str, stopping: Stopping | None = None) -> Metrics:
         """Evaluate `predictor` on `split`. Raises DataError if no scan of it has labels.
 
         The temperature of the confidences is fitted on the validation split, and applied to the others.
+        stopping: asked after each scan; then raises as its `check` does.
         """
         scan_ids = self._labelled_scans(split)
         sample = LogitSample(SAMPLED_POINTS, len(scan_ids))
-        matrix = self.confusion(predictor, split, f"evaluating {split}", sample)
+        matrix = self.confusion(predictor, split, f"evaluating {split}", sample, stopping)
+        if stopping is not None:
+            stopping.check()
         temperature = sample.fit_temperature() if split == "val" else self.fitted_temperature()
         return self._metrics(
             matrix,
@@ -291,17 +291,25 @@ class Run:
         )
 
     def confusion(
-        self, predictor: nn.Module, split: str, title: str | None = None, sample: LogitSample | None = None
+        self,
+        predictor: nn.Module,
+        split: str,
+        title: str | None = None,
+        sample: LogitSample | None = None,
+        stopping: Stopping | None = None,
     ) -> np.ndarray:
         """The confusion matrix (C,C) over all points of the scans of `split` that have labels.
 
         Processes that train together share the scans. title: of a progress bar; None for no bar.
         sample: takes points of the scans of this process.
+        stopping: asked after each scan; if it was asked to end, the matrix lacks the others.
         """
         scan_ids = self.pairs.labelled_scans(split)[parallel.rank() :: parallel.world_size()]
         scans: Iterable[EvaluationScan] = scan_loader(self.whole_scans_of(scan_ids), self.config.data.workers)
         if title is not None and parallel.rank() == 0:
             scans = with_progress(scans, len(scan_ids), title)
+        if stopping is not None:
+            scans = stopping.until(scans)
         matrix = confusion(predictor, scans, self.pairs.num_classes, self.device, sample)
         return parallel.all_reduce_sum(torch.from_numpy(matrix).to(self.device)).cpu().numpy()
 

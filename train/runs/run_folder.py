@@ -32,9 +32,9 @@ class RunFolder:
     @classmethod
     def of(cls, runs: Path, config: RunConfig, tag: str | None) -> RunFolder:
         """The folder of `config` below `runs`. Raises ManifestError if `tag` is no valid folder name."""
-        if tag is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag):
+        if tag is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", tag):
             raise ManifestError(
-                f"--tag {tag!r}: letters and digits, and after the first also '.', '_' and '-'"
+                f"--tag {tag!r}: up to 100 letters and digits, and after the first also '.', '_' and '-'"
             )
         return cls(runs / config.dataset / (f"{config.name}-{tag}" if tag else config.name))
 
@@ -90,9 +90,9 @@ class RunFolder:
         return self.path / f"retrieval-{split}.json"
 
     def is_finished(self, saved: SavedRun, splits: Sequence[str]) -> bool:
-        """Whether the run of `saved` has metrics for all of `splits` or, without any, its last weights."""
+        """Whether the run that `saved` describes has metrics for all of `splits`; without any, a model."""
         if not splits:
-            return self.model.is_file() or self._steps_done >= saved.config.schedule.steps
+            return self.model.is_file()
         try:
             return all(Metrics.load(self.metrics(split)).run_digest == saved.digest for split in splits)
         except (MissingArtifact, CorruptArtifact):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from typing import NamedTuple
 import torch
 from tqdm import tqdm
 
+from lass3d_core.compute.shared_memory import SHARED_MEMORY
+from lass3d_core.files.atomic import storage_errors
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.pool import OnProgress, Work, run_tasks
+from lass3d_core.signals import Interrupted
 from train.config import RunConfig
 from train.data.paired_scans import PairedScans
 from train.runs.progress import draw_in_row
@@ -61,10 +65,11 @@ def outcomes(
     """Train every plan, `at_most` at a time, and yield each outcome as it comes.
 
     The runs that go on together take `devices` in turn. A run that was interrupted before is resumed.
-    If the caller closes the generator, or on Ctrl-C, the processes are ended; their runs can be resumed.
+    If the caller closes the generator, or on a signal, the runs save and end; they can be resumed.
     """
     slots = [_Slot(line, devices[line % len(devices)]) for line in range(max(at_most, 1))]
-    terminal = multiprocessing.get_context("spawn").RLock()
+    with storage_errors(SHARED_MEMORY):
+        terminal = multiprocessing.get_context("spawn").RLock()
     load = partial(_load, terminal)
     with closing(run_tasks(load, plans, slots, one_thread=True, fresh=True)) as ended:
         for finished in ended:
@@ -90,6 +95,10 @@ def _load(terminal: RLock, slot: _Slot) -> Work[PlannedRun, None]:
     draw_in_row(slot.line)
 
     def train(plan: PlannedRun, on_progress: OnProgress) -> None:
-        train_run(plan.open(slot.device), resume=True)
+        try:
+            train_run(plan.open(slot.device), resume=True)
+        except Interrupted as stop:
+            tqdm.write(f"{plan.folder.name}: {stop.kept}", file=sys.stderr)
+            raise
 
     return train

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
+import torch
 from tqdm import tqdm
 
 from lass3d_core.compute import parallel
@@ -14,6 +15,7 @@ from lass3d_core.files.json_files import write_json
 from lass3d_core.nets import make_backbone
 from lass3d_core.paper.metrics import mean_iou
 from lass3d_core.settings import to_json
+from lass3d_core.signals import Request, interruptible
 from train.data.batches import RankShare, StepBatches, batch_loader
 from train.evaluate import Metrics
 from train.loop import Callbacks, train
@@ -25,6 +27,8 @@ from train.runs.finished_model import write_finished_model
 from train.runs.initial_weights import take_weights
 from train.runs.logs import RunLog
 from train.runs.run import Run
+from train.runs.start_line import start_line
+from train.runs.stopping import Stopping
 
 
 def train_run(run: Run, resume: bool) -> bool:
@@ -32,7 +36,7 @@ def train_run(run: Run, resume: bool) -> bool:
 
     resume: continue an unfinished run from its last checkpoint.
     Raises StaleArtifact if the folder holds another run, Lass3dError if it holds an unfinished one and
-    `resume` is false.
+    `resume` is false. From the first step on, a signal ends the run with a checkpoint: Interrupted.
     """
     leads = parallel.rank() == 0  # of the processes that train together, one writes the files
     with run.folder.locked() if leads else nullcontext():
@@ -47,19 +51,31 @@ def train_run(run: Run, resume: bool) -> bool:
             write_environment(run.folder.environment, run.device)
             _record_start(run)
         parallel.wait_for_all()
-        method = _train(run)
-        evaluated = []
-        for split in run.splits:
-            evaluated.append(run.metrics(method.predictor, split))
-            if leads:
-                evaluated[-1].save(run.folder.metrics(split))
-        if leads:
-            _write_model(run, method, evaluated)
+        method = run.make_method()
+        with interruptible(held=True) as request:
+            _finish(run, method, request)
     return True
 
 
+def _finish(run: Run, method: Method, request: Request) -> None:
+    """Take the steps that are left, evaluate, write the model. Raises Interrupted if there is a request."""
+    leads = parallel.rank() == 0
+    stopping = Stopping(request, run.device)
+    _train(run, method, stopping)
+    evaluated: list[Metrics] = []
+    for split in run.splits:
+        if leads and evaluated:
+            evaluated[-1].save(run.folder.metrics(evaluated[-1].split))
+        evaluated.append(run.metrics(method.predictor, split, stopping))
+    if leads:
+        _write_model(run, method, evaluated)
+        for metrics in evaluated[-1:]:  # the last file: with it a run counts as finished
+            metrics.save(run.folder.metrics(metrics.split))
+
+
 def _record_start(run: Run) -> None:
-    """Say and write down what the backbone takes from the model of net.init."""
+    """Say what the run learns from; say and write down what the backbone takes from the model of net.init."""
+    tqdm.write(start_line(run))
     config = run.config
     if config.net.init:
         taken = take_weights(config.net.init, make_backbone(config.net, run.pairs.in_channels))
@@ -74,39 +90,56 @@ def _write_model(run: Run, method: Method, evaluated: Sequence[Metrics]) -> None
         tqdm.write(f"no {run.folder.model.name} was written: {error}", file=sys.stderr)
 
 
-def _train(run: Run) -> Method:
-    """Take the steps that are left; the trained method."""
-    config, saved = run.config, run.saved
-    method = run.make_method()
+def _train(run: Run, method: Method, stopping: Stopping) -> None:
+    """Take the steps that are left. Raises as `stopping.check` does."""
+    config, steps = run.config, run.config.schedule.steps
     optimiser = make_optimiser(config.optim, method.parameters())
     steps_done = 0
     if checkpoint.checkpoints(run.folder.checkpoints):
-        last = checkpoint.load_latest(run.folder.checkpoints, saved.digest)
-        method.load_state_dict(last.method)
-        optimiser.load_state_dict(last.optimiser)
+        last = checkpoint.load_latest(run.folder.checkpoints, run.saved.digest)
+        last.restore(method, optimiser)
         steps_done = last.steps_done
+        stopping.saved = _saved(steps_done, steps)
     parallel.broadcast_module(method)
     leads = parallel.rank() == 0
 
     def validate() -> dict[str, float]:
         if "val" not in run.splits:
             return {}  # nothing to measure: a NaN in the log would look like a failure
-        return {"val_miou": mean_iou(run.confusion(method.predictor, "val"), run.absent)}
+        matrix = run.confusion(method.predictor, "val", stopping=stopping)
+        # The loop asks again before the next step, and ends there. A resumed run begins with this figure.
+        return {} if stopping.agreed() else {"val_miou": mean_iou(matrix, run.absent)}
 
     def save(done: int) -> None:
         if leads:
-            checkpoint.save(run.folder.checkpoints, done, saved.digest, method, optimiser)
+            checkpoint.save(run.folder.checkpoints, done, run.saved.digest, method, optimiser)
+        stopping.saved = _saved(done, steps)
 
     part = RankShare(parallel.rank(), parallel.world_size())
-    steps = config.schedule.steps
     batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, steps, part)
     with RunLog(run.folder.path, steps_done) if leads else nullcontext() as log:
-        on_gpu = run.device.type == "cuda"
-        loader = batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu)
         write = log.write if log is not None else _ignore
-        callbacks = Callbacks(run.folder.path.name, write, validate, save)
+        if _lacks_validation(run, log, steps_done):
+            write(steps_done - 1, validate())
+            stopping.check()
+        on_gpu = run.device.type == "cuda"
+        loader = stopping.until(batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu))
+        callbacks = Callbacks(run.folder.path.name, write, validate, save, stopping.agreed)
         train(config, method, optimiser, loader, run.device, steps_done, callbacks)
-    return method
+    stopping.check()
+
+
+def _saved(done: int, steps: int) -> str:
+    return f"saved at step {done} of {steps}"
+
+
+def _lacks_validation(run: Run, log: RunLog | None, steps_done: int) -> bool:
+    """Whether the run was interrupted while it validated its last step."""
+    schedule = run.config.schedule
+    due = steps_done and (steps_done % schedule.validate_every == 0 or steps_done == schedule.steps)
+    last = log.last if due and log is not None else {}
+    lacks = last.get("step") == str(steps_done - 1) and not last.get("val_miou")
+    return bool(parallel.all_reduce_max(torch.tensor([int(lacks)], device=run.device)).item())
 
 
 def _ignore(step: int, figures: Mapping[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from lass3d_core.errors import Lass3dError, ManifestError
 from lass3d_core.files.atomic import write_text
+from lass3d_core.program import percent, seed
 from train.data.paired_scans import PairedScans
 from train.data.text_models import warn_of_stand_ins
 from train.runs.side_by_side import every_device, max_parallel, outcomes
@@ -118,20 +120,20 @@ def command_of(table: Table, recipe: Recipe) -> str:
     return make_command("table", variables)
 
 
-def parse_numbers(text: str, flag: str) -> tuple[float, ...]:
-    """ "0,1,2" as numbers, each once. Raises ManifestError."""
+def ratios_of(text: str) -> tuple[float, ...]:
+    """ "1,10" as ratios in percent, each once. Raises ManifestError."""
     try:
-        return tuple(dict.fromkeys(map(float, text.split(","))))
-    except ValueError:
-        raise ManifestError(f"{flag} {text!r}: numbers separated by commas, such as 0,1,2") from None
+        return tuple(dict.fromkeys(map(percent, text.split(","))))
+    except ArgumentTypeError as error:
+        raise ManifestError(f"--ratios {text!r}: {error}; write them as 1,10,20") from None
 
 
 def seeds_of(text: str) -> tuple[int, ...]:
     """ "0,1,2" as seeds. Raises ManifestError."""
-    found = parse_numbers(text, "--seeds")
-    if any(seed < 0 or not seed.is_integer() for seed in found):
-        raise ManifestError(f"--seeds {text!r}: whole numbers of at least 0, such as 0,1,2")
-    return tuple(map(int, found))
+    try:
+        return tuple(dict.fromkeys(map(seed, text.split(","))))
+    except ArgumentTypeError as error:
+        raise ManifestError(f"--seeds {text!r}: {error}; write them as 0,1,2") from None
 
 
 def _train(plan: TablePlan, at_a_time: int, failed: dict[Path, str]) -> None:

@@ -29,6 +29,8 @@ from lass3d_core.records import Camera, FilePart, ImageFile, Scan, View
 CAMERAS = ("CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_RIGHT", "CAM_BACK", "CAM_BACK_LEFT", "CAM_FRONT_LEFT")
 """The six cameras, clockwise from the front."""
 
+_COLUMNS = "write x, y, z, intensity and ring so"
+
 
 class _Frame(NamedTuple):
     """A key frame: the folder of its tables, the key frames of that folder, and its row among them."""
@@ -43,7 +45,6 @@ class NuScenes(Dataset):
 
     official = LABEL_SPACE
     feature_names = ("intensity",)
-    label_files = "the folder lidarseg/"
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
         super().__init__(spec, scratch)
@@ -53,7 +54,7 @@ class NuScenes(Dataset):
 
     def read_scan(self, scan_id: str) -> Scan:
         points, labels = self._points_and_labels(scan_id)
-        values = read_sweep(points, 5)
+        values = read_sweep(points, 5, _COLUMNS)
         return Scan(
             scan_id,
             points=np.ascontiguousarray(values[:, :3]),

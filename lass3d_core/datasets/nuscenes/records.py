@@ -26,7 +26,7 @@ def records(path: Path, keys: Collection[str]) -> Iterator[dict[str, Any]]:
     wanted = set(keys)
     try:
         missing = "unpack nuScenes' tables there, or mend `root` and `version`"
-        with reading(path, missing), path.open(encoding="utf-8") as file, _progress(path) as bar:
+        with reading(path, missing), path.open(encoding="utf-8-sig") as file, _progress(path) as bar:
             for number, record in enumerate(_items(file, bar)):
                 lacking = wanted - record.keys() if isinstance(record, dict) else wanted
                 if lacking:

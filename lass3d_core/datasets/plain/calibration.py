@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from lass3d_core.errors import DataError, reading
-from lass3d_core.files.json_files import parse_json
+from lass3d_core.errors import DataError
+from lass3d_core.files.json_files import read_json_of_user
 from lass3d_core.geometry.projection import is_rotation, scale_intrinsics
 from lass3d_core.records import Camera, Distortion
 from lass3d_core.settings import SETTINGS, WrongSettings, nearest, read
@@ -64,14 +64,11 @@ class Calibration:
 
 def read_calibration(path: Path) -> Calibration:
     """Read a calibration.json. Raises DataError with every problem on one line."""
-    with reading(path, "write it (docs/your-data.md), or set `views: []` to use no image"):
-        content = path.read_bytes()
+    remedy = "write it (docs/your-data.md), or set `views: []` to use no image"
     try:
-        return read(Calibration, parse_json(content))
+        return read(Calibration, read_json_of_user(path, remedy))
     except WrongSettings as error:
         raise DataError(f"{path}: {error}; mend the file") from None
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}; mend the file") from None
 
 
 def camera_of(

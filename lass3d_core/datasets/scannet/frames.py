@@ -17,10 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.datasets.scannet.rgbd import RgbdCamera, RgbdFrame, RgbdSequence, checked_camera, usable_pose
-from lass3d_core.errors import DataError, reading
+from lass3d_core.errors import DataError
+from lass3d_core.files.text_lines import Line, at, numbers, text_lines
 from lass3d_core.records import FilePart
 
 _IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
+_SIDES = ("colorWidth", "colorHeight", "depthWidth", "depthHeight")
+_REMEDY, _ONE = "export the frames again", "delete the wrong one"
 
 
 def is_exported(folder: Path) -> bool:
@@ -84,32 +87,31 @@ def _camera(folder: Path, kind: str, size_hw: tuple[int, int] | None) -> tuple[R
 
 
 def _matrix(path: Path) -> np.ndarray:
-    """Read (4,4) float64 from a text file."""
+    """Read (4,4) float64 from a text file. It may hold infinity: ScanNet marks a lost pose so."""
     # By way of float32, the precision of a .sens file.
-    text = _text(path)
-    try:
-        return np.array(text.split(), np.float32).reshape(4, 4).astype(np.float64)
-    except ValueError:
-        raise DataError(f"{path} must hold 4 lines of 4 numbers; export the frames again") from None
+    lines = text_lines(path, _REMEDY)
+    rows = [numbers(one.text.split(), at(path, one), None, _REMEDY, finite=False) for one in lines]
+    if sum(map(len, rows)) != 16:
+        raise DataError(f"{path} must hold 4 lines of 4 numbers; {_REMEDY}")
+    with np.errstate(over="ignore"):
+        return np.concatenate(rows).reshape(4, 4).astype(np.float32).astype(np.float64)
 
 
 def _declared_sizes(facts: Path) -> dict[str, tuple[int, int]]:
     """Read lines such as "colorWidth = 1296": "color" and "depth" -> height and width."""
-    if not facts.exists():
-        return {}
-    pairs = (line.split("=", 1) for line in _text(facts).splitlines() if "=" in line)
-    values = {key.strip(): value.strip() for key, value in pairs}
-    sides = {key: int(value) for key, value in values.items() if re.fullmatch(r"[0-9]{1,6}", value)}
+    sides: dict[str, Line] = {}
+    for line in text_lines(facts) if facts.exists() else ():
+        key, _, value = (part.strip() for part in line.text.partition("="))
+        if key not in _SIDES:
+            continue
+        if key in sides:
+            raise DataError(f"{facts}: {key} stands on lines {sides[key].number} and {line.number}; {_ONE}")
+        if not re.fullmatch(r"[0-9]{1,6}", value):
+            raise DataError(f"{at(facts, line)}: {key} is {value!r}, no number of pixels; copy it again")
+        sides[key] = Line(line.number, value)
+    size = {key: int(line.text) for key, line in sides.items()}
     return {
-        kind: (sides[f"{kind}Height"], sides[f"{kind}Width"])
+        kind: (size[f"{kind}Height"], size[f"{kind}Width"])
         for kind in ("color", "depth")
-        if sides.get(f"{kind}Height") and sides.get(f"{kind}Width")
+        if size.get(f"{kind}Height") and size.get(f"{kind}Width")
     }
-
-
-def _text(path: Path) -> str:
-    try:
-        with reading(path, "export the frames again"):
-            return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise DataError(f"{path} is not a text file; export the frames again") from None

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from lass3d_core.clouds.names import COLOURS, colour_scale
 from lass3d_core.clouds.ply import read_ply
 from lass3d_core.datasets import Block, Dataset, ScanFiles, Submission, cut_blocks, readable
 from lass3d_core.datasets.scannet.frames import is_exported, read_exported
@@ -74,8 +75,7 @@ class ScanNet(Dataset):
     """The ScanNet layout. Points are the vertices in the frame of the poses."""
 
     official = LABEL_SPACE
-    feature_names = ("red", "green", "blue")
-    label_files = "SCENE_vh_clean_2.labels.ply of each scene"
+    feature_names = COLOURS
 
     def __init__(self, spec: DatasetSpec, scratch: Path | None = None) -> None:
         super().__init__(spec, scratch)
@@ -186,10 +186,11 @@ class ScanNetSubmission(Submission):
 
 def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the vertices (N,3) float32, metres, z up; and their r, g, b (N,3) float32 in [0,1]."""
-    vertices = _vertices(path, ("x", "y", "z", "red", "green", "blue"))
+    vertices = _vertices(path, (*"xyz", *COLOURS))
     points = np.stack([vertices[name] for name in "xyz"], axis=1).astype(np.float32)
-    colours = np.stack([vertices[name] for name in ("red", "green", "blue")], axis=1)
-    return points, colours.astype(np.float32) / np.float32(255)
+    colours = {name: vertices[name] for name in COLOURS}
+    scaled = np.stack(list(colours.values()), axis=1).astype(np.float32) / np.float32(colour_scale(colours))
+    return points, scaled
 
 
 def _read_labels(path: Path, count: int, space: LabelSpace) -> np.ndarray:

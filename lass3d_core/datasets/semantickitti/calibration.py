@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lass3d_core.errors import DataError, reading
+from lass3d_core.errors import DataError
+from lass3d_core.files.text_lines import Line, at, numbers, text_lines
 from lass3d_core.geometry.projection import is_rotation, rigid
 from lass3d_core.records import Camera
 
 OFFICIAL_CALIBRATION = "take calib.txt from data_odometry_calib.zip of the KITTI odometry page"
 
-
-def read_calibration(path: Path) -> dict[str, np.ndarray]:
-    """Read every line "key: 12 numbers" of a calib.txt: key -> (3,4) float64. Raises DataError."""
-    try:
-        with reading(path, "restore it or mend `root` and `splits` in the manifest"):
-            text = path.read_text(encoding="utf-8")
-        lines = [line.split(":", 1) for line in text.splitlines() if line.strip()]
-        texts = {key.strip(): text for key, text in lines}
-        if len(texts) < len(lines):
-            twice = Counter(key.strip() for key, _ in lines).most_common(1)[0][0]
-            raise DataError(f'{path} has more than one line "{twice}"; delete the wrong one')
-        if "R0_rect" in texts:
-            raise DataError(f'{path} is of KITTI\'s object benchmark ("R0_rect"); {OFFICIAL_CALIBRATION}')
-        matrices = {key: np.array(text.split(), np.float64).reshape(3, 4) for key, text in texts.items()}
-    except ValueError:
-        raise DataError(f'{path} must hold lines of the form "P2: 12 numbers"; copy it again') from None
-    for key, matrix in matrices.items():
-        if not np.isfinite(matrix).all():
-            raise DataError(f'{path}: the line "{key}" holds NaN or infinity; copy it again')
-    return matrices
+_KEY = re.compile(r"([^\s:]+)\s*:?\s*(.*)")  # KITTI's tracking benchmark leaves the colon out
 
 
-def camera_of(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, int], path: Path) -> Camera:
+class Calibration(Mapping[str, np.ndarray]):
+    """The lines "key: 12 numbers" of a calib.txt: key -> (3,4) float64.
+
+    A line is checked when it is used. So `calib_time:`, `corner_dist:`, `D_00:` and lines of another form may
+    stand there. Looking up a key raises DataError if its line holds no 12 numbers or stands twice.
+    """
+
+    def __init__(self, path: Path, lines: Sequence[Line]) -> None:
+        self._path = path
+        self._lines: dict[str, list[tuple[Line, str]]] = {}
+        for line in lines:
+            if found := _KEY.fullmatch(line.text):
+                self._lines.setdefault(found[1], []).append((line, found[2]))
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        (line, text), *others = self._lines[key]
+        if others:
+            both = f"lines {line.number} and {others[0][0].number}"
+            raise DataError(f'{self._path} has more than one line "{key}": {both}; delete the wrong one')
+        values = numbers(text.split(), at(self._path, line), 12, "copy the file again", f'"{key}"')
+        return values.reshape(3, 4)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._lines
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a calib.txt. Raises DataError, also for the form of KITTI's object benchmark."""
+    found = Calibration(path, text_lines(path, "restore it or mend `root` and `splits` in the manifest"))
+    if "R0_rect" in found:
+        raise DataError(f'{path} is of KITTI\'s object benchmark ("R0_rect"); {OFFICIAL_CALIBRATION}')
+    return found
+
+
+def camera_of(
+    matrices: Mapping[str, np.ndarray], number: str, size_hw: tuple[int, int], path: Path
+) -> Camera:
     """The camera of image_<number>. Raises DataError.
 
     P = K [I|t] projects from the rectified camera 0, and `Tr` transforms from the LiDAR to camera 0.
@@ -44,7 +69,8 @@ def camera_of(matrices: dict[str, np.ndarray], number: str, size_hw: tuple[int, 
     another direction than camera 0.
     """
     P, own = f"P{number}", f"Tr_{number}"
-    projection, transform = matrices.get(P), matrices.get(own, matrices.get("Tr"))
+    projection = matrices.get(P)
+    transform = matrices.get(own if own in matrices else "Tr")
     if projection is None:
         raise DataError(f'{path} has no line "{P}" for image_{number}; mend `views` or the file')
     if transform is None:

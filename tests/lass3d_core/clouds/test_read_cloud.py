@@ -102,13 +102,23 @@ def test_the_columns_of_a_headerless_file_are_recognised(
     assert list(cloud.columns) == ["intensity", "ring"][: width - 3]
 
 
-def test_a_headerless_file_in_no_order_is_asked_about(tmp_path: Path, scan: np.ndarray) -> None:
+def test_the_order_of_the_points_does_not_matter(tmp_path: Path, scan: np.ndarray) -> None:
     shuffled = np.random.default_rng(0).permutation(scan)
     shuffled.tofile(tmp_path / "scan.bin")
-    with pytest.raises(DataError, match="not clearly rows of 3, 4 or 5 columns; name its columns: COLUMNS="):
+    assert np.array_equal(read_cloud(tmp_path / "scan.bin").points, shuffled[:, :3])
+
+
+@pytest.mark.parametrize("rows", [(400, 4), (20, 4), (300, 7)])
+def test_a_headerless_file_whose_columns_do_not_show_is_asked_about(
+    tmp_path: Path, rows: tuple[int, int]
+) -> None:
+    values = np.random.default_rng(0).normal(size=rows).astype(np.float32)
+    values *= np.arange(rows[1]) + 1 if rows[1] == 7 else 1
+    values.tofile(tmp_path / "scan.bin")
+    with pytest.raises(DataError, match="not clearly rows of 3, 4 or 5 float32; name its columns: COLUMNS="):
         read_cloud(tmp_path / "scan.bin")
-    cloud = read_cloud(tmp_path / "scan.bin", ["x", "y", "z", "intensity"])
-    assert np.array_equal(cloud.points, shuffled[:, :3])
+    names = ["x", "y", "z", "a", "b", "c", "d"][: rows[1]]
+    assert np.array_equal(read_cloud(tmp_path / "scan.bin", names).points, values[:, :3])
 
 
 def test_named_columns_may_stand_in_any_order_and_be_left_out(tmp_path: Path) -> None:
@@ -131,6 +141,11 @@ def wrong_files(scan: np.ndarray) -> dict[str, tuple[bytes, list[str] | None, st
         "empty.bin": (b"", None, "is empty"),
         "odd.bin": (scan.tobytes()[:-1], None, "no whole number of float32"),
         "nan.bin": (np.full((100, 4), np.nan, "f4").tobytes(), None, "name its columns"),
+        "other.bin": (
+            np.tile(np.array([9, 7, 1, 0.1], "f4"), (300, 1)).tobytes(),
+            ["x", "y", "z"],
+            "looks like rows of 4 float32, not like rows of 3",
+        ),
         "rows.bin": (scan.tobytes()[:-4], ["x", "y", "z", "i"], "no whole number of rows of 4 columns"),
         "double.bin": (scan.tobytes(), ["x", "y", "z", "x"], "an empty or a double name"),
         "noz.bin": (scan.tobytes(), ["x", "y", "i", "r"], "must name x, y and z"),

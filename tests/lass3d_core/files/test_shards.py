@@ -208,7 +208,7 @@ def test_another_schema_and_another_kind_of_file_are_stale(tmp_path: Path) -> No
     path = tmp_path / "s.h5"
     write_shard(path, HEADER, scans())
     for name, value, pattern in (
-        ("schema", 2, "has schema 2, this version reads 1"),
+        ("schema", 1, "has schema 1, this version reads 2"),
         ("kind", "x", "holds 'x'"),
     ):
         with h5py.File(path, "r+", libver="latest") as file:

@@ -112,15 +112,15 @@ def test_everything_wrong_in_a_list_is_one_line(tmp_path: Path) -> None:
         labelled_split(spec, TEN, 20, seed=0, without_labels=["00/000003"])
     message = str(caught.value)
     assert "\n" not in message and "list.txt" in message
-    assert "00/000001 is repeated" in message
-    assert "99/000000 is not among the training scans" in message
-    assert "00/000003 is without labels" in message
+    assert "'00/000001' (lines 1 and 2) is repeated" in message
+    assert "'99/000000' (line 3) is not among the training scans" in message
+    assert "'00/000003' (line 4) is without labels" in message
 
 
 def test_an_empty_an_absent_and_an_unlisted_list_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="names no scan"):
         labelled_split(lists(tmp_path, "\n"), TEN, 20, seed=0)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"no\.txt does not exist"):
         labelled_split(LabelledSpec("lists", {"20": tmp_path / "no.txt"}), TEN, 20, seed=0)
     with pytest.raises(DataError, match="no labelled list for 10 %; the manifest has 20"):
         labelled_split(lists(tmp_path, TEN[0]), TEN, 10, seed=0)

@@ -154,6 +154,39 @@ def test_a_wrong_data_set_is_named(tmp_path: Path, changes: dict[str, Any], part
     assert part in complaint(written(tmp_path, kitti(**changes)))
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"colour": 1},
+        {"splits": {"train": ["00"], "val": ["00"]}},
+        {"pairs": {"earlier_scans": 2}, "reader": "scannet", "simulate": {"world": "room"}},
+        {"entities": {"name": "p", "vocabulary": "fixed"}},
+        {"root": 7},
+    ],
+)
+def test_a_wrong_data_set_stops_nobody_who_chooses_another(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    path = written(tmp_path, kitti(**wrong))
+    assert read_manifest(path, "street")[1] == "street"
+    assert complaint(path)
+
+
+def test_a_wrong_name_or_block_of_another_data_set_stops_nobody(tmp_path: Path) -> None:
+    values = manifest(default="street")
+    values["datasets"] |= {"../x": values["datasets"]["kitti"], "kitti": 5}
+    found, _ = read_manifest(written(tmp_path, values))
+    assert set(found.datasets) == {"street"}
+
+
+def test_earlier_scans_of_one_data_set_are_not_asked_of_another(tmp_path: Path) -> None:
+    values = kitti(pairs={"earlier_scans": 5})
+    values["datasets"]["rooms"] = {
+        "reader": "scannet", "root": "data", "splits": {"train": ["a"], "val": ["b"]}
+    }  # fmt: skip
+    path = written(tmp_path, values)
+    assert read_manifest(path)[0].pairs.earlier_scans == 5
+    assert read_manifest(path, "rooms")[0].pairs.earlier_scans == 0
+
+
 def test_the_models_are_checked_by_those_who_know_them(tmp_path: Path) -> None:
     def check(stage: str, spec: LvmSpec, path: str, problems: list[str]) -> None:
         problems.append(f"{path}: asked for {spec.name}")
@@ -168,7 +201,8 @@ def test_the_models_are_checked_by_those_who_know_them(tmp_path: Path) -> None:
     ("text", "part"),
     [
         ("a: [1", "is not valid YAML at line"),
-        ("", "expected keys and values, got None"),
+        ("", "data_manifest.yaml is empty"),
+        ("# nothing\n---\n", "data_manifest.yaml is empty"),
         ("- 1", "expected keys and values"),
         ("a: b: c", "is not valid YAML at line 1"),
         ("schema: 1\nruns: a\nruns: b", "line 3: the key 'runs' stands twice, first at line 2; delete one"),
@@ -181,7 +215,9 @@ def test_a_file_that_is_no_manifest_is_one_clear_line(tmp_path: Path, text: str,
 def test_an_absent_or_binary_file_is_one_clear_line(tmp_path: Path) -> None:
     assert "does not exist; give MANIFEST=path" in complaint(tmp_path / "none.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
-    assert "cannot be read" in complaint(tmp_path / "binary.yaml")
+    assert "is no UTF-8 text" in complaint(tmp_path / "binary.yaml")
+    (tmp_path / "binary.yaml").write_text("schema: 1\n", encoding="utf-16")
+    assert "is no UTF-8 text (UTF-16" in complaint(tmp_path / "binary.yaml")
     assert "cannot be read" in complaint(tmp_path)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import lass3d_core
 from lass3d_core.clouds.ply import read_ply
-from lass3d_core.model.command import main
+from lass3d_core.model.__main__ import main
 from tests.lass3d_core.model.conftest import CARD
 
 
@@ -74,7 +74,7 @@ BAD = {
     "wrong columns": (["MODEL", "scans/a.bin", "--columns", "x,y"], "must name x, y and z"),
     "columns that do not fit": (
         ["MODEL", "scans/a.bin", "--columns", "x,y,z,a,b,c,d"],
-        "no whole number of rows of 7 columns",
+        "looks like rows of 4 float32, not like rows of 7 float32",
     ),
     "scale without a number": (["MODEL", "scans/a.bin", "--scale", "remission"], "is not of the form"),
     "scale of zero": (["MODEL", "scans/a.bin", "--scale", "remission=0"], "is not of the form"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from lass3d_core.errors import CorruptArtifact
 from lass3d_core.files.shards import ShardReader
@@ -67,17 +69,20 @@ def test_a_shard_gives_a_scan_without_reading_its_labels(street: Any) -> None:
 def test_the_table_is_that_of_the_labelled_scans(street: Any, capfd: Any) -> None:
     assert street.run("audit", "--ratio", str(LABELLED), "--seed", "0") == 0
     words = capfd.readouterr().out
-    assert "entities and labels on 2 labelled scans (34 %, nested, seed 0)" in words
+    assert "with a phrase in 2 labelled scans (34 %, nested, seed 0)" in words
     found = json.loads((street.artifacts / "audit" / "audit.json").read_text())
     assert found["labelled"]["labelled"] == list(kept_of(street))
     points = np.zeros(256, int)
     for scan_id in kept_of(street):
         points += np.bincount(street.project.dataset.read_scan(scan_id).labels, minlength=256)
     names = street.project.dataset.label_space.names
-    assert {row["name"]: row["points"] for row in found["agreement"]["classes"]} == {
+    assert {row["name"]: row["points"] for row in found["words"]["classes"]} == {
         name: count for name, count in zip(names, points.tolist()) if count
     }
-    assert 0.5 < found["agreement"]["share"] <= 1
+    shares = found["words"]
+    assert 0.5 < shares["by_name"]["found"] <= shares["purity"]["found"] <= 1
+    assert shares["by_name"]["by_chance"] < shares["purity"]["by_chance"] < 0.6
+    assert shares["by_encoder"]["found"] > 0.5 and not shares["warning"]
     assert found["coverage"]["train"]["scans"] == 6
     assert sorted(found["pictures"]) == sorted(path.name for path in street.artifacts.glob("audit/*.png"))
 
@@ -85,9 +90,11 @@ def test_the_table_is_that_of_the_labelled_scans(street: Any, capfd: Any) -> Non
 def test_a_ratio_that_labels_no_scan_is_a_remark(street: Any, capfd: Any) -> None:
     assert street.run("audit") == 0
     words = capfd.readouterr().out
-    assert "entities are not compared with labels: 1 % of 6 training scans labels none; the smallest" in words
+    assert (
+        "the words are not compared with labels: 1 % of 6 training scans labels none; the smallest" in words
+    )
     found = json.loads((street.artifacts / "audit" / "audit.json").read_text())
-    assert found["agreement"] is None and "the smallest ratio" in found["remark"]
+    assert found["words"] is None and "the smallest ratio" in found["remark"]
 
 
 def test_rgbd_frames_are_audited_and_those_without_a_pose_counted(tmp_path: Path, capfd: Any) -> None:
@@ -122,6 +129,71 @@ def test_pictures_of_an_earlier_audit_are_removed(street: Any) -> None:
     assert not (folder / "old.png").exists() and len(list(folder.glob("*.png"))) == 6
 
 
+def blacken(street: Any) -> None:
+    for path in street.sequences.glob("*/image_2/*.png"):
+        with Image.open(path) as image:
+            size = image.size
+        Image.new("RGB", size).save(path)
+
+
+def test_one_word_on_black_images_is_called_worthless(untouched_street: Any, capfd: Any) -> None:
+    street = untouched_street
+    blacken(street)
+    assert street.run("captions") == 0 and street.run("pairs") == 0
+    capfd.readouterr()
+    assert street.run("audit", "--ratio", "100") == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert any(line.startswith("  WARNING: the words tell nothing") for line in lines)
+    found = json.loads((street.artifacts / "audit" / "audit.json").read_text())["words"]
+    for share in ("purity", "by_name", "by_encoder"):
+        assert found[share]["found"] == pytest.approx(found[share]["by_chance"])
+    assert found["by_name"]["found"] < 0.3
+
+
+def test_train_alone_is_audited(untouched_street: Any, capfd: Any) -> None:
+    street = untouched_street
+    for sequence in ("01", "02"):
+        shutil.rmtree(street.sequences / sequence)
+    content = yaml.safe_load(street.manifest.read_text())
+    content["datasets"]["street"]["splits"] = {"train": ["00"]}
+    del content["datasets"]["street"]["simulate"]
+    street.manifest.write_text(yaml.safe_dump(content))
+    assert street.run("captions") == 0 and street.run("pairs") == 0
+    capfd.readouterr()
+    assert street.run("audit", "--ratio", str(LABELLED)) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].startswith("train: 6 scans, ") and not any(line.startswith("val") for line in lines)
+    assert "their phrase names their class" in "\n".join(lines)
+
+
+def test_scans_without_labels_are_counted_and_nothing_labelled_is_a_remark(
+    untouched_street: Any, capfd: Any
+) -> None:
+    street = untouched_street
+    shutil.rmtree(street.sequences / "00" / "labels")
+    street.set(datasets__street__simulate=None)
+    assert street.run("captions") == 0 and street.run("pairs") == 0
+    capfd.readouterr()
+    assert street.run("audit", "--ratio", "100") == 0
+    words = capfd.readouterr().out
+    assert "  of 6 scans 0 without an image, 6 without labels" in words
+    assert "the words are not compared with labels" in words
+
+
+def test_a_data_set_without_a_camera_is_audited(untouched_street: Any, capfd: Any) -> None:
+    street = untouched_street
+    street.set(datasets__street__views=[], datasets__street__simulate=None)
+    for command in ("captions", "pairs"):
+        street.run(command)
+    capfd.readouterr()
+    assert street.run("audit", "--ratio", "100") == 0
+    words = capfd.readouterr().out
+    assert "  of 6 scans 6 without an image, 0 without labels" in words
+    assert "no point has a phrase" in words
+    assert "no labelled point has a phrase, so the words cannot be judged" in words
+    assert "calibration: no scan has an image" in words
+
+
 def test_a_calibration_that_is_wrong_is_warned_of(street: Any, capfd: Any) -> None:
     turn = Nudge("turn", "y", 4.0)
     for path in street.sequences.glob("00/calib.txt"):
@@ -139,3 +211,21 @@ def test_a_calibration_that_is_wrong_is_warned_of(street: Any, capfd: Any) -> No
     assert street.run("audit", "--ratio", str(LABELLED)) == 0
     (line,) = (line for line in capfd.readouterr().out.splitlines() if line.startswith("  train 00 image_2"))
     assert "WARNING" in line
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off"])
+def test_an_image_that_cannot_be_read_is_left_out(untouched_street: Any, capfd: Any, damage: str) -> None:
+    street = untouched_street
+    street.set(datasets__street__simulate=None, max_failures=0.2)
+    path = street.sequences / "00" / "image_2" / "000000.png"
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut off":
+        path.write_bytes(content[: len(content) // 2])
+    assert street.run("captions") == 0 and street.run("pairs") == 0
+    capfd.readouterr()
+    assert street.run("audit", "--ratio", "100") == 0
+    printed = capfd.readouterr()
+    assert "their phrase names their class" in printed.out
+    assert ("left out: " in printed.err and "000000.png" in printed.err) == (damage == "cut off")
+    assert not (street.artifacts / "audit" / "00-000000-image_2.png").exists()

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,11 +14,10 @@ import pytest
 
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE
 from lass3d_core.files.splits import spread
-from lass3d_core.geometry.projection import project
+from lass3d_core.geometry.projection import invert_rigid, project
 from lass3d_core.manifest.schema import PairsSpec
-from lass3d_core.records import Camera
+from lass3d_core.records import Camera, View
 from preprocess.audit.calibration import (
-    LEAST_POINTS,
     NUDGES,
     Alignment,
     Nudge,
@@ -27,6 +28,7 @@ from preprocess.audit.calibration import (
 )
 from preprocess.audit.calibration_check import camera_of, observed_in
 from preprocess.audit.outlines import depth_outline
+from preprocess.audit.verdict import LEAST_POINTS, Verdict, described, verdict_of
 
 CAMERA = Camera(np.array([[400.0, 0, 320], [0, 400.0, 240], [0, 0, 1]]), np.eye(4), (480, 640))
 TOLD = tuple(
@@ -129,8 +131,8 @@ def test_a_nudge_moves_the_points_in_the_cameras_frame() -> None:
 def test_the_true_calibration_scores_highest_and_raises_no_doubt() -> None:
     found = aligned(CAMERA, NUDGES)
     assert all(fit.score < found.given.score for fit in found.nudged.values())
-    assert found.points > LEAST_POINTS and not found.warning
-    assert "nothing tried is surely better" in str(found)
+    assert found.points > LEAST_POINTS and verdict_of(found).reading == "fits"
+    assert "nothing tried is surely better" in described(found)
 
 
 @pytest.mark.parametrize("nudge", TOLD, ids=str)
@@ -138,27 +140,28 @@ def test_a_wrong_calibration_is_doubted_and_the_way_back_named(nudge: Nudge) -> 
     found = aligned(nudge.of(CAMERA), NUDGES)
     back = Nudge(nudge.kind, nudge.axis, -nudge.amount)
     assert found.best == back
-    assert f"WARNING: {back} would fit better" in str(found)
+    assert f"WARNING: {back} " in described(found)
 
 
 def test_a_scan_of_another_place_fits_no_better_than_chance() -> None:
     points, _ = plates()
     image = np.random.default_rng(1).integers(0, 255, (480, 640, 3)).astype(np.uint8)
     found = compare([observe(CAMERA, image, points, depth_outline(CAMERA, points))])
-    assert found.warning == "the scan fits the images no better than chance"
+    assert verdict_of(found).reading == "chance" and verdict_of(found).warns
+    assert "no better than chance" in described(found)
 
 
 def test_too_few_outlines_tell_nothing() -> None:
     edges = np.ones((1 + len(NUDGES), LEAST_POINTS - 1), np.float32)
     edges[1] = 9
     found = compare([Observation(np.ones(LEAST_POINTS - 1, np.float32), edges)])
-    assert not found.warning and str(found).endswith("are too few to tell")
+    assert not verdict_of(found).warns and "cannot tell: too few outline points" in described(found)
 
 
 def test_a_scan_outside_the_image_has_no_score() -> None:
     points, image = plates()
     found = compare([observe(CAMERA, image, -points, depth_outline(CAMERA, -points))])
-    assert found.points == 0 and found.given.score == 0 and not found.warning
+    assert found.points == 0 and found.given.score == 0 and not verdict_of(found).warns
 
 
 def test_words_of_a_nudge() -> None:
@@ -191,6 +194,47 @@ def test_on_the_simulated_street_the_true_calibration_scores_highest(finished_st
     assert [str(nudge) for nudge, fit in found.nudged.items() if fit.score >= found.given.score] == []
 
 
+def street_scans(street: Any) -> list[Any]:
+    dataset = street.project.dataset
+    return [dataset.read_scan(one) for split in ("train", "val", "test") for one in dataset.scan_ids(split)]
+
+
+def read_of(scans: Sequence[Any], views: Sequence[View]) -> Verdict:
+    """The verdict on the scans' points with other views."""
+    return verdict_of(
+        compare([observed_in(view, scan.points, PairsSpec()) for view, scan in zip(views, scans)])
+    )
+
+
+@pytest.mark.parametrize("start", range(6))
+def test_four_images_of_the_simulated_street_raise_no_false_alarm(finished_street: Any, start: int) -> None:
+    scans = street_scans(finished_street)[start : start + 4]
+    assert not read_of(scans, [scan.views[0] for scan in scans]).warns
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(Nudge("turn", "y", sign * 3.0).of for sign in (1, -1)),
+        Nudge("turn", "x", 5.0).of,
+        *(Nudge("shift", "x", sign * 0.54).of for sign in (1, -1)),
+        lambda camera: replace(camera, cam_from_points=invert_rigid(camera.cam_from_points)),
+    ],
+)
+def test_a_wrong_calibration_of_the_simulated_street_does_not_pass_as_fine(
+    finished_street: Any, wrong: Callable[[Camera], Camera]
+) -> None:
+    scans = street_scans(finished_street)
+    views = [replace(scan.views[0], camera=wrong(scan.views[0].camera)) for scan in scans]
+    assert read_of(scans, views).reading not in ("fits", "cannot tell")
+
+
+def test_images_of_other_scans_do_not_pass_as_fine(finished_street: Any) -> None:
+    scans = street_scans(finished_street)
+    views = [replace(scan.views[0], image=other.views[0].image) for scan, other in pairwise(scans)]
+    assert read_of(scans, views).warns
+
+
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
     """benchmarks/calibration.py, which reads the real frames."""
@@ -217,7 +261,7 @@ def test_on_real_frames_one_degree_and_ten_centimetres_are_told(
     found = bench.scored(frames[name])
     told = [str(nudge) for nudge, fit in found.nudged.items() if fit.score >= found.given.score]
     assert [one for one in told if "shift" not in one or "(z)" not in one] == []
-    assert found.given.score > 1.2 and not found.warning
+    assert found.given.score > 1.2 and not verdict_of(found).warns
 
 
 @pytest.mark.samples
@@ -229,3 +273,37 @@ def test_real_labels_end_on_edges_more_often_than_under_any_nudged_calibration(
     found = bench.witness(poses, LABEL_SPACE.names.index(name))
     assert found.given.score > 1.2
     assert all(found.nudged[nudge].score < found.given.score for nudge in TOLD)
+
+
+DRIVES = ("drive 00", "drive 02", "drive 04", "drive 05", "drive 07", "drive 08", "drive 10")
+SETS = (*DRIVES, "PandaSet 00", "PandaSet 01", "nuScenes", "KITTI")
+
+
+@pytest.mark.samples
+@pytest.mark.parametrize("name", SETS)
+def test_right_calibrations_of_real_frames_raise_no_warning(
+    bench: ModuleType, frames: dict[str, list[Any]], name: str
+) -> None:
+    assert not verdict_of(bench.audited(frames[name])).warns
+
+
+@pytest.mark.samples
+@pytest.mark.parametrize("kind", ["shift 0.54", "inverted"])
+@pytest.mark.parametrize("name", SETS[:-2])
+def test_another_camera_and_an_inverted_transform_are_warned_of_on_real_frames(
+    bench: ModuleType, frames: dict[str, list[Any]], name: str, kind: str
+) -> None:
+    for _, poses in bench.wrong_poses(frames[name], kind):
+        assert verdict_of(bench.audited(poses)).warns
+
+
+@pytest.mark.samples
+@pytest.mark.parametrize("name", SETS[:-2])
+@pytest.mark.parametrize("degrees", [3.0, -3.0])
+def test_a_yaw_of_three_degrees_is_warned_of_on_real_frames(
+    bench: ModuleType, frames: dict[str, list[Any]], name: str, degrees: float
+) -> None:
+    yaw = Nudge("turn", "y", degrees)
+    poses = [bench.moved(pose, yaw.of(pose.view.camera)) for pose in frames[name]]
+    found = verdict_of(bench.audited(poses))
+    assert found.warns and str(Nudge("turn", "y", -degrees)) in found.words

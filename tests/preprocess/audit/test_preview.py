@@ -81,7 +81,7 @@ def test_single_stage_shows_that_stage(street: Any, capfd: Any) -> None:
 
 def test_limit_below_one_is_refused(street: Any, one_line: Any) -> None:
     assert street.run("captions", "--limit", "0") == 2
-    assert "LIMIT must be at least 1, got 0" in one_line()
+    assert "--limit: must be at least 1, got 0" in one_line()
 
 
 def test_panels_hold_boxes_above_and_masks_below() -> None:

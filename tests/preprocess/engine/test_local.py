@@ -77,17 +77,30 @@ def test_a_killed_stage_run_again_gives_the_same_bytes(
         assert not list(street.artifacts.rglob("*.part"))
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.1, 1.0])
-def test_ctrl_c_ends_with_130_and_says_how_to_resume(untouched_street: Any, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "number", "status", "by"),
+    [
+        (0.0, signal.SIGINT, 130, ""),
+        (0.1, signal.SIGINT, 130, ""),
+        (1.0, signal.SIGINT, 130, ""),
+        (0.1, signal.SIGTERM, 143, " by SIGTERM"),
+        (1.0, signal.SIGTERM, 143, " by SIGTERM"),
+        (1.0, signal.SIGUSR1, 138, " by SIGUSR1"),
+    ],
+)
+def test_a_signal_ends_with_its_status_and_says_how_to_resume(
+    untouched_street: Any, seconds: float, number: int, status: int, by: str
+) -> None:
     untouched_street.set(workers=2)
     run = start(untouched_street, "captions")
     wait_for(run, "image_captions: ")
     time.sleep(seconds)  # before, while and after the workers start
-    os.killpg(run.pid, signal.SIGINT)
+    os.killpg(run.pid, number)
     _, errors = run.communicate()
-    assert run.returncode == 130
-    assert errors == "interrupted: nothing is half-written; run the same command again to resume\n"
-    assert not list(untouched_street.artifacts.rglob("*.part"))
+    assert run.returncode == status
+    assert errors == f"interrupted{by}: nothing is half-written; run the same command again to resume\n"
+    if number == signal.SIGINT:  # SIGTERM ends the workers too, who cannot tidy up; the next run does
+        assert not list(untouched_street.artifacts.rglob("*.part"))
 
 
 def test_workers_end_when_their_parent_is_killed(untouched_street: Any) -> None:

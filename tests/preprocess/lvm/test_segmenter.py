@@ -109,7 +109,7 @@ def test_an_image_of_nothing_known_gets_a_caption_without_phrases(tmp_path: Path
 def test_two_classes_of_one_word_are_named_once(tmp_path: Path) -> None:
     same = params(write_onnx(tmp_path / "a.onnx"), labels=["plant", "plant", "sky"])
     (caption,) = load_captioner(LvmSpec("segmenter", same)).caption([picture()])
-    assert caption.text == "sky and plant"
+    assert sorted(caption.text.split(" and ")) == ["plant", "sky"]
 
 
 @pytest.mark.parametrize("labels", [["road", "car"], [f"thing {number}" for number in range(19)]])
@@ -180,4 +180,4 @@ def test_every_real_frame_is_described_by_a_trained_network(samples: Path, model
 def test_an_image_of_one_pixel_and_a_very_wide_one_are_described(network: dict[str, Any]) -> None:
     captioner = load_captioner(LvmSpec("segmenter", network))
     dot, strip = captioner.caption([picture()[:1, :1].copy(), picture()[11:13].copy()])
-    assert dot.text == "sky" and strip.text == "sky and grass"
+    assert dot.text == "sky" and strip.text == "sky, grass and brick"

@@ -35,7 +35,7 @@ def write_onnx(
     extra_input: bool = False,
     half: bool = False,
 ) -> Path:
-    """Write a network of one 1 x 1 convolution. size_hw: None leaves it open. half: the output has half of it."""
+    """Write a network of one 1 x 1 convolution. size_hw: None leaves it open. half: of the output."""
     onnx = pytest.importorskip("onnx")
     make, kinds = onnx.helper, onnx.TensorProto
     height, width = size_hw or ("height", "width")

@@ -192,5 +192,6 @@ def test_readers_without_poses_refuse_it(street: Any, one_line: Callable[[], str
             "splits": {"train": ["scene0000_00"], "val": ["scene0001_00"]},
         },
     )
-    assert street.run("status") == 2
+    assert street.run("status") == 0, "the room is not asked for"
+    assert street.run("status", "--dataset", "room") == 2
     assert "pairs.earlier_scans: the reader scannet of room knows no poses of scans" in one_line()

@@ -64,7 +64,8 @@ def test_every_entity_has_a_phrase_of_its_image_and_a_mask_of_its_size(finished_
     block = finished_street.project.blocks[0]
     found = entities_in(finished_street.artifacts / "entities" / f"{block.name}.jsonl")
     words = vocabularies(finished_street.project, block)
-    sizes = {view.image_id: view.camera.size_hw for view in finished_street.project.views_of(block)}
+    views = [view for scan_id in block.scan_ids for view in finished_street.project.dataset.views(scan_id)]
+    sizes = {view.image_id: view.camera.size_hw for view in views}
     assert found.keys() == sizes.keys()
     for image_id, entities in found.items():
         assert entities

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,14 @@ def test_importing_pairs_loads_nothing_heavy() -> None:
     code = f"import sys, preprocess.stages.pairs; print(sorted(set(sys.modules) & {heavy!r}))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("what", ["images", "phrases"])
+def test_more_images_or_phrases_than_a_shard_can_number_are_one_line(what: str) -> None:
+    one, count = view("a"), 32768
+    views = [replace(one, image_id=f"a{number}") for number in range(count if what == "images" else 1)]
+    mask = encode(square(0, 0, 1, 1))
+    names = range(count if what == "phrases" else 1)
+    found = {views[0].image_id: [Entity(f"word {i}", 0.5, (0.0, 0.0, 1.0, 1.0), mask) for i in names]}
+    with pytest.raises(DataError, match=f"scan 00/0 has 32768 {what}; at most 32767 can be told apart"):
+        pair(scan([[0, 0, 5]], *views), found, EVERYTHING)

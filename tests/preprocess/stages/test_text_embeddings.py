@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lass3d_core.errors import DataError
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.records import TextRows
 from preprocess.lvm.hashing import HashingEncoder, HashingParams
-from preprocess.stages.text_embeddings import BATCH, OldTable, write_table
+from preprocess.stages.text_embeddings import BATCH, DIM_WITHOUT_TEXT, OldTable, write_table
 from tests.text_tables import read_text_table
 
 CAPTIONS = {"a": "a car on a road", "b": None, "c": "a tree", "d": "a car on a road"}
@@ -84,9 +83,27 @@ def test_without_phrases_the_table_has_none(tmp_path: Path) -> None:
     assert read_text_table(tmp_path / "t.h5").phrase_rows.shape == (0, HashingParams().dim)
 
 
-def test_without_any_caption_there_is_no_table(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no image has a caption"):
-        written(tmp_path / "t.h5", {"a": None})
+@pytest.mark.parametrize("captions", [{}, {"a": None}])
+def test_without_any_text_the_table_has_no_row_and_needs_no_encoder(
+    captions: dict[str, str | None], tmp_path: Path
+) -> None:
+    write_table(tmp_path / "t.h5", RECORD, None, captions, (), lambda count: None)
+    made = read_text_table(tmp_path / "t.h5")
+    assert made.image_ids == tuple(captions) and made.image_caption.tolist() == [-1] * len(captions)
+    assert made.caption_texts == made.phrases == ()
+    assert made.caption_rows.shape == made.phrase_rows.shape == (0, DIM_WITHOUT_TEXT)
+
+
+def test_phrases_are_encoded_though_every_caption_failed(tmp_path: Path) -> None:
+    assert written(tmp_path / "t.h5", {"a": None}, "car") == ["car"]
+    made = read_text_table(tmp_path / "t.h5")
+    assert made.caption_rows.shape == (0, HashingParams().dim) and made.phrase_rows.any()
+
+
+def test_the_first_texts_come_into_a_table_that_had_none(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.h5", RECORD, None, {}, (), lambda count: None)
+    assert written(tmp_path / "t.h5", {"c": "a tree"}, "tree") == ["tree", "a tree"]
+    assert len(read_text_table(tmp_path / "t.h5").caption_rows) == 2
 
 
 OTHERS: dict[str, Any] = {

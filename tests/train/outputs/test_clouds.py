@@ -136,7 +136,7 @@ def test_a_limit_takes_scans_evenly_and_a_folder_may_be_named(trained, tmp_path:
     [
         (("--scans", "1/1", "1/7"), "the split val has no scan '1/7'; did you mean '1/"),
         (("--split", "vall"), "no split 'vall' (known: train, val, test)"),
-        (("--limit", "0"), "--limit must be at least 1, got 0"),
+        (("--limit", "0"), "--limit: must be at least 1, got 0"),
         (("--tag", "never"), "config.json is missing"),
     ],
 )

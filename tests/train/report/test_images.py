@@ -15,6 +15,9 @@ from train.report.render import render
 _BOX = (0.0, 0.0, 1.0, 1.0)
 
 
+WORDS = ("image_captions", "entities", "text_embeddings", "warning")
+
+
 def _picture(path: Path, size: tuple[int, int] = (32, 24)) -> FilePart:
     Image.fromarray(np.full((size[1], size[0], 3), 90, np.uint8)).save(path)
     return FilePart(path)
@@ -35,7 +38,7 @@ def _image(uri: str) -> Image.Image:
 
 
 def _page(image: PicturedImage) -> str:
-    return render("images.html", images=image_gallery([image]))
+    return render("images.html", images=image_gallery([image]), words=dict.fromkeys(WORDS))
 
 
 def test_caption_and_phrases_are_escaped(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.masks import encode
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.reading import read_manifest
-from lass3d_core.records import Camera, FilePart, PairedScan, View
+from lass3d_core.records import FilePart, ImageFile, PairedScan
 from train.__main__ import main
 from train.data.paired_scans import PairedScans
 from train.report.page import predictor, write_report
@@ -54,9 +54,9 @@ class Pictures:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def views(self, scan_id: str) -> tuple[View, ...]:
+    def images(self, scan_id: str) -> tuple[ImageFile, ...]:
         path = self.folder / f"{scan_id.replace('/', '-')}.png"
-        return (View(f"{scan_id}/image", FilePart(path), Camera(np.eye(3), np.eye(4), (24, 32))),)
+        return (ImageFile(f"{scan_id}/image", FilePart(path)),)
 
 
 class Page(HTMLParser):
@@ -231,7 +231,7 @@ def test_the_text_is_compared_with_the_labels_of_labelled_scans_alone(project: T
     words = Page(_page(project)).words
     assert "Counted over 10 training scans. Labels were read in the 2 labelled scans alone." in words
     # In the tiny scans every phrase lies on one class.
-    assert "text fits the label100.0" in words
+    assert "points on the main class of their phrase100.0" in words
 
 
 def test_what_departs_from_the_paper_stands_out(project: TinyProject) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import io
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +18,8 @@ from torch import nn
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from train.__main__ import main
 from train.config import SavedRun
+from train.optimiser import OptimConfig, make_optimiser
+from train.runs import checkpoint
 from train.runs.checkpoint import checkpoints, load_latest, save
 from train.runs.logs import read_log
 
@@ -85,6 +91,68 @@ def test_a_checkpoint_of_another_run_is_stale(tmp_path: Path) -> None:
     save(tmp_path, 1, "run", *network())
     with pytest.raises(StaleArtifact, match="other settings or data"):
         load_latest(tmp_path, "another")
+
+
+def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """The checkpoint at `path` as another version of the code would have written it."""
+    values = torch.load(path, weights_only=True)
+    change(values)
+    content = io.BytesIO()
+    torch.save(values, content)
+    path.write_bytes(content.getvalue() + checkpoint._digest(content.getbuffer()))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda v: v["method"].update(new=v["method"].pop("0.bias")), "the weight 0.bias is missing"),
+        (lambda v: v["method"].update(more=torch.ones(1)), "the weight more has no place"),
+        (lambda v: v["method"].update({"0.bias": torch.ones(3)}), r"0.bias has the shape \(3,\), not \(4,\)"),
+        (lambda v: v["method"].update({"0.bias": 7}), r"0.bias has the shape \(\), not \(4,\)"),
+        (lambda v: v["optimiser"].pop("state"), "the optimiser: KeyError: 'state'"),
+        (lambda v: v["optimiser"]["state"][1].pop("exp_avg_sq"), "the optimiser: exp_avg_sq is missing"),
+        (lambda v: [one.pop("exp_avg") for one in v["optimiser"]["state"].values()], "exp_avg is missing"),
+        (lambda v: v["optimiser"]["state"][0].update(exp_avg=torch.ones(4, 2)), "does not have the shape"),
+        (lambda v: v["optimiser"]["param_groups"][0].pop("weight_decay"), "weight_decay is missing"),
+        (lambda v: v["optimiser"]["param_groups"][0]["params"].pop(), "the optimiser: ValueError: "),
+        (lambda v: v.pop("optimiser"), "it holds other fields than steps_done, "),
+        (lambda v: v.update(random=torch.ones(1)), "it holds other fields than steps_done, "),
+        (lambda v: v.update(steps_done="7"), "steps_done is a str"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_one_line_that_says_so(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], why: str
+) -> None:
+    rewritten(save(tmp_path, 7, "run", *network()), change)
+    with pytest.raises(StaleArtifact, match=why) as caught:
+        load_latest(tmp_path, "run").restore(*network(1))
+    line = str(caught.value)
+    assert "\n" not in line and "delete" not in line
+    assert re.search(
+        r"step-000007\.pt was made by another version of the code .*check out that version", line
+    )
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_the_state_of_either_optimiser_comes_back(tmp_path: Path, name: str) -> None:
+    """Also that of one that has taken no step, and of a weight that has had no gradient."""
+    model, _ = network()
+    model.append(nn.Linear(4, 2))
+    optimiser = make_optimiser(OptimConfig(name=name), model.parameters())
+    for step in (0, 1):
+        save(tmp_path, step, "run", model, optimiser)
+        other = make_optimiser(OptimConfig(name=name), model.parameters())
+        load_latest(tmp_path, "run").restore(model, other)
+        assert str(other.state_dict()) == str(optimiser.state_dict())
+        model[:2](torch.randn(5, 3)).square().sum().backward()
+        optimiser.step()
+
+
+def test_other_files_beside_the_checkpoints_are_left_alone(tmp_path: Path) -> None:
+    save(tmp_path, 3, "run", *network())
+    for name in ("step-best.pt", "step-000004.pt.bak", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-000003.pt"]
 
 
 def test_no_checkpoint_says_what_to_do(tmp_path: Path) -> None:

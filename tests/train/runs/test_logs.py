@@ -62,3 +62,19 @@ def test_a_damaged_log_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "log.csv").write_text(text)
     with pytest.raises(CorruptArtifact, match=r"log\.csv is damaged"):
         read_log(tmp_path / "log.csv")
+
+
+def test_figures_that_come_later_join_the_last_row(tmp_path: Path) -> None:
+    """A validation that was interrupted: the resumed run begins with it."""
+    with RunLog(tmp_path, 0) as log:
+        log.write(0, {"loss": 2.0})
+        log.write(1, {"loss": 1.0})
+    with RunLog(tmp_path, 2) as log:
+        assert log.last == {"step": "1", "loss": "1"}
+        log.write(1, {"val_miou": 0.5})
+        log.write(2, {"loss": 0.5})
+    assert read_log(tmp_path / "log.csv") == [
+        {"step": "0", "loss": "2", "val_miou": ""},
+        {"step": "1", "loss": "1", "val_miou": "0.5"},
+        {"step": "2", "loss": "0.5", "val_miou": ""},
+    ]

@@ -92,6 +92,36 @@ def test_two_killed_processes_resume_where_they_were(tiny: Any, method: str, own
     assert losses[0] == losses[1]
 
 
+def ranks_of(root: Path) -> list[int]:
+    """The trainers that torchrun started, in the order of their start."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes()
+            if str(root).encode() in words and b"torch.distributed.run" not in words:
+                found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def test_a_signal_to_one_process_saves_once_and_ends_both(tiny: Any) -> None:
+    """And both are resumed where they were."""
+    whole = trained(tiny, 2, "whole", "mean_teacher")
+    arguments = command(tiny, 2, "cut", "mean_teacher")
+    with subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, text=True) as run:
+        folder = tiny.run("mean_teacher-demo-r20-s0-cut")
+        while not read_log(folder / "log.csv"):
+            assert run.poll() is None
+            time.sleep(0.01)
+        os.kill(ranks_of(tiny.root)[1], signal.SIGUSR1)
+        errors = run.communicate()[1]
+    assert errors.count("interrupted by SIGUSR1: saved at step ") == 1
+    assert errors.count("exitcode  : 138") >= 1
+    cut = trained(tiny, 2, "cut", "mean_teacher", "--resume")
+    assert (cut / "metrics-val.json").read_bytes() == (whole / "metrics-val.json").read_bytes()
+    losses = [[row["loss"] for row in read_log(one / "log.csv")] for one in (whole, cut)]
+    assert losses[0] == losses[1]
+
+
 def test_scans_that_cannot_be_shared_evenly_are_one_clear_line(tiny: Any) -> None:
     arguments = command(tiny, 2, "odd", "supervised", "--set", "data.labelled_scans=3")
     run = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)

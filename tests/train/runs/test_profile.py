@@ -52,7 +52,7 @@ def test_the_branches_of_a_teacher_stand_apart(tiny, capsys: pytest.CaptureFixtu
 def test_a_senseless_number_of_steps_is_refused(tiny, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = tiny.training("--steps", "0")
     assert main(["profile", *arguments[1:]]) == 2
-    assert "--steps must be at least 1" in capsys.readouterr().err
+    assert "--steps: must be at least 1" in capsys.readouterr().err
 
 
 def test_peak_memory_is_in_the_log_of_a_run(tiny) -> None:

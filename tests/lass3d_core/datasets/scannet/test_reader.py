@@ -158,7 +158,7 @@ def test_splits_may_be_the_official_lists(root: Path, tmp_path: Path) -> None:
 
 def test_a_scene_twice_in_a_list_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"{SCENE}\nscene0001_00\n{SCENE}\n")
-    with pytest.raises(DataError, match=f"{SCENE} occurs more than once"):
+    with pytest.raises(DataError, match=f"list.txt, line 3 names {SCENE}, as does .*list.txt, line 1"):
         opened(root, train=(str(tmp_path / "list.txt"),), val=("scene0002_00",))
 
 
@@ -461,7 +461,10 @@ def test_a_mesh_without_colours_or_labels_is_refused(root: Path, refusal: Callab
     ("name", "content", "reason"),
     [
         ("pose/2.txt", "1 0 0 0\n0 1 0 0\n", "must hold 4 lines of 4 numbers"),
-        ("pose/2.txt", "a b c d\n" * 4, "must hold 4 lines of 4 numbers"),
+        ("pose/2.txt", "a b c d\n" * 4, "2.txt, line 1: 'a' is no number; export the frames again"),
+        ("pose/2.txt", "1,0 0 0 0\n", "2.txt, line 1: '1,0' has a decimal comma, write 1.0"),
+        (f"{SCENE}.txt", "colorWidth = 8\n\ncolorWidth = 9\n", "colorWidth stands on lines 1 and 3"),
+        (f"{SCENE}.txt", "colorWidth = 1296.5\n", "line 1: colorWidth is '1296.5', no number of pixels"),
         ("pose/2.txt", "2 0 0 0\n0 2 0 0\n0 0 2 0\n0 0 0 1\n", "the pose is not a rigid transform"),
         ("pose/2.txt", "-1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n", "the pose is not a rigid transform"),
         ("intrinsic/intrinsic_color.txt", "0 " * 16, "holds no intrinsics of a pinhole camera"),

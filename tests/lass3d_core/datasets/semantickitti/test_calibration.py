@@ -33,9 +33,9 @@ def test_an_empty_file_has_no_pose(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        (f"{FIRST}\n1 2 3\n", "12 numbers per line"),
-        (FIRST.replace("1", "one"), "12 numbers per line"),
-        (f"{FIRST}\n{FIRST.replace('1', 'nan')}\n", "line 2 is not a pose"),
+        (f"# mine\n{FIRST}\n1 2 3\n", "line 3: a pose needs 12 numbers, found 3"),
+        (FIRST.replace("1", "one"), "line 1: 'one' is no number"),
+        (f"{FIRST}\n{FIRST.replace('1', 'nan')}\n", "line 2: 'nan' is no finite number"),
         (FIRST.replace("1 0 0 0 0 1", "2 0 0 0 0 1"), "line 1 is not a pose"),
         (FIRST.replace("1 0 0 0 0 1", "-1 0 0 0 0 1"), "line 1 is not a pose"),
     ],

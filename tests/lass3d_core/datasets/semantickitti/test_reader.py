@@ -141,6 +141,23 @@ def test_the_projections_of_real_cameras_fit_their_images_and_not_those_of_half_
         opened(root).views("00/000000")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "calib_time: 09-Jan-2012 13:57:47\ncorner_dist: 9.95e-02\n" + text,
+        lambda text: "\ufeff# my rig\n" + text.replace("\n", "\r\n") + "D_00: -3.7e-01 2e-01\nK_00: 1 2 3\n",
+        lambda text: text.replace("P0: 100", "P0: nan") + "a line without a form\nP1: 1 2\n",
+        lambda text: text.replace(":", "").replace("Tr", "Tr \t", 1),
+        lambda text: text.replace("P2:", "P2 :") + "P9: 1\nP9: 2\n",
+    ],
+)
+def test_only_the_lines_that_are_used_are_checked(root: Path, change: Callable[[str], str]) -> None:
+    before = opened(root).views("00/000000")[0].camera
+    rewrite("calib.txt", change)(root / "sequences/00")
+    after = opened(root).views("00/000000")[0].camera
+    assert np.array_equal(after.K, before.K) and np.array_equal(after.cam_from_points, before.cam_from_points)
+
+
 def test_a_camera_that_looks_elsewhere_has_its_own_line(root: Path) -> None:
     """`Tr_3` replaces `Tr` for image_3 alone: here a camera that looks to the left."""
     replace_line(root, "P3", "100 0 30 0 0 100 20 0 0 0 1 0")
@@ -254,18 +271,21 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no P2": (rewrite("calib.txt", lambda text: text.replace("P2:", "Q2:")), r'no line "P2" for image_2'),
     "short line": (
         rewrite("calib.txt", lambda text: text.replace(" -0.3", "")),
-        r"calib\.txt must hold lines",
+        r'calib\.txt, line 5: "Tr" needs 12 numbers, found 11',
     ),
-    "words": (rewrite("calib.txt", lambda text: text.replace("-0.3", "x")), r"calib\.txt must hold lines"),
-    "no colon": (rewrite("calib.txt", lambda text: text + "nonsense\n"), r"calib\.txt must hold lines"),
+    "words": (rewrite("calib.txt", lambda text: text.replace("-0.3", "x")), r"line 5: 'x' is no number"),
+    "decimal comma": (
+        rewrite("calib.txt", lambda text: text.replace("-0.3", "-0,3")),
+        r"calib\.txt, line 5: '-0,3' has a decimal comma, write -0\.3",
+    ),
     "a line twice": (
         rewrite("calib.txt", lambda text: text + "P2: " + "1 " * 12 + "\n"),
-        r'calib\.txt has more than one line "P2"; delete the wrong one',
+        r'calib\.txt has more than one line "P2": lines 3 and 6; delete the wrong one',
     ),
-    "binary": (write("calib.txt", b"\xff\xfe\x00"), r"calib\.txt must hold lines"),
+    "binary": (write("calib.txt", b"\xff\xfe\x00"), r"calib\.txt is no UTF-8 text"),
     "infinite Tr": (
         rewrite("calib.txt", lambda text: text.replace("-0.3", "inf")),
-        r'"Tr" holds NaN or infinity',
+        r"line 5: 'inf' is no finite number",
     ),
     "no rotation": (
         rewrite("calib.txt", lambda text: text.replace("0 -1 0 0", "0 -2 0 0")),
@@ -390,11 +410,25 @@ def test_a_sequence_without_frames_is_named(root: Path) -> None:
 
 def test_a_sequence_that_a_list_names_twice_is_refused(root: Path) -> None:
     (root / "train.txt").write_text("00\n02\n00\n")
-    with pytest.raises(DataError, match=r"splits: 00 occurs more than once; a name belongs to one split"):
+    with pytest.raises(DataError, match=r"train\.txt, line 3 names 00, as does .*train\.txt, line 1; a name"):
         opened(root, train=(str(root / "train.txt"),))
     (root / "train.txt").write_text("00\n01\n")
-    with pytest.raises(DataError, match=r"splits: 01 occurs more than once"):
+    with pytest.raises(DataError, match=r"splits\.val names 01, as does .*train\.txt, line 2"):
         opened(root, train=(str(root / "train.txt"),))
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "a\nb", "x" * 101, "a:b", "~"])
+def test_a_scan_whose_name_no_later_stage_takes_is_refused_at_once(root: Path, name: str) -> None:
+    POINTS.tofile(root / "sequences/00/velodyne" / f"{name}.bin")
+    with pytest.raises(DataError, match=r"split 'train' holds the scan '00/.*; rename its files") as caught:
+        opened(root).scan_ids("train")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["1.2", "zürich_7", "2024-01-02T12-00"])
+def test_a_scan_may_be_named_by_letters_of_any_language(root: Path, name: str) -> None:
+    POINTS.tofile(root / "sequences/00/velodyne" / f"{name}.bin")
+    assert f"00/{name}" in opened(root).scan_ids("train")
 
 
 def test_a_sequence_that_is_not_there_is_named(root: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from preprocess.doctor import PACKAGES, SPARSE_BACKENDS
+from preprocess.doctor.machine import SPARSE_BACKENDS
+from preprocess.doctor.models import PACKAGES
 from preprocess.lvm import ADAPTERS
 
 
@@ -27,7 +28,9 @@ def lines_of(street: Any, capfd: Any, status: int) -> dict[str, tuple[str, str]]
 def test_a_healthy_project_is_all_ok(street: Any, capfd: Any) -> None:
     lines = lines_of(street, capfd, status=0)
     assert {mark for what, (mark, _) in lines.items() if what not in SPARSE_BACKENDS} == {"ok"}
-    assert lines["data set street"][1] == f"10 scans and 8 images to caption in {street.folder / 'data'}"
+    data = f"semantickitti in {street.folder / 'data'}; 19 classes; features: remission"
+    assert lines["data set street"][1] == data
+    assert lines["train"][1] == "6 scans, 6 with a label file, 6 images; opened a scan of 1 of 1 sequence"
     assert lines["numpy"][1] == metadata.version("numpy")
     assert lines["torchsparse"][0] == "note"  # optional, and not to be imported without a GPU
     assert "free for" in lines["disk"][1] and "GPU" in lines and "python" in lines
@@ -89,5 +92,7 @@ def test_every_model_with_weights_names_its_packages_and_each_is_in_the_extra() 
     models = {name for stage in stages for name in ADAPTERS[stage]}
     assert set(PACKAGES) == models - {"palette", "hashing"}
     declared = [Requirement(line) for line in metadata.requires("lass3d") or ()]
-    extra = {one.name for one in declared if one.marker and one.marker.evaluate({"extra": "lvm"})}
+    marked = [one for one in declared if one.marker]
+    extras = [{"extra": "lvm"}, {"extra": "segmenter"}]
+    extra = {one.name for one in marked if any(one.marker and one.marker.evaluate(each) for each in extras)}
     assert {package for packages in PACKAGES.values() for package in packages} <= extra
