@@ -25,8 +25,16 @@ from preprocess.lvm import (
 
 STAGES: tuple[LvmStage, ...] = get_args(LvmStage)
 REGISTERED = [(stage, name) for stage in STAGES for name in ADAPTERS[stage]]
+NEEDED: dict[str, dict[str, Any]] = {"segmenter": {"weights": "a.onnx", "labels": "cityscapes"}}
+"""Model -> the parameters that have no default."""
+
+
+def spec_of(name: str, **params: Any) -> LvmSpec:
+    return LvmSpec(name, NEEDED.get(name, {}) | params)
+
+
 WITH_WEIGHTS = [
-    (stage, name) for stage, name in REGISTERED if hasattr(params_of(stage, LvmSpec(name)), "run")
+    (stage, name) for stage, name in REGISTERED if hasattr(params_of(stage, spec_of(name)), "run")
 ]
 LOAD = {"image_captions": load_captioner, "entities": load_detector, "text_embeddings": load_encoder}
 IMAGE = np.full((40, 60, 3), (84, 84, 87), np.uint8)  # the grey of a road
@@ -34,7 +42,7 @@ IMAGE = np.full((40, 60, 3), (84, 84, 87), np.uint8)  # the grey of a road
 
 @pytest.mark.parametrize(("stage", "name"), REGISTERED)
 def test_parameters_survive_a_round_trip_through_json(stage: LvmStage, name: str) -> None:
-    default = params_of(stage, LvmSpec(name))
+    default = params_of(stage, spec_of(name))
     values = json.loads(json.dumps(dataclasses.asdict(default)))
     assert params_of(stage, LvmSpec(name, values)) == default
 
@@ -42,11 +50,11 @@ def test_parameters_survive_a_round_trip_through_json(stage: LvmStage, name: str
 @pytest.mark.parametrize(("stage", "name"), REGISTERED)
 def test_an_unknown_parameter_is_refused_by_its_path(stage: LvmStage, name: str) -> None:
     problems: list[str] = []
-    check_lvm(stage, LvmSpec(name, {"sead": 1}), stage, problems)
+    check_lvm(stage, spec_of(name, sead=1), stage, problems)
     (problem,) = problems
     assert problem.startswith(f"{stage}.params.sead: ")
     with pytest.raises(UnknownName, match=rf"{stage}\.params\.sead"):
-        LOAD[stage](LvmSpec(name, {"sead": 1}))
+        LOAD[stage](spec_of(name, sead=1))
 
 
 @pytest.mark.parametrize(("stage", "name"), WITH_WEIGHTS)
