@@ -56,7 +56,7 @@ def built_ahead(
     if short := shortage(_bytes_sent(first), workers * together):
         raise StorageError(short)
     others = set(multiprocessing.active_children())
-    sigchld = signal.getsignal(signal.SIGCHLD)
+    before = signal.getsignal(signal.SIGCHLD)
     made = iter(
         DataLoader(
             _InWorker(items),
@@ -70,8 +70,13 @@ def built_ahead(
     )
     if threading.current_thread() is threading.main_thread():
         # PyTorch's handler would raise in the middle of a step. The loader notices a death without it.
-        signal.signal(signal.SIGCHLD, sigchld)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if _is_of_pytorch(before) else before)
     return _watched([first], made, [one for one in multiprocessing.active_children() if one not in others])
+
+
+def _is_of_pytorch(handler: Any) -> bool:
+    """Whether an earlier loader, made elsewhere, has left PyTorch's handler."""
+    return str(getattr(handler, "__module__", "")).startswith("torch.")
 
 
 def _watched(first: list[Any], made: Iterator[Any], workers: Sequence[Any]) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from lass3d_core.compute import shared_memory
 from lass3d_core.errors import CorruptArtifact, Lass3dError, StorageError
@@ -109,7 +109,8 @@ def test_a_worker_that_ends_or_hangs_ends_the_wait(
 
 
 def test_a_death_is_told_where_its_item_is_missing_and_nowhere_else() -> None:
-    """PyTorch's own handler would raise from the sleep."""
+    """PyTorch's own handler, which a loader made elsewhere leaves, would raise from the sleep."""
+    list(DataLoader(Numbers(), batch_size=None, sampler=range(1), num_workers=1))
     items = built_ahead(Numbers(killed), range(6), 1)
     next(items)
     time.sleep(0.5)
