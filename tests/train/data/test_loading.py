@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
 
 from lass3d_core.compute import shared_memory
 from lass3d_core.errors import CorruptArtifact, Lass3dError, StorageError
@@ -108,8 +109,9 @@ def test_a_worker_that_ends_or_hangs_ends_the_wait(
     assert "\n" not in str(caught.value)
 
 
-def test_a_death_is_told_where_its_item_is_missing_and_nowhere_else() -> None:
+def test_a_death_is_told_where_its_item_is_missing_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch's own handler, which a loader made elsewhere leaves, would raise from the sleep."""
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)  # PyTorch sets it once
     list(DataLoader(Numbers(), batch_size=None, sampler=range(1), num_workers=1))
     items = built_ahead(Numbers(killed), range(6), 1)
     next(items)
