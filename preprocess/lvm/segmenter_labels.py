@@ -34,7 +34,7 @@ ADE20K = _read("""
 wall; building, facade; sky, cloud; floor, flooring; tree; ceiling; road, street, asphalt; bed; window,
 windowpane; grass, lawn; cabinet; sidewalk, pavement, footpath; person, pedestrian, man, woman, child, boy,
 girl; earth, ground, soil, dirt; door; table; mountain; plant, bush, hedge, shrub, foliage; curtain, drape;
-chair; car, automobile, sedan, suv, vehicle; water; painting, picture, artwork; sofa, couch; shelf; house;
+chair; car, automobile, sedan, suv, vehicle; water; painting, artwork; sofa, couch; shelf; house;
 sea; mirror; rug, carpet; field, meadow; armchair; seat; fence; desk; rock, stone; wardrobe, closet; lamp;
 bathtub, tub; railing; cushion; base, pedestal; box; column, pillar; signboard, traffic sign, street sign,
 sign; chest of drawers, dresser; counter; sand; sink; skyscraper; fireplace; refrigerator, fridge;

@@ -62,9 +62,11 @@ class ClassWords:
         """Class -> the rank of its word in `phrase`."""
         found: dict[int, int] = {}
         for thing in _ALSO.split(phrase.lower()):
+            # A word with a preposition inside it, such as "chest of drawers".
+            whole = next((self._ranks[one] for one in _spellings(_words(thing)) if one in self._ranks), {})
             before = _WHERE.split(thing, maxsplit=1)[0]
             after = _WHERE.split(thing.rpartition(" of ")[2])[0] if " of " in thing else ""
-            for index, rank in (self._by_last_words(before) or self._by_last_words(after)).items():
+            for index, rank in (whole or self._by_last_words(before) or self._by_last_words(after)).items():
                 found[index] = min(rank, found.get(index, rank))
         return found
 
