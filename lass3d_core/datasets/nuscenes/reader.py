@@ -53,6 +53,7 @@ class NuScenes(Dataset):
         self._cameras = CAMERAS if spec.views is None else spec.views
 
     def read_scan(self, scan_id: str) -> Scan:
+        """See Dataset."""
         points, labels = self._points_and_labels(scan_id)
         values = read_sweep(points, 5, _COLUMNS)
         return Scan(

@@ -72,6 +72,7 @@ class Plain(SequenceDataset):
         return found_features(read_cloud(self._points_in(first)[frame], self._spec.columns or None))
 
     def read_scan(self, scan_id: str) -> Scan:
+        """See Dataset. The features are in the order of `feature_names`."""
         path = self._points(scan_id)
         cloud = read_cloud(path, self._layout.columns if path.suffix.lower() in (".bin", ".npy") else None)
         points, features = placed(cloud.points, self._layout), features_of(cloud, self._layout, path)
@@ -89,6 +90,7 @@ class Plain(SequenceDataset):
         return tuple(found)
 
     def views(self, scan_id: str) -> tuple[View, ...]:
+        """See Dataset."""
         return tuple(self._view(scan_id, one, size_hw) for one, size_hw in readable(self.images(scan_id)))
 
     def input_files(self, scan_id: str) -> ScanFiles:

@@ -18,6 +18,7 @@ import numpy as np
 from lass3d_core.clouds.names import COLOURS, colour_scale
 from lass3d_core.clouds.ply import read_ply
 from lass3d_core.datasets import Block, Dataset, ScanFiles, Submission, cut_blocks, readable
+from lass3d_core.datasets.points import whole_numbers
 from lass3d_core.datasets.scannet.frames import is_exported, read_exported
 from lass3d_core.datasets.scannet.rgbd import RgbdSequence, view_of
 from lass3d_core.datasets.scannet.sens import read_sens
@@ -195,12 +196,7 @@ def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _read_labels(path: Path, count: int, space: LabelSpace) -> np.ndarray:
     """Train ids (N,) uint8 from the property `label`, a nyu40 id, which CloudCompare saves as a float."""
-    stored = _vertices(path, ("label",))["label"]
-    with np.errstate(invalid="ignore"):  # NaN
-        raw = stored.astype(np.int64)
-    if not np.array_equal(raw, stored):
-        first = stored[np.flatnonzero(raw != stored)[0]]
-        raise DataError(f"{path}: the label {first} is not a whole number; copy the official file again")
+    raw = whole_numbers(_vertices(path, ("label",))["label"], path)
     if len(raw) != count:
         raise DataError(f"{path} has {len(raw)} labels, its mesh {count} vertices; copy both again")
     return space.train_ids(raw, str(path))

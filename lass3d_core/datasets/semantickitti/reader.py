@@ -90,6 +90,7 @@ class SemanticKitti(SequenceDataset):
         self._listed = cache(by_stem)
 
     def read_scan(self, scan_id: str) -> Scan:
+        """See Dataset. The features are in the order of `feature_names`."""
         points, features = read_points(self._points(scan_id), self._layout)
         label_path = self._path(scan_id, "labels", ".label")
         labels = read_label_file(label_path, len(points), self.label_space) if label_path.exists() else None
@@ -107,6 +108,7 @@ class SemanticKitti(SequenceDataset):
         return tuple(found)
 
     def views(self, scan_id: str) -> tuple[View, ...]:
+        """See Dataset."""
         return tuple(self._view(one, size_hw) for one, size_hw in readable(self.images(scan_id)))
 
     def input_files(self, scan_id: str) -> ScanFiles:
