@@ -151,10 +151,12 @@ def _count(ratio: float, scans: int, candidates: int) -> int:
         what = f"{ratio:g} % of {scans} training scans labels none"
         raise DataError(f"{what}; the smallest ratio that does is {smallest:g}")
     if count > candidates:
-        have = "1 has" if candidates == 1 else f"{candidates} have"
-        every = "it" if candidates == 1 else "all of them"
-        fits = f"; the ratio {_ratio_for(candidates, scans)} takes {every}" if candidates else ""
-        raise DataError(f"{ratio:g} % are {count} scans, but only {have} labels{fits}")
+        wanted = f"{ratio:g} % are {count} scan{'' if count == 1 else 's'}"
+        if not candidates:
+            raise DataError(f"{wanted}, but no training scan has labels")
+        have, every = ("1 has", "it") if candidates == 1 else (f"{candidates} have", "all of them")
+        fits = f"the ratio {_ratio_for(candidates, scans)} takes {every}"
+        raise DataError(f"{wanted}, but only {have} labels; {fits}")
     return count
 
 
