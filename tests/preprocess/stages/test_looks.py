@@ -54,11 +54,12 @@ def seen_in(image: np.ndarray, *looks: str) -> list[Entity]:
     return entities
 
 
-def test_a_kitti_frame_is_three_tiles_of_its_full_height_that_overlap() -> None:
+def test_a_kitti_frame_is_four_tiles_of_its_full_height_that_overlap() -> None:
     assert [part.tile for part in parts_of(KITTI, "tiled")] == [
-        (0, 0, 460, 375),
-        (391, 0, 851, 375),
-        (782, 0, 1242, 375),
+        (0, 0, 350, 375),
+        (297, 0, 647, 375),
+        (595, 0, 945, 375),
+        (892, 0, 1242, 375),
     ]
 
 
@@ -68,8 +69,8 @@ def test_a_photograph_is_two_tiles_along_its_longer_side(size_hw: tuple[int, int
 
 
 def test_an_image_of_one_tile_is_not_shown_whole_once_more() -> None:
-    assert parts_of((480, 600), "tiled") == ()
-    image = picture((48, 60), (3, 4, 9, 8))
+    assert parts_of((480, 480), "tiled") == ()
+    image = picture((48, 48), (3, 4, 9, 8))
     assert [entity.look for entity in seen_in(image, "tiled")] == ["whole"]
 
 
@@ -102,15 +103,15 @@ def test_a_thing_of_the_whole_image_stays_as_the_detector_gave_it() -> None:
 
 
 def test_a_thing_in_the_overlap_of_two_tiles_stays_twice() -> None:
-    image = picture(KITTI, (400, 100, 450, 200))
+    image = picture(KITTI, (300, 100, 345, 200))
     whole, first, second = seen_in(image, "tiled")
     assert first == second and (first.box_xyxy, first.mask) == (whole.box_xyxy, whole.mask)
 
 
 def test_a_thing_that_a_tile_cuts_is_found_in_pieces_that_cover_it() -> None:
-    image = picture(KITTI, (300, 100, 600, 200))
+    image = picture(KITTI, (250, 100, 500, 200))
     whole, first, second = seen_in(image, "tiled")
-    assert (first.box_xyxy[::2], second.box_xyxy[::2]) == ((300, 460), (391, 600))
+    assert (first.box_xyxy[::2], second.box_xyxy[::2]) == ((250, 350), (297, 500))
     assert np.array_equal(decode(first.mask) | decode(second.mask), decode(whole.mask))
 
 
@@ -155,19 +156,19 @@ def test_images_of_a_batch_get_what_each_gets_alone() -> None:
 def test_the_detector_never_gets_more_at_once_than_the_batch() -> None:
     detector = FindsColours()
     detected(
-        detector, [picture((10, 33)), picture((10, 33))], [("thing",), ("thing",)], ("mirrored", "tiled")
+        detector, [picture((10, 26)), picture((10, 26))], [("thing",), ("thing",)], ("mirrored", "tiled")
     )
-    tile = (10, 13)
-    assert detector.asked == [[(10, 33)] * 2, [(10, 33)] * 2, [tile] * 2, [tile] * 2, [tile] * 2]
+    tile = (10, 10)
+    assert detector.asked == [[(10, 26)] * 2, [(10, 26)] * 2, [tile] * 2, [tile] * 2, [tile] * 2]
 
 
 def test_an_image_without_a_word_to_ask_for_is_shown_in_no_look() -> None:
     detector = FindsColours()
     answers = detected(
-        detector, [picture((10, 33)), picture((12, 33), (1, 1, 3, 3))], [(), ("thing",)], ("tiled",)
+        detector, [picture((10, 26)), picture((12, 31), (1, 1, 3, 3))], [(), ("thing",)], ("tiled",)
     )
     assert [len(entities) for _, entities in answers] == [0, 2]
-    assert detector.asked == [[(12, 33)], [(12, 13)] * 2, [(12, 13)]]
+    assert detector.asked == [[(12, 31)], [(12, 12)] * 2, [(12, 12)]]
 
 
 def test_no_image_is_no_answer() -> None:
@@ -178,11 +179,11 @@ def test_no_image_is_no_answer() -> None:
 def test_a_mask_of_another_size_than_what_was_shown_is_refused(look: str) -> None:
     class Wrong:
         def detect(self, images: Sequence[np.ndarray], vocabularies: object) -> list[list[Entity]]:
-            mask = encode(np.ones((10, 33), bool)) if images[0].any() else encode(np.ones((3, 3), bool))
+            mask = encode(np.ones((10, 26), bool)) if images[0].any() else encode(np.ones((3, 3), bool))
             return [[Entity("car", 0.5, (0.0, 0.0, 1.0, 1.0), mask)] for _ in images]
 
     with pytest.raises(DataError, match=rf"the mask of 'car' is \(3, 3\), the {look} image \(10, "):
-        detected(Wrong(), [picture((10, 33))], [("car",)], (look,))
+        detected(Wrong(), [picture((10, 26))], [("car",)], (look,))
 
 
 def test_a_damaged_mask_is_refused() -> None:
