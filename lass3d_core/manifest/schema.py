@@ -117,12 +117,16 @@ class EntitiesSpec(LvmSpec):
 
     `captions`: the phrases that the captioner grounded in that image. `fixed`: the words in `fixed`.
     `both`: both of them. The label set is never the default.
+    looks: how each image is shown beside whole, see preprocess/stages/looks.py.
     """
 
     vocabulary: Literal["captions", "fixed", "both"] = "captions"
     fixed: tuple[str, ...] = ()
+    looks: tuple[Literal["mirrored", "tiled"], ...] = ()
 
     def __post_init__(self) -> None:
+        if len(set(self.looks)) < len(self.looks):
+            raise ValueError("a look stands more than once in `looks`")
         if (self.vocabulary == "captions") == bool(self.fixed):
             raise ValueError("`fixed` lists words exactly when vocabulary is 'fixed' or 'both'")
 

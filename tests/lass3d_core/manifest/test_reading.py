@@ -118,6 +118,11 @@ def test_everything_that_is_wrong_is_reported_together(tmp_path: Path) -> None:
             "pairs.overlap: 'largest' is not one of smallest_area, highest_score",
         ),
         ({"entities": {"name": "p", "vocabulary": "fixed"}}, "entities: `fixed` lists words exactly when"),
+        ({"entities": {"name": "p", "looks": ["tiled", "tiled"]}}, "entities: a look stands more than once"),
+        (
+            {"entities": {"name": "p", "looks": ["mirror"]}},
+            "entities.looks[0]: 'mirror' is not one of mirrored, tiled; did you mean 'mirrored'?",
+        ),
         ({"datasets": {}}, "datasets: there is no data set 'kitti' (known: none)"),
         ({"datasets": {"../x": 5}}, "datasets.../x: '../x' is no name of a folder"),
         ({"datasets": 5}, "datasets: expected keys and values, got 5"),
