@@ -6,7 +6,8 @@ phrases, each with its share of all the votes there.
 Decision: a vote counts where both scans have a point in the voxel, and nowhere else. This is the test for
 moving things, and it needs no label. A car that drove across a road named voxels at the height of a car. The
 road under it has no point there after the car has left, so it takes none of those votes. A parked car has
-points in the same voxels from every side, so its hidden side is named by the scan that saw it.
+points in the same voxels from every side, so its hidden side is named by the scan that saw it. Where a tyre
+met the road, a voxel has points of both, and the views of the empty road have to outvote the car.
 Decision: shares are of all votes on the voxel, also of those for phrases that are not kept.
 Decision: a share is rounded down to 255ths, which keeps the order, and the sum at most 1.
 
@@ -85,23 +86,24 @@ def counted(
     cells (N,3) int64: the voxels of the points. window: the votes of each scan, the points' own included.
     Returns the votes, and the phrases that their slots count into: those that a point keeps, sorted.
     Of phrases with equal votes the first in alphabetical order leads. A point keeps none of its phrases if
-    its margin, as stored, is below `min_margin`. Raises DataError.
+    the margin of the shares as stored is below `min_margin`, whether the second is kept or not.
+    Raises DataError.
     """
     grid = _Grid.of(cells)
     known, here = np.unique(grid.number(cells), return_inverse=True)
     phrases = sorted({phrase for votes in window for phrase in votes.phrases})
     images = list(dict.fromkeys(image_id for votes in window for image_id in votes.image_ids))
     rows = _rows_at(known, grid, window, phrases, images)
-    strongest = _strongest(rows, len(known), spec.phrases)
+    strongest = _strongest(rows, len(known), max(spec.phrases, 2))  # the margin needs two
     views = _distinct_images(rows, len(known), len(images))
     share = np.floor(WHOLE_SHARE * strongest.share + _ROUNDING).astype(np.uint8)
     score = np.rint(WHOLE_SHARE * strongest.score.clip(0, 1)).astype(np.uint8)
-    lead = share[:, 0] - (share[:, 1] if spec.phrases > 1 else np.uint8(0))
-    unsure = lead / np.float32(WHOLE_SHARE) < np.float32(spec.min_margin)  # as PointVotes.margin
+    lead = (share[:, 0] - share[:, 1]) / np.float32(WHOLE_SHARE)
+    unsure = lead < np.float32(spec.min_margin)
     strongest.phrase[unsure] = NONE
     share[unsure], score[unsure], views[unsure] = 0, 0, 0
-    slot, names = _renumbered(strongest.phrase, phrases)
-    return PointVotes(slot[here], share[here], score[here], views[here]), names
+    slot, names = _renumbered(strongest.phrase[:, : spec.phrases], phrases)
+    return PointVotes(slot[here], share[here, : spec.phrases], score[here], views[here]), names
 
 
 class _Grid(NamedTuple):

@@ -116,8 +116,8 @@ def test_a_small_margin_keeps_nothing_and_its_phrases_leave_the_list() -> None:
     votes, phrases = counted(cells(points), window, VoteSpec(voxel_m=1.0, min_margin=0.3))
     assert phrases == ("road", "wall") and votes.phrase.tolist() == [[NONE] * 4, [1, 0, NONE, NONE]]
     assert votes.share[0].tolist() == [0] * 4 and votes.score[0] == votes.views[0] == 0
-    sure = VoteSpec(voxel_m=1.0, min_margin=1.0, phrases=1)
-    assert counted(cells(points), window, sure)[0].phrase.tolist() == [[NONE], [NONE]]
+    one_kept = VoteSpec(voxel_m=1.0, min_margin=0.3, phrases=1)  # the second counts though it is not kept
+    assert counted(cells(points), window, one_kept)[0].phrase.tolist() == [[NONE], [0]]
 
 
 def test_an_image_counts_once_though_two_scans_show_it() -> None:
@@ -183,10 +183,11 @@ def test_counting_equals_asking_every_point(seed: int, kept: int, min_margin: fl
                     weight[phrase] += one
                     scores[phrase].append(score)
                     images.add(image)
-        order = sorted(weight, key=lambda phrase: (-weight[phrase], phrase))[:kept]
+        order = sorted(weight, key=lambda phrase: (-weight[phrase], phrase))
         shares = [int(255 * weight[phrase] / sum(weight.values()) + 1e-9) for phrase in order]
         if shares and shares[0] - sum(shares[1:2]) < 255 * min_margin - 1e-6:
             order, shares, images = [], [], set()
+        order, shares = order[:kept], shares[:kept]
         assert named(votes, phrases)[n] == order
         assert votes.share[n].tolist() == shares + [0] * (kept - len(shares))
         assert votes.views[n] == len(images)
