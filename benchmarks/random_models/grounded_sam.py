@@ -52,8 +52,8 @@ def _write_bert(folder: Path, size: Size) -> None:
     words = sorted({word for phrase in PHRASES for word in phrase.split()})
     tokens[WORDS_FROM : WORDS_FROM + len(words)] = words
     folder.mkdir(parents=True)
-    (folder / "words.txt").write_text("\n".join(tokens), encoding="utf-8")
-    BertTokenizerFast(vocab_file=str(folder / "words.txt"), do_lower_case=True).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    BertTokenizerFast.from_pretrained(folder, do_lower_case=True).save_pretrained(folder)
     BertModel(shape).save_pretrained(folder)
 
 

@@ -133,19 +133,27 @@ class SegmenterParams:
 
 @dataclass(frozen=True, config=SETTINGS)
 class DetectorParams:
-    """What all detectors that use Grounding DINO have in common. box_floor and max_iou are GroundedSAM's.
+    """What all detectors by phrases have in common. box_floor and max_iou are GroundedSAM's.
 
     box_floor: the least score of a box that is kept. `pairs.min_score` cuts again, and redoes no masks.
     max_iou: of two boxes with a greater intersection over union, the worse is dropped, whatever its phrase.
-    max_phrases: the most phrases asked for at once; null for as many as the text encoder's window of 256
-    tokens holds. With fewer at once the detector finds more and takes more passes.
     """
 
     box_floor: float = Field(default=0.25, ge=0, le=1)
     max_iou: float = Field(default=0.8, ge=0, le=1)
-    max_phrases: int | None = Field(default=None, ge=1)
     dtype: DType = "auto"
     run: RunParams = RunParams()
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class PromptedParams(DetectorParams):
+    """What all detectors that use Grounding DINO have in common.
+
+    max_phrases: the most phrases asked for at once; null for as many as the text encoder's window of 256
+    tokens holds. With fewer at once the detector finds more and takes more passes.
+    """
+
+    max_phrases: int | None = Field(default=None, ge=1)
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -187,7 +195,7 @@ class SegmentAnythingParams:
 
 
 @dataclass(frozen=True, config=SETTINGS)
-class GroundedSamParams(DetectorParams):
+class GroundedSamParams(PromptedParams):
     """GroundedSAM from its authors' packages."""
 
     dino: GroundingDinoParams = GroundingDinoParams()
@@ -197,8 +205,12 @@ class GroundedSamParams(DetectorParams):
 
 
 @dataclass(frozen=True, config=SETTINGS)
-class HfGroundedSamParams(DetectorParams):
-    """Grounding DINO and SAM or SAM 2 from transformers; the weights say how images are scaled."""
+class HfGroundedSamParams(PromptedParams):
+    """Box and mask models from transformers; the weights say which they are and how images are scaled.
+
+    dino: Grounding DINO, MM-Grounding-DINO (`openmmlab-community/mm_grounding_dino_large_all`) or LLMDet
+    (`iSEE-Laboratory/llmdet_large`). sam: SAM, SAM-HQ, SAM 2, SAM 2.1 or EdgeTAM.
+    """
 
     dino: WeightsParams = WeightsParams("IDEA-Research/grounding-dino-tiny")
     sam: WeightsParams = WeightsParams("facebook/sam-vit-huge")

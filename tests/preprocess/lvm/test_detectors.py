@@ -1,4 +1,4 @@
-"""What every detector by Grounding DINO must do; random weights answer at random, but always the same."""
+"""What every detector by phrases must do; random weights answer at random, but always the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lass3d_core.manifest.schema import EntitiesSpec
 from lass3d_core.records import Entity
 from preprocess.lvm import load_detector
 
-pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
+pytest.importorskip("transformers", reason="needs the [lvm] extra: make setup-lvm")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Importing from timm.models.layers:FutureWarning"),
     pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning"),
@@ -39,6 +39,8 @@ VOCABULARIES = [
 @pytest.fixture(params=["grounded_sam", "hf_grounded_sam"])
 def load(request: pytest.FixtureRequest) -> Load:
     """Loads the detector with the given parameters beside those of its weights."""
+    if request.param == "grounded_sam":
+        pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
     weights = request.getfixturevalue(f"{request.param}_params")
     return lambda **params: load_detector(EntitiesSpec(name=request.param, params={**weights, **params}))
 
