@@ -217,6 +217,30 @@ class HfGroundedSamParams(PromptedParams):
 
 
 @dataclass(frozen=True, config=SETTINGS)
+class Owlv2SamParams(DetectorParams):
+    """OWLv2 for the boxes, and the masks of `hf_grounded_sam`. It scores each phrase on its own.
+
+    Decision: box_floor is 0.1, the library's, because the scores of OWLv2 are lower than Grounding DINO's.
+    """
+
+    box_floor: float = Field(default=0.1, ge=0, le=1)
+    owl: WeightsParams = WeightsParams("google/owlv2-large-patch14-ensemble")
+    sam: WeightsParams = WeightsParams("facebook/sam-vit-huge")
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class Sam3Params(DetectorParams):
+    """SAM 3, which finds and masks the things of each phrase. run.batch: phrases of an image at once.
+
+    Decision: box_floor is 0.3, the library's.
+    """
+
+    weights: str = "facebook/sam3"  # the hub gives it to those who accept its licence there
+    revision: str = "main"
+    box_floor: float = Field(default=0.3, ge=0, le=1)
+
+
+@dataclass(frozen=True, config=SETTINGS)
 class HashingParams:
     """Parameters of `hashing`."""
 
