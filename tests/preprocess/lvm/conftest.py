@@ -50,8 +50,8 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     letters = "abcdefghijklmnopqrstuvwxyz0123456789,'-"
     words = dict.fromkeys([*WORDS.split(), *letters, *(f"##{letter}" for letter in letters)])
     tokens = [known.get(number, f"[unused{number}]") for number in range(1030)] + list(words)
-    (folder / "words.txt").write_text("\n".join(tokens))
-    BertTokenizerFast(vocab_file=str(folder / "words.txt"), do_lower_case=True).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(tokens))  # transformers 5 ignores a `vocab_file`
+    BertTokenizerFast.from_pretrained(folder, do_lower_case=True).save_pretrained(folder)
     torch.manual_seed(0)
     shape = BertConfig(
         vocab_size=len(tokens),

@@ -137,9 +137,9 @@ def test_a_tokenizer_with_other_numbers_is_refused(
 
     folder = tmp_path / "other"
     shutil.copytree(tiny_hf_dino, folder)
-    (folder / "words.txt").write_text(
+    (tmp_path / "vocab.txt").write_text(
         "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "a"])
     )
-    BertTokenizerFast(vocab_file=str(folder / "words.txt")).save_pretrained(folder)
+    BertTokenizerFast.from_pretrained(tmp_path).save_pretrained(folder)
     line = refused(spec(dino={"weights": str(folder)}), DataError)
     assert str(folder) in line and "'.': 5" in line and "bert-base-uncased" in line
