@@ -13,7 +13,7 @@ from lass3d_core.manifest.schema import EntitiesSpec
 from lass3d_core.records import Entity
 from preprocess.lvm import load_detector
 
-pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
+pytest.importorskip("transformers", reason="needs the [lvm] extra: make setup-lvm")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Importing from timm.models.layers:FutureWarning"),
     pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning"),

@@ -94,11 +94,8 @@ def _florence2_processor(folder: Path) -> Any:
         texts * 3, 400, min_frequency=1, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     )
     bpe.save_model(str(folder))
-    tokenizer = BartTokenizerFast(
-        vocab_file=str(folder / "vocab.json"),
-        merges_file=str(folder / "merges.txt"),
-        extra_special_tokens={"image_token": "<image>"},
-    )
+    # A folder and no `vocab_file`, which transformers 5 ignores.
+    tokenizer = BartTokenizerFast.from_pretrained(folder, extra_special_tokens={"image_token": "<image>"})
     tokenizer.add_tokens([AddedToken(f"<loc_{place}>", normalized=False) for place in range(1000)])
     images = CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False)
     images.image_seq_length = (64 // 32) ** 2 + 1
