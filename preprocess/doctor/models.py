@@ -32,6 +32,7 @@ RUNTIMES = {".onnx": "onnxruntime", ".tflite": "ai-edge-litert"}
 PACKAGES: dict[str, tuple[str, ...]] = {
     "kosmos2": ("transformers",),
     "florence2": ("transformers",),
+    "qwen3_vl": ("transformers", "torchvision"),
     "grounded_sam": tuple(_GROUNDED_SAM.split()),
     "hf_grounded_sam": ("transformers", "torchvision"),
     "open_clip": ("open_clip_torch", "torchvision"),

@@ -28,6 +28,7 @@ ADAPTERS: dict[str, dict[str, tuple[type, str]]] = {
         "segmenter": (params.SegmenterParams, "segmenter:SegmenterCaptioner"),
         "kosmos2": (params.Kosmos2Params, "kosmos2:Kosmos2Captioner"),
         "florence2": (params.Florence2Params, "florence2:Florence2Captioner"),
+        "qwen3_vl": (params.Qwen3VlParams, "qwen3_vl:Qwen3VlCaptioner"),
     },
     "entities": {
         "palette": (params.PaletteEntityParams, "palette:PaletteDetector"),

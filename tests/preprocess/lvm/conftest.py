@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.preprocess.lvm.tiny_captioners import write_florence2, write_kosmos2
+from tests.preprocess.lvm.tiny_captioners import write_florence2, write_kosmos2, write_qwen3_vl
 from tests.preprocess.lvm.tiny_encoders import tiny_clip_text, tiny_open_clip, tiny_sentence_encoder
 
 __all__ = ["tiny_clip_text", "tiny_open_clip", "tiny_sentence_encoder"]
@@ -27,6 +27,14 @@ def florence2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny Florence-2 that answers, see tiny_captioners.py."""
     folder = tmp_path_factory.mktemp("florence2")
     write_florence2(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def qwen3_vl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny Qwen3-VL that answers, see tiny_captioners.py."""
+    folder = tmp_path_factory.mktemp("qwen3_vl")
+    write_qwen3_vl(folder)
     return folder
 
 
