@@ -16,6 +16,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from preprocess.lvm.grounding_bert import phrase_bert
 from random_models import PHRASES, Size
 
 SPECIAL = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}
@@ -60,7 +61,7 @@ def _write_bert(folder: Path, size: Size) -> None:
 def _write_dino(path: Path, config: Path, bert: Path) -> None:
     settings = SLConfig.fromfile(str(config))
     settings.text_encoder_type = str(bert)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), phrase_bert():
         model = build_model(settings)
     model.transformer.decoder.norm.weight.data *= 0.1  # so that scores are neither all 0 nor all 1
     torch.save({"model": model.state_dict()}, path)

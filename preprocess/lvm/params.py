@@ -65,6 +65,20 @@ class Florence2Params:
 
 
 @dataclass(frozen=True, config=SETTINGS)
+class Qwen3VlParams:
+    """Qwen3-VL's captions. prompt: brief (a sentence) or detailed (two or three)."""
+
+    weights: str = "Qwen/Qwen3-VL-2B-Instruct"
+    revision: str = "main"
+    prompt: Literal["brief", "detailed"] = "detailed"
+    max_new_tokens: int = Field(default=128, ge=1)  # of the caption; a longer one ends with a whole sentence
+    # Of the list of boxes; about 30 an entry. Entries that are cut off are left out.
+    max_box_tokens: int = Field(default=768, ge=1)
+    dtype: DType = "auto"
+    run: RunParams = RunParams()
+
+
+@dataclass(frozen=True, config=SETTINGS)
 class PaletteEntityParams:
     """Parameters of `palette` as a detector."""
 

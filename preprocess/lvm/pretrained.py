@@ -12,7 +12,7 @@ from transformers import AutoProcessor
 from transformers.utils import logging
 
 from lass3d_core.errors import BackendUnavailable, DataError
-from preprocess.lvm.load_errors import check_keys, loading
+from preprocess.lvm.load_errors import check_keys, check_tokenizer, loading
 
 Choice = TypeVar("Choice")
 
@@ -38,6 +38,8 @@ def load_pretrained(
         processor = processor_kind.from_pretrained(folder)
         model, info = kind.from_pretrained(folder, output_loading_info=True, **options)
     check_keys(name, folder, info["missing_keys"], ())
+    if hasattr(processor, "tokenizer"):
+        check_tokenizer(name, folder, processor.tokenizer)
     return processor, model.eval()
 
 

@@ -104,6 +104,6 @@ def test_every_model_with_weights_names_its_packages_and_each_is_in_the_extra() 
     assert set(PACKAGES) == models - {"palette", "hashing"}
     declared = [Requirement(line) for line in metadata.requires("lass3d") or ()]
     marked = [one for one in declared if one.marker]
-    extras = [{"extra": "lvm"}, {"extra": "segmenter"}]
+    extras = [{"extra": name} for name in ("lvm", "lvm-paper", "segmenter")]
     extra = {one.name for one in marked if any(one.marker and one.marker.evaluate(each) for each in extras)}
     assert {package for packages in PACKAGES.values() for package in packages} <= extra

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.preprocess.lvm.tiny_captioners import write_florence2, write_kosmos2
+from tests.preprocess.lvm.tiny_captioners import write_florence2, write_kosmos2, write_qwen3_vl
 from tests.preprocess.lvm.tiny_detectors import (
     tiny_edgetam,
     tiny_hf_dino,
@@ -52,6 +52,14 @@ def florence2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def qwen3_vl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny Qwen3-VL that answers, see tiny_captioners.py."""
+    folder = tmp_path_factory.mktemp("qwen3_vl")
+    write_qwen3_vl(folder)
+    return folder
+
+
 WORDS = """
     a an the of and with side road street house building tree trees car parked vehicle truck person walk ##er
     grass fence pole traffic sign light sky sidewalk ##s
@@ -87,9 +95,15 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def authors_packages() -> None:
+    """Skips a test where they are absent."""
+    pytest.importorskip("groundingdino", reason="needs the [lvm-paper] extra: make setup-lvm-paper")
+
+
 @pytest.fixture(scope="module")
 def grounded_sam_params(
-    tiny_bert: Path, tiny_dino: dict[str, Any], tiny_sam: dict[str, Any]
+    authors_packages: None, tiny_bert: Path, tiny_dino: dict[str, Any], tiny_sam: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Parameters of `grounded_sam`. Its packages know their image encoders by name: those are tiny here."""
     from segment_anything import sam_model_registry
@@ -138,6 +152,8 @@ def tiny_dino(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> dict
     from groundingdino.models import build_model
     from groundingdino.util.slconfig import SLConfig
 
+    from preprocess.lvm.grounding_bert import phrase_bert
+
     folder = tmp_path_factory.mktemp("dino")
     text = (Path(groundingdino.__file__).parent / "config" / "GroundingDINO_SwinT_OGC.py").read_text()
     for real, tiny in (
@@ -152,7 +168,7 @@ def tiny_dino(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> dict
     settings = SLConfig.fromfile(str(folder / "tiny.py"))
     settings.text_encoder_type = str(tiny_bert)
     torch.manual_seed(0)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, phrase_bert():
         _shrink_swin(patch)
         model = build_model(settings)
     for layer in model.bbox_embed:

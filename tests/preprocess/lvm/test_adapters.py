@@ -15,6 +15,7 @@ from lass3d_core.files.masks import decode
 from lass3d_core.manifest.schema import LvmSpec, LvmStage
 from preprocess.lvm import (
     ADAPTERS,
+    AUTHORS,
     check_lvm,
     identity_of,
     load_captioner,
@@ -75,7 +76,8 @@ def test_missing_packages_or_weights_are_one_line_with_the_fix(stage: LvmStage, 
         LOAD[stage](LvmSpec(name, dict.fromkeys(parts, absent) if parts else absent))
     line = str(caught.value)
     assert "\n" not in line
-    installed = importlib.util.find_spec("transformers") is not None
+    module = "groundingdino" if name in AUTHORS else "transformers"
+    installed = importlib.util.find_spec(module) is not None
     too_old = "needs transformers 5" in line
     assert ("/no/where" in line or too_old or not installed) and ("make setup-lvm" in line or installed)
 
