@@ -48,6 +48,7 @@ define newline
 
 
 endef
+comma  := ,
 quoted  = $(if $(findstring $(newline),$(1)),$(error a value holds a line break: $(1)),'$(subst ','\'',$(1))')
 typed   = $(call quoted,$(value $(1)))
 option  = $(if $(value $(2)),$(1)=$(call typed,$(2)))
@@ -60,13 +61,11 @@ odd     = $(filter-out 1 yes true 0 no false,$(value $(1)))$(word 2,$(value $(1)
 flag    = $(if $(call odd,$(2)),$(error $(2) is 1, yes, true, or 0, no, false, not $(value $(2))),$(if \
           $(filter 1 yes true,$(value $(2))),$(1)))
 
-# An environment whose name ends in -lvm also gets the packages of the real models, in versions that fit them.
-EXTRAS := dev
-PINS   := constraints.txt
-ifneq ($(filter %-lvm,$(lastword $(value VENV))),)
-EXTRAS := dev,lvm
-PINS   := constraints-lvm.txt
-endif
+# An environment whose name ends in -lvm also gets the packages of the real models, in versions that were tested
+# together. One in -lvm-paper gets the authors' packages of GroundedSAM besides.
+EXTRAS := dev$(if $(filter %-lvm %-lvm-paper,$(lastword $(value VENV))),$(comma)lvm)$(if $(filter \
+          %-lvm-paper,$(lastword $(value VENV))),$(comma)lvm-paper)
+PINS   := $(if $(findstring lvm,$(EXTRAS)),constraints-lvm.txt,constraints.txt)
 
 space  := $(subst ,, )
 PY     := $(call quoted,$(value VENV)/bin/python)
@@ -84,12 +83,12 @@ OF_SCAN = --scan=$(call needed,SCAN,$(GIVE))
 # Commands build on each other's files, so `make -j4 captions pairs` runs them in order all the same.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lvm demo street room captions pairs status audit doctor weights preview train profile eval report \
+.PHONY: help setup setup-lvm setup-lvm-paper demo street room captions pairs status audit doctor weights preview train profile eval report \
         export clouds query model predict onnx suggest runs compare table test test-slow test-lvm lint bench bench-lvm faults clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'; echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'; echo
 	@echo "Variables, as they are now:"
 	@printf '  %s' $(foreach one,DATASET MANIFEST METHOD RATIO SEED PRESET TAG,$(one)=$(call typed,$(one))); echo
 	@echo "  A run is named by DATASET, METHOD, RATIO, SEED, PRESET, TAG and SET, or by RUN=folder (make runs lists them)."
@@ -107,6 +106,9 @@ $(ENV): setup.cfg pyproject.toml $(PINS)
 
 setup-lvm: ## create .venv-lvm with the packages of the real models (6 GB); any command uses it with VENV=.venv-lvm
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
+
+setup-lvm-paper: ## the same with the authors' packages for grounded_sam, in .venv-lvm-paper
+	@$(MAKE) --no-print-directory setup VENV=.venv-lvm-paper
 
 demo: $(ENV) ## the whole path on a simulated street, minutes on a CPU: data, captions, pairs, training, evaluation, report
 	@$(PY) -m preprocess simulate $(call option,--manifest,MANIFEST) --dataset street
@@ -200,9 +202,9 @@ test: lint ## lint, type check and the quick tests
 test-slow: $(ENV) ## the other tests: faults, many processes, whole paths
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m slow
 
-test-lvm: ## the tests of the real models, on small random weights, in .venv-lvm
-	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
+test-lvm: setup-lvm setup-lvm-paper ## the tests of the real models, on small random weights, in both environments
 	@HF_HUB_OFFLINE=1 .venv-lvm/bin/python -m pytest tests/preprocess/lvm
+	@HF_HUB_OFFLINE=1 .venv-lvm-paper/bin/python -m pytest tests/preprocess/lvm
 
 lint: $(ENV) ## ruff and mypy
 	@$(PY) -m ruff check .
@@ -212,9 +214,9 @@ lint: $(ENV) ## ruff and mypy
 bench: $(ENV) ## speed and size against a peer or a limit, into docs/results.md; ONLY="pairing step" only prints
 	@$(PY) benchmarks/performance.py $(call members,ONLY)
 
-bench-lvm: ## images per second of the real models, batched and in the documented loops, in .venv-lvm
-	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
-	@.venv-lvm/bin/python benchmarks/lvm_throughput.py
+bench-lvm: ## images per second of the real models, batched and in the documented loops, in .venv-lvm-paper
+	@$(MAKE) --no-print-directory setup VENV=.venv-lvm-paper
+	@.venv-lvm-paper/bin/python benchmarks/lvm_throughput.py
 
 faults: $(ENV) ## kill commands 200 times and flip 500 bytes: no result may be lost (make test-slow has a short form)
 	@$(PY) benchmarks/faults.py --kills 200 --flips 500

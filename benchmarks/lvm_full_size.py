@@ -2,7 +2,7 @@
 
     python benchmarks/lvm_full_size.py [IMAGE] [--new-tokens 32] [--boxes 20]
 
-Needs the packages of `make setup-lvm` but no download: the weights are random, which changes neither time nor
+Needs the packages of `make setup-lvm-paper`, no download: weights are random, which changes neither time nor
 memory. They lie in a temporary folder (5 GB) until the end. Every model is loaded by its adapter in another
 process, so that the peak is the memory of this model: all that is resident, with the mapped weight file.
 The answers are meaningless, so the options set the tokens of an answer and the boxes of an image.

@@ -2,7 +2,7 @@
 
     python benchmarks/lvm_throughput.py [IMAGE] [--size small|full] [--images 12] [--rounds 2]
 
-Needs the packages of `make setup-lvm` but no download: weights are random, which does not change the time.
+Needs the packages of `make setup-lvm-paper` but no download: random weights need the same time.
 `small` has the real architectures with fewer and narrower layers, for two minutes on a CPU; `full` is for a
 GPU.
 Both sides read the same copies of an image from disk and do the same work: the same number of tokens per

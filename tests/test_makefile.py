@@ -45,7 +45,8 @@ def make(
         text=True,
         check=False,
     )
-    return done, [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else []
+    ran = done.returncode == 0 and "--dry-run" not in arguments
+    return done, [json.loads(line) for line in done.stdout.splitlines()] if ran else []
 
 
 def command(environment: Path, *arguments: str, **exported: str) -> list[str]:
@@ -204,6 +205,22 @@ def test_commands_that_need_each_other_run_in_order(environment: Path) -> None:
 
 def test_a_model_of_a_run_is_named_by_its_folder(environment: Path) -> None:
     assert command(environment, "onnx", "RUN=a b's")[-2:] == ["a b's/model.safetensors", "model.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "extras", "pins"),
+    [
+        ("", "dev", "constraints.txt"),
+        ("-lvm", "dev,lvm", "constraints-lvm.txt"),
+        ("-lvm-paper", "dev,lvm,lvm-paper", "constraints-lvm.txt"),
+    ],
+)
+def test_the_ending_of_an_environment_chooses_its_packages(
+    tmp_path: Path, ending: str, extras: str, pins: str
+) -> None:
+    done, _ = make(tmp_path / f"an environment{ending}", "--dry-run", "setup")
+    (line,) = [line for line in done.stdout.splitlines() if " pip install " in line]
+    assert line.endswith(f' -c {pins} -e ".[{extras}]"')
 
 
 def test_a_world_has_the_name_of_its_target(environment: Path) -> None:

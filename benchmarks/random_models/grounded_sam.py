@@ -16,6 +16,7 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from preprocess.lvm.grounding_bert import phrase_bert
 from random_models import PHRASES, Size
 
 SPECIAL = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}
@@ -52,15 +53,15 @@ def _write_bert(folder: Path, size: Size) -> None:
     words = sorted({word for phrase in PHRASES for word in phrase.split()})
     tokens[WORDS_FROM : WORDS_FROM + len(words)] = words
     folder.mkdir(parents=True)
-    (folder / "words.txt").write_text("\n".join(tokens), encoding="utf-8")
-    BertTokenizerFast(vocab_file=str(folder / "words.txt"), do_lower_case=True).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    BertTokenizerFast.from_pretrained(folder, do_lower_case=True).save_pretrained(folder)
     BertModel(shape).save_pretrained(folder)
 
 
 def _write_dino(path: Path, config: Path, bert: Path) -> None:
     settings = SLConfig.fromfile(str(config))
     settings.text_encoder_type = str(bert)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), phrase_bert():
         model = build_model(settings)
     model.transformer.decoder.norm.weight.data *= 0.1  # so that scores are neither all 0 nor all 1
     torch.save({"model": model.state_dict()}, path)

@@ -16,6 +16,7 @@ from lass3d_core.manifest.stand_ins import stand_in_warning
 from preprocess.doctor.finding import Finding
 from preprocess.doctor.machine import bytes_of
 from preprocess.doctor.packages import installed
+from preprocess.lvm import extra_of
 from preprocess.lvm.fetch_weights import Wanted, models_of, wanted_weights
 from preprocess.project import Project
 from preprocess.status import size_in_words
@@ -31,19 +32,22 @@ RUNTIMES = {".onnx": "onnxruntime", ".tflite": "ai-edge-litert"}
 PACKAGES: dict[str, tuple[str, ...]] = {
     "kosmos2": ("transformers",),
     "florence2": ("transformers",),
+    "qwen3_vl": ("transformers", "torchvision"),
     "grounded_sam": tuple(_GROUNDED_SAM.split()),
     "hf_grounded_sam": ("transformers", "torchvision"),
+    "owlv2_sam": ("transformers", "torchvision"),
+    "sam3": ("transformers", "torchvision"),
     "open_clip": ("open_clip_torch", "torchvision"),
     "hf_text": ("transformers",),
     "segmenter": tuple(RUNTIMES.values()),
 }
-"""Model -> the packages that it imports, all in the extra [lvm], or in one of the model's own name."""
+"""Model -> the packages that it imports, in the extras [lvm] and [lvm-paper], or in one of its own name."""
+
+VERSIONS = {"sam3": {"transformers": ">=5"}}
+"""Model -> package -> the versions that it needs, where the extra allows more."""
 
 SYSTEM_LIBRARIES = {"grounded_sam": "cv2"}
 """Model -> a module that fails to import, though it is installed, if a library of the system is absent."""
-
-
-REMEDY = "make setup-lvm, then add VENV=.venv-lvm"
 
 
 def models(project: Project) -> Iterator[Finding]:
@@ -66,7 +70,7 @@ def _needs(project: Project) -> Iterator[Finding]:
         declared = [Requirement(line) for line in requires("lass3d") or ()]
     except PackageNotFoundError:
         return
-    extras = ("lvm", OF_ITS_OWN)
+    extras = ("lvm", "lvm-paper", OF_ITS_OWN)
     ranges = {
         one.name: one
         for one in declared
@@ -74,9 +78,12 @@ def _needs(project: Project) -> Iterator[Finding]:
     }
     specs = models_of(project.manifest).values()
     names = [spec.name for spec in specs]
-    for package, remedy in dict(needed for spec in specs for needed in _needed(spec)).items():
-        wanted = ranges[package].specifier if package in ranges else ""
-        yield installed(package, str(wanted), remedy)
+    extra = extra_of(names)
+    remedy_of_all = f"make setup-{extra}, then add VENV=.venv-{extra}"
+    for package, remedy in dict(needed for spec in specs for needed in _needed(spec, remedy_of_all)).items():
+        own = [VERSIONS[name][package] for name in names if package in VERSIONS.get(name, ())]
+        declared_range = str(ranges[package].specifier) if package in ranges else ""
+        yield installed(package, own[0] if own else declared_range, remedy)
     for module in {SYSTEM_LIBRARIES[name] for name in names if name in SYSTEM_LIBRARIES}:
         try:
             with suppress(ModuleNotFoundError):
@@ -88,10 +95,10 @@ def _needs(project: Project) -> Iterator[Finding]:
     yield from map(_weights, wanted_weights(project.manifest))
 
 
-def _needed(spec: LvmSpec) -> Iterator[tuple[str, str]]:
-    """The packages that a model needs, each with the remedy; of a user's network the one that runs it."""
+def _needed(spec: LvmSpec, remedy: str) -> Iterator[tuple[str, str]]:
+    """The packages that a model needs, each with its remedy; of a user's network the one that runs it."""
     if spec.name != OF_ITS_OWN:
-        yield from ((package, REMEDY) for package in PACKAGES.get(spec.name, ()))
+        yield from ((package, remedy) for package in PACKAGES.get(spec.name, ()))
         return
     suffix = Path(str(spec.params.get("weights"))).suffix.lower()
     if suffix in RUNTIMES:

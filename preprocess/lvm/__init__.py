@@ -6,7 +6,7 @@ images one by one and records those that fail.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,12 +28,15 @@ ADAPTERS: dict[str, dict[str, tuple[type, str]]] = {
         "segmenter": (params.SegmenterParams, "segmenter:SegmenterCaptioner"),
         "kosmos2": (params.Kosmos2Params, "kosmos2:Kosmos2Captioner"),
         "florence2": (params.Florence2Params, "florence2:Florence2Captioner"),
+        "qwen3_vl": (params.Qwen3VlParams, "qwen3_vl:Qwen3VlCaptioner"),
     },
     "entities": {
         "palette": (params.PaletteEntityParams, "palette:PaletteDetector"),
         "segmenter": (params.SegmenterParams, "segmenter:SegmenterDetector"),
         "grounded_sam": (params.GroundedSamParams, "grounded_sam:GroundedSamDetector"),
         "hf_grounded_sam": (params.HfGroundedSamParams, "hf_grounded_sam:HfGroundedSamDetector"),
+        "owlv2_sam": (params.Owlv2SamParams, "owlv2_sam:Owlv2SamDetector"),
+        "sam3": (params.Sam3Params, "sam3:Sam3Detector"),
     },
     "text_embeddings": {
         "hashing": (params.HashingParams, "hashing:HashingEncoder"),
@@ -41,6 +44,9 @@ ADAPTERS: dict[str, dict[str, tuple[type, str]]] = {
         "hf_text": (params.HfTextParams, "hf_text:HfTextEncoder"),
     },
 }
+
+AUTHORS = frozenset({"grounded_sam"})
+"""The models from packages of their authors, which are the extra [lvm-paper]; the others need [lvm] alone."""
 
 
 class ImageCaptioner(Protocol):
@@ -116,6 +122,11 @@ def run_params(stage: str, manifest: Manifest) -> params.RunParams | None:
     return getattr(params_of(stage, getattr(manifest, stage)), "run", None) if stage in ADAPTERS else None
 
 
+def extra_of(models: Iterable[str]) -> str:
+    """The extra, and the ending of the environment, that serves all these models together."""
+    return "lvm-paper" if AUTHORS.intersection(models) else "lvm"
+
+
 def _read(stage: str, spec: LvmSpec, path: str) -> Any:
     known = ADAPTERS[stage]
     if spec.name not in known:
@@ -133,5 +144,5 @@ def _load(stage: LvmStage, spec: LvmSpec) -> Any:
         return getattr(import_module(f"preprocess.lvm.{module}"), adapter)(chosen)
     except ImportError as error:
         raise BackendUnavailable(
-            f"{error}; run `make setup-lvm`, which installs the models' packages"
+            f"{error}; run `make setup-{extra_of([spec.name])}`, which installs the models' packages"
         ) from None

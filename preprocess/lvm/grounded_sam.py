@@ -23,8 +23,9 @@ from PIL import Image
 from segment_anything import SamPredictor, sam_model_registry
 
 from lass3d_core.errors import BackendUnavailable
-from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, GroundedDetector, autocast
+from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, BoxSearch, GroundedDetector, autocast
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
+from preprocess.lvm.grounding_bert import phrase_bert
 from preprocess.lvm.load_errors import check_keys, loading
 from preprocess.lvm.params import GroundedSamParams, GroundingDinoParams, SegmentAnythingParams
 from preprocess.lvm.weights import local_path
@@ -45,7 +46,8 @@ class GroundedSamDetector(GroundedDetector):
         device = pick_device(params.run.device)
         dtype = pick_dtype(params.dtype, device)
         boxes = GroundingDino(load_dino(params).to(device), params.dino, dtype)
-        super().__init__(DINO, boxes, SegmentAnything(load_sam(params.sam).to(device), dtype), params)
+        masks = SegmentAnything(load_sam(params.sam).to(device), dtype)
+        super().__init__(BoxSearch(DINO, boxes, params), masks)
 
 
 class GroundingDino:
@@ -109,7 +111,7 @@ def load_dino(params: GroundedSamParams) -> torch.nn.Module:
     settings.text_encoder_type = str(text_encoder)
     # Gradient checkpointing saves memory in training only.
     settings.use_checkpoint = settings.use_transformer_ckpt = False
-    with loading(DINO, text_encoder), contextlib.redirect_stdout(io.StringIO()):
+    with loading(DINO, text_encoder), contextlib.redirect_stdout(io.StringIO()), phrase_bert():
         model = build_model(settings)
     with loading(DINO, weights):
         content = torch.load(weights, map_location="cpu", weights_only=True)

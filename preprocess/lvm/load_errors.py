@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from lass3d_core.errors import BackendUnavailable, CorruptArtifact, DataError, Lass3dError
 
@@ -44,6 +45,12 @@ def check_keys(model: str, weights: object, missing: Collection[str], unexpected
             f"{model}: {weights} is a checkpoint of another architecture ({', and '.join(faults)}); "
             "name the weights that belong to this model"
         )
+
+
+def check_tokenizer(model: str, folder: object, tokenizer: Any) -> None:
+    """Refuse a tokenizer without words: transformers 5 makes one where its files are absent."""
+    if tokenizer.vocab_size <= len(tokenizer.all_special_ids):
+        raise BackendUnavailable(f"{model}: {folder} has no tokenizer files; complete the folder")
 
 
 def _explained(error: Exception, model: str, weights: object) -> Lass3dError:

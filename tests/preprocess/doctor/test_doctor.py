@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from preprocess.doctor import packages
 from preprocess.doctor.machine import SPARSE_BACKENDS
 from preprocess.doctor.models import PACKAGES
 from preprocess.lvm import ADAPTERS
@@ -87,12 +88,22 @@ def test_full_disk_is_named(street: Any, capfd: Any, monkeypatch: pytest.MonkeyP
     assert mark == "FIX" and detail.startswith("10.0 kB free") and "`artifacts`" in detail
 
 
+def test_a_model_that_needs_a_newer_package_than_the_extra_says_so(
+    street: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = packages.version
+    monkeypatch.setattr(packages, "version", lambda name: "4.57.6" if name == "transformers" else own(name))
+    street.set(entities={"name": "sam3", "params": {}})
+    mark, detail = lines_of(street, capfd, status=2)["transformers"]
+    assert mark == "FIX" and detail.startswith("4.57.6, needs >=5; ")
+
+
 def test_every_model_with_weights_names_its_packages_and_each_is_in_the_extra() -> None:
     stages = ("image_captions", "entities", "text_embeddings")
     models = {name for stage in stages for name in ADAPTERS[stage]}
     assert set(PACKAGES) == models - {"palette", "hashing"}
     declared = [Requirement(line) for line in metadata.requires("lass3d") or ()]
     marked = [one for one in declared if one.marker]
-    extras = [{"extra": "lvm"}, {"extra": "segmenter"}]
+    extras = [{"extra": name} for name in ("lvm", "lvm-paper", "segmenter")]
     extra = {one.name for one in marked if any(one.marker and one.marker.evaluate(each) for each in extras)}
     assert {package for packages in PACKAGES.values() for package in packages} <= extra

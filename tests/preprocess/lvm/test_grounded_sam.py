@@ -14,7 +14,7 @@ from lass3d_core.manifest.schema import EntitiesSpec
 from preprocess.lvm import load_detector, params_of
 from preprocess.lvm.phrase_scores import prompts_of
 
-pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
+pytest.importorskip("groundingdino", reason="needs the [lvm-paper] extra: make setup-lvm-paper")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Importing from timm.models.layers:FutureWarning"),
     pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning"),

@@ -21,7 +21,7 @@ from preprocess.stages.entities import entities_in
 from preprocess.stages.image_captions import captions_in
 from tests.text_tables import read_text_table
 
-pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
+pytest.importorskip("groundingdino", reason="needs the [lvm-paper] extra: make setup-lvm-paper")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Importing from timm.models.layers:FutureWarning"),

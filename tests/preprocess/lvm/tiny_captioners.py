@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,8 @@ def _florence2_processor(folder: Path) -> Any:
         texts * 3, 400, min_frequency=1, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     )
     bpe.save_model(str(folder))
-    tokenizer = BartTokenizerFast(
-        vocab_file=str(folder / "vocab.json"),
-        merges_file=str(folder / "merges.txt"),
-        extra_special_tokens={"image_token": "<image>"},
-    )
+    # A folder and no `vocab_file`, which transformers 5 ignores.
+    tokenizer = BartTokenizerFast.from_pretrained(folder, extra_special_tokens={"image_token": "<image>"})
     tokenizer.add_tokens([AddedToken(f"<loc_{place}>", normalized=False) for place in range(1000)])
     images = CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False)
     images.image_seq_length = (64 // 32) ** 2 + 1
@@ -137,6 +135,124 @@ def _teach_florence2(model: Any, processor: Any) -> None:
         return torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels)
 
     _teach(model, loss)
+
+
+QWEN_TEMPLATE = (
+    "{% for turn in messages %}<|im_start|>{{ turn.role }}\n{% for part in turn.content %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% endif %}{{ part.text or '' }}"
+    "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""The form of a turn of Qwen3-VL, without what the tiny model does not need."""
+
+
+def write_qwen3_vl(folder: Path) -> None:
+    """Write a tiny Qwen3-VL that was taught to caption and to ground, see `_qwen3_vl_lessons`."""
+    import torch
+    from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+
+    processor = _qwen3_vl_processor(folder)
+    number = processor.tokenizer.convert_tokens_to_ids
+    end = number("<|im_end|>")
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(processor.tokenizer),
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "max_position_embeddings": 1024,
+            "initializer_range": 0.1,
+            "rope_scaling": {"rope_type": "default", "mrope_section": [2, 1, 1], "mrope_interleaved": True},
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 2,
+            "patch_size": 4,
+            "out_hidden_size": 32,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0],
+        },
+        image_token_id=number("<|image_pad|>"),
+        video_token_id=number("<|video_pad|>"),
+        vision_start_token_id=number("<|vision_start|>"),
+        vision_end_token_id=number("<|vision_end|>"),
+    )
+    torch.manual_seed(0)
+    model = Qwen3VLForConditionalGeneration(config)
+    model.generation_config.update(
+        eos_token_id=[end, number("<|endoftext|>")], pad_token_id=number("<|endoftext|>"), do_sample=True
+    )
+    model.generation_config.update(temperature=0.7, top_p=0.8, top_k=20)  # as published; captions are greedy
+    _teach_qwen3_vl(model, processor)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def _qwen3_vl_processor(folder: Path) -> Any:
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import AutoImageProcessor, AutoVideoProcessor, Qwen2TokenizerFast, Qwen3VLProcessor
+
+    marks = ["endoftext", "im_start", "im_end", "vision_start", "vision_end", "image_pad", "video_pad"]
+    bpe = ByteLevelBPETokenizer()
+    texts = [text for _, *lesson in _qwen3_vl_lessons() for text in lesson]
+    bpe.train_from_iterator(texts * 3, 400, min_frequency=1)
+    bpe.save_model(str(folder))
+    tokenizer = Qwen2TokenizerFast.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": [f"<|{mark}|>" for mark in marks]})
+    size = {"patch_size": 4, "merge_size": 2, "size": {"shortest_edge": 64, "longest_edge": 1024}}
+    kinds = {
+        "image_processor_type": "Qwen2VLImageProcessorFast",
+        "video_processor_type": "Qwen3VLVideoProcessor",
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps({**kinds, **size}))
+    images, videos = AutoImageProcessor.from_pretrained(folder), AutoVideoProcessor.from_pretrained(folder)
+    return Qwen3VLProcessor(images, tokenizer, videos, chat_template=QWEN_TEMPLATE)
+
+
+def _qwen3_vl_lessons() -> list[tuple[str, str, str]]:
+    """Colour of the image, question, answer."""
+    from preprocess.lvm.qwen3_vl import GROUND, QUESTIONS
+
+    car, people = "a car on the road.", "a person and a tree."
+    brief = QUESTIONS["brief"]
+    return [
+        ("blue", brief, car),
+        ("red", brief, people),
+        (
+            "blue",
+            GROUND.format(caption=car),
+            '[{"bbox_2d": [100, 200, 500, 700], "label": "a car"},'
+            ' {"bbox_2d": [0, 500, 999, 1000], "label": "the road"}]',
+        ),
+        ("red", GROUND.format(caption=people), '[{"bbox_2d": [0, 0, 100, 200], "label": "a person"}]'),
+    ]
+
+
+def _teach_qwen3_vl(model: Any, processor: Any) -> None:
+    from PIL import Image
+
+    colours, questions, answers = zip(*_qwen3_vl_lessons())
+    content = [{"type": "image"}, {"type": "text"}]
+    turns = [
+        processor.apply_chat_template(
+            [{"role": "user", "content": [content[0], {**content[1], "text": question}]}],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        for question in questions
+    ]
+    texts = [f"{turn}{answer}<|im_end|>" for turn, answer in zip(turns, answers)]
+    images = [Image.new("RGB", (200, 100), colour) for colour in colours]
+    batch = processor(text=texts, images=images, return_tensors="pt", padding=True, padding_side="right")
+    asked = processor(text=turns, images=images, return_tensors="pt", padding=True, padding_side="right")
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    for row, length in enumerate(asked["attention_mask"].sum(dim=1)):
+        labels[row, :length] = -100
+    _teach(model, lambda: model(**batch, labels=labels).loss)
 
 
 def _kosmos2_processor() -> Any:

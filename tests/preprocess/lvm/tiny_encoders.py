@@ -40,9 +40,8 @@ def tiny_sentence_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     letters = [prefix + letter for letter in "abcdefghijklmnopqrstuvwxyz,." for prefix in ("", "##")]
     vocabulary = dict.fromkeys([*words, *letters])
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    tokenizer = BertTokenizerFast(
-        vocab_file=str(folder / "vocab.txt"), do_lower_case=True, model_max_length=20
-    )
+    # A folder and no `vocab_file`, which transformers 5 ignores.
+    tokenizer = BertTokenizerFast.from_pretrained(folder, do_lower_case=True, model_max_length=20)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
