@@ -10,15 +10,15 @@ For each data set and way to get words, a manifest is written and the ordinary c
 `pairs`, and `audit` with all labels. The shares are those of audit.json. The ways:
 
 palette, segmenter:  the captioner and the detector of that name; a single view names each point;
-looks:               the detector also sees each image mirrored and in tiles;
-vote:                the views of up to 10 scans before and 10 after each scan vote.
+looks:               the detector also sees each image mirrored and in tiles, which only a vote hears;
+vote:                the images of each scan, and of up to 10 before and 10 after it, vote.
 
 A vote adds points, which may be harder ones. So one column has the points alone to which `segmenter` gives a
 phrase; one of them that a way leaves without a phrase counts as not named.
 
-The cost is that of `captions` with one worker and one thread: the processor time that images take, which
-includes the loading of the model and not the start of the program, and the peak of the resident memory. With
---work the folder is kept, and a later call makes only what is not there.
+The costs are those of `captions` and `pairs` with one worker and one thread: processor time without the start
+of the program but with the loading of the model, and the peak of the resident memory. With --work the folder
+is kept, and a later call makes only what is not there. It shows the costs that the first one measured.
 """
 
 from __future__ import annotations
@@ -135,9 +135,9 @@ class Ran:
 
 @dataclass(frozen=True)
 class Cost:
-    """What captions and entities took. seconds: of processor time."""
+    """What a command took for `count` images or scans. seconds: of processor time."""
 
-    images: int
+    count: int
     seconds: float
     peak_mb: float
 
@@ -147,14 +147,15 @@ class Result:
     """What was measured of a data set and a way.
 
     audit: the content of audit.json. same: the share on the points of `segmenter` alone; None if unknown.
-    cost: None of a way with a vote, whose images another way has looked at.
+    captions: None of a way with a vote whose images another way has looked at.
     """
 
     data: str
     way: str
     audit: Mapping[str, Any]
     same: float | None
-    cost: Cost | None
+    captions: Cost | None
+    pairs: Cost | None
 
 
 def main() -> None:
@@ -190,18 +191,14 @@ def make(work: Path, frames: Frames, sequences: Sequence[str], way: Way, network
     """Run the commands of one way and read what they wrote."""
     place = work / way.folder
     place.mkdir(parents=True, exist_ok=True)
-    manifest, noted = place / f"{frames.key}.yaml", place / f"{frames.key}-cost.json"
+    manifest = place / f"{frames.key}.yaml"
     manifest.write_text(yaml.safe_dump(way.manifest(frames, sequences, network)))
     artifacts, earlier = (work / one.folder / "artifacts" / frames.key for one in (way, way.without_vote))
     if way.vote and not artifacts.exists() and earlier.exists():
         copy_of_images(earlier, artifacts)
-    untouched = not artifacts.exists()
-    first = command("captions", manifest)
-    if untouched:
-        start = command("captions", manifest).seconds  # finds everything made
-        cost = Cost(images_of(frames, sequences), first.seconds - start, first.peak_mb)
-        noted.write_text(json.dumps(asdict(cost)))
-    command("pairs", manifest)
+    folders = [SAMPLES / frames.folder / "sequences" / name for name in sequences]
+    captions = cost_of("captions", manifest, artifacts / "entities", files_in(folders, "image_2"))
+    pairs = cost_of("pairs", manifest, artifacts / "pairs", files_in(folders, "velodyne"))
     command("audit", manifest, "--ratio", "100")
     reference = work / SEGMENTER.folder / "artifacts" / frames.key / "pairs"
     comparable = way.model == SEGMENTER.model and reference.is_dir()
@@ -210,14 +207,27 @@ def make(work: Path, frames: Frames, sequences: Sequence[str], way: Way, network
         way=str(way),
         audit=json.loads((artifacts / "audit" / "audit.json").read_text()),
         same=truth_where_named(both(reference, artifacts / "pairs")) if comparable else None,
-        cost=Cost(**json.loads(noted.read_text())) if noted.exists() else None,
+        captions=captions,
+        pairs=pairs,
     )
 
 
-def images_of(frames: Frames, sequences: Sequence[str]) -> int:
-    """How many images these sequences have."""
-    folder = SAMPLES / frames.folder / "sequences"
-    return sum(len(list((folder / name / "image_2").iterdir())) for name in sequences)
+def files_in(folders: Iterable[Path], name: str) -> int:
+    """How many files the folder `name` of each of the folders has, together."""
+    return sum(len(list((folder / name).iterdir())) for folder in folders)
+
+
+def cost_of(name: str, manifest: Path, made: Path, count: int) -> Cost | None:
+    """Run a command, and say what it took when nothing was made yet; None if that is unknown.
+
+    made: the folder that it writes. What it took is noted beside the manifest.
+    """
+    noted, untouched = manifest.with_name(f"{manifest.stem}-{name}.json"), not made.exists()
+    first = command(name, manifest)
+    if untouched:
+        start = command(name, manifest).seconds  # finds everything made
+        noted.write_text(json.dumps(asdict(Cost(count, first.seconds - start, first.peak_mb))))
+    return Cost(**json.loads(noted.read_text())) if noted.exists() else None
 
 
 def copy_of_images(source: Path, target: Path) -> None:
@@ -289,7 +299,10 @@ def tables(results: Sequence[Result]) -> str:
     for data in dict.fromkeys(one.data for one in results):
         parts += [f"{data}, by class: labelled points with a phrase / of those, rightly named, in %:"]
         parts += [by_class([one for one in results if one.data == data])]
-    parts += ["Captions and entities on one core, in processor time:", costs(results)]
+    parts += [
+        "Costs on one core, in processor time; images are those of captions and entities:",
+        costs(results),
+    ]
     return "\n\n".join(parts)
 
 
@@ -339,13 +352,16 @@ def _class_cell(row: Mapping[str, Any] | None) -> str:
 
 
 def costs(results: Sequence[Result]) -> str:
-    """One row per data set and way that looked at images."""
-    rows = [
-        [one.data, one.way, str(cost.images), f"{cost.images / cost.seconds:.2f}", f"{cost.peak_mb:.0f}"]
-        for one in results
-        if (cost := one.cost) is not None
-    ]
-    return markdown(["data", "words from", "images", "images per second", "peak memory, MB"], rows)
+    """One row per data set and way."""
+    rows = [[one.data, one.way, *_cost_cells(one.captions), *_cost_cells(one.pairs)] for one in results]
+    head = ["images per second", "peak memory, MB", "`pairs`: scans per second", "peak memory, MB"]
+    return markdown(["data", "words from", *head], rows)
+
+
+def _cost_cells(cost: Cost | None) -> tuple[str, str]:
+    if cost is None:
+        return "-", "-"
+    return f"{cost.count / cost.seconds:.2f}", f"{cost.peak_mb:.0f}"
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

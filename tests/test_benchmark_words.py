@@ -80,8 +80,8 @@ def audit_of(named: int, votes: bool = False) -> dict[str, Any]:
 
 
 RESULTS = [
-    Result("streets", "palette", audit_of(25), None, Cost(8, 4, 190.4)),
-    Result("streets", "segmenter + vote", audit_of(50, votes=True), 0.625, None),
+    Result("streets", "palette", audit_of(25), None, Cost(8, 4, 190.4), Cost(8, 16, 100)),
+    Result("streets", "segmenter + vote", audit_of(50, votes=True), 0.625, None, Cost(8, 32, 1234.5)),
 ]
 
 
@@ -97,10 +97,10 @@ def test_the_tables_have_the_figures_of_the_audits() -> None:
         "| road | 50 | 0.0 / - | 0.0 / - |",
         "| data | words from | below 0.2 |",
         "| streets | segmenter + vote | 25.0 / - |",
-        "| streets | palette | 8 | 2.00 | 190 |",
+        "| streets | palette | 2.00 | 190 | 0.50 | 100 |",
+        "| streets | segmenter + vote | - | - | 0.25 | 1234 |",
     ):
         assert row in lines
-    assert sum("vote |" in line and "streets" in line for line in lines) == 3  # no cost, no images
     assert not any(line.startswith("By number of images") for line in lines)
 
 
@@ -143,8 +143,8 @@ def test_real_frames_are_measured_and_a_later_call_resumes(
     monkeypatch.setattr(words, "SAMPLES", samples)
     monkeypatch.setattr(words, "DATA", [replace(DATA[1], sequences=("00",))])
     (result,) = words.measured(tmp_path, WAYS[:1])
-    assert result.cost is not None and result.cost.images == 4
-    assert result.cost.seconds > 0 and result.cost.peak_mb > 50
+    for cost in (result.captions, result.pairs):
+        assert cost is not None and cost.count == 4 and cost.seconds > 0 and cost.peak_mb > 50
     assert result.audit["words"]["points"] > 10_000
     shards = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.h5")}
     assert list(words.measured(tmp_path, WAYS[:1])) == [result]
