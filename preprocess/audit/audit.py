@@ -10,10 +10,12 @@ from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.files.shards import ShardReader, ShardsByScan
 from lass3d_core.files.splits import LabelledSplit, labelled_split
 from lass3d_core.records import NONE
+from preprocess.audit.bins import TruthByBins, without_distance
 from preprocess.audit.calibration_check import check_calibration
 from preprocess.audit.findings import Findings, Lacking, as_json, in_words
+from preprocess.audit.lexicon import Lexicon
 from preprocess.audit.pictures import write_pictures
-from preprocess.audit.words import word_findings
+from preprocess.audit.words import WordFindings, word_findings
 from preprocess.project import SPLITS, Project
 from preprocess.stages import pairs
 from preprocess.stages.plan import STAGES, plan
@@ -40,7 +42,7 @@ def audit(project: Project, ratio: float, seed: int) -> str:
         skipped_frames=_skipped_frames(project),
         labelled=labelled,
         remark=remark,
-        words=word_findings(project, _agreement(project, shards, known)) if known else None,
+        words=_words(project, shards, known) if known else None,
         calibration=check_calibration(project, lambda scan_id: shards[scan_id].read(scan_id, False).points),
         pictures=[path.name for path in write_pictures(project, shards, known)],
     )
@@ -82,11 +84,16 @@ def _counted(project: Project, shards: ShardsByScan, split: str) -> tuple[Covera
     return coverage, Lacking(len(scan_ids), len(scan_ids) - images, len(scan_ids) - labels)
 
 
-def _agreement(project: Project, shards: ShardsByScan, scan_ids: tuple[str, ...]) -> Agreement:
-    agreement = Agreement(project.dataset.label_space.names)
+def _words(project: Project, shards: ShardsByScan, scan_ids: tuple[str, ...]) -> WordFindings:
+    """Compare the words of labelled scans with their labels."""
+    names = project.dataset.label_space.names
+    lexicon = Lexicon(names, project.spec.classes.synonyms)
+    agreement, truth = Agreement(names), TruthByBins(len(names), lexicon, without_distance(project.spec))
     for scan_id in scan_ids:
-        agreement.add(shards[scan_id].read(scan_id))
-    return agreement
+        scan = shards[scan_id].read(scan_id)
+        agreement.add(scan)
+        truth.add(scan)
+    return word_findings(project, lexicon, agreement, truth.tables())
 
 
 def _skipped_frames(project: Project) -> dict[str, int]:

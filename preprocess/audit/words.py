@@ -11,6 +11,8 @@ import numpy as np
 from lass3d_core.files.coverage import Agreement, Share
 from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.settings import to_json
+from preprocess.audit import bins
+from preprocess.audit.bins import Tables
 from preprocess.audit.lexicon import Lexicon
 from preprocess.audit.nearest_class import nearest_classes
 from preprocess.project import Project
@@ -72,6 +74,7 @@ class WordFindings:
     remark: str
     classes: tuple[ClassRow, ...]
     phrases: tuple[PhraseRow, ...]
+    bins: Tables
 
     @property
     def warning(self) -> str:
@@ -90,10 +93,9 @@ class WordFindings:
         return ""
 
 
-def word_findings(project: Project, agreement: Agreement) -> WordFindings:
-    """Judge the phrases of labelled points by the classes that they name."""
+def word_findings(project: Project, lexicon: Lexicon, agreement: Agreement, by_bins: Tables) -> WordFindings:
+    """Judge the phrases of labelled points by the classes that they name. by_bins: of the same points."""
     names = agreement.class_names
-    lexicon = Lexicon(names, project.spec.classes.synonyms)
     named = {phrase: lexicon.classes_of(phrase) for phrase in agreement.of_phrase}
     nearest, remark = nearest_classes(project, names)
     return WordFindings(
@@ -105,6 +107,7 @@ def word_findings(project: Project, agreement: Agreement) -> WordFindings:
         remark=remark,
         classes=tuple(class_rows(agreement, named, nearest)),
         phrases=tuple(phrase_rows(agreement, named, nearest)),
+        bins=by_bins,
     )
 
 
@@ -173,6 +176,8 @@ def in_words(found: WordFindings, labelled: LabelledSplit) -> Iterator[str]:
     yield ""
     yield "by class: the share of its points with a phrase; of those, the shares whose phrase means the class"
     yield from _class_table(found.classes)
+    yield ""
+    yield from bins.in_words(found.bins)
     yield ""
     yield "by phrase: the classes that it names, and those that it lies on"
     yield from _phrase_table(found.phrases[:_IN_WORDS])

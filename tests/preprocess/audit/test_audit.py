@@ -83,6 +83,15 @@ def test_the_table_is_that_of_the_labelled_scans(street: Any, capfd: Any) -> Non
     assert 0.5 < shares["by_name"]["found"] <= shares["purity"]["found"] <= 1
     assert shares["by_name"]["by_chance"] < shares["purity"]["by_chance"] < 0.6
     assert shares["by_encoder"]["found"] > 0.5 and not shares["warning"]
+    bins = shares["bins"]
+    assert [row["name"] for row in bins["by_distance"]] == ["0-10 m", "10-20 m", "20-40 m", "beyond 40 m"]
+    assert sum(row["points"] for row in bins["by_distance"]) == sum(
+        row["points"] for row in shares["classes"]
+    )
+    right = sum(row["points"] * row["with_phrase"] * (row["named"] or 0) for row in bins["by_distance"])
+    assert right / shares["points"] == pytest.approx(shares["by_name"]["found"])
+    assert bins["by_margin"] == bins["by_images"] == [] and not bins["remark"]
+    assert "by distance from the sensor" in words and "by margin" not in words
     assert found["coverage"]["train"]["scans"] == 6
     assert sorted(found["pictures"]) == sorted(path.name for path in street.artifacts.glob("audit/*.png"))
 
@@ -118,6 +127,8 @@ def test_rgbd_frames_are_audited_and_those_without_a_pose_counted(tmp_path: Path
     assert any(line.startswith("  train scene0000_00 frames: ") for line in lines)
     found = json.loads((tmp_path / "artifacts" / "rooms" / "audit" / "audit.json").read_text())
     assert found["skipped_frames"] == {"train": 2, "val": 1, "test": 0}
+    assert found["words"]["bins"]["by_distance"] == [] and "room" in found["words"]["bins"]["remark"]
+    assert any(line.startswith("by distance: left out") for line in lines)
     assert len(found["calibration"]) == 3 and all(one["images"] == 5 for one in found["calibration"])
 
 

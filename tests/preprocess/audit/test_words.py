@@ -9,6 +9,7 @@ from lass3d_core.files.coverage import Agreement, Share
 from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan, PointTextPairs
+from preprocess.audit.bins import Tables
 from preprocess.audit.lexicon import Lexicon
 from preprocess.audit.words import Part, WordFindings, class_rows, in_words, phrase_rows
 
@@ -50,6 +51,7 @@ def found_in(agreement: Agreement, remark: str = "") -> WordFindings:
         remark=remark,
         classes=tuple(class_rows(agreement, named, {})),
         phrases=tuple(phrase_rows(agreement, named, {})),
+        bins=Tables((), "not counted here", (), ()),
     )
 
 
