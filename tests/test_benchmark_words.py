@@ -14,7 +14,6 @@ from benchmarks import words
 from benchmarks.words import DATA, WAYS, Cost, Result, Way, tables, truth_where_named
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.reading import read_manifest
-from lass3d_core.manifest.schema import EntitiesSpec, PairsSpec
 from lass3d_core.records import NONE, PairedScan, PointTextPairs
 from preprocess.lvm import check_lvm
 
@@ -22,8 +21,6 @@ from preprocess.lvm import check_lvm
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_the_manifest_of_a_way_can_be_read(way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "SAMPLES", tmp_path)
-    if (way.looks and not hasattr(EntitiesSpec, "looks")) or (way.vote and not hasattr(PairsSpec, "vote")):
-        pytest.skip(f"this version cannot do {way}")
     network = tmp_path / "network.tflite"
     network.write_bytes(b"")
     for frames in DATA:
