@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 
 from tests.preprocess.lvm.tiny_captioners import write_florence2, write_kosmos2, write_qwen3_vl
-from tests.preprocess.lvm.tiny_encoders import tiny_clip_text, tiny_open_clip, tiny_sentence_encoder
+from tests.preprocess.lvm.tiny_encoders import (
+    tiny_clip_text,
+    tiny_open_clip,
+    tiny_sentence_encoder,
+    tiny_siglip,
+)
 
-__all__ = ["tiny_clip_text", "tiny_open_clip", "tiny_sentence_encoder"]
+__all__ = ["tiny_clip_text", "tiny_open_clip", "tiny_sentence_encoder", "tiny_siglip"]
 
 
 @pytest.fixture(scope="session")
