@@ -31,6 +31,7 @@ from train import methods
 from train.config import RunConfig, with_settings
 from train.loop import take_step
 from train.methods.contract import Ingredients, SemiBatch
+from train.methods.parts.votes import PhraseVotes
 from train.optimiser import make_optimiser
 from train.presets.published import semantickitti
 from train.runs.environment import peak_memory_gib
@@ -150,7 +151,7 @@ def a_batch(turns: int, labelled_only: bool) -> SemiBatch:
         scan=scan,
         image=scan.masked_fill(~has_text, -1),
         entity=phrase,
-        phrase=phrase,
+        votes=PhraseVotes.certain(phrase),
         texts=texts,
     )
 

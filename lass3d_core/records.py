@@ -134,14 +134,22 @@ class RunLengthMask:
     counts: str
 
 
+Look = Literal["whole", "mirrored", "tiled"]
+"""How a detector was shown an image: as it is, left and right exchanged, or cut into overlapping tiles."""
+
+
 @dataclass(frozen=True)
 class Entity:
-    """A named region of an image, from GroundedSAM. score: in [0,1]. box_xyxy: x1, y1, x2, y2 in pixels."""
+    """A named region of an image, from GroundedSAM. score: in [0,1]. box_xyxy: x1, y1, x2, y2 in pixels.
+
+    look: how the image was shown when the region was found. Box and mask are those of the whole image.
+    """
 
     phrase: str
     score: float
     box_xyxy: tuple[float, float, float, float]
     mask: RunLengthMask
+    look: Look = "whole"
 
 
 @dataclass(frozen=True)
@@ -177,6 +185,41 @@ class TextRows:
 
 
 @dataclass(frozen=True)
+class PointVotes:
+    """The vote of several views on the phrase of each point. A point keeps its K strongest phrases.
+
+    phrase (N,K) int16: indices into the scan's phrases, the strongest first; NONE where there are fewer.
+    share (N,K) uint8: of all votes on the point, in 255ths; not more than all of them together.
+    score (N,) uint8: mean score of the masks that voted for the strongest phrase, in 255ths.
+    views (N,) uint8: images that voted; 255 for 255 or more.
+    """
+
+    phrase: np.ndarray
+    share: np.ndarray
+    score: np.ndarray
+    views: np.ndarray
+
+    def __post_init__(self) -> None:
+        count, kept = self.phrase.shape
+        check_array(self.phrase, "PointVotes.phrase", (count, kept), np.int16)
+        check_array(self.share, "PointVotes.share", (count, kept), np.uint8)
+        check_array(self.score, "PointVotes.score", (count,), np.uint8)
+        check_array(self.views, "PointVotes.views", (count,), np.uint8)
+        if np.any(self.share[self.phrase == NONE]):
+            raise DataError("PointVotes.share must be 0 where there is no phrase")
+
+    @property
+    def margin(self) -> np.ndarray:
+        """How far the strongest phrase leads the second, (N,) float32 in [0,1]: the difference of shares."""
+        second = self.share[:, 1] if self.share.shape[1] > 1 else np.uint8(0)
+        return (self.share[:, 0].astype(np.float32) - second) / np.float32(WHOLE_SHARE)
+
+
+WHOLE_SHARE = 255
+"""A share, or a score, of 1 in the bytes of PointVotes."""
+
+
+@dataclass(frozen=True)
 class PointTextPairs:
     """The texts that each point of a scan is paired with. Points are in the order of the scan."""
 
@@ -184,6 +227,7 @@ class PointTextPairs:
     entity: np.ndarray  # (N,) int16: index into phrases; NONE if no mask covers the point's pixel
     image_ids: tuple[str, ...]
     phrases: tuple[str, ...]
+    votes: PointVotes | None = None  # whose strongest phrase is `entity`; None if a single view named it
 
     def __post_init__(self) -> None:
         count = len(self.entity)
@@ -191,6 +235,10 @@ class PointTextPairs:
         check_array(self.entity, "PointTextPairs.entity", (count,), np.int16)
         _check_slots(self.image, len(self.image_ids), "PointTextPairs.image")
         _check_slots(self.entity, len(self.phrases), "PointTextPairs.entity")
+        if self.votes is not None:
+            _check_slots(self.votes.phrase, len(self.phrases), "PointVotes.phrase")
+            if not np.array_equal(self.votes.phrase[:, 0], self.entity):
+                raise DataError("PointVotes.phrase must begin with PointTextPairs.entity")
 
 
 @dataclass(frozen=True)

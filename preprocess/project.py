@@ -11,7 +11,7 @@ from pathlib import Path
 from lass3d_core.datasets import Block, Dataset, open_dataset
 from lass3d_core.errors import DataError
 from lass3d_core.files.fingerprint import InputDigests
-from lass3d_core.manifest.schema import DatasetSpec, Manifest
+from lass3d_core.manifest.schema import DatasetSpec, Manifest, VoteSpec
 from lass3d_core.records import FilePart, ImageFile
 
 SPLITS = ("train", "val", "test")
@@ -68,11 +68,19 @@ class Project:
         return list({one.image_id: one for one in images}.values())
 
     def points_of(self, block: Block) -> list[FilePart]:
-        """The files of the block's points, labels, cameras and poses. No file is opened."""
+        """The files of the block's points, labels, cameras and poses. No file is opened.
+
+        With a vote, also the points and cameras of the scans of other blocks that vote.
+        """
         read = [self.dataset.input_files(scan_id) for scan_id in block.scan_ids]
         files = [part for one in read for part in one.points]
-        if self.earlier_scans_of(block):
+        vote = self.vote_of(block)
+        if self.earlier_scans_of(block) or (vote and vote.other_scans):
             files += [one.poses for one in read if one.poses is not None]
+        if vote:
+            lent = (one for scan_id in block.scan_ids for one in self.lending_scans(scan_id))
+            others = [self.dataset.input_files(one) for one in dict.fromkeys(lent)]
+            files += [part for one in others for part in one.points if part != one.labels]
         return list(dict.fromkeys(files))
 
     def uncaptioned_images_of(self, block: Block) -> list[FilePart]:
@@ -85,6 +93,23 @@ class Project:
     def earlier_scans_of(self, block: Block) -> int:
         """How many earlier scans lend their images to each scan; none if the block is not captioned."""
         return self.manifest.pairs.earlier_scans if self._captioned(block) else 0
+
+    def vote_of(self, block: Block) -> VoteSpec | None:
+        """The vote on the points of a block; none if the block is not captioned."""
+        return self.manifest.pairs.vote if self._captioned(block) else None
+
+    def lending_scans(self, scan_id: str) -> tuple[str, ...]:
+        """The other scans whose images name points of this one: earlier ones, then later ones, nearest first.
+
+        None if this scan's images are not captioned. All are of its sequence, and so of its split.
+        """
+        block = self.block_of(scan_id)
+        vote = self.vote_of(block)
+        if vote is None:
+            return self.dataset.scans_before(scan_id, self.earlier_scans_of(block))
+        before = self.dataset.scans_before(scan_id, vote.earlier)
+        after = self.dataset.scans_after(scan_id, vote.later)
+        return *before[vote.stride - 1 :: vote.stride], *after[vote.stride - 1 :: vote.stride]
 
     def block_of(self, scan_id: str) -> Block:
         """The block that a scan belongs to."""

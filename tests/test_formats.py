@@ -114,7 +114,11 @@ def test_every_dataset_and_attribute_of_the_files_is_described(artifacts: Path) 
 
 
 def test_every_key_of_the_manifest_is_described() -> None:
-    nested = {"datasets.NAME": manifest.DatasetSpec, "pairs": manifest.PairsSpec}
+    nested = {
+        "datasets.NAME": manifest.DatasetSpec,
+        "pairs": manifest.PairsSpec,
+        "pairs.vote": manifest.VoteSpec,
+    }
     keys = [
         field.name
         for field in dataclasses.fields(manifest.Manifest)

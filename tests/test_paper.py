@@ -20,6 +20,7 @@ from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d import Lass3d, Lass3dConfig
 from train.methods.mean_teacher import MeanTeacherConfig
+from train.methods.parts.votes import PhraseVotes
 from train.methods.supervised import SupervisedConfig
 
 
@@ -143,7 +144,7 @@ def worked_example() -> tuple[Lass3d, SemiBatch]:
         scan=torch.tensor([0, 1]),
         image=none,
         entity=none,
-        phrase=none,
+        votes=PhraseVotes.certain(none),
         texts=TextBatch(no_rows, torch.tensor([0]), no_rows, no_rows),
     )
     return method, batch

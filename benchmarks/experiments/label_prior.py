@@ -30,15 +30,9 @@ from train.data.paired_scans import PairedScans
 from train.data.phrase_counts import phrase_counts
 from train.data.text_batches import TextRowsOf
 from train.methods.lass3d_plus import Lass3dPlusConfig
-from train.methods.parts.label_prior import (
-    LabelPriorConfig,
-    PhraseCounts,
-    UnlabelledTrust,
-    believed,
-    held_out_trust,
-    log_ratio,
-    posterior,
-)
+from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior, said
+from train.methods.parts.phrase_trust import UnlabelledTrust, believed, held_out_trust
+from train.methods.parts.votes import PhraseVotes
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 
@@ -136,7 +130,9 @@ def report(
     evidence = log_ratio(phrases.counts.sum(dim=0), phrases, form)
     unlabelled = UnlabelledTrust(evidence.shape[1], horizon=1e9)
     for scan in scans:
-        unlabelled.update(scan.belief, evidence, scan.phrase, CONFIDENCE)
+        votes = PhraseVotes.certain(scan.phrase)
+        one_group = torch.zeros_like(scan.phrase)
+        unlabelled.update(scan.belief, said(evidence, votes), votes.is_named, one_group, CONFIDENCE)
     weighed = believed(evidence, unlabelled.trust)
     figures = [
         100 * mean_iou(sum(confusion(scan, *prior, temperature) for scan in scans), "dropped")
@@ -152,7 +148,9 @@ def report(
 def confusion(scan: Seen, evidence: Tensor, strength: float, temperature: float) -> np.ndarray:
     """The confusion matrix (C,C) over the points with a phrase."""
     paired = scan.phrase != NONE
-    belief = posterior(scan.belief[paired], evidence, scan.phrase[paired], strength, temperature)
+    votes = PhraseVotes.certain(scan.phrase[paired])
+    of_points = said(evidence, votes)
+    belief = posterior(scan.belief[paired], of_points, votes.is_named, strength, temperature)
     return confusion_matrix(scan.labels[paired.numpy()], belief.argmax(dim=1).numpy(), evidence.shape[1])
 
 

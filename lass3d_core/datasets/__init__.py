@@ -29,7 +29,7 @@ class ScanFiles:
     points: tuple[FilePart, ...]  # the files of points, features, labels (if any), cameras and depth images
     images: tuple[FilePart, ...]  # those of `images`, in its order
     labels: FilePart | None = None  # the one of `points` that holds the labels alone; None if there is none
-    poses: FilePart | None = None  # for `views_before`; None if the reader has none
+    poses: FilePart | None = None  # for `world_from_points`; None if the reader has none
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,17 @@ class Dataset(ABC):
     def scans_before(self, scan_id: str, count: int) -> tuple[str, ...]:
         """Up to `count` scans before this one in its sequence, the latest first; none without poses."""
         return ()
+
+    def scans_after(self, scan_id: str, count: int) -> tuple[str, ...]:
+        """Up to `count` scans after this one in its sequence, the next first; none without poses."""
+        return ()
+
+    def world_from_points(self, scan_id: str) -> np.ndarray:
+        """The pose (4,4) float64 of a scan: from its points to a frame of the sequence, metres.
+
+        Without poses: of a sequence of this scan alone.
+        """
+        return np.eye(4)
 
     def views_before(self, scan_id: str, count: int) -> tuple[tuple[View, ...], ...]:
         """The views of each scan in `scans_before`. Their cameras take points of this scan."""

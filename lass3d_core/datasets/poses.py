@@ -14,7 +14,7 @@ from lass3d_core.geometry.projection import is_rotation, rigid
 def read_poses(path: Path) -> np.ndarray:
     """Read (S,4,4) float64, metres, from one line of 3x4 numbers per scan. Raises DataError."""
     poses = []
-    for line in text_lines(path, "pairs.earlier_scans needs it: copy it, or set earlier_scans to 0"):
+    for line in text_lines(path, "pairs.earlier_scans and pairs.vote need it: copy it, or leave them out"):
         row = numbers(line.text.split(), at(path, line), 12, "copy the file again", "a pose").reshape(3, 4)
         if not is_rotation(row[:, :3]):
             raise DataError(f"{at(path, line)} is not a pose; copy the file again")

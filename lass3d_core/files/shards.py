@@ -19,11 +19,12 @@ from lass3d_core.files.hdf5_reader import Hdf5Reader
 from lass3d_core.files.hdf5_writer import create, text_array, write_array, write_attributes
 from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.names import is_plain_path
-from lass3d_core.records import PairedScan, PointTextPairs, check_array
+from lass3d_core.records import PairedScan, PointTextPairs, PointVotes, check_array
 
 SCHEMA = 2
 KIND = "lass3d pairs"
 _REMEDY = 'run "make pairs"'
+_VOTES = ("phrase", "share", "score", "views")
 _HEADER_TEXTS = ("dataset", "shard", "split", "producer", "class_names", "feature_names")
 
 # What arrays and attributes of a wrong shape or type raise.
@@ -129,11 +130,17 @@ class ShardReader:
             points = array(f"{group}/xyz")  # the largest first: its memory serves the others
             image = array(f"{group}/image").astype(np.int16)
             names = texts(f"{group}/image_ids"), texts(f"{group}/phrases")
-            pairs = PointTextPairs(image, array(f"{group}/entity"), *names)
+            pairs = PointTextPairs(image, array(f"{group}/entity"), *names, self._votes(group))
             labels = self.labels(scan_id) if with_labels else None
             return PairedScan(scan_id, points, array(f"{group}/features"), labels, pairs)
         except _OTHER_FORM as error:
             raise self._file.corrupt(f"scan {scan_id}", str(error)) from None
+
+    def _votes(self, group: str) -> PointVotes | None:
+        if not self._file.has(f"{group}/vote_phrase"):
+            return None
+        phrase, share, score, views = (self._file.array(f"{group}/vote_{name}") for name in _VOTES)
+        return PointVotes(phrase.astype(np.int16), share, score, views)
 
     def has_labels(self, scan_id: str) -> bool:
         """Whether the scan has labels; no array is read."""
@@ -191,7 +198,7 @@ class ShardsByScan:
 def _write_scan(file: h5py.File, scan: PairedScan, compact: bool) -> int:
     """Write one scan as the group scans/<scan_id>; return the checksum that it must read back with."""
     # Remission and rgb lie in [0, 1], where float16 errs by at most 2.5e-4. That is far below the sensor's
-    # noise and saves two bytes per point and feature. Image slots take one byte for up to 128 images.
+    # noise and saves two bytes per point and feature.
     with np.errstate(over="ignore"):
         features = scan.features.astype(np.float16)
     if not np.isfinite(features).all():
@@ -203,13 +210,21 @@ def _write_scan(file: h5py.File, scan: PairedScan, compact: bool) -> int:
     write_array(group, "features", features, compact)
     if scan.labels is not None:
         write_array(group, "label", scan.labels, compact)
-    slot = np.int8 if len(pairs.image_ids) <= 128 else np.int16
-    write_array(group, "image", pairs.image.astype(slot), compact)
+    write_array(group, "image", _small(pairs.image, len(pairs.image_ids)), compact)
     write_array(group, "entity", pairs.entity, compact)
+    if pairs.votes is not None:
+        write_array(group, "vote_phrase", _small(pairs.votes.phrase, len(pairs.phrases)), compact)
+        for name in _VOTES[1:]:
+            write_array(group, f"vote_{name}", getattr(pairs.votes, name), compact)
     write_array(group, "image_ids", text_array(pairs.image_ids))
     write_array(group, "phrases", text_array(pairs.phrases))
     write_attributes(group, {"scan_id": scan.scan_id, "points": len(scan.points)})
     return _checksum(PairedScan(scan.scan_id, scan.points, features, scan.labels, pairs))
+
+
+def _small(slots: np.ndarray, count: int) -> np.ndarray:
+    """`slots` of `count` things in one byte each if they fit, else as they are."""
+    return slots.astype(np.int8) if count <= 128 else slots
 
 
 def _attributes(header: ShardHeader) -> dict[str, object]:
@@ -227,7 +242,8 @@ def _attributes(header: ShardHeader) -> dict[str, object]:
 def _checksum(scan: PairedScan) -> int:
     pairs = scan.pairs
     total = zlib.crc32(repr((scan.scan_id, scan.labels is None, pairs.image_ids, pairs.phrases)).encode())
-    for array in (scan.points, scan.features, scan.labels, pairs.image, pairs.entity):
+    votes = [getattr(pairs.votes, name) for name in _VOTES] if pairs.votes is not None else []
+    for array in (scan.points, scan.features, scan.labels, pairs.image, pairs.entity, *votes):
         if array is not None:
             total = zlib.crc32(np.ascontiguousarray(array).tobytes(), total)
     return total

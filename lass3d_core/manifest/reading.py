@@ -19,6 +19,7 @@ from lass3d_core.manifest.schema import (
     LvmSpec,
     LvmStage,
     Manifest,
+    VoteSpec,
     absolute,
 )
 from lass3d_core.plain_yaml import load_yaml
@@ -28,7 +29,7 @@ from lass3d_core.settings import WrongSettings, nearest, read
 LvmCheck = Callable[[LvmStage, LvmSpec, str, list[str]], None]
 
 WITH_POSES = ("semantickitti", "plain")
-"""The readers that know poses of scans, which `pairs.earlier_scans` needs."""
+"""The readers that know poses of scans, which `pairs.earlier_scans` and `pairs.vote` need."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,16 @@ def _chosen_and_right(datasets: Mapping[Any, Any], chosen: str, folder: Path) ->
 
 
 def _check_poses(manifest: Manifest, chosen: str, problems: list[str]) -> None:
-    """Report `pairs.earlier_scans` for a chosen data set whose reader knows no poses."""
+    """Report other scans in `pairs` for a chosen data set whose reader knows no poses."""
     spec = manifest.datasets.get(chosen)
-    if spec is not None and (spec.pairs or manifest.pairs).earlier_scans and spec.reader not in WITH_POSES:
+    if spec is None or spec.reader in WITH_POSES:
+        return
+    pairs = spec.pairs or manifest.pairs
+    vote = pairs.vote or VoteSpec()
+    asked = {"earlier_scans": pairs.earlier_scans, "vote.earlier": vote.earlier, "vote.later": vote.later}
+    for key in (key for key, scans in asked.items() if scans):
         problems.append(
-            f"pairs.earlier_scans: the reader {spec.reader} of {chosen} knows no poses of scans; "
+            f"pairs.{key}: the reader {spec.reader} of {chosen} knows no poses of scans; "
             f"give datasets.{chosen} its own block `pairs` without it"
         )
 

@@ -117,14 +117,40 @@ class EntitiesSpec(LvmSpec):
 
     `captions`: the phrases that the captioner grounded in that image. `fixed`: the words in `fixed`.
     `both`: both of them. The label set is never the default.
+    looks: how each image is shown beside whole, see preprocess/stages/looks.py.
     """
 
     vocabulary: Literal["captions", "fixed", "both"] = "captions"
     fixed: tuple[str, ...] = ()
+    looks: tuple[Literal["mirrored", "tiled"], ...] = ()
 
     def __post_init__(self) -> None:
+        if len(set(self.looks)) < len(self.looks):
+            raise ValueError("a look stands more than once in `looks`")
         if (self.vocabulary == "captions") == bool(self.fixed):
             raise ValueError("`fixed` lists words exactly when vocabulary is 'fixed' or 'both'")
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class VoteSpec:
+    """A vote on the phrase of each point, see preprocess/stages/votes.py. The defaults: of its own views."""
+
+    earlier: int = Field(default=0, ge=0)  # how many scans before each one vote too
+    later: int = Field(default=0, ge=0)  # and after it
+    stride: int = Field(default=1, ge=1)  # of those scans, every stride-th one
+    voxel_m: float = Field(default=0.3, gt=0)
+    phrases: int = Field(default=4, ge=1, le=8)  # that a point keeps
+    min_margin: float = Field(default=0.0, ge=0, le=1)  # below it a point keeps no phrase
+
+    def __post_init__(self) -> None:
+        farthest = max(self.earlier, self.later)
+        if farthest and self.stride > farthest:
+            raise ValueError(f"`stride` {self.stride} leaves none of {farthest} scans")
+
+    @property
+    def other_scans(self) -> bool:
+        """Whether other scans than the one at hand vote, which needs poses."""
+        return self.earlier + self.later > 0
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -142,6 +168,11 @@ class PairsSpec:
     max_views: int = Field(default=1, ge=1)
     # How many scans before each one lend it their images, see preprocess/stages/earlier_views.py.
     earlier_scans: int = Field(default=0, ge=0)
+    vote: VoteSpec | None = None  # None: a single view names a point
+
+    def __post_init__(self) -> None:
+        if self.vote is not None and self.earlier_scans:
+            raise ValueError("`vote` has its own `earlier` scans; leave out `earlier_scans`")
 
 
 @dataclass(frozen=True, config=SETTINGS)

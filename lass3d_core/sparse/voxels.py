@@ -81,18 +81,21 @@ def majority_label(labels: Tensor, voxels: Voxels, num_classes: int, ignore: int
     return torch.where(most > 0, label, ignore)
 
 
+def first_point(valid: Tensor, voxels: Voxels) -> Tensor:
+    """The first valid point of each voxel, (M,) int64; N if there is none. valid (N,) bool."""
+    count = len(valid)
+    point = torch.arange(count, device=valid.device)
+    earliest = point.new_full((len(voxels.coords),), count)
+    return earliest.scatter_reduce_(0, voxels.inverse[valid], point[valid], "amin")
+
+
 def first_valid(indices: Tensor, voxels: Voxels) -> Tensor:
     """The first valid index among each voxel's points, (M,) of the same dtype; -1 if there is none.
 
     indices (N,) integer: the slot or row of each point's text, -1 for none.
     Decision: the first, not the majority. It costs one pass, and few voxels have points with different texts.
     """
-    count = len(indices)
-    point = torch.arange(count, device=indices.device)
-    valid = indices >= 0
-    earliest = point.new_full((len(voxels.coords),), count)
-    earliest.scatter_reduce_(0, voxels.inverse[valid], point[valid], "amin")
-    return torch.cat([indices, indices.new_full((1,), -1)])[earliest]
+    return torch.cat([indices, indices.new_full((1,), -1)])[first_point(indices >= 0, voxels)]
 
 
 def collate(coords: Sequence[Tensor]) -> Tensor:

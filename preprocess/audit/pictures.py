@@ -46,7 +46,8 @@ def _pictures(project: Project, shards: ShardsByScan, labelled: Collection[str])
 
 def _picture(project: Project, scan: PairedScan, view: View, found: pairing.Entities) -> Path:
     spec = project.manifest.pairs
-    kept = pairing.confident(found.get(view.image_id, ()), spec.min_score)
+    whole = [one for one in found.get(view.image_id, ()) if one.look == "whole"]
+    kept = pairing.confident(whole, spec.min_score)
     slot_of = {name: i for i, name in enumerate(sorted({one.phrase for one in kept}))}
     owner = pairing.painted(kept, slot_of, view.camera.size_hw, spec.overlap, view.image_id)
     measured = pairing.measured_by(view, spec)

@@ -35,11 +35,16 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "qwen3_vl": ("transformers", "torchvision"),
     "grounded_sam": tuple(_GROUNDED_SAM.split()),
     "hf_grounded_sam": ("transformers", "torchvision"),
+    "owlv2_sam": ("transformers", "torchvision"),
+    "sam3": ("transformers", "torchvision"),
     "open_clip": ("open_clip_torch", "torchvision"),
     "hf_text": ("transformers",),
     "segmenter": tuple(RUNTIMES.values()),
 }
 """Model -> the packages that it imports, in the extras [lvm] and [lvm-paper], or in one of its own name."""
+
+VERSIONS = {"sam3": {"transformers": ">=5"}}
+"""Model -> package -> the versions that it needs, where the extra allows more."""
 
 SYSTEM_LIBRARIES = {"grounded_sam": "cv2"}
 """Model -> a module that fails to import, though it is installed, if a library of the system is absent."""
@@ -76,8 +81,9 @@ def _needs(project: Project) -> Iterator[Finding]:
     extra = extra_of(names)
     remedy_of_all = f"make setup-{extra}, then add VENV=.venv-{extra}"
     for package, remedy in dict(needed for spec in specs for needed in _needed(spec, remedy_of_all)).items():
-        wanted = ranges[package].specifier if package in ranges else ""
-        yield installed(package, str(wanted), remedy)
+        own = [VERSIONS[name][package] for name in names if package in VERSIONS.get(name, ())]
+        declared_range = str(ranges[package].specifier) if package in ranges else ""
+        yield installed(package, own[0] if own else declared_range, remedy)
     for module in {SYSTEM_LIBRARIES[name] for name in names if name in SYSTEM_LIBRARIES}:
         try:
             with suppress(ModuleNotFoundError):

@@ -35,6 +35,8 @@ ADAPTERS: dict[str, dict[str, tuple[type, str]]] = {
         "segmenter": (params.SegmenterParams, "segmenter:SegmenterDetector"),
         "grounded_sam": (params.GroundedSamParams, "grounded_sam:GroundedSamDetector"),
         "hf_grounded_sam": (params.HfGroundedSamParams, "hf_grounded_sam:HfGroundedSamDetector"),
+        "owlv2_sam": (params.Owlv2SamParams, "owlv2_sam:Owlv2SamDetector"),
+        "sam3": (params.Sam3Params, "sam3:Sam3Detector"),
     },
     "text_embeddings": {
         "hashing": (params.HashingParams, "hashing:HashingEncoder"),

@@ -1,9 +1,9 @@
-"""The two steps of every grounded detector: boxes for the phrases of an image, then a mask per box."""
+"""The two steps of a grounded detector: boxes for the phrases of an image, then a mask per box."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,8 +12,14 @@ import torch
 from lass3d_core.files.masks import encode
 from lass3d_core.records import Entity
 from preprocess.lvm.device import Halving
-from preprocess.lvm.params import DetectorParams
+from preprocess.lvm.params import PromptedParams
 from preprocess.lvm.phrase_scores import NamedBoxes, Prompt, concatenate, named_boxes, prompts_of, suppress
+
+BoxFinder = Callable[[Sequence[np.ndarray], Sequence[Sequence[str]]], list[NamedBoxes]]
+"""To images (H,W,3) uint8 and their vocabularies: per image, its boxes after suppression, the best first.
+
+Raises DataError for a phrase longer than the text encoder's window.
+"""
 
 Answer = tuple[np.ndarray, np.ndarray]
 """To one image and prompt: logits (Q,T) float32, and boxes_cxcywh (Q,4) float32 as shares of the image."""
@@ -42,11 +48,10 @@ class MaskModel(Protocol):
 
 
 class GroundedDetector:
-    """An `EntityDetector` from a box model and a mask model. name: of the box model, for messages."""
+    """An `EntityDetector` from a box finder and a mask model."""
 
-    def __init__(self, name: str, boxes: BoxModel, masks: MaskModel, params: DetectorParams) -> None:
-        self._search = BoxSearch(name, boxes, params)
-        self._masks = masks
+    def __init__(self, find: BoxFinder, masks: MaskModel) -> None:
+        self._find, self._masks = find, masks
 
     def detect(
         self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
@@ -55,7 +60,7 @@ class GroundedDetector:
 
         A phrase of the image's vocabulary names each. Raises DataError for a phrase longer than the window.
         """
-        found = self._search(images, vocabularies)
+        found = self._find(images, vocabularies)
         return [self._entities(image, boxes) for image, boxes in zip(images, found)]
 
     def _entities(self, image: np.ndarray, boxes: NamedBoxes) -> list[Entity]:
@@ -70,16 +75,19 @@ class GroundedDetector:
 
 
 class BoxSearch:
-    """Asks a box model for the phrases of many images, in as few passes and batches as possible."""
+    """A `BoxFinder`: asks a box model for the phrases in as few passes and batches as possible.
 
-    def __init__(self, name: str, model: BoxModel, params: DetectorParams) -> None:
+    name: of the box model, for messages.
+    """
+
+    def __init__(self, name: str, model: BoxModel, params: PromptedParams) -> None:
         self._model, self._params = model, params
         self._in_batches = Halving(name, params.run.batch)
 
     def __call__(
         self, images: Sequence[np.ndarray], vocabularies: Sequence[Sequence[str]]
     ) -> list[NamedBoxes]:
-        """Per image, the boxes of all its passes after suppression, the best first. Raises as `detect`."""
+        """See `BoxFinder`; suppression is over all passes of an image."""
         model, params = self._model, self._params
         # A batch holds images of one size: padding to a common size would change what the model sees.
         by_size: dict[tuple[int, int], list[tuple[int, Prompt]]] = defaultdict(list)

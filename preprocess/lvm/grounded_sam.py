@@ -23,7 +23,7 @@ from PIL import Image
 from segment_anything import SamPredictor, sam_model_registry
 
 from lass3d_core.errors import BackendUnavailable
-from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, GroundedDetector, autocast
+from preprocess.lvm.box_search import BOXES_AT_ONCE, Answer, BoxSearch, GroundedDetector, autocast
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.grounding_bert import phrase_bert
 from preprocess.lvm.load_errors import check_keys, loading
@@ -46,7 +46,8 @@ class GroundedSamDetector(GroundedDetector):
         device = pick_device(params.run.device)
         dtype = pick_dtype(params.dtype, device)
         boxes = GroundingDino(load_dino(params).to(device), params.dino, dtype)
-        super().__init__(DINO, boxes, SegmentAnything(load_sam(params.sam).to(device), dtype), params)
+        masks = SegmentAnything(load_sam(params.sam).to(device), dtype)
+        super().__init__(BoxSearch(DINO, boxes, params), masks)
 
 
 class GroundingDino:

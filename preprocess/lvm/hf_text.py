@@ -22,6 +22,7 @@ from lass3d_core.records import TextRows
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.load_errors import check_keys, check_tokenizer, loading
 from preprocess.lvm.params import HfTextParams
+from preprocess.lvm.pretrained import hushed
 from preprocess.lvm.text_rows import Encoded, gathered, per_text
 from preprocess.lvm.weights import local_path
 
@@ -50,7 +51,7 @@ class HfTextEncoder:
         self._device = pick_device(params.run.device)
         self._in_batches = Halving(NAME, params.run.batch)
         folder = local_path(params.weights, params.revision, NAME)
-        with loading(NAME, folder):
+        with loading(NAME, folder), hushed():
             kind = _kind(folder, params.pooling)
             self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right")
             check_tokenizer(NAME, folder, self._tokenizer)

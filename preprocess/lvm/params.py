@@ -147,19 +147,27 @@ class SegmenterParams:
 
 @dataclass(frozen=True, config=SETTINGS)
 class DetectorParams:
-    """What all detectors that use Grounding DINO have in common. box_floor and max_iou are GroundedSAM's.
+    """What all detectors by phrases have in common. box_floor and max_iou are GroundedSAM's.
 
     box_floor: the least score of a box that is kept. `pairs.min_score` cuts again, and redoes no masks.
     max_iou: of two boxes with a greater intersection over union, the worse is dropped, whatever its phrase.
-    max_phrases: the most phrases asked for at once; null for as many as the text encoder's window of 256
-    tokens holds. With fewer at once the detector finds more and takes more passes.
     """
 
     box_floor: float = Field(default=0.25, ge=0, le=1)
     max_iou: float = Field(default=0.8, ge=0, le=1)
-    max_phrases: int | None = Field(default=None, ge=1)
     dtype: DType = "auto"
     run: RunParams = RunParams()
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class PromptedParams(DetectorParams):
+    """What all detectors that use Grounding DINO have in common.
+
+    max_phrases: the most phrases asked for at once; null for as many as the text encoder's window of 256
+    tokens holds. With fewer at once the detector finds more and takes more passes.
+    """
+
+    max_phrases: int | None = Field(default=None, ge=1)
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -201,7 +209,7 @@ class SegmentAnythingParams:
 
 
 @dataclass(frozen=True, config=SETTINGS)
-class GroundedSamParams(DetectorParams):
+class GroundedSamParams(PromptedParams):
     """GroundedSAM from its authors' packages."""
 
     dino: GroundingDinoParams = GroundingDinoParams()
@@ -211,11 +219,39 @@ class GroundedSamParams(DetectorParams):
 
 
 @dataclass(frozen=True, config=SETTINGS)
-class HfGroundedSamParams(DetectorParams):
-    """Grounding DINO and SAM or SAM 2 from transformers; the weights say how images are scaled."""
+class HfGroundedSamParams(PromptedParams):
+    """Box and mask models from transformers; the weights say which they are and how images are scaled.
+
+    dino: Grounding DINO, MM-Grounding-DINO (`openmmlab-community/mm_grounding_dino_large_all`) or LLMDet
+    (`iSEE-Laboratory/llmdet_large`). sam: SAM, SAM-HQ, SAM 2, SAM 2.1 or EdgeTAM.
+    """
 
     dino: WeightsParams = WeightsParams("IDEA-Research/grounding-dino-tiny")
     sam: WeightsParams = WeightsParams("facebook/sam-vit-huge")
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class Owlv2SamParams(DetectorParams):
+    """OWLv2 for the boxes, and the masks of `hf_grounded_sam`. It scores each phrase on its own.
+
+    Decision: box_floor is 0.1, the library's, because the scores of OWLv2 are lower than Grounding DINO's.
+    """
+
+    box_floor: float = Field(default=0.1, ge=0, le=1)
+    owl: WeightsParams = WeightsParams("google/owlv2-large-patch14-ensemble")
+    sam: WeightsParams = WeightsParams("facebook/sam-vit-huge")
+
+
+@dataclass(frozen=True, config=SETTINGS)
+class Sam3Params(DetectorParams):
+    """SAM 3, which finds and masks the things of each phrase. run.batch: phrases of an image at once.
+
+    Decision: box_floor is 0.3, the library's.
+    """
+
+    weights: str = "facebook/sam3"  # the hub gives it to those who accept its licence there
+    revision: str = "main"
+    box_floor: float = Field(default=0.3, ge=0, le=1)
 
 
 @dataclass(frozen=True, config=SETTINGS)

@@ -62,10 +62,7 @@ def prompts_of(
         if length == 0:
             continue
         if _START + length + _STOP + _END > window:
-            raise DataError(
-                f"the phrase {phrase[:40]!r}... has {length} tokens, more than the text encoder's window of "
-                f"{window} holds; shorten it"
-            )
+            raise _too_long(phrase, length, window)
         if not prompts or free + length + _STOP + _END > window or len(prompts[-1].phrases) == max_phrases:
             prompts.append(Prompt("", (), ()))
             free = _START
@@ -77,21 +74,47 @@ def prompts_of(
     return prompts
 
 
+def lone_phrases(vocabulary: Iterable[str], token_count: TokenCount, window: int) -> dict[str, str]:
+    """Phrase -> what a model is asked that takes each phrase alone: the distinct phrases, in their order.
+
+    A phrase without any token is left out. Raises DataError for a phrase that is longer than the window.
+    """
+    asked = {phrase: " ".join(phrase.lower().split()) for phrase in vocabulary}
+    lengths = {phrase: token_count(text) for phrase, text in asked.items()}
+    for phrase, length in lengths.items():
+        if _START + length + _END > window:
+            raise _too_long(phrase, length, window)
+    return {phrase: text for phrase, text in asked.items() if lengths[phrase]}
+
+
+def _too_long(phrase: str, length: int, window: int) -> DataError:
+    return DataError(
+        f"the phrase {phrase[:40]!r}... has {length} tokens, more than the text encoder's window of "
+        f"{window} holds; shorten it"
+    )
+
+
 def named_boxes(
     logits: np.ndarray, boxes_cxcywh: np.ndarray, prompt: Prompt, size_hw: tuple[int, int], floor: float
 ) -> NamedBoxes:
-    """The boxes whose best phrase has a score of `floor` or more, in the order of the model.
+    """The boxes of one pass, see `best_named`.
 
     logits (Q,T): per box and token. boxes_cxcywh (Q,4): centre and extent as shares of an image of size_hw.
-    Boxes are cut at the edge of the image and dropped outside it. Of equally good phrases, the first names
-    the box.
     """
     scores = phrase_scores(logits, prompt)
+    return best_named(scores, pixels(boxes_cxcywh, size_hw, size_hw), prompt.phrases, floor)
+
+
+def best_named(scores: np.ndarray, xyxy: np.ndarray, phrases: Sequence[str], floor: float) -> NamedBoxes:
+    """The boxes whose best phrase has a score of `floor` or more, in the order of the model.
+
+    scores (Q,P) float32: per box and phrase. xyxy (Q,4) float32: pixels; a box without an area is dropped.
+    Of equally good phrases, the first names the box.
+    """
     best = scores.argmax(axis=1)
     score = scores[np.arange(len(scores)), best]
-    xyxy = _pixels(boxes_cxcywh, size_hw)
     kept = np.flatnonzero((score >= floor) & (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1))
-    return NamedBoxes(xyxy[kept], score[kept], tuple(prompt.phrases[best[i]] for i in kept))
+    return NamedBoxes(xyxy[kept], score[kept], tuple(phrases[best[i]] for i in kept))
 
 
 def phrase_scores(logits: np.ndarray, prompt: Prompt) -> np.ndarray:
@@ -110,7 +133,13 @@ def concatenate(parts: Sequence[NamedBoxes]) -> NamedBoxes:
 
 
 def suppress(boxes: NamedBoxes, max_iou: float) -> NamedBoxes:
-    """Greedy non-maximum suppression over all phrases; the boxes that remain, by descending score.
+    """The boxes that remain after suppression, the best first, see `remaining`."""
+    kept = remaining(boxes, max_iou)
+    return NamedBoxes(boxes.xyxy[kept], boxes.scores[kept], tuple(boxes.phrases[i] for i in kept))
+
+
+def remaining(boxes: NamedBoxes, max_iou: float) -> list[int]:
+    """Greedy non-maximum suppression over all phrases: indices of the boxes that remain, the best first.
 
     A box is dropped if it overlaps a better one by more than `max_iou`. Equal scores keep their order.
     """
@@ -120,15 +149,18 @@ def suppress(boxes: NamedBoxes, max_iou: float) -> NamedBoxes:
         best, order = order[0], order[1:]
         kept.append(int(best))
         order = order[_iou(boxes.xyxy[best], boxes.xyxy[order]) <= max_iou]
-    return NamedBoxes(boxes.xyxy[kept], boxes.scores[kept], tuple(boxes.phrases[i] for i in kept))
+    return kept
 
 
-def _pixels(boxes_cxcywh: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Boxes as xyxy (Q,4) float32 in pixels, cut at the edge of the image."""
-    height, width = size_hw
+def pixels(boxes_cxcywh: np.ndarray, frame_hw: tuple[int, int], size_hw: tuple[int, int]) -> np.ndarray:
+    """Boxes, shares of a frame, as xyxy (Q,4) float32 in pixels, cut at the edge of the image.
+
+    frame_hw: height and width of the frame, of which the image of size_hw is the upper left part.
+    """
     centre, extent = boxes_cxcywh[:, :2], boxes_cxcywh[:, 2:]
-    corners = np.concatenate([centre - extent / 2, centre + extent / 2], axis=1).clip(0, 1)
-    return (corners * (width, height, width, height)).astype(np.float32)
+    corners = np.concatenate([centre - extent / 2, centre + extent / 2], axis=1)
+    frame, size = [*frame_hw[::-1], *frame_hw[::-1]], [*size_hw[::-1], *size_hw[::-1]]
+    return (corners * frame).clip(0, size).astype(np.float32)
 
 
 def _iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import AutoProcessor
 from transformers.utils import logging
@@ -13,18 +14,27 @@ from transformers.utils import logging
 from lass3d_core.errors import BackendUnavailable, DataError
 from preprocess.lvm.load_errors import check_keys, check_tokenizer, loading
 
+Choice = TypeVar("Choice")
+
 
 def load_pretrained(
-    kind: Any, folder: Path, name: str, processor_kind: Any = AutoProcessor, **options: Any
+    kind: Any,
+    folder: Path,
+    name: str,
+    processor_kind: Any = AutoProcessor,
+    types: Collection[str] = (),
+    **options: Any,
 ) -> tuple[Any, Any]:
     """The processor in `folder` and the model, of class `kind`, on the CPU in evaluation mode.
 
-    name: of the model, for messages. options: for the model's `from_pretrained`.
+    name: of the model, for messages. types: the model types that `kind` reads; none for its own alone.
+    options: for the model's `from_pretrained`.
     Raises BackendUnavailable, CorruptArtifact; DataError if the folder holds another model or the weights
     lack a parameter (transformers only warns of that).
     """
-    with loading(name, folder), _hushed():
-        _check_kind(kind, folder, name)
+    # transformers would build a default model from the folder of another one.
+    choose(dict.fromkeys(types or (kind.config_class.model_type,)), folder, name)
+    with loading(name, folder), hushed():
         processor = processor_kind.from_pretrained(folder)
         model, info = kind.from_pretrained(folder, output_loading_info=True, **options)
     check_keys(name, folder, info["missing_keys"], ())
@@ -33,26 +43,33 @@ def load_pretrained(
     return processor, model.eval()
 
 
-def _check_kind(kind: Any, folder: Path, name: str) -> None:
-    """Refuse the folder of another model: transformers would build a default model from it."""
-    config, _ = kind.config_class.get_config_dict(folder)
-    if not config:
+def choose(known: Mapping[str, Choice], folder: Path, name: str) -> Choice:
+    """The entry of `known`, by model type, for the model in `folder`. name: of the model, for messages.
+
+    Raises BackendUnavailable without a config.json, CorruptArtifact; DataError for another type.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
         raise BackendUnavailable(f"{name}: {folder} has no config.json; complete the folder")
-    found, wanted = str(config.get("model_type")), kind.config_class.model_type
-    # A longer name passes: SAM 2 is published as `sam2_video`.
-    if not found.startswith(wanted):
+    with loading(name, folder):
+        found = str(json.loads(file.read_text(encoding="utf-8")).get("model_type"))
+    if found not in known:
         raise DataError(
-            f"{name}: {folder} holds a model of type {found}, not {wanted}; "
+            f"{name}: {folder} holds a model of type {found}, not {', '.join(known)}; "
             "name the weights that belong to this model"
         )
+    return known[found]
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Silence the log of transformers; what matters is raised as an error."""
-    before = logging.get_verbosity()
+def hushed() -> Iterator[None]:
+    """Silence the log and the bars of transformers; what matters is raised as an error."""
+    before, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        if had_bars:
+            logging.enable_progress_bar()

@@ -39,6 +39,5 @@ def lenders(project: Project, block: Block) -> list[Block]:
 
     Only `block` if its split is not captioned, because then no image has a text.
     """
-    count = project.earlier_scans_of(block)
-    before = (one for scan_id in block.scan_ids for one in project.dataset.scans_before(scan_id, count))
-    return list(dict.fromkeys([block, *(project.block_of(scan_id) for scan_id in before)]))
+    lent = (one for scan_id in block.scan_ids for one in project.lending_scans(scan_id))
+    return list(dict.fromkeys([block, *(project.block_of(scan_id) for scan_id in lent)]))

@@ -2,7 +2,8 @@
 
 One line of a shard is an image: {"image_id", "size_hw", "entities": [{"phrase", "score", "box_xyxy",
 "mask"}]}, or {"image_id", "error"}. mask: COCO's compressed run-length counts for size_hw. Every entity above
-the model's floor is kept, so that a change of the score threshold redoes the pairs alone.
+the model's floor is kept, so that a change of the score threshold redoes the pairs alone. An entity of a
+further look at the image (see looks.py) has a "look", too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from lass3d_core.errors import CorruptArtifact, DataError
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.pool import OnProgress
-from lass3d_core.records import Entity, ImageFile, RunLengthMask
+from lass3d_core.records import Entity, ImageFile, Look, RunLengthMask
 from preprocess.lvm import EntityDetector, identity_of, load_detector, run_params
 from preprocess.project import Project
 from preprocess.stages import image_captions
@@ -32,6 +33,7 @@ from preprocess.stages.jsonl_shards import (
     read_record,
     write_jsonl,
 )
+from preprocess.stages.looks import from_part, parts_of, shown
 from preprocess.stages.phrases import normalise, normalise_all
 from preprocess.stages.stage import Failure, Job, MakeShard, Stage
 
@@ -48,10 +50,15 @@ def needs(manifest: Manifest) -> tuple[str, ...]:
 
 
 def fingerprint_record(project: Project, block: Block) -> Record:
-    """What a shard is made from: detector, vocabulary, images, and the phrases of the captions."""
+    """What a shard is made from: detector, vocabulary, looks, images, and the phrases of the captions.
+
+    An extension that is off is left out.
+    """
     spec = project.manifest.entities
     params = {"detector": spec.name, "detector params": identity_of(NAME, spec)}
     params |= {"vocabulary": spec.vocabulary, "fixed": list(spec.fixed)}
+    if spec.looks:
+        params["looks"] = list(spec.looks)
     upstream = {}
     if needs(project.manifest):
         captions = image_captions.STAGE.path_of(project, block)
@@ -62,14 +69,15 @@ def fingerprint_record(project: Project, block: Block) -> Record:
 
 def load(project: Project) -> MakeShard:
     """Return the function that makes one shard. It loads the detector at the first shard with images."""
-    detector = cache(partial(load_detector, project.manifest.entities))
+    spec = project.manifest.entities
+    detector = cache(partial(load_detector, spec))
 
     def make_shard(job: Job, on_progress: OnProgress) -> list[Failure]:
         assert job.block is not None
         words = vocabularies(project, job.block)
 
         def ask(images: list[np.ndarray], views: list[ImageFile]) -> list[Found]:
-            return detected(detector(), images, [words[view.image_id] for view in views])
+            return detected(detector(), images, [words[view.image_id] for view in views], spec.looks)
 
         views = project.images_of(job.block)
         if views:
@@ -83,15 +91,36 @@ def load(project: Project) -> MakeShard:
 
 
 def detected(
-    detector: EntityDetector, images: Sequence[np.ndarray], words: Sequence[Sequence[str]]
+    detector: EntityDetector,
+    images: Sequence[np.ndarray],
+    words: Sequence[Sequence[str]],
+    looks: Sequence[Look] = (),
 ) -> list[Found]:
-    """The entities of each image. Images without a word to ask for are not shown to the detector."""
-    asked = [i for i in range(len(images)) if words[i]]
-    found = detector.detect([images[i] for i in asked], [words[i] for i in asked]) if asked else []
-    if len(found) != len(asked):
-        raise DataError(f"the detector gave {len(found)} answers for {len(asked)} images")
-    entities = dict(zip(asked, found))
-    return [(image.shape[:2], entities.get(i, [])) for i, image in enumerate(images)]
+    """The entities of each image: first those of the whole image, then those of the further `looks`.
+
+    Images without a word to ask for are not shown to the detector. It gets as many images or tiles at once as
+    `images` has, one look after the other, so that further looks take no more memory than one more batch.
+    Decision: an image fails if one of its looks fails. Otherwise its vote would silently have fewer voices.
+    """
+    entities: list[list[Entity]] = [[] for _ in images]
+    at_once = max(1, len(images))
+    for look in ("whole", *looks):
+        parts = [
+            (i, part)
+            for i, image in enumerate(images)
+            if words[i]
+            for part in parts_of(image.shape[:2], look)
+        ]
+        for start in range(0, len(parts), at_once):
+            asked = parts[start : start + at_once]
+            found = detector.detect(
+                [shown(images[i], part) for i, part in asked], [words[i] for i, _ in asked]
+            )
+            if len(found) != len(asked):
+                raise DataError(f"the detector gave {len(found)} answers for {len(asked)} images")
+            for (i, part), of_part in zip(asked, found):
+                entities[i] += from_part(of_part, part)
+    return [(image.shape[:2], of_image) for image, of_image in zip(images, entities)]
 
 
 def vocabularies(project: Project, block: Block) -> Mapping[str, tuple[str, ...]]:
@@ -140,6 +169,7 @@ def _as_json(view: ImageFile, answer: Found | str) -> dict[str, Any]:
             "box_xyxy": [round(float(side), 2) for side in entity.box_xyxy],
             "mask": entity.mask.counts,
         }
+        | ({} if entity.look == "whole" else {"look": entity.look})
         for entity in entities
         if (phrase := normalise(entity.phrase)) is not None
     ]
@@ -150,7 +180,9 @@ def _from_json(image: dict[str, Any]) -> list[Entity]:
     entities = []
     for one in image.get("entities", ()):
         mask = RunLengthMask(tuple(image["size_hw"]), one["mask"])
-        entities.append(Entity(one["phrase"], one["score"], tuple(one["box_xyxy"]), mask))
+        if (look := one.get("look", "whole")) not in get_args(Look):
+            raise ValueError(f"there is no look {look!r}")
+        entities.append(Entity(one["phrase"], one["score"], tuple(one["box_xyxy"]), mask, look))
     return entities
 
 

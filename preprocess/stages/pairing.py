@@ -22,7 +22,7 @@ from lass3d_core.geometry.visible_pixels import (
     visible_pixels,
 )
 from lass3d_core.manifest.schema import PairsSpec
-from lass3d_core.records import NONE, Camera, Entity, PairedScan, PointTextPairs, Scan, View
+from lass3d_core.records import NONE, Camera, Entity, Look, PairedScan, PointTextPairs, Scan, View
 from preprocess.stages.earlier_views import EarlierView
 
 Entities = Mapping[str, Sequence[Entity]]
@@ -97,9 +97,9 @@ class BestViews:
         self.image[point] = _inserted(images, np.int16(slot), place)
 
 
-def confident(found: Sequence[Entity], min_score: float) -> list[Entity]:
-    """The entities whose score is at least min_score."""
-    return [entity for entity in found if entity.score >= min_score]
+def confident(found: Sequence[Entity], min_score: float, look: Look = "whole") -> list[Entity]:
+    """The entities of one look at the image whose score is at least min_score."""
+    return [entity for entity in found if entity.score >= min_score and entity.look == look]
 
 
 def painted(
@@ -112,6 +112,18 @@ def painted(
     """Which phrase owns each pixel.
 
     Returns slots (H,W) int8, or int16 for more than 127 phrases; NONE if no mask covers the pixel.
+    The rule and the errors are those of `painted_as`.
+    """
+    slots = [slot_of[one.phrase] for one in found]
+    return painted_as(np.array(slots, small_type(len(slot_of))), found, size_hw, overlap, image_id)
+
+
+def painted_as(
+    slots: np.ndarray, found: Sequence[Entity], size_hw: tuple[int, int], overlap: str, image_id: str = ""
+) -> np.ndarray:
+    """Which mask owns each pixel: (H,W), the slot of the mask; NONE if no mask covers the pixel.
+
+    slots: of each mask. The result has their dtype.
     overlap `smallest_area`: the smallest mask owns the pixel, of equal ones the one with the higher score.
     `highest_score`: the highest score owns it, of equal ones the smaller mask. Then the one found first.
     Decision: the paper does not say which. A small mask is the thing, a large one is what it stands on.
@@ -129,12 +141,16 @@ def painted(
     score = [-entity.score for entity in found]
     keys = {"smallest_area": (area, score), "highest_score": (score, area)}[overlap]
     edges = np.unique(np.concatenate([[0, size_hw[0] * size_hw[1]], *of_mask]))
-    dtype = np.int8 if len(slot_of) <= 127 else np.int16  # small, to stay in the processor's cache
-    owner = np.full(len(edges) - 1, NONE, dtype)  # one per piece
+    owner = np.full(len(edges) - 1, NONE, slots.dtype)  # one per piece
     for i in np.lexsort(keys[::-1])[::-1]:  # the best is painted last
         pieces = np.diff(np.searchsorted(edges, of_mask[i]))  # of each run
-        np.copyto(owner, slot_of[found[i].phrase], where=np.repeat(np.arange(len(pieces)) % 2 == 1, pieces))
+        np.copyto(owner, slots[i], where=np.repeat(np.arange(len(pieces)) % 2 == 1, pieces))
     return np.repeat(owner, np.diff(edges)).reshape(size_hw, order="F")
+
+
+def small_type(count: int) -> type[np.signedinteger]:
+    """The type of slots below `count`: small, so that an image of them stays in the processor's cache."""
+    return np.int8 if count <= 127 else np.int16 if count <= MOST_SLOTS else np.int32
 
 
 def distance_from_centre(seen: VisiblePixels, camera: Camera) -> np.ndarray:

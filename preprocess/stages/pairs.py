@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -27,6 +28,7 @@ from preprocess.stages.earlier_views import earlier_views, lenders
 from preprocess.stages.jsonl_shards import read_digest
 from preprocess.stages.pairing import pair
 from preprocess.stages.stage import Failure, Job, MakeShard, Stage, Stored
+from preprocess.stages.vote_window import VoteWindow
 
 NAME: Final = "pairs"
 SCHEMA = 1
@@ -36,13 +38,14 @@ NEEDS = (entities.NAME,)
 
 
 def fingerprint_record(project: Project, block: Block) -> Record:
-    """What a shard is made from: thresholds, points, labels, cameras and entities.
+    """What a shard is made from: thresholds, points, labels, cameras, poses and entities.
 
     The entities tell the sizes of the images. An extension that is off is left out.
     """
     params = to_json(project.manifest.pairs)
-    if not params["earlier_scans"]:
-        del params["earlier_scans"]
+    for extension in ("earlier_scans", "vote"):
+        if not params[extension]:
+            del params[extension]
     params = {"pairs": params, "compact": project.manifest.compact} | _own_reading(project.spec)
     inputs = project.identities(project.points_of(block))
     inputs |= project.image_identities(project.uncaptioned_images_of(block))
@@ -81,12 +84,16 @@ def load(project: Project) -> MakeShard:
         found: dict[str, Sequence[Entity]] = {}
         for lender in lenders(project, block):
             found |= entities.entities_in(entities.STAGE.path_of(project, lender))
-        back = project.earlier_scans_of(block)
+        back, vote = project.earlier_scans_of(block), project.vote_of(block)
+        read = partial(_plausible_scan, project)
+        window = VoteWindow(project, found, spec, vote, read) if vote is not None else None
 
         def scans() -> Iterator[PairedScan]:
             for scan_id in block.scan_ids:
                 earlier = earlier_views(project.dataset, scan_id, back)
-                yield pair(_plausible_scan(project, scan_id), found, spec, earlier)
+                scan = read(scan_id)
+                paired = pair(scan, found, spec, earlier)
+                yield paired if window is None else window.named(scan, paired)
                 on_progress(1)
 
         space = project.dataset.label_space

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from lass3d_core.errors import DataError
-from lass3d_core.records import Camera, PairedScan, PointTextPairs, Scan, TextRows, labels_or_ignore
+from lass3d_core.records import (
+    Camera,
+    PairedScan,
+    PointTextPairs,
+    PointVotes,
+    Scan,
+    TextRows,
+    labels_or_ignore,
+)
 
 K = np.array([[100.0, 0, 30], [0, 100, 20], [0, 0, 1]])
 POINTS, REMISSION = np.zeros((3, 3), np.float32), np.zeros((3, 1), np.float32)
@@ -53,6 +61,30 @@ def test_slots_must_point_into_their_tables() -> None:
         PointTextPairs(np.ones((3, 1), np.int16), np.full(3, -1, np.int16), ("a",), ())
     with pytest.raises(DataError, match=r"PointTextPairs\.entity must lie in \[-1, 0\), got \[-2, -2\]"):
         PointTextPairs(np.zeros((3, 1), np.int16), np.full(3, -2, np.int16), ("a",), ())
+
+
+def votes(phrase: list[list[int]], share: list[list[int]]) -> PointVotes:
+    count = len(phrase)
+    sure = np.full(count, 255, np.uint8)
+    return PointVotes(np.array(phrase, np.int16), np.array(share, np.uint8), sure, np.ones(count, np.uint8))
+
+
+def test_the_margin_of_a_vote_is_the_lead_of_its_strongest_phrase() -> None:
+    found = votes([[0, 1], [1, -1], [-1, -1]], [[153, 51], [255, 0], [0, 0]])
+    np.testing.assert_allclose(found.margin, [0.4, 1.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(votes([[0]], [[102]]).margin, [0.4], atol=1e-6)
+
+
+def test_wrong_votes_are_refused() -> None:
+    with pytest.raises(DataError, match="share must be 0 where there is no phrase"):
+        votes([[0, -1]], [[200, 1]])
+    image = np.full((1, 1), -1, np.int16)
+    of_two = votes([[1, 0]], [[200, 55]])
+    PointTextPairs(image, np.int16([1]), (), ("a", "b"), of_two)
+    with pytest.raises(DataError, match=r"PointVotes\.phrase must begin with PointTextPairs\.entity"):
+        PointTextPairs(image, np.int16([0]), (), ("a", "b"), of_two)
+    with pytest.raises(DataError, match=r"PointVotes\.phrase must lie in \[-1, 1\), got \[0, 1\]"):
+        PointTextPairs(image, np.int16([0]), (), ("a",), of_two)
 
 
 def test_a_paired_scan_has_as_many_of_everything() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,7 +30,9 @@ from train.data.loading import built_ahead
 from train.data.paired_scans import PairedScans
 from train.data.panorama import panorama
 from train.data.text_batches import TextRowsOf
+from train.data.voxel_votes import first_votes, point_votes
 from train.methods.contract import SemiBatch
+from train.methods.parts.votes import PhraseVotes
 
 # The purpose is part of a generator's seed, so that two purposes never share a random stream.
 _LABELLED, _UNLABELLED, _ORDER, _PANORAMA = 0, 1, 2, 3
@@ -82,10 +84,11 @@ class StepBatches(Dataset[SemiBatch]):
         is_labelled = [slot < len(labelled) for slot in slots]
         scans = [self._scan(drawn[slot], known, number, slot) for slot, known in zip(slots, is_labelled)]
         found = self._rows_of.batch([scan.pairs for scan in scans])
-        of_scans = zip(scans, found.image, found.entity, is_labelled, slots)
+        of_scans = zip(scans, found.image, found.phrase, is_labelled, slots)
         parts = [self._voxel_scan(*of_scan, number) for of_scan in of_scans]
-        coords, *columns = zip(*parts)
-        features, labels, image, entity = map(torch.cat, columns)
+        coords, *columns, votes = zip(*parts)
+        features, labels, image = map(torch.cat, columns)
+        of_batch = PhraseVotes.cat(votes)
         of_slot = torch.repeat_interleave(torch.tensor(slots), torch.tensor(list(map(len, coords))))
         table_rows = torch.from_numpy(np.append(found.table_rows, NONE))  # index NONE (-1) gives NONE
         return SemiBatch(
@@ -95,8 +98,8 @@ class StepBatches(Dataset[SemiBatch]):
             is_labelled=of_slot < len(labelled),
             scan=of_slot,
             image=image,
-            entity=entity,
-            phrase=table_rows[entity],
+            entity=of_batch.strongest,
+            votes=replace(of_batch, phrase=table_rows[of_batch.phrase]),
             texts=found.texts,
         )
 
@@ -119,14 +122,15 @@ class StepBatches(Dataset[SemiBatch]):
         self,
         scan: PairedScan,
         image: np.ndarray,
-        entity: np.ndarray,
+        phrase: np.ndarray,
         is_labelled: bool,
         slot: int,
         number: int,
-    ) -> tuple[Tensor, ...]:
-        """`scan` augmented and voxelised. image, entity (N,) int64: slots of the batch's texts.
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, PhraseVotes]:
+        """`scan` augmented and voxelised. image (N,), phrase (N,K) int64: slots of the batch's texts.
 
-        Returns coords (M,3) int32, features (M,F) float32; labels, image, entity (M,) int64: see SemiBatch.
+        Returns coords (M,3) int32, features (M,F) float32; labels, image (M,) int64; votes with the slots of
+        the batch: see SemiBatch.
         """
         augment = self.config.augment
         rng = np.random.default_rng((self.seed, _LABELLED if is_labelled else _UNLABELLED, number, slot))
@@ -140,7 +144,7 @@ class StepBatches(Dataset[SemiBatch]):
             features,
             majority_label(torch.from_numpy(labels.astype(np.int64)), voxels, self.pairs.num_classes),
             first_valid(torch.from_numpy(image[keep]), voxels),
-            first_valid(torch.from_numpy(entity[keep]), voxels),
+            first_votes(point_votes(scan, phrase)[torch.from_numpy(keep)], voxels),
         )
 
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lass3d_core.records import NONE, PairedScan, PointTextPairs
+from lass3d_core.records import NONE, PairedScan, PointTextPairs, PointVotes
+from train.data.text_batches import votes_of
 
 DIRECTIONS = 120  # of 3 degrees each: wider than the gap between two neighbours of a coarse LiDAR
 MIN_GAIN = 4  # directions (12 degrees) that a further scan must add
@@ -75,22 +76,30 @@ def merge(sectors: Sequence[Sector]) -> PairedScan:
     """The points of all sectors as one scan without labels. Only the best view of each point is kept."""
     image_ids: list[str] = []
     phrases: list[str] = []
-    image, entity = [], []
+    image, votes = [], []
     for sector in sectors:
         pairs, rows = sector.scan.pairs, sector.rows
         image.append(_shifted(pairs.image[rows, :1], len(image_ids)))
-        entity.append(_shifted(pairs.entity[rows], len(phrases)))
+        votes.append(_taken(votes_of(pairs), rows, len(phrases)))
         image_ids += pairs.image_ids
         phrases += pairs.phrases
     points = np.concatenate([sector.points for sector in sectors])
     features = np.concatenate([sector.scan.features[sector.rows] for sector in sectors])
-    text = PointTextPairs(np.concatenate(image), np.concatenate(entity), tuple(image_ids), tuple(phrases))
+    columns = (np.concatenate([getattr(one, name) for one in votes]) for name in vars(votes[0]))
+    merged = PointVotes(*columns)
+    names = tuple(image_ids), tuple(phrases)
+    text = PointTextPairs(np.concatenate(image), merged.phrase[:, 0].copy(), *names, merged)
     return PairedScan(sectors[0].scan.scan_id, points, features, None, text)
 
 
 def _shifted(slots: np.ndarray, offset: int) -> np.ndarray:
     """`slots` int16 plus `offset`; NONE stays NONE."""
     return np.where(slots == NONE, NONE, slots + offset).astype(np.int16)
+
+
+def _taken(votes: PointVotes, rows: np.ndarray, offset: int) -> PointVotes:
+    phrase = _shifted(votes.phrase[rows], offset)
+    return PointVotes(phrase, votes.share[rows], votes.score[rows], votes.views[rows])
 
 
 def _direction(points: np.ndarray) -> np.ndarray:
@@ -100,9 +109,13 @@ def _direction(points: np.ndarray) -> np.ndarray:
 
 
 def _seen(scan: PairedScan) -> np.ndarray:
-    """The directions (B,) bool in which some point has an image."""
-    has_image = scan.pairs.image[:, 0] != NONE
-    return np.bincount(_direction(scan.points[has_image]), minlength=DIRECTIONS) > 0
+    """The directions (B,) bool in which some point has an image, or most have a phrase by the vote."""
+    direction, pairs = _direction(scan.points), scan.pairs
+    has_image, named = pairs.image[:, 0] != NONE, pairs.entity != NONE
+    met, of_image, of_phrase = (
+        np.bincount(direction[rows], minlength=DIRECTIONS) for rows in (slice(None), has_image, named)
+    )
+    return (of_image > 0) | (2 * of_phrase > met)
 
 
 def _best_turn(seen: np.ndarray, empty: np.ndarray) -> int:

@@ -10,10 +10,14 @@ import torch
 from lass3d_core.labels import IGNORE, class_phrase
 from lass3d_core.records import NONE, PairedScan, labels_or_ignore
 from train.data.paired_scans import PairedScans
-from train.data.text_batches import TextRowsOf
-from train.methods.parts.label_prior import PhraseCounts
+from train.data.text_batches import TextRowsOf, votes_of
+from train.data.voxel_votes import point_votes
+from train.methods.parts.label_prior import LabelledVotes, PhraseCounts
+from train.methods.parts.votes import PhraseVotes
 
 MOST_FOLDS = 5
+MOST_POINTS = 1_000_000
+"""Of all labelled scans together, drawn evenly, that are kept one by one: 100 bytes each."""
 
 
 def phrase_counts(pairs: PairedScans, labelled: Sequence[str]) -> PhraseCounts:
@@ -22,25 +26,38 @@ def phrase_counts(pairs: PairedScans, labelled: Sequence[str]) -> PhraseCounts:
     Raises CorruptArtifact, StaleArtifact.
     """
     table, rows_of = pairs.text_table, TextRowsOf(pairs.text_table)
-    shape = (min(MOST_FOLDS, len(labelled)), len(table.phrases), pairs.num_classes)
-    counts = np.zeros((shape[0], shape[1] * shape[2]), np.int64)
+    folds, phrases = min(MOST_FOLDS, len(labelled)), len(table.phrases)
+    counts = np.zeros((folds, phrases * pairs.num_classes))
+    found, most = [], MOST_POINTS // max(1, len(labelled))
     for number, scan_id in enumerate(labelled):  # no other scan is read, so no label can leak
-        scan = pairs.read(scan_id)
-        cells = _cells(scan, rows_of, pairs.num_classes)
-        counts[number % shape[0]] += np.bincount(cells, minlength=counts.shape[1])
+        label, votes = _named_points(pairs.read(scan_id), rows_of)
+        cells = votes.phrase * pairs.num_classes + label[:, None]
+        counts[number % folds] += np.bincount(
+            cells[votes.phrase >= 0].numpy(), votes.share[votes.phrase >= 0].numpy(), counts.shape[1]
+        )
+        some = torch.from_numpy(np.random.default_rng(number).permutation(len(label))[:most])
+        found.append(LabelledVotes(torch.full_like(some, number % folds), label[some], votes[some]))
     return PhraseCounts(
-        counts=torch.from_numpy(counts.reshape(shape).astype(np.float32)),
+        counts=torch.from_numpy(counts.reshape(folds, phrases, pairs.num_classes).astype(np.float32)),
         rows=torch.from_numpy(table.phrase_rows.astype(np.float32)),
         named=torch.from_numpy(_named(table.phrases, pairs.header.class_names)),
+        points=_together(found),
     )
 
 
-def _cells(scan: PairedScan, rows_of: TextRowsOf, num_classes: int) -> np.ndarray:
-    """phrase row * C + class of every point that has both."""
+def _named_points(scan: PairedScan, rows_of: TextRowsOf) -> tuple[torch.Tensor, PhraseVotes]:
+    """The classes (n,) int64 of the points that have a class and a phrase, and the votes on them."""
     labels = labels_or_ignore(scan.labels, len(scan.points))
-    counted = (labels != IGNORE) & (scan.pairs.entity != NONE)
-    rows = rows_of.phrase_rows(scan.pairs.phrases)[scan.pairs.entity[counted]]
-    return rows * num_classes + labels[counted]
+    rows = np.append(rows_of.phrase_rows(scan.pairs.phrases), NONE)[votes_of(scan.pairs).phrase]
+    known = torch.from_numpy((labels != IGNORE) & (scan.pairs.entity != NONE))
+    return torch.from_numpy(labels.astype(np.int64))[known], point_votes(scan, rows)[known]
+
+
+def _together(found: Sequence[LabelledVotes]) -> LabelledVotes | None:
+    if not found:
+        return None
+    fold, label, votes = zip(*found)
+    return LabelledVotes(torch.cat(fold), torch.cat(label), PhraseVotes.cat(votes))
 
 
 def _named(phrases: Sequence[str], class_names: Sequence[str]) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 from lass3d_core.errors import StaleArtifact
 from lass3d_core.files.text_table import TextRowsFile
 from lass3d_core.paper.safm import TextBatch
-from lass3d_core.records import NONE, PointTextPairs
+from lass3d_core.records import NONE, WHOLE_SHARE, PointTextPairs, PointVotes
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class BatchTexts:
     texts: TextBatch
     table_rows: np.ndarray  # (P,) int64: the row of each phrase in the whole text table
     image: list[np.ndarray]  # per scan (N,) int64: slot of each point's caption in `texts`, or NONE
-    entity: list[np.ndarray]  # per scan (N,) int64: row of each point's phrase in texts.entity_rows, or NONE
+    phrase: list[np.ndarray]  # per scan (N,K) int64: rows in texts.entity_rows, or NONE
 
 
 class TextRowsOf:
@@ -50,7 +50,7 @@ class TextRowsOf:
             table_rows,
             # Column 0 is a point's best view: there it is nearest to the centre of the image.
             [_slots(p.image_ids, slot_of_image)[p.image[:, 0]] for p in pairs],
-            [_slots(p.phrases, slot_of_phrase)[p.entity] for p in pairs],
+            [_slots(p.phrases, slot_of_phrase)[votes_of(p).phrase] for p in pairs],
         )
 
     def phrase_rows(self, phrases: Sequence[str]) -> np.ndarray:
@@ -73,6 +73,15 @@ class TextRowsOf:
         if image_id not in self._caption_of:
             raise _not_in_table(f"the image {image_id}")
         return self._caption_of[image_id]
+
+
+def votes_of(pairs: PointTextPairs) -> PointVotes:
+    """The votes on each point; if a single view named it, its phrase has the whole share and score."""
+    if pairs.votes is not None:
+        return pairs.votes
+    named = pairs.entity != NONE
+    whole = np.where(named, np.uint8(WHOLE_SHARE), np.uint8(0))
+    return PointVotes(pairs.entity[:, None], whole[:, None], whole, named.astype(np.uint8))
 
 
 def _unique(names: Iterable[Sequence[str]]) -> list[str]:

@@ -21,6 +21,7 @@ from lass3d_core.paper.safm import TextBatch
 from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import KernelPyramid
 from train.methods.parts.label_prior import PhraseCounts
+from train.methods.parts.votes import PhraseVotes
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class SemiBatch:
     scan (M,) int64: the number of the voxel's scan in the batch, over all processes that share the batch.
     image (M,) int64: index of the voxel's image in `texts`, -1 for none.
     entity (M,) int64: row of the voxel's phrase in texts.entity_rows, -1 for none.
-    phrase (M,) int64: row of the same phrase in the whole text table, the same in every batch; -1 for none.
+    votes: the phrases of each voxel, as rows of the whole text table, which are the same in every batch. The
+        strongest is the phrase of `entity`.
     """
 
     features: Tensor
@@ -45,7 +47,7 @@ class SemiBatch:
     scan: Tensor
     image: Tensor
     entity: Tensor
-    phrase: Tensor
+    votes: PhraseVotes
     texts: TextBatch
 
     def to(self, device: torch.device) -> SemiBatch:
@@ -59,6 +61,11 @@ class SemiBatch:
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, Tensor]]:
         """Pack all tensors into one, for the way from a loader's worker to the trainer."""
         return unpack, pack(self)
+
+    @property
+    def phrase(self) -> Tensor:
+        """The row of the voxel's phrase in the whole text table, (M,) int64; -1 for none."""
+        return self.votes.strongest
 
     @property
     def unlabelled(self) -> slice:

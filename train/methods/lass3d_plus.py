@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
+from typing import Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
@@ -20,20 +21,14 @@ from tqdm import tqdm
 from lass3d_core.compute import parallel
 from lass3d_core.labels import IGNORE
 from lass3d_core.paper import losses
-from lass3d_core.records import NONE
 from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.band_mix import BandMixConfig, mixed_scans
 from train.methods.parts.branches import StudentAndTeacher
-from train.methods.parts.label_prior import (
-    LabelPriorConfig,
-    UnlabelledTrust,
-    believed,
-    held_out_trust,
-    log_ratio,
-    posterior,
-)
+from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior, said
+from train.methods.parts.phrase_trust import SignGroups, UnlabelledTrust, believed, held_out_trust
 from train.methods.parts.query import QueryConfig, QueryHead
+from train.methods.parts.votes import PhraseVotes
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -49,6 +44,9 @@ class Lass3dPlusConfig(MethodConfig):
     strength: NonNegativeFloat = 1.0  # exponent of the phrase's evidence; 0 = no text
     temperature: PositiveFloat = 2.0  # of the teacher beside a phrase: it is surer than it is right
     prior: LabelPriorConfig = LabelPriorConfig()
+    votes: Literal["shares", "strongest"] = "shares"  # all phrases of a voted point, or the strongest alone
+    # Trust in a phrase: by the vote's margin, score, views and distance, or the same for all.
+    trust: Literal["by_vote", "one"] = "by_vote"
     safety: bool = True  # phrases count as much as they prove right, and not at all if too few do
     least_trust: Share = 0.5  # share of right phrases below which the prior is off
     horizon: float = Field(default=50.0, ge=1)  # steps that the check on unlabelled scans remembers
@@ -78,8 +76,10 @@ class Lass3dPlus(StudentAndTeacher):
 
     def __init__(self, config: Lass3dPlusConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
-        evidence, self.held_out = _evidence(config, ingredients)
+        phrases = _phrases(config, ingredients)
+        evidence, self.held_out = _evidence(config, ingredients, phrases)
         self.register_buffer("evidence", evidence, persistent=False)
+        self.groups = SignGroups(phrases if config.trust == "by_vote" else None, config.prior)
         self.unlabelled_trust = UnlabelledTrust(ingredients.num_classes, config.horizon)
         self.register_buffer("is_on", torch.tensor(False))
         self.query_head: QueryHead | None = None
@@ -95,10 +95,12 @@ class Lass3dPlus(StudentAndTeacher):
         with torch.no_grad():
             f_teacher = self.teacher.embed(batch.features, batch.pyramid)
             teacher = self.teacher.classifier(f_teacher)[unlabelled].softmax(dim=1)
-            phrase = batch.phrase[unlabelled]
-            trust = self._trust(teacher, phrase, step)
-            pseudo_labels = self._pseudo_labels(self._product(teacher, phrase, trust), phrase)
-        self.measures = _measures(batch, teacher, pseudo_labels, phrase) | {"phrase_trust": trust}
+            votes = batch.votes[unlabelled]
+            if self.config.votes == "strongest":
+                votes = votes.alone()
+            belief, trust = self._product(teacher, votes, step)
+            pseudo_labels = self._pseudo_labels(belief, votes.is_named)
+        self.measures = _measures(batch, teacher, pseudo_labels, votes) | {"phrase_trust": trust}
 
         config, ramp = self.config, min(1.0, (step + 1) / max(1, self.config.ramp_steps))
         weights = self.class_weights if config.balanced else None
@@ -122,34 +124,40 @@ class Lass3dPlus(StudentAndTeacher):
         cross_entropy = losses.cross_entropy(self.student(features, pyramid), targets, weights)
         return self.config.mix.weight * cross_entropy
 
-    def _product(self, teacher: Tensor, phrase: Tensor, trust: float) -> Tensor:
-        """The belief (U,C): teacher (U,C) times what its phrase (U,) says, as far as phrases are trusted."""
-        if not trust:
-            return teacher
-        evidence = believed(self.evidence, trust)
-        return posterior(teacher, evidence, phrase, self.config.strength, self.config.temperature)
+    def _product(self, teacher: Tensor, votes: PhraseVotes, step: int) -> tuple[Tensor, float]:
+        """The belief (U,C): teacher (U,C) times what its phrases say, as far as they are trusted.
 
-    def _pseudo_labels(self, belief: Tensor, phrase: Tensor) -> Tensor:
-        most, label = belief.max(dim=1)
-        least = torch.where(phrase == NONE, self.config.tau_free, self.config.tau_text)
-        return label.masked_fill(most < least, IGNORE)
-
-    def _trust(self, teacher: Tensor, phrase: Tensor, step: int) -> float:
-        """The share of phrases that is believed, 0 while the prior is off. Prints when it turns on or off."""
+        Returns the trust in all phrases together, too; it is 0 while the prior is off.
+        """
         config = self.config
         if not config.strength:
-            return 0.0
-        if not config.safety:
-            return 1.0
-        self.unlabelled_trust.update(teacher, self.evidence, phrase, config.tau_free)
-        trust, refused = self.unlabelled_trust.trust, self.held_out < config.least_trust
-        is_on = not refused and trust >= config.least_trust
+            return teacher, 0.0
+        evidence, trust = said(self.evidence, votes), 1.0
+        if config.safety:
+            group = self.groups(votes.signs)
+            self.unlabelled_trust.update(teacher, evidence, votes.is_named, group, config.tau_free)
+            trust = self.unlabelled_trust.trust
+            if not self._is_trusted(trust, step):
+                return teacher, 0.0
+            evidence = believed(evidence, self.unlabelled_trust.by_group[group].unsqueeze(1))
+        return posterior(teacher, evidence, votes.is_named, config.strength, config.temperature), trust
+
+    def _pseudo_labels(self, belief: Tensor, named: Tensor) -> Tensor:
+        most, label = belief.max(dim=1)
+        least = torch.where(named, self.config.tau_text, self.config.tau_free)
+        return label.masked_fill(most < least, IGNORE)
+
+    def _is_trusted(self, trust: float, step: int) -> bool:
+        """Whether enough phrases prove right. Prints when the prior turns on or off."""
+        least = self.config.least_trust
+        refused = self.held_out < least
+        is_on = not refused and trust >= least
         if is_on != bool(self.is_on):
-            _say(_SWITCHED[is_on].format(step=step, trust=trust, least=config.least_trust))
+            _say(_SWITCHED[is_on].format(step=step, trust=trust, least=least))
         elif step == 0 and refused:
-            _say(_NEVER.format(held_out=self.held_out, least=config.least_trust))
+            _say(_NEVER.format(held_out=self.held_out, least=least))
         self.is_on.fill_(is_on)
-        return trust if is_on else 0.0
+        return is_on
 
 
 _SWITCHED = {
@@ -163,22 +171,30 @@ _NEVER = (
 )
 
 
-def _evidence(config: Lass3dPlusConfig, ingredients: Ingredients) -> tuple[Tensor, float]:
+def _phrases(config: Lass3dPlusConfig, ingredients: Ingredients) -> PhraseCounts | None:
+    return ingredients.phrase_counts() if config.strength and ingredients.phrase_counts is not None else None
+
+
+def _evidence(
+    config: Lass3dPlusConfig, ingredients: Ingredients, phrases: PhraseCounts | None
+) -> tuple[Tensor, float]:
     """log P(class | phrase) / prior (P,C) from all labelled scans, and the trust on held-out ones."""
-    if not config.strength or ingredients.phrase_counts is None:
+    if phrases is None:
         return torch.empty(0, ingredients.num_classes), math.nan
-    phrases, prior = ingredients.phrase_counts(), config.prior
+    prior = config.prior
     return log_ratio(phrases.counts.sum(dim=0), phrases, prior), held_out_trust(phrases, prior)
 
 
-def _measures(batch: SemiBatch, teacher: Tensor, pseudo_labels: Tensor, phrase: Tensor) -> dict[str, float]:
+def _measures(
+    batch: SemiBatch, teacher: Tensor, pseudo_labels: Tensor, votes: PhraseVotes
+) -> dict[str, float]:
     kept = pseudo_labels != IGNORE
     changed = kept & (pseudo_labels != teacher.argmax(dim=1))
-    count = max(1, len(phrase))
+    count = max(1, len(votes))
     return {
         "ce_l_points": batch.labelled_points,
         "ce_u_points": float(kept.sum()),
-        "text_share": float((phrase != NONE).sum()) / count,
+        "text_share": float(votes.is_named.sum()) / count,
         "kept_share": float(kept.sum()) / count,
         "changed_share": float(changed.sum()) / count,
     }

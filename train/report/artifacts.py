@@ -87,10 +87,12 @@ def _caption(record: dict[str, Any] | None) -> ImageCaption | None:
 
 
 def _entities(record: dict[str, Any] | None) -> tuple[Entity, ...]:
+    """The entities that were found in the whole image; those of further looks show the same things again."""
     if record is None:
         return ()
     size_hw = tuple(record["size_hw"])
     return tuple(
         Entity(one["phrase"], one["score"], tuple(one["box_xyxy"]), RunLengthMask(size_hw, one["mask"]))
         for one in record["entities"]
+        if one.get("look", "whole") == "whole"
     )

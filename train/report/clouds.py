@@ -33,7 +33,7 @@ class Panel(NamedTuple):
 PREDICTION = Panel("prediction", "Prediction", "what the network says, from the points alone")
 TRUTH = Panel("truth", "Truth", "the labels; points without one are left out")
 ERROR = Panel("error", "Error", "wrong points stand out, right ones recede")
-TEXT = Panel("text", "Text", "points whose pixel has an entity, only an image, or neither")
+TEXT = Panel("text", "Text", "points with an entity, with only an image, or with neither")
 LIKENESS = Panel("likeness", "Likeness", "red: most similar to the text")
 
 

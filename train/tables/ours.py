@@ -25,6 +25,8 @@ TABLE_PARTS = Table(
         Row("whole scans, no panoramas", "lass3d_plus", ("data.panorama=false",), "whole"),
         Row("teacher not tempered", "lass3d_plus", ("method.temperature=1",), "untempered"),
         Row("without class names", "lass3d_plus", ("method.prior.names=false",), "no-names"),
+        Row("the strongest phrase alone", "lass3d_plus", ("method.votes=strongest",), "strongest"),
+        Row("the same trust in every phrase", "lass3d_plus", ("method.trust=one",), "one-trust"),
         Row("with bands of labelled scans exchanged", "lass3d_plus", ("method.mix.weight=1",), "bands"),
     ),
     reference=PLUS.title,

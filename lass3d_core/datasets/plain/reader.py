@@ -5,7 +5,7 @@
 - labels/FRAME.label or .npy, unless the clouds hold their labels, or there are none,
 - images/CAMERA/NAME.png or .jpg, for any number of cameras, which may differ from sequence to sequence,
 - calibration.json, if there are images (see calibration.py),
-- poses.txt, only for views of earlier scans: line n is the pose of the n-th scan, world from LiDAR.
+- poses.txt, only if other scans lend their images: line n is the pose of the n-th scan, world from LiDAR.
 A scan id is "SEQUENCE/FRAME", an image id "SEQUENCE/NAME/CAMERA". matching.py says which image a scan gets.
 """
 
@@ -179,7 +179,8 @@ class Plain(SequenceDataset):
         camera = camera_of(self._calibration(path), name, size_hw, path, one.image.path)
         return View(one.image_id, one.image, camera)
 
-    def _world_from_points(self, scan_id: str) -> np.ndarray:
+    def world_from_points(self, scan_id: str) -> np.ndarray:
+        """See Dataset."""
         path = self._file(scan_id, "poses.txt")
         poses, scans = self._poses(path), self._list_scans(scan_id.split("/")[0])
         if len(poses) != len(scans):

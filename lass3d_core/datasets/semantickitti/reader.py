@@ -4,7 +4,7 @@
 - velodyne/NNNNNN.bin, the points,
 - labels/NNNNNN.label, except for the test sequences,
 - image_2/NNNNNN.png or .jpg and calib.txt, except for sequences without a camera,
-- poses.txt, which is needed only for views of earlier scans.
+- poses.txt, which is needed only if other scans lend their images.
 A scan id is "SS/NNNNNN", an image id "SS/NNNNNN/image_2".
 """
 
@@ -148,8 +148,8 @@ class SemanticKitti(SequenceDataset):
         """A file of the scan's sequence."""
         return self._sequences / scan_id.split("/")[0] / name
 
-    def _world_from_points(self, scan_id: str) -> np.ndarray:
-        """(4,4) float64: world_from_camera0, which is line NNNNNN of poses.txt, times `Tr`."""
+    def world_from_points(self, scan_id: str) -> np.ndarray:
+        """See Dataset: world_from_camera0, which is line NNNNNN of poses.txt, times `Tr`."""
         path, calibration = self._file(scan_id, "poses.txt"), self._file(scan_id, "calib.txt")
         poses, lidar = self._poses(path), self._calibration(calibration).get("Tr")
         frame = scan_id.split("/")[1]

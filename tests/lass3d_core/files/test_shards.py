@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact, UnknownName
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardHeader, ShardReader, ShardsByScan, write_shard
-from lass3d_core.records import PairedScan, PointTextPairs
+from lass3d_core.records import PairedScan, PointTextPairs, PointVotes
 
 RECORD: Record = {
     "stage": "pairs",
@@ -56,6 +57,18 @@ def scan(
     return PairedScan(name, points, rng.random((count, 1)).astype(np.float32), labels, pairs)
 
 
+def voted(base: PairedScan, further: int = 0, seed: int = 0) -> PairedScan:
+    """`base` with a vote of three phrases a point. further: phrases of the scan that have no vote."""
+    rng = np.random.default_rng(seed)
+    count, pairs = len(base.points), base.pairs
+    phrase = np.stack([pairs.entity, np.where(pairs.entity < 0, -1, 1 - pairs.entity)], axis=1)
+    phrase = np.pad(phrase, ((0, 0), (0, 1)), constant_values=-1).astype(np.int16)
+    share = np.where(phrase < 0, 0, rng.integers(1, 128, (count, 3))).astype(np.uint8)
+    votes = PointVotes(phrase, share, *rng.integers(0, 256, (2, count)).astype(np.uint8))
+    names = (*pairs.phrases, *(f"phrase {number}" for number in range(further)))
+    return replace(base, pairs=PointTextPairs(pairs.image, pairs.entity, pairs.image_ids, names, votes))
+
+
 def scans(count: int = 2) -> list[PairedScan]:
     return [scan(f"00/{number:06d}", seed=number) for number in range(count)]
 
@@ -71,6 +84,10 @@ def assert_equal(read: PairedScan, written: PairedScan) -> None:
     np.testing.assert_array_equal(read.pairs.entity, written.pairs.entity)
     assert (read.labels is None) == (written.labels is None)
     np.testing.assert_array_equal(read.labels, written.labels)
+    assert (read.pairs.votes is None) == (written.pairs.votes is None)
+    if read.pairs.votes is not None:
+        for name, array in vars(read.pairs.votes).items():
+            np.testing.assert_array_equal(array, getattr(written.pairs.votes, name), name)
 
 
 @pytest.mark.parametrize("compact", [False, True])
@@ -80,6 +97,9 @@ def test_a_shard_reads_back_as_it_was_written(tmp_path: Path, compact: bool) -> 
         scan("08/000001", labelled=False),
         scan("08/000002", count=0),
         scan("08/000003", views=0),
+        voted(scan("08/000004")),
+        voted(scan("08/000005"), further=200),
+        voted(scan("08/000006", count=0)),
     ]
     write_shard(tmp_path / "00-000.h5", HEADER, iter(written), compact)
     reader = ShardReader(tmp_path / "00-000.h5")
@@ -233,6 +253,15 @@ def test_slots_out_of_range_are_corrupt_and_not_an_index_error(tmp_path: Path) -
         file["scans/00/000001/entity"][0] = 9
     with pytest.raises(CorruptArtifact, match=r"scan 00/000001 .*must lie in \[-1, 2\)"):
         ShardReader(path).read("00/000001")
+
+
+def test_damaged_votes_are_corrupt(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    write_shard(path, HEADER, [voted(scan())])
+    with h5py.File(path, "r+", libver="latest") as file:
+        file["scans/00/000000/vote_phrase"][0, 0] ^= 1
+    with pytest.raises(CorruptArtifact, match=r"scan 00/000000 .*(must begin with|must lie in)"):
+        ShardReader(path).read("00/000000")
 
 
 def test_an_unknown_scan_is_named(tmp_path: Path) -> None:

@@ -111,6 +111,16 @@ def test_everything_that_is_wrong_is_reported_together(tmp_path: Path) -> None:
         ({"pairs": {"min_score": 2}}, "pairs.min_score: must be at most 1, got 2"),
         ({"pairs": {"max_views": 0}}, "pairs.max_views: must be at least 1, got 0"),
         ({"pairs": {"earlier_scans": -1}}, "pairs.earlier_scans: must be at least 0, got -1"),
+        ({"pairs": {"vote": {"later": -1}}}, "pairs.vote.later: must be at least 0, got -1"),
+        ({"pairs": {"vote": {"voxel_m": 0}}}, "pairs.vote.voxel_m: must be above 0, got 0"),
+        ({"pairs": {"vote": {"phrases": 9}}}, "pairs.vote.phrases: must be at most 8, got 9"),
+        ({"pairs": {"vote": {"min_margin": 1.5}}}, "pairs.vote.min_margin: must be at most 1, got 1.5"),
+        ({"pairs": {"vote": {"later": 2, "stride": 3}}}, "pairs.vote: `stride` 3 leaves none of 2 scans"),
+        ({"pairs": {"vote": True}}, "pairs.vote: expected keys and values, got True"),
+        (
+            {"pairs": {"vote": {}, "earlier_scans": 2}},
+            "pairs: `vote` has its own `earlier` scans; leave out `earlier_scans`",
+        ),
         ({"pairs": {"depth_slack_m": "1 m"}}, "pairs.depth_slack_m: expected a finite number, got '1 m'"),
         ({"pairs": {"grazing_deg": 0}}, "pairs.grazing_deg: must be above 0, got 0"),
         (
@@ -118,6 +128,11 @@ def test_everything_that_is_wrong_is_reported_together(tmp_path: Path) -> None:
             "pairs.overlap: 'largest' is not one of smallest_area, highest_score",
         ),
         ({"entities": {"name": "p", "vocabulary": "fixed"}}, "entities: `fixed` lists words exactly when"),
+        ({"entities": {"name": "p", "looks": ["tiled", "tiled"]}}, "entities: a look stands more than once"),
+        (
+            {"entities": {"name": "p", "looks": ["mirror"]}},
+            "entities.looks[0]: 'mirror' is not one of mirrored, tiled; did you mean 'mirrored'?",
+        ),
         ({"datasets": {}}, "datasets: there is no data set 'kitti' (known: none)"),
         ({"datasets": {"../x": 5}}, "datasets.../x: '../x' is no name of a folder"),
         ({"datasets": 5}, "datasets: expected keys and values, got 5"),
@@ -185,6 +200,27 @@ def test_earlier_scans_of_one_data_set_are_not_asked_of_another(tmp_path: Path) 
     path = written(tmp_path, values)
     assert read_manifest(path)[0].pairs.earlier_scans == 5
     assert read_manifest(path, "rooms")[0].pairs.earlier_scans == 0
+
+
+def test_a_vote_needs_poses_if_other_scans_vote_and_only_then(tmp_path: Path) -> None:
+    rooms = {"reader": "scannet", "root": "data", "splits": {"train": ["a"], "val": ["b"]}}
+    for vote, wrong in (
+        ({}, []),
+        ({"phrases": 2}, []),
+        ({"earlier": 2}, ["earlier"]),
+        ({"earlier": 2, "later": 3}, ["earlier", "later"]),
+    ):
+        values = kitti(pairs={"vote": vote})
+        values["datasets"]["rooms"] = {**rooms, "pairs": {"vote": vote}}
+        path = written(tmp_path, values)
+        found = read_manifest(path)[0].pairs.vote
+        assert found is not None and found.other_scans == bool(wrong)
+        if not wrong:
+            assert read_manifest(path, "rooms")[0].pairs.vote == found
+            continue
+        line = complaint(path, dataset="rooms")
+        for key in wrong:
+            assert f"pairs.vote.{key}: the reader scannet of rooms knows no poses of scans; give" in line
 
 
 def test_the_models_are_checked_by_those_who_know_them(tmp_path: Path) -> None:

@@ -121,6 +121,17 @@ def test_rgbd_frames_are_audited_and_those_without_a_pose_counted(tmp_path: Path
     assert len(found["calibration"]) == 3 and all(one["images"] == 5 for one in found["calibration"])
 
 
+def test_pictures_show_what_was_found_in_the_whole_image_alone(street: Any) -> None:
+    def pictures() -> dict[str, bytes]:
+        assert street.run("audit") == 0
+        return {path.name: path.read_bytes() for path in street.artifacts.glob("audit/*.png")}
+
+    before = pictures()
+    street.set(entities__looks=["mirrored", "tiled"])
+    assert street.run("captions") == 0 and street.run("pairs") == 0
+    assert len(before) == 6 and pictures() == before
+
+
 def test_pictures_of_an_earlier_audit_are_removed(street: Any) -> None:
     folder = street.artifacts / "audit"
     folder.mkdir()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from preprocess.doctor import packages
 from preprocess.doctor.machine import SPARSE_BACKENDS
 from preprocess.doctor.models import PACKAGES
 from preprocess.lvm import ADAPTERS
@@ -85,6 +86,16 @@ def test_full_disk_is_named(street: Any, capfd: Any, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
     mark, detail = lines_of(street, capfd, status=2)["disk"]
     assert mark == "FIX" and detail.startswith("10.0 kB free") and "`artifacts`" in detail
+
+
+def test_a_model_that_needs_a_newer_package_than_the_extra_says_so(
+    street: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = packages.version
+    monkeypatch.setattr(packages, "version", lambda name: "4.57.6" if name == "transformers" else own(name))
+    street.set(entities={"name": "sam3", "params": {}})
+    mark, detail = lines_of(street, capfd, status=2)["transformers"]
+    assert mark == "FIX" and detail.startswith("4.57.6, needs >=5; ")
 
 
 def test_every_model_with_weights_names_its_packages_and_each_is_in_the_extra() -> None:

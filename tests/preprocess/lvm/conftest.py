@@ -9,6 +9,16 @@ from typing import Any
 import pytest
 
 from tests.preprocess.lvm.tiny_captioners import write_florence2, write_kosmos2, write_qwen3_vl
+from tests.preprocess.lvm.tiny_detectors import (
+    tiny_edgetam,
+    tiny_hf_dino,
+    tiny_hf_sam,
+    tiny_hf_sam2,
+    tiny_mm_dino,
+    tiny_owlv2,
+    tiny_sam3,
+    tiny_sam_hq,
+)
 from tests.preprocess.lvm.tiny_encoders import (
     tiny_clip_text,
     tiny_open_clip,
@@ -16,7 +26,20 @@ from tests.preprocess.lvm.tiny_encoders import (
     tiny_siglip,
 )
 
-__all__ = ["tiny_clip_text", "tiny_open_clip", "tiny_sentence_encoder", "tiny_siglip"]
+__all__ = [
+    "tiny_clip_text",
+    "tiny_edgetam",
+    "tiny_hf_dino",
+    "tiny_hf_sam",
+    "tiny_hf_sam2",
+    "tiny_mm_dino",
+    "tiny_open_clip",
+    "tiny_owlv2",
+    "tiny_sam3",
+    "tiny_sam_hq",
+    "tiny_sentence_encoder",
+    "tiny_siglip",
+]
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +136,18 @@ def paper_models(
 def hf_grounded_sam_params(tiny_hf_dino: Path, tiny_hf_sam: Path) -> dict[str, Any]:
     """Parameters of `hf_grounded_sam`."""
     return {"dino": {"weights": str(tiny_hf_dino)}, "sam": {"weights": str(tiny_hf_sam)}}
+
+
+@pytest.fixture
+def owlv2_sam_params(tiny_owlv2: Path, tiny_hf_sam: Path) -> dict[str, Any]:
+    """Parameters of `owlv2_sam`."""
+    return {"owl": {"weights": str(tiny_owlv2)}, "sam": {"weights": str(tiny_hf_sam)}}
+
+
+@pytest.fixture
+def sam3_params(tiny_sam3: Path) -> dict[str, Any]:
+    """Parameters of `sam3`."""
+    return {"weights": str(tiny_sam3)}
 
 
 @pytest.fixture(scope="session")
@@ -212,140 +247,3 @@ def _tiny_sam(checkpoint: None = None) -> Any:
         pixel_mean=[123.675, 116.28, 103.53],
         pixel_std=[58.395, 57.12, 57.375],
     )
-
-
-@pytest.fixture(scope="session")
-def tiny_hf_dino(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
-    """A folder with transformers' Grounding DINO of random weights."""
-    import torch
-    from transformers import (
-        BertConfig,
-        BertTokenizerFast,
-        GroundingDinoConfig,
-        GroundingDinoForObjectDetection,
-        GroundingDinoImageProcessor,
-        GroundingDinoProcessor,
-        SwinConfig,
-    )
-
-    folder = tmp_path_factory.mktemp("hf_dino")
-    image_encoder = SwinConfig(
-        image_size=64,
-        embed_dim=12,
-        depths=[1, 1, 1, 1],
-        num_heads=[1, 1, 2, 2],
-        window_size=7,
-        out_indices=[2, 3, 4],
-    )
-    shape = GroundingDinoConfig(
-        backbone_config=image_encoder,
-        backbone=None,
-        use_pretrained_backbone=False,
-        text_config=BertConfig.from_pretrained(tiny_bert).to_dict(),
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=2,
-        encoder_ffn_dim=64,
-        decoder_ffn_dim=64,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        num_queries=60,
-        max_text_len=256,
-        init_std=0.2,
-    )
-    torch.manual_seed(0)
-    GroundingDinoForObjectDetection(shape).save_pretrained(folder)
-    scaling = GroundingDinoImageProcessor(size={"shortest_edge": 96, "longest_edge": 256})
-    GroundingDinoProcessor(scaling, BertTokenizerFast.from_pretrained(tiny_bert)).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_hf_sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with transformers' SAM of random weights."""
-    import torch
-    from transformers import SamConfig, SamImageProcessor, SamModel, SamProcessor
-
-    folder = tmp_path_factory.mktemp("hf_sam")
-    shape = SamConfig(
-        vision_config={
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 64,
-            "patch_size": 16,
-            "output_channels": 32,
-            "mlp_dim": 64,
-            "global_attn_indexes": [1],
-            "window_size": 2,
-            "num_pos_feats": 16,
-        },
-        prompt_encoder_config={**TINY_PROMPT_ENCODER, "image_embedding_size": 4},
-        mask_decoder_config=TINY_MASK_DECODER,
-    )
-    torch.manual_seed(0)
-    SamModel(shape).save_pretrained(folder)
-    scaling = SamImageProcessor(
-        size={"longest_edge": 64},
-        pad_size={"height": 64, "width": 64},
-        mask_size={"longest_edge": 16},
-        mask_pad_size={"height": 16, "width": 16},
-    )
-    SamProcessor(scaling).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_hf_sam2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with transformers' SAM 2 of random weights."""
-    import torch
-    from transformers import (
-        Sam2Config,
-        Sam2HieraDetConfig,
-        Sam2ImageProcessorFast,
-        Sam2Model,
-        Sam2Processor,
-        Sam2VisionConfig,
-    )
-
-    folder = tmp_path_factory.mktemp("hf_sam2")
-    image_encoder = Sam2HieraDetConfig(
-        hidden_size=8,
-        num_attention_heads=1,
-        image_size=[64, 64],
-        patch_kernel_size=[7, 7],
-        patch_stride=[4, 4],
-        patch_padding=[3, 3],
-        blocks_per_stage=[1, 1, 2, 1],
-        embed_dim_per_stage=[8, 16, 32, 64],
-        num_attention_heads_per_stage=[1, 1, 2, 4],
-        window_size_per_stage=[8, 4, 8, 4],
-        global_attention_blocks=[3],
-        window_positional_embedding_background_size=[2, 2],
-    )
-    vision = Sam2VisionConfig(
-        backbone_config=image_encoder,
-        backbone_channel_list=[64, 32, 16, 8],
-        fpn_hidden_size=32,
-        backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
-    )
-    shape = Sam2Config(
-        vision_config=vision.to_dict(),
-        prompt_encoder_config=TINY_PROMPT_ENCODER,
-        mask_decoder_config=TINY_MASK_DECODER,
-    )
-    torch.manual_seed(0)
-    Sam2Model(shape).save_pretrained(folder)
-    scaling = Sam2ImageProcessorFast(size={"height": 64, "width": 64}, mask_size={"height": 16, "width": 16})
-    Sam2Processor(scaling).save_pretrained(folder)
-    return folder
-
-
-TINY_PROMPT_ENCODER = {"hidden_size": 32, "image_size": 64, "patch_size": 16, "mask_input_channels": 16}
-TINY_MASK_DECODER = {
-    "hidden_size": 32,
-    "mlp_dim": 64,
-    "num_attention_heads": 4,
-    "iou_head_hidden_dim": 32,
-    "num_hidden_layers": 2,
-}

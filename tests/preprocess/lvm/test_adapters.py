@@ -17,6 +17,7 @@ from preprocess.lvm import (
     ADAPTERS,
     AUTHORS,
     check_lvm,
+    extra_of,
     identity_of,
     load_captioner,
     load_detector,
@@ -70,7 +71,7 @@ def test_where_a_model_runs_is_no_part_of_its_identity(stage: LvmStage, name: st
 @pytest.mark.parametrize(("stage", "name"), WITH_WEIGHTS)
 def test_missing_packages_or_weights_are_one_line_with_the_fix(stage: LvmStage, name: str) -> None:
     fields = {field.name for field in dataclasses.fields(ADAPTERS[stage][name][0])}
-    parts = fields & {"dino", "text_encoder", "sam"}
+    parts = fields & {"dino", "owl", "text_encoder", "sam"}
     absent: dict[str, Any] = {"weights": "/no/where"}
     with pytest.raises(BackendUnavailable) as caught:
         LOAD[stage](LvmSpec(name, dict.fromkeys(parts, absent) if parts else absent))
@@ -78,7 +79,14 @@ def test_missing_packages_or_weights_are_one_line_with_the_fix(stage: LvmStage, 
     assert "\n" not in line
     module = "groundingdino" if name in AUTHORS else "transformers"
     installed = importlib.util.find_spec(module) is not None
-    assert ("/no/where" in line or not installed) and ("make setup-lvm" in line or installed)
+    too_old = "needs transformers 5" in line
+    assert "/no/where" in line or too_old or not installed
+    assert f"run `make setup-{extra_of([name])}`" in line or installed
+
+
+def test_one_environment_serves_all_models_of_a_manifest() -> None:
+    assert extra_of(["kosmos2", "hf_grounded_sam", "open_clip"]) == "lvm"
+    assert extra_of(["kosmos2", "grounded_sam", "open_clip"]) == "lvm-paper"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -10,8 +10,8 @@ import pytest
 from lass3d_core.errors import DataError
 from lass3d_core.files.masks import decode
 from lass3d_core.records import Entity
-from preprocess.lvm.box_search import Answer, GroundedDetector
-from preprocess.lvm.params import DetectorParams, RunParams
+from preprocess.lvm.box_search import Answer, BoxSearch, GroundedDetector
+from preprocess.lvm.params import PromptedParams, RunParams
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}
 
@@ -71,9 +71,8 @@ TALL = image_of((60, 20), blue=(30, 10, 150), red=(2, 2, 220))
 
 def detector(batch: int = 8, **params: object) -> tuple[GroundedDetector, ToyBoxes]:
     boxes = ToyBoxes()
-    return GroundedDetector(
-        "toy", boxes, ToyMasks(), DetectorParams(run=RunParams("cpu", batch), **params)
-    ), boxes
+    search = BoxSearch("toy", boxes, PromptedParams(run=RunParams("cpu", batch), **params))
+    return GroundedDetector(search, ToyMasks()), boxes
 
 
 def found_in(entities: list[Entity]) -> list[tuple[str, tuple[float, ...]]]:
@@ -120,4 +119,5 @@ def test_a_box_without_a_masked_pixel_is_no_entity() -> None:
         def masks(self, image: np.ndarray, boxes_xyxy: np.ndarray) -> list[np.ndarray]:
             return [np.zeros(image.shape[:2], bool) for _ in boxes_xyxy]
 
-    assert GroundedDetector("toy", ToyBoxes(), Blind(), DetectorParams()).detect([WIDE], [["red"]]) == [[]]
+    search = BoxSearch("toy", ToyBoxes(), PromptedParams())
+    assert GroundedDetector(search, Blind()).detect([WIDE], [["red"]]) == [[]]

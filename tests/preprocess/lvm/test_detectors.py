@@ -1,4 +1,4 @@
-"""What every detector by Grounding DINO must do; random weights answer at random, but always the same."""
+"""What every detector by phrases must do; random weights answer at random, but always the same."""
 
 from __future__ import annotations
 
@@ -36,9 +36,11 @@ VOCABULARIES = [
 ]
 
 
-@pytest.fixture(params=["grounded_sam", "hf_grounded_sam"])
+@pytest.fixture(params=["grounded_sam", "hf_grounded_sam", "owlv2_sam", "sam3"])
 def load(request: pytest.FixtureRequest) -> Load:
     """Loads the detector with the given parameters beside those of its weights."""
+    if request.param == "grounded_sam":
+        pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
     weights = request.getfixturevalue(f"{request.param}_params")
     return lambda **params: load_detector(EntitiesSpec(name=request.param, params={**weights, **params}))
 
@@ -71,3 +73,8 @@ def test_images_of_several_sizes_and_vocabularies_at_once_give_what_each_gives_a
     at_once = load(run={"batch": 8})
     alone = [at_once.detect([image], [words])[0] for image, words in zip(IMAGES, VOCABULARIES)]
     assert_same(at_once.detect(IMAGES, VOCABULARIES), alone)
+
+
+def test_bfloat16_finds_things_too(load: Load) -> None:
+    found = load(dtype="bfloat16", box_floor=0.0).detect(IMAGES[:1], VOCABULARIES[:1])
+    assert found[0] and all(0 <= entity.score <= 1 for entity in found[0])

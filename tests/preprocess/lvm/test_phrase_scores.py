@@ -13,8 +13,10 @@ from preprocess.lvm.phrase_scores import (
     NamedBoxes,
     Prompt,
     concatenate,
+    lone_phrases,
     named_boxes,
     phrase_scores,
+    pixels,
     prompts_of,
     suppress,
 )
@@ -134,6 +136,20 @@ def test_the_first_of_equally_good_phrases_names_the_box() -> None:
 def test_a_box_is_cut_at_the_edge_and_dropped_beyond_it() -> None:
     found = named(((0.0, 0.5, 0.5, 2.0), 0.9, 0.1), ((1.2, 0.5, 0.1, 0.1), 0.9, 0.1))
     np.testing.assert_allclose(found.xyxy, [[0, 0, 50, 100]], rtol=1e-5)
+
+
+def test_boxes_of_a_padded_frame_are_cut_at_the_edge_of_the_image() -> None:
+    shares = np.array([[0.25, 0.25, 0.1, 0.1], [0.5, 0.5, 1.0, 1.0], [0.5, 0.9, 0.2, 0.1]], np.float32)
+    wide, tall = pixels(shares, (200, 200), (100, 200)), pixels(shares, (200, 200), (200, 100))
+    np.testing.assert_allclose(wide, [[40, 40, 60, 60], [0, 0, 200, 100], [80, 100, 120, 100]], rtol=1e-5)
+    np.testing.assert_allclose(tall, [[40, 40, 60, 60], [0, 0, 100, 200], [80, 170, 100, 190]], rtol=1e-5)
+
+
+def test_lone_phrases_are_distinct_in_order_and_fit_the_window() -> None:
+    found = lone_phrases(["Parked  Car", "road", "", "road", "a b"], words, 4)
+    assert found == {"Parked  Car": "parked car", "road": "road", "a b": "a b"}
+    with pytest.raises(DataError, match=r"the phrase 'a b c'\.\.\. has 3 tokens, .* window of 4 holds"):
+        lone_phrases(["road", "a b c"], words, 4)
 
 
 def suppressed_slowly(boxes: NamedBoxes, max_iou: float) -> list[int]:

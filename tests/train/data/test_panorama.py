@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lass3d_core.records import NONE, PairedScan, PointTextPairs
+from lass3d_core.records import NONE, PairedScan, PointTextPairs, PointVotes
 from train.data.panorama import panorama, sectors_of
 
 
@@ -61,6 +63,33 @@ def test_each_point_of_a_panorama_keeps_its_own_image_and_phrase() -> None:
     assert names == ["a"] * 90 + ["b"] * 90
     assert merged.pairs.entity.tolist() == [0] * 90 + [1] * 90
     assert (merged.labels, merged.pairs.phrases) == (None, ("a wall", "a wall"))
+
+
+def test_the_votes_of_each_point_go_with_it() -> None:
+    def voted(name: str, share: int) -> PairedScan:
+        scan = ring(name, (-45, 45))
+        entity = scan.pairs.entity
+        phrase = np.stack([entity, np.where(entity < 0, -1, 1)], axis=1).astype(np.int16)
+        named = (entity >= 0).astype(np.uint8)
+        votes = PointVotes(phrase, named[:, None] * np.uint8([share, 9]), named * np.uint8(share), named)
+        names = (*scan.pairs.phrases, "another")
+        return replace(
+            scan, pairs=PointTextPairs(scan.pairs.image, entity, scan.pairs.image_ids, names, votes)
+        )
+
+    merged = panorama(voted("a", 100), iter([voted("b", 200)])).pairs
+    assert merged.votes.phrase.tolist() == [[0, 1]] * 90 + [[2, 3]] * 90
+    assert merged.votes.share.tolist() == [[100, 9]] * 90 + [[200, 9]] * 90
+    assert merged.votes.score.tolist() == [100] * 90 + [200] * 90
+
+
+def test_a_direction_is_seen_if_most_of_its_points_have_a_phrase_by_vote() -> None:
+    scan = ring("a", (0, 0), points=720)  # six points, one at its edge, in each of 120 directions; no image
+    named = np.full(720, -1, np.int16)
+    named[1:5], named[5:8] = 0, 0  # four of six points of one direction, three of the next
+    pairs = replace(scan.pairs, entity=named, image=np.full((720, 1), -1, np.int16))
+    (sector,) = sectors_of(replace(scan, pairs=pairs), iter([]))
+    assert sector.rows.tolist() == [0, 1, 2, 3, 4, 719]
 
 
 def test_it_ends_with_the_scans() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lass3d_core.manifest.schema import LabelledSpec
-from lass3d_core.records import PairedScan
+from lass3d_core.records import PairedScan, PointVotes
 from train.data.paired_scans import PairedScans
 from train.data.phrase_counts import phrase_counts
 
@@ -26,6 +26,35 @@ def test_counts_are_the_labelled_points_by_phrase_and_class(tiny) -> None:
             expected[0, pairs.text_table.phrases.index(scan.pairs.phrases[slot]), label] += 1
     assert torch.equal(told.counts, expected) and expected.sum() > 100
     assert torch.equal(told.rows, torch.eye(3, 8))
+
+
+def test_a_voted_point_is_divided_among_its_phrases(tiny, rewrite_tiny: Callable[..., None]) -> None:
+    def voted(scan: PairedScan) -> PairedScan:
+        entity, other = scan.pairs.entity, (scan.pairs.entity + 1) % 3
+        phrase = np.stack([entity, np.where(entity < 0, -1, other)], axis=1).astype(np.int16)
+        share = (phrase >= 0) * np.uint8([153, 51])
+        named = (entity >= 0).astype(np.uint8)
+        return replace(scan, pairs=replace(scan.pairs, votes=PointVotes(phrase, share, named, named)))
+
+    before = phrase_counts(PairedScans.open(tiny.artifacts), ("0/3", "0/4"))
+    rewrite_tiny(tiny, voted)
+    pairs = PairedScans.open(tiny.artifacts)
+    told = phrase_counts(pairs, ("0/3", "0/4"))
+    row_of = {phrase: row for row, phrase in enumerate(pairs.text_table.phrases)}
+    turned = torch.zeros_like(before.counts)
+    for fold, scan_id in enumerate(("0/3", "0/4")):
+        names = pairs.read(scan_id).pairs.phrases
+        for slot, name in enumerate(names):
+            turned[fold, row_of[names[(slot + 1) % 3]]] += before.counts[fold, row_of[name]]
+    torch.testing.assert_close(told.counts, 0.6 * before.counts + 0.2 * turned)
+
+
+def test_points_are_those_that_are_counted(tiny) -> None:
+    told = phrase_counts(PairedScans.open(tiny.artifacts), ("0/3", "0/4"))
+    fold, label, votes = told.points
+    again = torch.zeros_like(told.counts)
+    again.index_put_((fold, votes.strongest, label), torch.ones(len(label)), accumulate=True)
+    assert torch.equal(again, told.counts)
 
 
 def test_scans_are_dealt_out_to_at_most_five_folds(tiny) -> None:

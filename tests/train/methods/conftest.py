@@ -13,6 +13,7 @@ from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d import Lass3d, Lass3dConfig
 from train.methods.parts.label_prior import PhraseCounts
+from train.methods.parts.votes import PhraseVotes
 
 CLASSES, TEXT_DIM, FEATURES = 5, 16, 4
 
@@ -91,6 +92,6 @@ def batch(make_texts: Callable[[int], TextBatch]) -> SemiBatch:
         scan=scan,
         image=scan.masked_fill(~has_image, -1),
         entity=(entity := torch.randint(-1, 6, (240,), generator=generator)),
-        phrase=entity,
+        votes=PhraseVotes.certain(entity),
         texts=make_texts(2),
     )

@@ -19,6 +19,7 @@ from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods import config_type, make_method
 from train.methods.contract import Ingredients, SemiBatch
+from train.methods.parts.votes import PhraseVotes
 
 DIMENSIONS, POINTS, LABELLED, STEPS = 16, 400, 8, 150
 SEEDS = (0, 1, 2)
@@ -54,7 +55,7 @@ def task(seed: int) -> tuple[SemiBatch, Tensor]:
         scan,
         image=zeros - 1,
         entity=zeros - 1,
-        phrase=zeros - 1,
+        votes=PhraseVotes.certain(zeros - 1),
         texts=TextBatch(no_rows, torch.tensor([0]), no_rows, no_rows),
     ), truth
 

@@ -15,6 +15,7 @@ from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.ignet import Ignet, IgnetConfig, fov_mix, one_way_contrast
 from train.methods.parts.crops import Crop, quarter_turned
+from train.methods.parts.votes import PhraseVotes
 
 
 def unit(*degrees: float) -> Tensor:
@@ -172,13 +173,13 @@ def test_image_guidance_trains_backbone_and_projector_alone(
 
 
 def test_without_phrases_it_is_a_mean_teacher(batch: SemiBatch, ingredients: Ingredients) -> None:
-    blind = replace(batch, phrase=torch.full_like(batch.phrase, -1))
+    blind = replace(batch, votes=PhraseVotes.certain(torch.full_like(batch.phrase, -1)))
     terms = Ignet(IgnetConfig(), replace(ingredients, phrase_counts=None)).losses(blind, 0)
     assert terms["image"].item() == terms["mix"].item() == 0 and terms["ce_l"].item() > 0
 
 
 def test_a_batch_without_unlabelled_scans_is_no_obstacle(batch: SemiBatch, ingredients: Ingredients) -> None:
-    labelled, names = batch.is_labelled, ("features", "labels", "is_labelled", "scan", "phrase")
+    labelled, names = batch.is_labelled, ("features", "labels", "is_labelled", "scan", "votes")
     alone = replace(
         batch,
         **{name: getattr(batch, name)[labelled] for name in names},

@@ -11,8 +11,17 @@ from lass3d_core.paper.losses import cross_entropy
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
 from train.methods.parts.band_mix import BandMixConfig
-from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, believed, log_ratio, posterior
+from train.methods.parts.label_prior import (
+    LabelledVotes,
+    LabelPriorConfig,
+    PhraseCounts,
+    log_ratio,
+    posterior,
+    said,
+)
+from train.methods.parts.phrase_trust import believed
 from train.methods.parts.query import QueryConfig
+from train.methods.parts.votes import PhraseVotes
 
 EVERY = Lass3dPlusConfig(ramp_steps=0, tau_text=0.0, tau_free=0.0, safety=False)
 """Every unlabelled point has a pseudo-label, from the first step on, whatever an untrained teacher thinks."""
@@ -52,7 +61,7 @@ def test_strength_zero_is_the_same_method_without_text(batch: SemiBatch, ingredi
     student, teacher, _ = beliefs(method := another_teacher(Lass3dPlus(config, ingredients)), batch)
     terms = method.losses(batch, 0)
     torch.testing.assert_close(terms["ce_u"], cross_entropy(student, teacher.argmax(dim=1)))
-    other = replace(batch, phrase=batch.phrase.flip(0))
+    other = replace(batch, votes=PhraseVotes.certain(batch.phrase.flip(0)))
     assert torch.equal(method.losses(other, 0)["ce_u"], terms["ce_u"])
     assert method.measures["changed_share"] == 0
 
@@ -108,8 +117,8 @@ def test_phrases_wrong_on_unlabelled_scans_alone_are_noticed_and_forgiven(
     batch: SemiBatch, ingredients: Ingredients, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = torch.arange(240) % 5
-    right = replace(batch, phrase=truth)
-    wrong = replace(batch, phrase=torch.where(batch.is_labelled, truth, (truth + 1) % 5))
+    right = replace(batch, votes=PhraseVotes.certain(truth))
+    wrong = replace(batch, votes=PhraseVotes.certain(torch.where(batch.is_labelled, truth, (truth + 1) % 5)))
     method = Lass3dPlus(replace(SAFE, horizon=2.0), ingredients)
     sure_teacher(method, batch, truth)
     trusts = []
@@ -132,7 +141,8 @@ def test_without_safety_misleading_phrases_are_believed(batch: SemiBatch, ingred
 def test_phrases_weigh_as_much_as_they_prove_right(batch: SemiBatch, ingredients: Ingredients) -> None:
     """Two points of five carry another class's phrase: 3/5 * 4 / (1 + 4 t) = 2/5 / (1 - t) at t = 1/2."""
     truth = torch.arange(240) % 5
-    seen = replace(batch, phrase=torch.where(torch.arange(240) % 25 < 10, (truth + 1) % 5, truth))
+    phrase = torch.where(torch.arange(240) % 25 < 10, (truth + 1) % 5, truth)
+    seen = replace(batch, votes=PhraseVotes.certain(phrase))
     config = replace(SAFE, least_trust=0.3)
     counted = counts_of(40000 * torch.eye(6, 5))
     method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: counted))
@@ -140,9 +150,9 @@ def test_phrases_weigh_as_much_as_they_prove_right(batch: SemiBatch, ingredients
     method.losses(seen, 0)
     assert method.measures["phrase_trust"] == pytest.approx(0.5, abs=0.03)
     teacher = torch.tensor([[0.6, 0.4, 0, 0, 0]])
-    discounted = believed(method.evidence[1:2], method.measures["phrase_trust"])
-    expected = posterior(teacher, discounted, torch.tensor([0]), temperature=SAFE.temperature)
-    told = method._product(teacher, torch.tensor([1]), method.measures["phrase_trust"])
+    told, trust = method._product(teacher, PhraseVotes.certain(torch.tensor([1])), step=1)
+    discounted = believed(method.evidence[1:2], trust)
+    expected = posterior(teacher, discounted, torch.tensor([True]), temperature=SAFE.temperature)
     torch.testing.assert_close(told, expected)
 
 
@@ -153,7 +163,7 @@ def test_a_single_labelled_scan_leaves_the_check_to_the_unlabelled_ones(
     truth = torch.arange(240) % 5
     method = Lass3dPlus(SAFE, replace(ingredients, phrase_counts=lambda: counts_of(table)))
     sure_teacher(method, batch, truth)
-    method.losses(replace(batch, phrase=truth), 0)
+    method.losses(replace(batch, votes=PhraseVotes.certain(truth)), 0)
     assert math.isnan(method.held_out) and method.measures["phrase_trust"] > 0.9
 
 
@@ -186,7 +196,9 @@ def test_mixed_bands_carry_labels_and_corrected_pseudo_labels(
     terms = method.losses(batch, 0)
     unlabelled = ~batch.is_labelled
     _, teacher, phrase = beliefs(method, batch)
-    belief = posterior(teacher, method.evidence, phrase, EVERY.strength, EVERY.temperature)
+    votes = PhraseVotes.certain(phrase)
+    evidence = said(method.evidence, votes)
+    belief = posterior(teacher, evidence, votes.is_named, EVERY.strength, EVERY.temperature)
     targets = batch.labels.clone()
     targets[unlabelled] = belief.argmax(dim=1)
     logits = method.student(batch.features, batch.pyramid)
@@ -206,3 +218,56 @@ def test_the_query_head_trains_beside_the_student(batch: SemiBatch, ingredients:
     term.backward()
     trained = {name.split(".")[0] for name, p in method.named_parameters() if p.grad is not None}
     assert trained == {"query_head"}
+
+
+def test_a_second_phrase_counts_by_its_share_unless_the_strongest_alone_is_asked_for(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    method = another_teacher(Lass3dPlus(EVERY, ingredients))
+    student, teacher, phrase = beliefs(method, batch)
+    second = torch.where(phrase >= 0, (phrase + 1) % 6, -1)
+    both, named = torch.stack([phrase, second], dim=1), (phrase >= 0).float()
+    share = named[:, None] * torch.tensor([0.5, 0.4])
+    whole = PhraseVotes.certain(batch.phrase)
+    of_two = PhraseVotes(both, share, named, named, torch.zeros_like(named))
+    labelled = batch.is_labelled
+    padded = whole[labelled]
+    padded = replace(
+        padded,
+        phrase=torch.nn.functional.pad(padded.phrase, (0, 1), value=-1),
+        share=torch.nn.functional.pad(padded.share, (0, 1)),
+    )
+    voted = replace(batch, votes=PhraseVotes.cat([padded, of_two]))
+    ratio = torch.cat([method.evidence.exp(), torch.ones(1, 5)])
+    mixed = 0.5 * ratio[phrase] + 0.4 * ratio[second] + 0.1
+    for votes, likelihood in (
+        ("shares", torch.where(phrase[:, None] >= 0, mixed, 1)),
+        ("strongest", ratio[phrase]),
+    ):
+        method.config = replace(EVERY, votes=votes)
+        expected = (teacher ** (1 / EVERY.temperature) * likelihood).argmax(dim=1)
+        # Without a phrase the teacher is not tempered, which changes no best class.
+        torch.testing.assert_close(method.losses(voted, 0)["ce_u"], cross_entropy(student, expected))
+
+
+def test_votes_of_a_group_that_proves_wrong_are_not_believed(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    """Near phrases are right and far ones are not, on labelled and on unlabelled scans."""
+    truth = torch.arange(240) % 5
+    far = torch.arange(240) % 2 == 1
+    phrase = torch.where(far, (truth + 1) % 5, truth)
+    votes = replace(PhraseVotes.certain(phrase), distance=torch.where(far, 80.0, 5.0))
+    fold = torch.arange(240) // 10 % 2
+    counts = torch.zeros(2, 6, 5)
+    counts.index_put_((fold[~far], phrase[~far], truth[~far]), torch.full((120,), 1000.0), accumulate=True)
+    known = PhraseCounts(counts, torch.eye(6, 16), torch.full((6,), -1), LabelledVotes(fold, truth, votes))
+    method = Lass3dPlus(replace(SAFE, least_trust=0.1), replace(ingredients, phrase_counts=lambda: known))
+    sure_teacher(method, batch, truth)
+    for step in range(40):
+        method.losses(replace(batch, votes=votes), step)
+    assert method.groups.weight[3] < 0, "distance speaks against a phrase"
+    group = method.groups(votes.signs)
+    assert group[~far].min() > group[far].max()
+    by_group = method.unlabelled_trust.by_group
+    assert by_group[group[~far]].min() > 0.8 and by_group[group[far]].max() < 0.4

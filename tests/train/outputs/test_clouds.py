@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,15 @@ def test_a_point_has_the_colour_of_its_phrase_and_of_its_best_image() -> None:
     left, right = distinct_colours(2)
     assert colours(found["images"]) == [right, right, left, GREY]
     assert found["images"].scalars["image"].tolist() == [1, 1, 0, -1]
+
+
+def test_a_phrase_is_coloured_without_an_image_of_its_own() -> None:
+    """A vote gives it, by images of other scans."""
+    scan = four_points(None)
+    voted = replace(scan, pairs=replace(scan.pairs, entity=np.array([-1, -1, 0, 1], np.int16)))
+    found = {cloud.name: cloud for cloud in clouds_of(voted, PREDICTION, HEADER, COLOUR_OF)}
+    assert colours(found["entities"]) == [GREY, GREY, (1, 2, 3), (4, 5, 6)]
+    assert colours(found["images"])[3] == GREY
 
 
 def test_a_scan_without_labels_has_neither_truth_nor_error() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,15 @@ def test_what_the_page_holds_decodes_to_the_scan() -> None:
     assert _decoded(payload["prediction"], "u1").tolist() == prediction.tolist()
     assert _decoded(payload["truth"], "u1").tolist() == labels.tolist()
     assert _decoded(payload["text"], "<u2").tolist() == [0, 1, 3] * 3
+
+
+def test_an_entity_is_shown_without_an_image_of_its_own() -> None:
+    """A vote gives them, by images of other scans."""
+    scan = _scan(np.zeros((3, 3)), None)
+    voted = replace(scan.pairs, entity=np.array([0, 1, -1], np.int16))
+    pictured = PicturedScan(replace(scan, pairs=voted), np.zeros(3, np.uint8))
+    payload = cloud_viewer([pictured], _SPACE).scans[0].payload
+    assert scan.pairs.image[0, 0] == -1 and _decoded(payload["text"], "<u2").tolist() == [2, 3, 1]
 
 
 def test_a_scan_without_labels_is_shown_without_truth() -> None:

@@ -27,6 +27,7 @@ from train.report.reproduce import settings
 from train.report.runs import read_run
 
 _HOSTILE = "<script>alert('caption')</script>"
+_IN_ANOTHER_LOOK = "seen in a mirror"
 _SHORT = (
     "schedule.steps=4",
     "schedule.validate_every=2",
@@ -145,7 +146,8 @@ def _say_something(project: TinyProject) -> None:
         "box_xyxy": [0, 0, 9, 24],
         "mask": encode(mask).counts,
     }
-    entities = [{"image_id": i, "size_hw": [24, 32], "entities": [entity]} for i in ids]
+    again = {**entity, "phrase": _IN_ANOTHER_LOOK, "look": "mirrored"}
+    entities = [{"image_id": i, "size_hw": [24, 32], "entities": [entity, again]} for i in ids]
     for stage, records in (("image_captions", captions), ("entities", entities)):
         lines = [{"schema": 1, "stage": stage}, *records, {"end": True}]
         (project.artifacts / stage).mkdir()
@@ -212,6 +214,10 @@ def test_captions_and_phrases_cannot_write_html(project: TinyProject) -> None:
     text = _page(project, dataset=Pictures(project.root / "pictures"))
     assert _HOSTILE not in text and "<i>wall</i>" not in text
     assert _HOSTILE in Page(text).words.replace("’", "'")
+
+
+def test_what_another_look_at_an_image_found_is_not_drawn_again(project: TinyProject) -> None:
+    assert _IN_ANOTHER_LOOK not in _page(project)
 
 
 def test_the_point_clouds_are_predicted_by_the_runs_own_checkpoint(project: TinyProject) -> None:

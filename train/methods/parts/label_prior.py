@@ -1,4 +1,4 @@
-"""Language as a label prior: what the phrase on a point says about its class.
+"""Language as a label prior: what the phrases on a point say about its class.
 
 Our extension, not the paper's. Any method with pseudo-labels can use it. On labelled scans, the points with
 the same phrase are counted by class, which gives P(class | phrase). On an unlabelled point with a phrase, the
@@ -9,17 +9,14 @@ network's belief becomes
 For T = 1 this is Bayes' rule, if phrase and shape are independent given the class. No text is needed at test
 time: the product makes targets, and a network that sees points alone learns them.
 
-How far phrases are trusted: a point's phrase is right with probability t, and otherwise independent of the
-point's class. Then its evidence for a class becomes log(1 + t (P(c | phrase) / prior(c) - 1)): the whole
-evidence for t = 1, zero for t = 0. However strong the evidence against a class is, a probability of 1 - t
-remains. t is the maximum-likelihood estimate from phrases at points of known class.
-Letters: K folds of the labelled scans, P phrases of the text table, C classes, D text dimension, U points, N
-phrases or levels of evidence.
+If views have voted, a point has several phrases with shares s. Then P(c | phrase) / prior(c) is the mean of
+its phrases' ratios by their shares, and a ratio of 1 for what is left of the votes.
+How far phrases are trusted is the matter of phrase_trust.py.
+Letters: K folds of the labelled scans, P phrases of the text table, C classes, D text dimension, U points.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -27,26 +24,35 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lass3d_core.compute import parallel
 from lass3d_core.settings import SETTINGS
+from train.methods.parts.votes import PhraseVotes
 
-_HALVINGS = 20  # of the interval [0, 1] that holds t
-_FURTHEST = 6.0  # nats; stronger evidence counts as this
-_APART = 0.125  # nats between two levels of evidence
-_LEAST_POINTS = 20  # of a class that counts: the first points that a young network is sure of are often wrong
+
+class LabelledVotes(NamedTuple):
+    """The votes on n points of known class.
+
+    fold (n,) int64: the fold of the point's scan. label (n,) int64: its class. votes: n points with a phrase.
+    """
+
+    fold: Tensor
+    label: Tensor
+    votes: PhraseVotes
 
 
 class PhraseCounts(NamedTuple):
     """Counts of phrases on labelled scans, in folds, so that a fold can be held out.
 
-    counts (K,P,C) float32: labelled points in fold k that have phrase p and class c.
+    counts (K,P,C) float32: labelled points in fold k that have phrase p and class c. A point with several
+        phrases is divided among them by their shares.
     rows (P,D) float32: the text embedding of each phrase.
     named (P,) int64: the class whose name is in the phrase, -1 for none.
+    points: some of the counted points; None if they are not known one by one.
     """
 
     counts: Tensor
     rows: Tensor
     named: Tensor
+    points: LabelledVotes | None = None
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -87,18 +93,27 @@ def log_ratio(counts: Tensor, phrases: PhraseCounts, config: LabelPriorConfig) -
     return counted + unknown * _by_name(unit, phrases.named, counts.shape[1], config.temperature)
 
 
-def posterior(
-    belief: Tensor, evidence: Tensor, phrase: Tensor, strength: float = 1.0, temperature: float = 1.0
-) -> Tensor:
-    """belief^(1/temperature) * exp(strength * evidence of the phrase), renormalised, (U,C).
+def said(evidence: Tensor, votes: PhraseVotes) -> Tensor:
+    """What the phrases of U points say of their class, (U,C) in nats; 0 where there is no phrase.
 
-    belief (U,C). evidence (P,C): from `log_ratio`. phrase (U,) int64: row of the phrase, -1 for none. A point
-    without a phrase keeps its belief.
+    evidence (P,C): of each phrase, from `log_ratio`.
+    """
+    none = evidence.new_zeros(1, evidence.shape[1])  # index -1
+    gain = torch.cat([torch.expm1(evidence), none])[votes.phrase]  # (U,K,C)
+    return torch.log1p((votes.share.unsqueeze(2) * gain).sum(dim=1))
+
+
+def posterior(
+    belief: Tensor, evidence: Tensor, named: Tensor, strength: float = 1.0, temperature: float = 1.0
+) -> Tensor:
+    """belief^(1/temperature) * exp(strength * evidence of the point), renormalised, (U,C).
+
+    belief (U,C). evidence (U,C): from `said`. named (U,) bool: whether the point has a phrase.
+    A point without one keeps its belief.
     """
     log_belief = belief.clamp(min=torch.finfo(belief.dtype).tiny).log()
-    tempered = log_belief / torch.where(phrase >= 0, temperature, 1.0).unsqueeze(1)
-    neutral = torch.cat([evidence, evidence.new_zeros(1, evidence.shape[1])])
-    return (tempered + strength * neutral[phrase]).softmax(dim=1)
+    tempered = log_belief / torch.where(named, temperature, 1.0).unsqueeze(1)
+    return (tempered + strength * evidence).softmax(dim=1)
 
 
 def _borrowed(counts: Tensor, unit: Tensor, prior: Tensor, config: LabelPriorConfig) -> list[Tensor]:
@@ -130,80 +145,3 @@ def _by_name(unit: Tensor, named: Tensor, classes: int, temperature: float) -> T
         share = (torch.stack(likeness, dim=1) / temperature).softmax(dim=1)
         evidence[:, known] = torch.log((1 + len(known) * share) / 2)
     return evidence
-
-
-def believed(evidence: Tensor, trust: float) -> Tensor:
-    """Evidence, in nats, of phrases of which the share `trust` in [0, 1] is right. Any shape."""
-    return torch.log1p(trust * torch.expm1(evidence))
-
-
-def likeliest_trust(points: Tensor, evidence: Tensor) -> float:
-    """The maximum-likelihood t in [0, 1]; NaN if no class has a point.
-
-    points (C,N): the number of points of the class that had this evidence for it.
-    evidence (C,N) or (N,), in nats.
-    Decision: every class has the same weight, however many points it has. Otherwise roads would decide alone.
-    """
-    met = points.sum(dim=1) > 0
-    if not bool(met.any()):
-        return math.nan
-    share = points[met].double() / points[met].sum(dim=1, keepdim=True)
-    gain = torch.expm1(evidence.double()).expand(points.shape)[met]
-
-    def slope(trust: float) -> float:
-        """The slope of the mean log-likelihood. It falls: the likelihood is concave in t."""
-        return float((share * gain / (1 + trust * gain).clamp(min=1e-12)).sum())
-
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if slope(middle) > 0 else (low, middle)
-    return (low + high) / 2
-
-
-def held_out_trust(phrases: PhraseCounts, config: LabelPriorConfig) -> float:
-    """The trust on labelled scans: each fold is judged by the counts of the others. NaN if none can be."""
-    if len(phrases.counts) < 2:
-        return math.nan
-    total = phrases.counts.sum(dim=0)
-    evidence = [log_ratio(total - fold, phrases, config) for fold in phrases.counts]
-    return likeliest_trust(phrases.counts.flatten(0, 1).T, torch.cat(evidence).T)
-
-
-class UnlabelledTrust(torch.nn.Module):
-    """The trust on unlabelled scans, at points where a network is sure of a class by shape alone.
-
-    It needs no label. So it detects what no check on labelled scans can: phrases that mean something else on
-    the unlabelled scans, or nothing.
-    seen (C,N): running counts of the N levels of evidence, by class.
-    """
-
-    seen: Tensor
-    levels: Tensor
-
-    def __init__(self, num_classes: int, horizon: float) -> None:
-        super().__init__()
-        # After `horizon` batches, the weight of a batch has fallen to 1/e.
-        self.decay = 1 - 1 / horizon
-        self.register_buffer("levels", torch.arange(-_FURTHEST, _FURTHEST + _APART, _APART), persistent=False)
-        self.register_buffer("seen", torch.zeros(num_classes, len(self.levels)))
-
-    @torch.no_grad()
-    def update(self, belief: Tensor, evidence: Tensor, phrase: Tensor, confidence: float) -> None:
-        """Count the points that have a phrase and whose belief reaches `confidence`.
-
-        belief (U,C). evidence (P,C), in nats: from `log_ratio`. phrase (U,) int64, -1 for none.
-        """
-        most, label = belief.max(dim=1)
-        sure = (phrase >= 0) & (most >= confidence)
-        level = evidence[phrase[sure], label[sure]].clamp(-_FURTHEST, _FURTHEST)
-        cell = label[sure] * len(self.levels) + ((level + _FURTHEST) / _APART).round().long()
-        met = torch.bincount(cell, minlength=self.seen.numel()).to(self.seen.dtype)
-        self.seen.mul_(self.decay).add_(parallel.all_reduce_sum(met).view_as(self.seen))
-
-    @property
-    def trust(self) -> float:
-        """In [0, 1]; 0 while nothing is known. Decision: a class with fewer than 20 points does not count."""
-        judged = self.seen.sum(dim=1) >= _LEAST_POINTS
-        trust = likeliest_trust(self.seen[judged], self.levels)
-        return 0.0 if math.isnan(trust) else trust

@@ -47,7 +47,9 @@ def test_a_broken_file_is_one_clear_line(tmp_path: Path, text: str, part: str) -
 
 
 def test_a_missing_file_says_what_wants_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"poses\.txt does not exist; pairs\.earlier_scans needs it"):
+    with pytest.raises(
+        DataError, match=r"poses\.txt does not exist; pairs\.earlier_scans and pairs\.vote need"
+    ):
         read_poses(tmp_path / "poses.txt")
     (tmp_path / "poses.txt").mkdir()
     with pytest.raises(DataError, match="cannot be read"):

@@ -443,11 +443,14 @@ def driven_forward(root: Path, lines: int = 5) -> None:
     (root / "sequences/00/poses.txt").write_text("".join(poses))
 
 
-def test_the_scans_before_come_latest_first_and_never_from_another_sequence(root: Path) -> None:
+def test_the_scans_before_and_after_come_nearest_first_and_never_from_another_sequence(root: Path) -> None:
     dataset = opened(root)
     assert dataset.scans_before("00/000003", 2) == ("00/000002", "00/000001")
     assert dataset.scans_before("00/000001", 9) == ("00/000000",)
     assert dataset.scans_before("01/000000", 9) == () and dataset.scans_before("00/000003", 0) == ()
+    assert dataset.scans_after("00/000000", 2) == ("00/000001", "00/000002")
+    assert dataset.scans_after("00/000003", 9) == ("00/000004",)
+    assert dataset.scans_after("00/000004", 9) == () and dataset.scans_after("00/000000", 0) == ()
 
 
 def test_an_earlier_camera_stood_further_back(root: Path) -> None:

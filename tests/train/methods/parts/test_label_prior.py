@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior
+from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior, said
+from train.methods.parts.votes import PhraseVotes
 
 PLAIN = LabelPriorConfig(phrase_points=10, class_points=0, min_cosine=1, names=False)
 
@@ -114,11 +115,26 @@ def test_what_counts_say_of_a_phrase_is_a_distribution(counts: list[list[int]]) 
     assert (posterior > 0).all()
 
 
+def of_points(evidence: Tensor, *phrase: int) -> tuple[Tensor, Tensor]:
+    """What the phrases of points, one each, say, and which points have one."""
+    votes = PhraseVotes.certain(torch.tensor(phrase))
+    return said(evidence, votes), votes.is_named
+
+
+def test_a_point_hears_its_phrases_by_their_shares_and_nothing_from_the_rest_of_the_votes() -> None:
+    # Ratios 3 and 1/2 with shares 0.5 and 0.3, and 1 with the 0.2 that are left: 1.5 + 0.15 + 0.2 = 1.85.
+    evidence = torch.tensor([[3.0], [0.5]]).log()
+    none = torch.zeros(3)
+    phrase, share = torch.tensor([[0, 1], [1, -1], [-1, -1]]), torch.tensor([[0.5, 0.3], [1, 0], [0, 0]])
+    told = said(evidence, PhraseVotes(phrase, share, none, none, none))
+    torch.testing.assert_close(told, torch.tensor([[1.85], [0.5], [1.0]]).log())
+
+
 def test_product_is_bayes_rule() -> None:
     # (0.6, 0.4) times (0.5, 1.5) = (0.3, 0.6), so (1/3, 2/3).
     evidence = torch.tensor([[0.5, 1.5]]).log()
     belief = torch.tensor([[0.6, 0.4], [0.6, 0.4]])
-    told = posterior(belief, evidence, torch.tensor([0, -1]))
+    told = posterior(belief, *of_points(evidence, 0, -1))
     torch.testing.assert_close(told, torch.tensor([[1 / 3, 2 / 3], [0.6, 0.4]]))
 
 
@@ -126,25 +142,25 @@ def test_temperature_weakens_the_belief_beside_a_phrase_alone() -> None:
     # (0.9, 0.1) ^ 1/2 is (3, 1) of 4: times (0.5, 1.5) it is (1.5, 1.5).
     evidence = torch.tensor([[0.5, 1.5]]).log()
     belief = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
-    told = posterior(belief, evidence, torch.tensor([0, -1]), temperature=2.0)
+    told = posterior(belief, *of_points(evidence, 0, -1), temperature=2.0)
     torch.testing.assert_close(told, torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
 
 
 def test_strength_is_an_exponent() -> None:
     evidence, belief = torch.tensor([[0.25, 4.0]]).log(), torch.tensor([[0.5, 0.5]])
-    phrase = torch.tensor([0])
-    torch.testing.assert_close(posterior(belief, evidence, phrase, 0.5), torch.tensor([[0.2, 0.8]]))
-    torch.testing.assert_close(posterior(belief, evidence, phrase, 0.0), belief)
+    half, none = (posterior(belief, *of_points(evidence, 0), strength) for strength in (0.5, 0.0))
+    torch.testing.assert_close(half, torch.tensor([[0.2, 0.8]]))
+    torch.testing.assert_close(none, belief)
 
 
 def test_belief_of_exactly_zero_stays_a_number() -> None:
-    told = posterior(torch.tensor([[1.0, 0.0]]), torch.tensor([[-5.0, 5.0]]), torch.tensor([0]))
+    told = posterior(torch.tensor([[1.0, 0.0]]), *of_points(torch.tensor([[-5.0, 5.0]]), 0))
     torch.testing.assert_close(told, torch.tensor([[1.0, 0.0]]))
 
 
 def test_without_any_phrase_the_product_is_the_belief() -> None:
     belief = torch.tensor([[0.3, 0.7]])
-    torch.testing.assert_close(posterior(belief, torch.empty(0, 2), torch.tensor([-1])), belief)
+    torch.testing.assert_close(posterior(belief, *of_points(torch.empty(0, 2), -1)), belief)
 
 
 def test_labelled_scans_without_any_phrase_tell_nothing() -> None:
