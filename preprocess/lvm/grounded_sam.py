@@ -28,6 +28,7 @@ from preprocess.lvm.device import Halving, pick_device, pick_dtype
 from preprocess.lvm.grounding_bert import phrase_bert
 from preprocess.lvm.load_errors import check_keys, loading
 from preprocess.lvm.params import GroundedSamParams, GroundingDinoParams, SegmentAnythingParams
+from preprocess.lvm.pretrained import hushed
 from preprocess.lvm.weights import local_path
 
 DINO, SAM = "Grounding DINO", "Segment Anything"
@@ -111,7 +112,7 @@ def load_dino(params: GroundedSamParams) -> torch.nn.Module:
     settings.text_encoder_type = str(text_encoder)
     # Gradient checkpointing saves memory in training only.
     settings.use_checkpoint = settings.use_transformer_ckpt = False
-    with loading(DINO, text_encoder), contextlib.redirect_stdout(io.StringIO()), phrase_bert():
+    with loading(DINO, text_encoder), hushed(), contextlib.redirect_stdout(io.StringIO()), phrase_bert():
         model = build_model(settings)
     with loading(DINO, weights):
         content = torch.load(weights, map_location="cpu", weights_only=True)

@@ -1,7 +1,10 @@
-"""`open_clip`: CLIP's text encoder. Rows come after the final norm and the projection, up to end-of-text.
+"""`open_clip`: a CLIP's text encoder. Rows come after the final norm and the projection, up to end-of-text.
 
-The attention is causal: the row of a token sees the tokens before it. The row at end-of-text sees the whole
-text. It is the pooled row, and the only one that training aligned with images.
+One row of a text is its pooled row, the only one that training aligned with images.
+- CLIP, PE-Core, MetaCLIP 2, MobileCLIP2: the row at end-of-text. In all but MobileCLIP2 the row of a token
+  sees only the tokens before it, and the row at end-of-text is the first that sees the whole text.
+- SigLIP, SigLIP 2, CLIPA: the row at the last place of the window, which is mostly padding. It is beside the
+  text's own rows. Each row sees the whole window, so texts are padded to it, as in training.
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.records import TextRows
 from lass3d_core.settings import nearest
 from preprocess.lvm.device import Halving, pick_device, pick_dtype
-from preprocess.lvm.load_errors import loading
+from preprocess.lvm.load_errors import check_tokenizer, loading
 from preprocess.lvm.params import OpenClipParams
 from preprocess.lvm.text_rows import Encoded, gathered, per_text
 from preprocess.lvm.weights import local_path
 
 NAME = "open_clip"
 CONFIG = "open_clip_config.json"
+POOLED_AT = ("argmax", "eos", "last")
+"""open_clip's names for the pooled row: at end-of-text (the first two), or at the end of the window."""
 
 
 class OpenClipEncoder:
@@ -45,20 +50,38 @@ class OpenClipEncoder:
             self._text = text.to(self._device, dtype).eval()
 
     def encode(self, texts: Sequence[str]) -> TextRows:
-        """A row per token, then the end-of-text row, which is also the pooled row."""
-        return gathered(self._in_batches(self._encoded, texts), self._text.text_projection.shape[1])
+        """A row per token, then the end-of-text row."""
+        dim = self._text.output_dim if self._text.text_projection is not None else self._text.width
+        return gathered(self._in_batches(self._encoded, texts), dim)
 
     def _encoded(self, texts: Sequence[str]) -> list[Encoded]:
         window = self._text.context_length
-        self.cut += int((_ends(self._tokens_of(list(texts), context_length=window + 1)) == window).sum())
-        tokens = self._tokens_of(list(texts)).to(self._device)
-        _, states = self._text(tokens)
-        rows, ends = states @ self._text.text_projection, _ends(tokens)
-        pooled = rows[torch.arange(len(rows), device=rows.device), ends]
-        return per_text(rows, pooled, (ends + 1).tolist(), self.params.normalise)
+        whole = self._lengths(list(texts), window + 1)
+        self.cut += sum(length > window for length in whole)
+        lengths = [min(length, window) for length in whole]
+        _, states = self._text(self._tokens_of(list(texts)).to(self._device))
+        rows = self._projected(states)
+        places = [window - 1] * len(texts) if self._text.pool_type == "last" else [it - 1 for it in lengths]
+        pooled = rows[torch.arange(len(rows)), torch.tensor(places, dtype=torch.int64)]
+        return per_text(rows, pooled, lengths, self.params.normalise)
+
+    def _lengths(self, texts: list[str], most: int) -> list[int]:
+        """The tokens of each text, end-of-text included; a text that is longer than `most` has `most`."""
+        if isinstance(self._tokens_of, open_clip.SimpleTokenizer):
+            # The token of end-of-text has the highest number.
+            return (self._tokens_of(texts, context_length=most).argmax(dim=-1) + 1).tolist()
+        cleaned = [self._tokens_of.clean_fn(text) for text in texts]
+        tokens = self._tokens_of.tokenizer(cleaned, truncation=True, max_length=most)["input_ids"]
+        return [len(each) for each in tokens]
+
+    def _projected(self, states: torch.Tensor) -> torch.Tensor:
+        projection = self._text.text_projection
+        if projection is None:
+            return states
+        return projection(states) if isinstance(projection, torch.nn.Module) else states @ projection
 
 
-def _loaded(path: Path, params: OpenClipParams) -> tuple[TextTransformer, open_clip.SimpleTokenizer]:
+def _loaded(path: Path, params: OpenClipParams) -> tuple[TextTransformer, Any]:
     """The text encoder of the model at `path`, and its tokenizer."""
     if path.is_dir():
         name, pretrained = f"local-dir:{path}", None
@@ -73,11 +96,16 @@ def _loaded(path: Path, params: OpenClipParams) -> tuple[TextTransformer, open_c
         force_custom_text=True,
         require_pretrained=True,
     )
-    text = model.text
-    if not isinstance(text, TextTransformer) or text.pool_type != "argmax" or text.cls_emb is not None:
-        raise DataError(f"{NAME}: {path} has no row at the end of its text, as CLIP has; take `hf_text`")
+    text, pool = model.text, getattr(model.text, "pool_type", None)
+    if not isinstance(text, TextTransformer) or pool not in POOLED_AT or text.cls_emb is not None:
+        raise DataError(f"{NAME}: {path} pools no row of a token of its text, as CLIP does; take `hf_text`")
     text.output_tokens = True
-    return text, open_clip.get_tokenizer(name)
+    tokenizer = open_clip.get_tokenizer(name)
+    if not isinstance(tokenizer, open_clip.SimpleTokenizer):
+        if tokenizer.tokenizer_mode:
+            raise DataError(f"{NAME}: {path} orders its tokens in another way ({tokenizer.tokenizer_mode})")
+        check_tokenizer(NAME, path, tokenizer.tokenizer)
+    return text, tokenizer
 
 
 def _architecture(path: Path, params: OpenClipParams) -> str:
@@ -141,8 +169,3 @@ def _quick_gelu_of_origin(weights: str) -> bool | None:
         if folder == published.get("hf_hub", "").strip("/") or file == Path(published.get("url", "")).name
     }
     return answers.pop() if len(answers) == 1 else None
-
-
-def _ends(tokens: torch.Tensor) -> torch.Tensor:
-    """The position (T,) int64 of end-of-text in each text (T,L): its token has the highest number."""
-    return tokens.argmax(dim=-1)

@@ -296,7 +296,8 @@ class HfTextParams:
     weights: str = "sentence-transformers/all-MiniLM-L6-v2"
     revision: str = "main"
     # mean: over the tokens of a text, as sentence encoders expect. projection: of CLIP's last row.
-    pooling: Literal["mean", "projection"] = "mean"
+    # siglip: of the last row of SigLIP's or SigLIP 2's window, which is mostly padding.
+    pooling: Literal["mean", "projection", "siglip"] = "mean"
     normalise: bool = True  # to rows of unit length
     dtype: DType = "float32"
     run: TextRunParams = TextRunParams()

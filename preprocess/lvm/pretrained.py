@@ -34,7 +34,7 @@ def load_pretrained(
     """
     # transformers would build a default model from the folder of another one.
     choose(dict.fromkeys(types or (kind.config_class.model_type,)), folder, name)
-    with loading(name, folder), _hushed():
+    with loading(name, folder), hushed():
         processor = processor_kind.from_pretrained(folder)
         model, info = kind.from_pretrained(folder, output_loading_info=True, **options)
     check_keys(name, folder, info["missing_keys"], ())
@@ -62,7 +62,7 @@ def choose(known: Mapping[str, Choice], folder: Path, name: str) -> Choice:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def hushed() -> Iterator[None]:
     """Silence the log and the bars of transformers; what matters is raised as an error."""
     before, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

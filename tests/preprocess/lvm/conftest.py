@@ -19,7 +19,12 @@ from tests.preprocess.lvm.tiny_detectors import (
     tiny_sam3,
     tiny_sam_hq,
 )
-from tests.preprocess.lvm.tiny_encoders import tiny_clip_text, tiny_open_clip, tiny_sentence_encoder
+from tests.preprocess.lvm.tiny_encoders import (
+    tiny_clip_text,
+    tiny_open_clip,
+    tiny_sentence_encoder,
+    tiny_siglip,
+)
 
 __all__ = [
     "tiny_clip_text",
@@ -33,6 +38,7 @@ __all__ = [
     "tiny_sam3",
     "tiny_sam_hq",
     "tiny_sentence_encoder",
+    "tiny_siglip",
 ]
 
 

@@ -17,6 +17,7 @@ from preprocess.lvm import (
     ADAPTERS,
     AUTHORS,
     check_lvm,
+    extra_of,
     identity_of,
     load_captioner,
     load_detector,
@@ -79,7 +80,13 @@ def test_missing_packages_or_weights_are_one_line_with_the_fix(stage: LvmStage, 
     module = "groundingdino" if name in AUTHORS else "transformers"
     installed = importlib.util.find_spec(module) is not None
     too_old = "needs transformers 5" in line
-    assert ("/no/where" in line or too_old or not installed) and ("make setup-lvm" in line or installed)
+    assert "/no/where" in line or too_old or not installed
+    assert f"run `make setup-{extra_of([name])}`" in line or installed
+
+
+def test_one_environment_serves_all_models_of_a_manifest() -> None:
+    assert extra_of(["kosmos2", "hf_grounded_sam", "open_clip"]) == "lvm"
+    assert extra_of(["kosmos2", "grounded_sam", "open_clip"]) == "lvm-paper"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -39,8 +39,6 @@ VOCABULARIES = [
 @pytest.fixture(params=["grounded_sam", "hf_grounded_sam", "owlv2_sam", "sam3"])
 def load(request: pytest.FixtureRequest) -> Load:
     """Loads the detector with the given parameters beside those of its weights."""
-    if request.param == "grounded_sam":
-        pytest.importorskip("groundingdino", reason="needs the [lvm] extra: make setup-lvm")
     weights = request.getfixturevalue(f"{request.param}_params")
     return lambda **params: load_detector(EntitiesSpec(name=request.param, params={**weights, **params}))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 pytest.importorskip("transformers", reason="needs the [lvm] extra: make setup-lvm")
 import torch
-from transformers import AutoModel, AutoTokenizer, CLIPTextModelWithProjection
+from transformers import AutoModel, AutoTokenizer, CLIPTextModelWithProjection, SiglipModel
 
 from lass3d_core.errors import BackendUnavailable, CorruptArtifact, DataError, Lass3dError
 from lass3d_core.manifest.schema import LvmSpec
@@ -27,10 +28,11 @@ def rows_of(encoded: TextRows, text: int) -> np.ndarray:
     return encoded.rows[encoded.offsets[text] : encoded.offsets[text + 1]]
 
 
-@pytest.fixture(scope="module", params=["mean", "projection"])
+@pytest.fixture(scope="module", params=["mean", "projection", "siglip"])
 def models(request: pytest.FixtureRequest) -> tuple[Path, dict[str, Any]]:
-    """Both ways of pooling, each with a model for it."""
-    name = {"mean": "tiny_sentence_encoder", "projection": "tiny_clip_text"}[request.param]
+    """Every way of pooling, each with a model for it."""
+    of = {"mean": "tiny_sentence_encoder", "projection": "tiny_clip_text", "siglip": "tiny_siglip"}
+    name = of[request.param]
     return request.getfixturevalue(name), {"pooling": request.param, "normalise": False}
 
 
@@ -70,14 +72,10 @@ def test_batches_and_order_do_not_change_the_rows(models: tuple[Path, dict[str, 
 def test_long_text_is_cut_to_the_window_and_counted(models: tuple[Path, dict[str, Any]]) -> None:
     folder, params = models
     one = encoder(folder, **params)
-    encoded = one.encode(["x " * 18, "x " * 19, "x " * 40])
-    assert np.diff(encoded.offsets).tolist() == [20, 20, 20]
+    window, marks = (16, 1) if params["pooling"] == "siglip" else (20, 2)
+    encoded = one.encode(["x " * (window - marks), "x " * (window - marks + 1), "x " * 40])
+    assert np.diff(encoded.offsets).tolist() == [window] * 3
     assert one.cut == 2
-
-
-def test_clip_without_projection_is_refused(tiny_sentence_encoder: Path) -> None:
-    with pytest.raises(DataError, match=r"hf_text: .*another architecture"):
-        encoder(tiny_sentence_encoder, pooling="projection")
 
 
 @pytest.mark.parametrize(
@@ -98,3 +96,117 @@ def test_wrong_weights_are_one_line_with_the_folder(
         encoder(folder)
     line = str(caught.value)
     assert line.startswith("hf_text: ") and str(folder) in line and "; " in line and "\n" not in line
+
+
+def siglip_features(model: Any, tokens: torch.Tensor) -> np.ndarray:
+    """The library's text features; transformers 5 gives them with the states."""
+    with torch.inference_mode():
+        found = model.get_text_features(input_ids=tokens)
+    return getattr(found, "pooler_output", found).numpy()
+
+
+def test_siglip_is_the_librarys_text_feature_of_the_whole_window(tiny_siglip: Path) -> None:
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(tiny_siglip),
+        SiglipModel.from_pretrained(tiny_siglip).eval(),
+    )
+    encoded = encoder(tiny_siglip, pooling="siglip", normalise=False).encode(TEXTS)
+    assert encoded.pooled.shape[1] == 24
+    tokens = tokenizer(
+        [text.lower() for text in TEXTS],
+        padding="max_length",
+        max_length=16,
+        truncation=True,
+        return_tensors="pt",
+    )["input_ids"]
+    assert encoded.pooled == pytest.approx(siglip_features(model, tokens), abs=1e-5)
+    text_model = model.text_model
+    with torch.inference_mode():
+        rows = text_model.head(text_model(input_ids=tokens).last_hidden_state).numpy()
+    for index, text in enumerate(TEXTS):
+        length = min(16, len(text.replace(" ", "")) + 1)  # a token per letter, and end-of-text
+        assert rows_of(encoded, index) == pytest.approx(rows[index, :length], abs=1e-5)
+
+
+def test_siglip_2_of_any_resolution_is_read_too(tiny_siglip: Path, tmp_path: Path) -> None:
+    from transformers import Siglip2Config, Siglip2Model
+
+    folder = Path(shutil.copytree(tiny_siglip, tmp_path / "siglip2"))
+    torch.manual_seed(0)
+    text = SiglipModel.from_pretrained(tiny_siglip).config.text_config.to_dict()
+    shape = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    image = {**shape, "num_patches": 16, "patch_size": 4}
+    model = Siglip2Model(Siglip2Config(text_config=text, vision_config=image)).eval()
+    model.save_pretrained(folder)
+    tokens = AutoTokenizer.from_pretrained(folder)("a red car", padding="max_length", max_length=16)[
+        "input_ids"
+    ]
+    expected = siglip_features(model, torch.tensor([tokens]))
+    encoded = encoder(folder, pooling="siglip", normalise=False).encode(["A red CAR"])
+    assert encoded.pooled == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fixture", "pooling", "fix"),
+    [
+        ("tiny_siglip", "mean", "siglip"),
+        ("tiny_siglip", "projection", "siglip"),
+        ("tiny_clip_text", "mean", "projection"),
+        ("tiny_clip_text", "siglip", "projection"),
+        ("tiny_sentence_encoder", "siglip", "mean"),
+        ("tiny_sentence_encoder", "projection", "mean"),
+    ],
+)
+def test_pooling_that_is_not_the_models_is_refused(
+    request: pytest.FixtureRequest, fixture: str, pooling: str, fix: str
+) -> None:
+    with pytest.raises(DataError, match=rf"^hf_text: \S+ holds a model of type \w+; set `pooling` to {fix}$"):
+        encoder(request.getfixturevalue(fixture), pooling=pooling)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}, "a language model (qwen3)"),
+        ({"is_encoder_decoder": True, "model_type": "t5"}, "a language model (t5)"),
+        ({"vision_config": {}, "model_type": "metaclip_2"}, "a model of type metaclip_2"),
+    ],
+)
+def test_model_whose_pooling_is_not_known_is_refused(
+    tiny_sentence_encoder: Path, tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    folder = Path(shutil.copytree(tiny_sentence_encoder, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changed}))
+    with pytest.raises(DataError) as caught:
+        encoder(folder)
+    line = str(caught.value)
+    assert line.startswith(f"hf_text: {folder}: ") and said in line and "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("mode", "accepted"),
+    [("mean_tokens", True), ("cls_token", False), ("lasttoken", False), ("weightedmean_tokens", False)],
+)
+def test_sentence_encoder_is_pooled_as_it_says_or_refused(
+    tiny_sentence_encoder: Path, tmp_path: Path, mode: str, accepted: bool
+) -> None:
+    folder = Path(shutil.copytree(tiny_sentence_encoder, tmp_path / "model"))
+    (folder / "1_Pooling").mkdir()
+    modes = {f"pooling_mode_{each}": each == mode for each in ("mean_tokens", "cls_token", mode)}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 32, **modes}))
+    if accepted:
+        assert len(encoder(folder).encode(TEXTS).pooled) == len(TEXTS)
+        return
+    with pytest.raises(
+        DataError, match=rf"1_Pooling/config.json says pooling_mode_{mode}, which is not a mean"
+    ):
+        encoder(folder)
+
+
+def test_folder_without_its_tokenizer_is_refused(tiny_sentence_encoder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_sentence_encoder, tmp_path / "model"))
+    for name in ("vocab.txt", "tokenizer.json"):
+        (folder / name).unlink()
+    with pytest.raises(Lass3dError, match=r"^hf_text: "):
+        encoder(folder)

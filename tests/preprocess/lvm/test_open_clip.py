@@ -17,6 +17,7 @@ from lass3d_core.records import TextRows  # noqa: E402
 from preprocess.lvm import TextEncoder, load_encoder  # noqa: E402
 from preprocess.lvm.open_clip import quick_gelu_of  # noqa: E402
 from preprocess.lvm.params import OpenClipParams  # noqa: E402
+from tests.preprocess.lvm.tiny_encoders import KINDS, write_open_clip  # noqa: E402
 
 TEXTS = ["a red car", "road", "", "a street with a house, a tree and two parked cars", "Road!"]
 LONG = "car " * 90
@@ -135,6 +136,9 @@ def test_manifest_against_the_configuration_is_a_mismatch(tiny_open_clip: Path) 
         ("timm/vit_base_patch16_clip_224.openai", True),
         ("/mirror/timm/vit_base_patch16_clip_224.openai", True),
         ("laion/CLIP-ViT-B-16-laion2B-s34B-b88K", False),
+        ("timm/ViT-B-16-SigLIP2", False),
+        ("timm/MobileCLIP2-S4-OpenCLIP", False),
+        ("timm/PE-Core-B-16", False),
         ("/downloads/vit_b_32-quickgelu-laion400m_e32-46683a32.pt", True),
         ("/downloads/vit_b_16-laion400m_e32-55e67d44.pt", False),
     ],
@@ -193,8 +197,76 @@ def test_wrong_weights_are_one_line_with_the_folder(folder: Path, how: str, kind
     assert line.startswith("open_clip: ") and str(folder) in line and "; " in line and "\n" not in line
 
 
-def test_model_without_an_end_of_text_row_is_refused(folder: Path) -> None:
-    config = folder / "open_clip_config.json"
-    config.write_text(config.read_text().replace('"layers": 2', '"layers": 2, "pool_type": "last"'))
-    with pytest.raises(DataError, match="no row at the end of its text"):
-        encoder(folder)
+@pytest.mark.parametrize("text", [{"pool_type": "first"}, {"pool_type": "none"}, {"embed_cls": True}])
+def test_model_that_pools_no_row_of_a_token_is_refused(tmp_path: Path, text: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="pools no row of a token of its text") as caught:
+        encoder(write_open_clip(tmp_path, **text))
+    assert "\n" not in str(caught.value)
+
+
+SHORT = ["a red car", "Road!", "", "two cars a tree", "xyz " * 9]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A folder of each other family of text encoders, and its keys."""
+    keys = KINDS[request.param]
+    return write_open_clip(tmp_path_factory.mktemp("other"), **keys), keys
+
+
+def test_rows_of_every_family_are_the_librarys(other: tuple[Path, Any]) -> None:
+    folder, keys = other
+    model = open_clip.create_model(f"local-dir:{folder}", force_custom_text=True).eval()
+    tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(SHORT)
+    text = model.text
+    with torch.inference_mode():
+        pooled, text.output_tokens = model.encode_text(tokens), True
+        states = text(tokens)[1]
+        if isinstance(text.text_projection, torch.nn.Linear):
+            rows = text.text_projection(states)
+        else:
+            rows = states if text.text_projection is None else states @ text.text_projection
+    encoded = encoder(folder, normalise=False).encode(SHORT)
+    assert encoded.pooled == pytest.approx(pooled.numpy(), abs=1e-5)
+    for number in range(len(SHORT)):
+        ours = rows_of(encoded, number)
+        assert ours == pytest.approx(rows[number, : len(ours)].numpy(), abs=1e-5)
+        full = len(ours) == keys.get("context_length", 77)
+        assert np.array_equal(ours[-1], encoded.pooled[number]) == (keys.get("pool_type") != "last" or full)
+
+
+def test_rows_of_every_family_are_the_same_alone(other: tuple[Path, Any]) -> None:
+    one = encoder(other[0], run={"batch": 2})
+    together = one.encode(SHORT)
+    for number, text in enumerate(SHORT):
+        alone = one.encode([text])
+        assert rows_of(together, number) == pytest.approx(alone.rows, abs=1e-5)
+        assert together.pooled[number] == pytest.approx(alone.pooled[0], abs=1e-5)
+
+
+def test_every_family_counts_its_tokens_and_its_cut_texts(other: tuple[Path, Any]) -> None:
+    folder, keys = other
+    window = keys.get("context_length", 77)
+    one = encoder(folder)
+    letters = "hf_tokenizer_name" in keys  # no token for the start of a text
+    fits = "x " * (window - (1 if letters else 2))
+    assert np.diff(one.encode([fits, fits + "x", "x"]).offsets).tolist() == [
+        window,
+        window,
+        2 if letters else 3,
+    ]
+    assert one.cut == 1
+
+
+def test_siglip_reads_its_texts_in_small_letters(tmp_path: Path) -> None:
+    one = encoder(write_open_clip(tmp_path, **KINDS["SigLIP 2"]))
+    assert np.array_equal(one.encode(["A Red-Car."]).rows, one.encode(["a redcar"]).rows)
+
+
+def test_folder_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
+    write_open_clip(tmp_path, **KINDS["SigLIP 2"])
+    for file in tmp_path.glob("*token*"):
+        file.unlink()
+    with pytest.raises(Lass3dError) as caught:
+        encoder(tmp_path)
+    assert str(caught.value).startswith("open_clip: ") and "\n" not in str(caught.value)
