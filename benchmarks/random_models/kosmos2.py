@@ -13,9 +13,13 @@ from transformers import (
     Kosmos2Processor,
     XLMRobertaTokenizerFast,
 )
-from transformers.modeling_utils import no_init_weights
 
 from random_models import Size
+
+try:
+    from transformers.initialization import no_init_weights
+except ImportError:  # transformers 4
+    from transformers.modeling_utils import no_init_weights
 
 PIECES = 64_002  # of the real vocabulary, before the tags and patches
 IMAGE_SLOTS = 64
