@@ -18,6 +18,7 @@ _NO_LAUNCH = {
     "_record_function_enter_new",  # marks for a profiler
     "_record_function_exit",
     "_local_scalar_dense",  # a copy of one number to the host: see _WAITING
+    "_unsafe_view",
     "detach",
     "empty",
     "empty_like",
