@@ -30,7 +30,7 @@ class SemiBatch:
 
     Student and teacher see the same cloud.
     features (M,F) float32: x, y, z in metres come first.
-    pyramid: coordinates and kernel maps of every level.
+    pyramid: coordinates and kernel maps of every level. From a loader for a GPU: not built yet, see `to`.
     labels (M,) int64: train ids; 255 where ignored and on every voxel of an unlabelled scan.
     is_labelled (M,) bool: the voxel belongs to a labelled scan.
     scan (M,) int64: the number of the voxel's scan in the batch, over all processes that share the batch.
@@ -51,7 +51,10 @@ class SemiBatch:
     texts: TextBatch
 
     def to(self, device: torch.device) -> SemiBatch:
-        """The same batch on `device`. From pinned memory the copy may still run when this returns."""
+        """The same batch on `device`. From pinned memory the copy may still run when this returns.
+
+        Kernel maps that the loader did not build are built there.
+        """
         return SemiBatch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
 
     def pin_memory(self) -> SemiBatch:

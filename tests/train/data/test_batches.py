@@ -80,6 +80,15 @@ def test_workers_change_nothing(tiny) -> None:
     assert all(same(a, b) for a, b in zip(alone, together))
 
 
+def test_without_maps_the_batch_is_the_same_where_it_is_used(tiny) -> None:
+    whole = batches_of(tiny)
+    bare = replace(whole, with_maps=False)
+    assert bare[2].pyramid.submanifold == ()
+    assert same(bare[2].to(torch.device("cpu")), whole[2])
+    sent = next(iter(batch_loader(bare, 2, workers=1)))
+    assert same(sent.to(torch.device("cpu")), whole[2])
+
+
 def test_a_loader_that_starts_late_gives_the_later_batches(tiny) -> None:
     batches = batches_of(tiny, steps=5)
     assert same(next(iter(batch_loader(batches, 3, workers=0))), batches[3])
