@@ -63,7 +63,9 @@ class StepBatches(Dataset[SemiBatch]):
     levels: int  # of the kernel maps that the backbone needs
     steps: int  # of the optimiser
     part: RankShare = WHOLE  # this process's share of every micro-batch
-    with_maps: bool = True  # False for a GPU: it builds the kernel maps itself, see SemiBatch.to
+    for_gpu: bool = (
+        False  # the batches are small: no kernel maps, indices of int32; SemiBatch.to adds the rest
+    )
 
     def __post_init__(self) -> None:
         for name in ("labelled_scans", "unlabelled_scans"):
@@ -91,9 +93,9 @@ class StepBatches(Dataset[SemiBatch]):
         features, labels, image = map(torch.cat, columns)
         of_batch = PhraseVotes.cat(votes)
         of_slot = torch.repeat_interleave(torch.tensor(slots), torch.tensor(list(map(len, coords))))
-        make_pyramid = build_pyramid if self.with_maps else unbuilt_pyramid
+        make_pyramid = unbuilt_pyramid if self.for_gpu else build_pyramid
         table_rows = torch.from_numpy(np.append(found.table_rows, NONE))  # index NONE (-1) gives NONE
-        return SemiBatch(
+        batch = SemiBatch(
             features=features,
             pyramid=make_pyramid(collate(coords), self.levels),
             labels=labels,
@@ -104,6 +106,7 @@ class StepBatches(Dataset[SemiBatch]):
             votes=replace(of_batch, phrase=table_rows[of_batch.phrase]),
             texts=found.texts,
         )
+        return batch.narrowed() if self.for_gpu else batch
 
     def _draw(self, scan_ids: Sequence[str], count: int, purpose: int, number: int) -> list[str]:
         """`count` scans for a micro-batch: all scans in a shuffled order, then in another one, and so on."""

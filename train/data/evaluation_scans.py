@@ -36,31 +36,31 @@ class EvaluationScan:
 class EvaluationScans(Dataset[EvaluationScan]):
     """Item i is scan i of `scan_ids`. levels: of the kernel maps that the backbone needs.
 
-    with_maps: as for `evaluation_scan`.
+    for_gpu: as for `evaluation_scan`.
     """
 
     pairs: PairedScans
     scan_ids: Sequence[str]
     config: DataConfig
     levels: int
-    with_maps: bool = True
+    for_gpu: bool = False
 
     def __len__(self) -> int:
         return len(self.scan_ids)
 
     def __getitem__(self, number: int) -> EvaluationScan:
         scan = self.pairs.read(self.scan_ids[number])
-        return evaluation_scan(scan, self.config, self.levels, self.with_maps)
+        return evaluation_scan(scan, self.config, self.levels, self.for_gpu)
 
 
 def evaluation_scan(
-    scan: PairedScan, config: DataConfig, levels: int, with_maps: bool = True
+    scan: PairedScan, config: DataConfig, levels: int, for_gpu: bool = False
 ) -> EvaluationScan:
     """`scan` voxelised, with kernel maps of `levels` levels.
 
-    with_maps: False for a GPU, which builds the maps when the pyramid is moved to it.
+    for_gpu: without the maps, which the GPU builds when the pyramid is moved to it.
     """
-    make_pyramid = build_pyramid if with_maps else unbuilt_pyramid
+    make_pyramid = unbuilt_pyramid if for_gpu else build_pyramid
     voxels, features = voxel_inputs(scan.points, scan.features, config.voxel_m, config.from_corner)
     return EvaluationScan(
         scan_id=scan.scan_id,

@@ -113,7 +113,7 @@ def profile_steps(run: Run, steps: int) -> str:
     data, clip = config.data, config.optim.max_grad_norm
     on_gpu = run.device.type == "cuda"
     batches = StepBatches(
-        run.pairs, run.split, data, config.seed, run.levels, steps + _WARM_UP, with_maps=not on_gpu
+        run.pairs, run.split, data, config.seed, run.levels, steps + _WARM_UP, for_gpu=on_gpu
     )
     voxels = []
     for step in range(steps + _WARM_UP):

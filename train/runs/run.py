@@ -187,7 +187,7 @@ class Run:
         """One scan for evaluation."""
         on_gpu = self.device.type == "cuda"
         scan = self.pairs.read(scan_id)
-        return evaluation_scan(scan, self.config.data, self.levels, with_maps=not on_gpu)
+        return evaluation_scan(scan, self.config.data, self.levels, for_gpu=on_gpu)
 
     def whole_scans(self, split: str) -> EvaluationScans:
         """The scans of `split` that have labels, for evaluation."""
@@ -196,7 +196,7 @@ class Run:
     def whole_scans_of(self, scan_ids: Sequence[str]) -> EvaluationScans:
         """These scans, for evaluation."""
         on_gpu = self.device.type == "cuda"
-        return EvaluationScans(self.pairs, scan_ids, self.config.data, self.levels, with_maps=not on_gpu)
+        return EvaluationScans(self.pairs, scan_ids, self.config.data, self.levels, for_gpu=on_gpu)
 
     @property
     def levels(self) -> int:

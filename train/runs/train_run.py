@@ -118,7 +118,7 @@ def _train(run: Run, method: Method, stopping: Stopping) -> None:
     part = RankShare(parallel.rank(), parallel.world_size())
     on_gpu = run.device.type == "cuda"
     batches = StepBatches(
-        run.pairs, run.split, config.data, config.seed, run.levels, steps, part, with_maps=not on_gpu
+        run.pairs, run.split, config.data, config.seed, run.levels, steps, part, for_gpu=on_gpu
     )
     with RunLog(run.folder.path, steps_done) if leads else nullcontext() as log:
         write = log.write if log is not None else _ignore

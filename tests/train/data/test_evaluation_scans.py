@@ -19,11 +19,10 @@ def test_a_whole_scan_has_every_point(tiny) -> None:
     assert (whole.pyramid.coords[0][whole.inverse][:, 1:].numpy() == cells).all()
 
 
-def test_without_maps_a_scan_is_the_same_where_it_is_used(tiny) -> None:
+def test_a_scan_for_a_gpu_is_the_same_where_it_is_used(tiny) -> None:
     pairs = PairedScans.open(tiny.artifacts)
-    whole, bare = (
-        EvaluationScans(pairs, pairs.splits["val"], CONFIG, 3, with_maps)[0] for with_maps in (True, False)
-    )
+    scan = pairs.read(pairs.splits["val"][0])
+    whole, bare = (evaluation_scan(scan, CONFIG, 3, for_gpu) for for_gpu in (False, True))
     assert bare.pyramid.submanifold == () and bare.pyramid.levels == 3
     built = bare.pyramid.to("cpu")
     assert [one.counts for one in built.submanifold] == [one.counts for one in whole.pyramid.submanifold]
