@@ -16,9 +16,10 @@ from torch import Tensor
 
 from lass3d_core.compute.packing import pack, unpack
 from lass3d_core.sparse.level_pairs import Children, LevelPairs
-from lass3d_core.sparse.pairs_on_device import pairs_on_device
-from lass3d_core.sparse.pairs_on_host import pairs_on_host
+from lass3d_core.sparse.pairs_on_device import offsets_on_device, pairs_on_device
+from lass3d_core.sparse.pairs_on_host import offsets_on_host, pairs_on_host
 
+RowOffsets = Callable[[Tensor, Tensor, int], Tensor]
 CENTRE = 13  # the offset (0, 0, 0) among the 27 of a 3x3x3 kernel
 
 
@@ -106,7 +107,9 @@ def build_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
     """
     # No voxels: nothing to wait for.
     on_host = coords.device.type == "cpu" or not len(coords)
-    return pyramid_of(pairs_on_host(coords, levels) if on_host else pairs_on_device(coords, levels))
+    if on_host:
+        return pyramid_of(pairs_on_host(coords, levels), offsets_on_host)
+    return pyramid_of(pairs_on_device(coords, levels), offsets_on_device)
 
 
 def unbuilt_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
@@ -117,19 +120,22 @@ def unbuilt_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
     return KernelPyramid((coords,), (), (), unbuilt=levels)
 
 
-def pyramid_of(levels: Iterable[LevelPairs]) -> KernelPyramid:
-    """The pyramid of these levels, the finest first."""
+def pyramid_of(levels: Iterable[LevelPairs], offsets_of: RowOffsets) -> KernelPyramid:
+    """The pyramid of these levels, the finest first.
+
+    offsets_of: see `offsets_on_host`.
+    """
     all_coords, submanifold, stride, born = [], [], [], None
     for level in levels:
         if born is not None:
-            stride.append(_stride_map(born, len(all_coords[-1]), len(level.coords)))
+            stride.append(_stride_map(born, len(all_coords[-1]), len(level.coords), offsets_of))
         all_coords.append(level.coords)
-        submanifold.append(_submanifold_map(level))
+        submanifold.append(_submanifold_map(level, offsets_of))
         born = level.children
     return KernelPyramid(tuple(all_coords), tuple(submanifold), tuple(stride))
 
 
-def _submanifold_map(level: LevelPairs) -> KernelMap:
+def _submanifold_map(level: LevelPairs, offsets_of: RowOffsets) -> KernelMap:
     """The 3x3x3 map of the voxels of a level onto themselves."""
     target, source, counts = level.target, level.source, level.sizes
     half, device = len(target), target.device
@@ -140,7 +146,7 @@ def _submanifold_map(level: LevelPairs) -> KernelMap:
     mirror = torch.empty(2 * half, dtype=torch.int32, device=device)
     mirror[:half] = (mirrored + half).int()
     mirror[mirrored + half] = torch.arange(half, dtype=torch.int32, device=device)
-    by_target = _group_by_row(both_target, len(level.coords))
+    by_target = _group_by_row(both_target, len(level.coords), offsets_of)
     # The mirror of the pair (k, source, target) is (26 - k, target, source), so no second sort is needed.
     by_source = CsrPairs(mirror[by_target.positions], by_target.offsets)
     all_counts = (*counts[::-1], 0, *counts)
@@ -149,19 +155,16 @@ def _submanifold_map(level: LevelPairs) -> KernelMap:
     return KernelMap(both_source, both_target, all_counts, ends, by_target, by_source, CENTRE)
 
 
-def _stride_map(children: Children, fine: int, coarse: int) -> KernelMap:
+def _stride_map(children: Children, fine: int, coarse: int, offsets_of: RowOffsets) -> KernelMap:
     """The 2x2x2 map from a level of `fine` voxels to the next of `coarse`; voxels are octants of a parent."""
     source, target = children.child, children.parent
     ends = children.counts.cumsum(0, dtype=torch.int32)
-    by_target, by_source = _group_by_row(target, coarse), _group_by_row(source, fine)
+    by_target = _group_by_row(target, coarse, offsets_of)
+    by_source = _group_by_row(source, fine, offsets_of)
     return KernelMap(source, target, children.sizes, ends, by_target, by_source)
 
 
-def _group_by_row(row: Tensor, rows: int) -> CsrPairs:
+def _group_by_row(row: Tensor, rows: int, offsets_of: RowOffsets) -> CsrPairs:
     """Group the P pairs by their row (P,) int32. Pairs of one row keep their order."""
     ordered, positions = row.sort(stable=True)
-    # Searched, not counted: bincount waits for a GPU.
-    offsets = torch.searchsorted(
-        ordered, torch.arange(rows + 1, dtype=row.dtype, device=row.device), out_int32=True
-    )
-    return CsrPairs(positions.int(), offsets)
+    return CsrPairs(positions.int(), offsets_of(row, ordered, rows))

@@ -79,3 +79,13 @@ def _children(coords: Tensor) -> tuple[Tensor, Children]:
     child = octant.sort(stable=True).indices.int()
     counts = torch.bincount(octant, minlength=8)
     return coarse, Children(child, parent.int()[child], counts, tuple(counts.tolist()))
+
+
+def offsets_on_host(row: Tensor, ordered: Tensor, rows: int) -> Tensor:
+    """Where each row begins in `ordered`, and the end: (rows + 1,) int32.
+
+    row (P,) int32: of each pair, in 0, ..., rows - 1. ordered (P,) int32: the same, sorted.
+    """
+    offsets = row.new_zeros(rows + 1)
+    offsets[1:] = torch.bincount(row, minlength=rows).cumsum(0)
+    return offsets

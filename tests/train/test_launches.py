@@ -11,7 +11,7 @@ from lass3d_core import nets
 from lass3d_core.compute.launches import KernelCount
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import pyramid_of, unbuilt_pyramid
-from lass3d_core.sparse.pairs_on_device import pairs_on_device
+from lass3d_core.sparse.pairs_on_device import offsets_on_device, pairs_on_device
 from lass3d_core.sparse.reference import as_on_a_gpu
 from train import methods
 from train.config import with_settings
@@ -89,6 +89,6 @@ def test_a_micro_batch_takes_few_launches(name: str, settings: tuple[str, ...], 
 def test_the_maps_of_a_micro_batch_take_few_launches_and_one_transfer() -> None:
     coords = a_batch(4).pyramid.coords[0]
     with KernelCount() as count:
-        pyramid_of(pairs_on_device(coords, 5))
+        pyramid_of(pairs_on_device(coords, 5), offsets_on_device)
     assert count.launches in range(MAPS - 30, MAPS + 1)
     assert count.synchronisations == 1

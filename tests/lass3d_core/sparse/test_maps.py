@@ -19,7 +19,7 @@ from lass3d_core.sparse.maps import (
     pyramid_of,
     unbuilt_pyramid,
 )
-from lass3d_core.sparse.pairs_on_device import pairs_on_device
+from lass3d_core.sparse.pairs_on_device import offsets_on_device, pairs_on_device
 
 Row = tuple[int, int, int, int]
 Pair = tuple[int, int, int]
@@ -28,7 +28,11 @@ Build = Callable[[torch.Tensor, int], KernelPyramid]
 
 def build_as_on_a_gpu(coords: torch.Tensor, levels: int) -> KernelPyramid:
     """What `build_pyramid` does on a GPU, where no voxels are the host's work."""
-    return pyramid_of(pairs_on_device(coords, levels)) if len(coords) else build_pyramid(coords, levels)
+    return (
+        pyramid_of(pairs_on_device(coords, levels), offsets_on_device)
+        if len(coords)
+        else build_pyramid(coords, levels)
+    )
 
 
 both_ways = pytest.mark.parametrize("build", [build_pyramid, build_as_on_a_gpu])
