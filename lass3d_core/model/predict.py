@@ -26,7 +26,7 @@ from lass3d_core.model.network import QUERY_ROWS, load_weights, make_network
 from lass3d_core.model.tiles import Tiling, blended
 from lass3d_core.model.views import view_of
 from lass3d_core.nets.segmenter import Segmenter
-from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
+from lass3d_core.sparse.maps import KernelPyramid, build_pyramid, unbuilt_pyramid
 from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import collate
 
@@ -67,15 +67,22 @@ class NetworkInput:
 
 
 def network_input(
-    points: np.ndarray, features: np.ndarray, voxel_m: float, from_corner: bool, levels: int
+    points: np.ndarray,
+    features: np.ndarray,
+    voxel_m: float,
+    from_corner: bool,
+    levels: int,
+    for_gpu: bool = False,
 ) -> NetworkInput:
     """Every point of a cloud voxelised, without augmentation.
 
     points (N,3) float32 or float64 metres. features (N,F) of any floating type.
-    from_corner: subtract the least x, y and z first. Raises DataError for points beyond int32 voxels.
+    from_corner: subtract the least x, y and z first. for_gpu: leave the kernel maps to `pyramid.to`.
+    Raises DataError for points beyond int32 voxels.
     """
     voxels, seen = voxel_inputs(points, features, voxel_m, from_corner)
-    return NetworkInput(seen, build_pyramid(collate([voxels.coords]), levels), voxels.inverse)
+    make_pyramid = unbuilt_pyramid if for_gpu else build_pyramid
+    return NetworkInput(seen, make_pyramid(collate([voxels.coords]), levels), voxels.inverse)
 
 
 class Model:
@@ -113,7 +120,7 @@ class Model:
 
     def network_input(self, points: Array, features: Array | None = None) -> NetworkInput:
         """What the network gets for a cloud, on the CPU. Takes and raises what `predict` does."""
-        return self._input(*self._checked(points, features))
+        return self._input(*self._checked(points, features), for_gpu=False)
 
     def to(self, device: str | torch.device) -> Model:
         """Move the weights to `device`; the same object. Raises DataError for a device that is not there."""
@@ -170,7 +177,7 @@ class Model:
         row = self._text_row(text, encode)
         xyz, columns = self._checked(points, features)
         with torch.inference_mode():
-            given = self._input(xyz, columns)
+            given = self._input(xyz, columns, self._on_gpu)
             segmenter = cast(Segmenter, self._network["segmenter"])
             embedded = segmenter.embed(given.features.to(self._device), given.pyramid.to(self._device))
             similarity = self._network["query_head"](embedded) @ row.to(self._device)
@@ -187,8 +194,13 @@ class Model:
         # A range image has a fixed number of pixels, and a part of a scan is no range image.
         return len(xyz) > most_points and self.card.network.view == "voxel"
 
-    def _input(self, xyz: np.ndarray, columns: np.ndarray) -> NetworkInput:
-        return network_input(xyz, columns, self.card.voxel_m, self.card.from_corner, self._levels)
+    def _input(self, xyz: np.ndarray, columns: np.ndarray, for_gpu: bool) -> NetworkInput:
+        card = self.card
+        return network_input(xyz, columns, card.voxel_m, card.from_corner, self._levels, for_gpu)
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self._device.type == "cuda"
 
     @torch.inference_mode()
     def _voxel_logits(self, given: NetworkInput) -> Tensor:
@@ -201,7 +213,7 @@ class Model:
         self, xyz: np.ndarray, columns: np.ndarray, every: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Softmax and maximum are taken per voxel, of which there are fewer than points."""
-        given = self._input(xyz, columns)
+        given = self._input(xyz, columns, self._on_gpu)
         logits = self._voxel_logits(given)
         probability = logits.softmax(dim=1)
         label = logits.argmax(dim=1)
@@ -249,7 +261,7 @@ class Model:
         """The mean (N,C) float32 of the probabilities of `tta` passes."""
 
         def one_pass(view: int) -> Tensor:
-            given = self._input(view_of(xyz, view, tta), columns)
+            given = self._input(view_of(xyz, view, tta), columns, self._on_gpu)
             return self._voxel_logits(given).softmax(dim=1).cpu()[given.inverse]
 
         total = one_pass(0)

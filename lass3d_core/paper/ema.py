@@ -6,7 +6,7 @@ import copy
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -39,9 +39,16 @@ def update_buffers(teacher: nn.Module, student: nn.Module, alpha: float, step: i
     Decision: this is for a teacher that never runs in training mode. A teacher in training mode has running
     statistics of its features already. Averaging the student's into them would mix two networks.
     """
-    weight = 1.0 - alpha_at(step, alpha)
-    for own, new in zip(teacher.buffers(), student.buffers()):
-        if own.is_floating_point():
-            own.lerp_(new, weight)
-        else:
-            own.copy_(new)
+    pairs = list(zip(teacher.buffers(), student.buffers()))
+    averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+    copied = [pair for pair in pairs if not pair[0].is_floating_point()]
+    # One kernel for all buffers of a kind, not one for each.
+    if averaged:
+        torch._foreach_lerp_(*_columns(averaged), 1.0 - alpha_at(step, alpha))
+    if copied:
+        torch._foreach_copy_(*_columns(copied))
+
+
+def _columns(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    """The tensors of the teacher and those of the student."""
+    return [own for own, _ in pairs], [new for _, new in pairs]

@@ -1,13 +1,13 @@
 """Kernel maps: which input voxel meets which output voxel under each offset, for all levels of a U-Net.
 
-The loader's workers build them, once per batch. The counts are Python ints, so that the network never waits
-for a GPU to know a size.
+They are built once per batch: for a CPU by the loader's workers, for a GPU on the GPU. The counts are Python
+ints, so that the network never waits for a GPU to know a size.
 Letters: M voxels of a level, P pairs of a map, K kernel offsets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from lass3d_core.compute.packing import pack, unpack
-from lass3d_core.errors import DataError
-from lass3d_core.sparse.voxels import lattice_keys, lattice_steps, run_starts
+from lass3d_core.sparse.level_pairs import Children, LevelPairs
+from lass3d_core.sparse.pairs_on_device import offsets_on_device, pairs_on_device
+from lass3d_core.sparse.pairs_on_host import offsets_on_host, pairs_on_host
 
+RowOffsets = Callable[[Tensor, Tensor, int], Tensor]
 CENTRE = 13  # the offset (0, 0, 0) among the 27 of a 3x3x3 kernel
 
 
@@ -37,6 +39,7 @@ class KernelMap:
     """The pairs of one convolution: under kernel offset k, row `source` of the input adds to row `target`.
 
     source, target (P,) int32: grouped by offset, ascending. counts: number of pairs of each offset, K ints.
+    ends (K,) int32: where the pairs of each offset end; the same as `counts`, for the device.
     by_target, by_source: the same pairs grouped by row, for sums instead of scattered additions.
     centre: the offset under which every row meets itself. Its pairs are not listed. None for an even kernel.
 
@@ -46,12 +49,14 @@ class KernelMap:
     source: Tensor
     target: Tensor
     counts: tuple[int, ...]
+    ends: Tensor
     by_target: CsrPairs
     by_source: CsrPairs
     centre: int | None = None
 
     def transposed(self) -> KernelMap:
-        return KernelMap(self.target, self.source, self.counts, self.by_source, self.by_target, self.centre)
+        by_target, by_source = self.by_source, self.by_target
+        return KernelMap(self.target, self.source, self.counts, self.ends, by_target, by_source, self.centre)
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class KernelPyramid:
     coords: per level (M_l,4) int32 of (batch, x, y, z), in voxels of that level. An edge doubles per level.
     submanifold: per level l the 3x3x3 map from l to l.
     stride: per level l but the last the 2x2x2 map from l to l + 1.
+    unbuilt: how many levels are still to be built, with all maps: see `unbuilt_pyramid`. 0: none.
 
     All tensors are moved as one: between processes, to a device, and into a file.
     """
@@ -68,13 +74,16 @@ class KernelPyramid:
     coords: tuple[Tensor, ...]
     submanifold: tuple[KernelMap, ...]
     stride: tuple[KernelMap, ...]
+    unbuilt: int = 0
 
     @property
     def levels(self) -> int:
-        return len(self.coords)
+        return self.unbuilt or len(self.coords)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> KernelPyramid:
-        """The same pyramid on `device`, moved by one copy."""
+        """The same pyramid on `device`, moved by one copy; built there if it is not yet built."""
+        if self.unbuilt:
+            return build_pyramid(self.coords[0].to(device, non_blocking=non_blocking), self.levels)
         if self.coords[0].device == torch.device(device):
             return self
         skeleton, packed = pack(self)
@@ -93,91 +102,69 @@ def build_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
     """Build `levels` levels over coords (M,4) int32 of (batch, x, y, z), in any order.
 
     The parent of a voxel is floor(coordinate / 2), also for negative coordinates. The rows of coarser levels
-    are sorted. Raises DataError if two rows are equal or the occupied box is too large.
+    are sorted. On a GPU the program waits once, for the sizes of all levels.
+    Raises DataError if two rows are equal or the occupied box is too large.
     """
-    all_coords, submanifold, stride = [coords], [_submanifold_map(coords)], []
-    for _ in range(levels - 1):
-        coarse, down = _stride_map(all_coords[-1])
-        all_coords.append(coarse)
-        stride.append(down)
-        submanifold.append(_submanifold_map(coarse))
+    # No voxels: nothing to wait for.
+    on_host = coords.device.type == "cpu" or not len(coords)
+    if on_host:
+        return pyramid_of(pairs_on_host(coords, levels), offsets_on_host)
+    return pyramid_of(pairs_on_device(coords, levels), offsets_on_device)
+
+
+def unbuilt_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
+    """Level 0 alone, coords (M,4) int32. `to` builds all `levels` levels, on the device that uses them.
+
+    So a loader sends coordinates, which are a fraction of the maps.
+    """
+    return KernelPyramid((coords,), (), (), unbuilt=levels)
+
+
+def pyramid_of(levels: Iterable[LevelPairs], offsets_of: RowOffsets) -> KernelPyramid:
+    """The pyramid of these levels, the finest first.
+
+    offsets_of: see `offsets_on_host`.
+    """
+    all_coords, submanifold, stride, born = [], [], [], None
+    for level in levels:
+        if born is not None:
+            stride.append(_stride_map(born, len(all_coords[-1]), len(level.coords), offsets_of))
+        all_coords.append(level.coords)
+        submanifold.append(_submanifold_map(level, offsets_of))
+        born = level.children
     return KernelPyramid(tuple(all_coords), tuple(submanifold), tuple(stride))
 
 
-def _submanifold_map(coords: Tensor) -> KernelMap:
-    """The 3x3x3 map of coords (M,4) onto themselves."""
-    target, source, counts = _half_pairs(coords)  # the other half is its mirror image
-    half = len(target)
-    mirrored = torch.cat(torch.arange(half, device=coords.device).split(counts)[::-1])
+def _submanifold_map(level: LevelPairs, offsets_of: RowOffsets) -> KernelMap:
+    """The 3x3x3 map of the voxels of a level onto themselves."""
+    target, source, counts = level.target, level.source, level.sizes
+    half, device = len(target), target.device
+    # The other half is the mirror image.
+    mirrored = torch.cat(torch.arange(half, device=device).split(counts)[::-1])
     both_source = torch.cat([target[mirrored], source])
     both_target = torch.cat([source[mirrored], target])
-    mirror = torch.empty(2 * half, dtype=torch.int32, device=coords.device)
+    mirror = torch.empty(2 * half, dtype=torch.int32, device=device)
     mirror[:half] = (mirrored + half).int()
-    mirror[mirrored + half] = torch.arange(half, dtype=torch.int32, device=coords.device)
-    by_target = _group_by_row(both_target, len(coords))
+    mirror[mirrored + half] = torch.arange(half, dtype=torch.int32, device=device)
+    by_target = _group_by_row(both_target, len(level.coords), offsets_of)
     # The mirror of the pair (k, source, target) is (26 - k, target, source), so no second sort is needed.
     by_source = CsrPairs(mirror[by_target.positions], by_target.offsets)
     all_counts = (*counts[::-1], 0, *counts)
-    return KernelMap(both_source, both_target, all_counts, by_target, by_source, CENTRE)
+    centre = torch.zeros_like(level.counts[:1])
+    ends = torch.cat([level.counts.flip(0), centre, level.counts]).cumsum(0, dtype=torch.int32)
+    return KernelMap(both_source, both_target, all_counts, ends, by_target, by_source, CENTRE)
 
 
-def _half_pairs(coords: Tensor) -> tuple[Tensor, Tensor, list[int]]:
-    """The pairs of the 13 offsets after the centre: target, source (P/2,) int32, and each offset's count."""
-    # The 13 offsets are the next z, and four columns of three. The sorted keys hold a column in at most three
-    # consecutive places: one search finds its start, two steps walk it.
-    count = len(coords)
-    keys, order = _sorted_keys(coords)
-    _, step_x, step_y, _ = lattice_steps(coords, margin=1)
-    columns = torch.tensor([[step_y], [step_x - step_y], [step_x], [step_x + step_y]], device=keys.device)
-    padded = torch.cat([keys, keys.new_full((4,), torch.iinfo(torch.int64).max)])
-    wanted = keys + (columns - 1)
-    place = torch.searchsorted(keys, wanted)
-    hit = torch.empty(13, count, dtype=torch.bool, device=keys.device)
-    found = torch.empty(13, count, dtype=torch.int64, device=keys.device)
-    torch.eq(padded[1 : count + 1], keys + 1, out=hit[0])
-    torch.arange(1, count + 1, out=found[0])
-    for z in range(3):
-        present = padded[place] == wanted + z
-        hit[1 + z :: 3], found[1 + z :: 3] = present, place
-        place = place + present
-    pairs = hit.view(-1).nonzero().squeeze(1)
-    target, source = pairs % max(count, 1), found.view(-1)[pairs]
-    if order is not None:
-        target, source = order[target], order[source]
-    return target.int(), source.int(), hit.sum(dim=1).tolist()
+def _stride_map(children: Children, fine: int, coarse: int, offsets_of: RowOffsets) -> KernelMap:
+    """The 2x2x2 map from a level of `fine` voxels to the next of `coarse`; voxels are octants of a parent."""
+    source, target = children.child, children.parent
+    ends = children.counts.cumsum(0, dtype=torch.int32)
+    by_target = _group_by_row(target, coarse, offsets_of)
+    by_source = _group_by_row(source, fine, offsets_of)
+    return KernelMap(source, target, children.sizes, ends, by_target, by_source)
 
 
-def _sorted_keys(coords: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The sorted keys of coords (M,) int64, and the row of each; None if the rows are sorted already."""
-    keys = lattice_keys(coords, margin=1)
-    if bool((keys[1:] > keys[:-1]).all()):
-        return keys, None
-    keys, order = keys.sort()
-    if not bool(run_starts(keys).all()):
-        raise DataError("two voxels of one scan have the same coordinates; voxelise the points first")
-    return keys, order
-
-
-def _stride_map(coords: Tensor) -> tuple[Tensor, KernelMap]:
-    """The next coarser level of coords (M,4), and the 2x2x2 map to it; voxels are octants of a parent."""
-    halves = coords.clone()
-    halves[:, 1:] >>= 1  # an arithmetic shift: floor, for negative coordinates too
-    keys, order = lattice_keys(halves).sort(stable=True)
-    starts = run_starts(keys)
-    coarse = halves[order[starts]]
-    parent = torch.empty_like(order)
-    parent[order] = starts.cumsum(0) - 1
-    x, y, z = (coords[:, 1:] & 1).unbind(dim=1)
-    octant = 4 * x + 2 * y + z
-    source = octant.sort(stable=True).indices.int()
-    target = parent.int()[source]
-    counts = tuple(torch.bincount(octant, minlength=8).tolist())
-    by_target, by_source = _group_by_row(target, len(coarse)), _group_by_row(source, len(coords))
-    return coarse, KernelMap(source, target, counts, by_target, by_source)
-
-
-def _group_by_row(row: Tensor, rows: int) -> CsrPairs:
+def _group_by_row(row: Tensor, rows: int, offsets_of: RowOffsets) -> CsrPairs:
     """Group the P pairs by their row (P,) int32. Pairs of one row keep their order."""
-    offsets = row.new_zeros(rows + 1)
-    offsets[1:] = torch.bincount(row, minlength=rows).cumsum(0)
-    return CsrPairs(row.sort(stable=True).indices.int(), offsets)
+    ordered, positions = row.sort(stable=True)
+    return CsrPairs(positions.int(), offsets_of(row, ordered, rows))

@@ -1,7 +1,8 @@
 """Sparse convolution in plain PyTorch: every device, every float type, deterministic.
 
 For each kernel offset, gather the source rows and multiply them by the offset's matrix. Then sum the products
-per target row. benchmarks/convolution.py measures the speed.
+per target row, in float32. On a CPU the offsets are taken in turn, in runs that stay in the cache. On a GPU
+all are taken at once, see large_products.py. benchmarks/convolution.py measures the speed.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lass3d_core.sparse.large_products import outer_products_of, products_of
 from lass3d_core.sparse.maps import KernelMap
 
 _SUM = 0  # embedding_bag's code for a sum
 _CACHED_BYTES = 1 << 19  # size of a run's gathered rows: a fraction of a core's second-level cache
+_large_everywhere = False  # see `as_on_a_gpu`
 
 
 class SparseProduct(torch.autograd.Function):
@@ -86,14 +90,32 @@ class TransposedConv(_Convolution):
         return super().forward(x, pairs.transposed())
 
 
+@contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """Within the block a CPU computes by the few, large kernels of a GPU, for tests and counts."""
+    global _large_everywhere
+    before, _large_everywhere = _large_everywhere, True
+    try:
+        yield
+    finally:
+        _large_everywhere = before
+
+
+def _at_once(x: Tensor) -> bool:
+    """Whether all offsets are taken at once. On a CPU the gathered rows would leave its cache."""
+    return x.device.type != "cpu" or _large_everywhere
+
+
 def gathered_matmul(x: Tensor, weight: Tensor, pairs: KernelMap) -> Tensor:
     """The sum over the pairs of x[source] @ weight[offset] per target, (targets,B).
 
     x (sources,A). weight (K,A,B).
     """
-    products = x.new_empty(len(pairs.source), weight.shape[2])
     matrices = weight.unbind(0)
-    offsets, sizes = _steps(pairs, x)
+    if _at_once(x):
+        return _summed(products_of(x.index_select(0, pairs.source), weight, pairs), x, matrices, pairs)
+    products = x.new_empty(len(pairs.source), weight.shape[2])
+    offsets, sizes = _runs(pairs, x)
     for offset, rows, out in zip(offsets, _gathered(x, pairs.source, sizes), products.split(sizes)):
         torch.mm(rows, matrices[offset], out=out)
     return _summed(products, x, matrices, pairs)
@@ -106,27 +128,50 @@ def _gradients(
 
     Of weight: per offset the sum over its pairs of the outer product of x[source] and grad[target].
     """
+    transposed = weight.transpose(1, 2)
+    form = _products_at_once if _at_once(x) else _products_in_runs
+    products, grad_weight = form(x, transposed, grad, pairs, needs_x)
+    if pairs.centre is not None:
+        torch.mm(x.t(), grad, out=grad_weight[pairs.centre])
+    if products is None:
+        return None, grad_weight
+    return _summed(products, grad, transposed.unbind(0), pairs.transposed()), grad_weight
+
+
+def _products_at_once(
+    x: Tensor, transposed: Tensor, grad: Tensor, pairs: KernelMap, needs_x: bool
+) -> tuple[Tensor | None, Tensor]:
+    """The products (P,A) that add up to the gradient of x, if it is needed, and the gradient of weight.
+
+    transposed (K,B,A).
+    """
+    target_rows = grad.index_select(0, pairs.target)
+    grad_weight = outer_products_of(x.index_select(0, pairs.source), target_rows, pairs)
+    return products_of(target_rows, transposed, pairs) if needs_x else None, grad_weight
+
+
+def _products_in_runs(
+    x: Tensor, transposed: Tensor, grad: Tensor, pairs: KernelMap, needs_x: bool
+) -> tuple[Tensor | None, Tensor]:
+    """As `_products_at_once`."""
     products = grad.new_empty(len(pairs.source) if needs_x else 0, x.shape[1])
-    grad_weight = torch.zeros_like(weight)
-    matrices, grad_matrices = weight.transpose(1, 2).unbind(0), grad_weight.unbind(0)
-    offsets, sizes = _steps(pairs, x, grad)
+    grad_weight = transposed.new_zeros(len(transposed), x.shape[1], grad.shape[1])
+    matrices, grad_matrices = transposed.unbind(0), grad_weight.unbind(0)
+    offsets, sizes = _runs(pairs, x, grad)
     outs = products.split(sizes) if needs_x else itertools.repeat(products)
     rows = _gathered(x, pairs.source, sizes), _gathered(grad, pairs.target, sizes)
     for offset, source_rows, target_rows, out in zip(offsets, *rows, outs):
         if needs_x:
             torch.mm(target_rows, matrices[offset], out=out)
         grad_matrices[offset].addmm_(source_rows.t(), target_rows)
-    if pairs.centre is not None:
-        torch.mm(x.t(), grad, out=grad_matrices[pairs.centre])
-    return _summed(products, grad, matrices, pairs.transposed()) if needs_x else None, grad_weight
+    return products if needs_x else None, grad_weight
 
 
-def _steps(pairs: KernelMap, *gathered: Tensor) -> tuple[list[int], list[int]]:
+def _runs(pairs: KernelMap, *gathered: Tensor) -> tuple[list[int], list[int]]:
     """The runs in which the pairs are multiplied, each of one offset: offset and length of each run."""
-    # On a CPU an offset with many pairs is cut, so that the rows of a run stay in the cache until they are
-    # multiplied. On a GPU every offset is one run, because each run costs a kernel launch.
+    # An offset with many pairs is cut, so that the rows of a run stay in the cache until they are multiplied.
     widest = max(x.shape[1] * x.element_size() for x in gathered)
-    longest = max(_CACHED_BYTES // widest, 256) if gathered[0].device.type == "cpu" else max(*pairs.counts, 1)
+    longest = max(_CACHED_BYTES // widest, 256)
     offsets, sizes = [], []
     for offset, count in enumerate(pairs.counts):
         for start in range(0, count, longest):

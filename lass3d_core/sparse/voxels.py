@@ -126,10 +126,15 @@ def lattice_steps(coords: Tensor, margin: int = 0) -> list[int]:
     if not len(coords):
         return [0] * coords.shape[1]
     spans = (coords.amax(dim=0).to(torch.int64) - coords.amin(dim=0).to(torch.int64) + 1 + margin).tolist()
+    require_countable(spans)
+    return [math.prod(spans[axis + 1 :]) for axis in range(len(spans))]
+
+
+def require_countable(spans: Sequence[int]) -> None:
+    """Raises DataError if a box of spans[i] cells along axis i has more cells than int64 keys."""
     if math.prod(spans) > _INT64_MAX // 2:
         cells = " x ".join(map(str, spans))
         raise DataError(f"voxels span {cells} cells, too many; crop the scan or use larger ones")
-    return [math.prod(spans[axis + 1 :]) for axis in range(len(spans))]
 
 
 def run_starts(keys: Tensor) -> Tensor:

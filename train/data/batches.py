@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from lass3d_core.errors import ManifestError
 from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.records import NONE, PairedScan, labels_or_ignore
-from lass3d_core.sparse.maps import build_pyramid
+from lass3d_core.sparse.maps import build_pyramid, unbuilt_pyramid
 from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import collate, first_valid, majority_label
 from train.config import DataConfig
@@ -63,6 +63,9 @@ class StepBatches(Dataset[SemiBatch]):
     levels: int  # of the kernel maps that the backbone needs
     steps: int  # of the optimiser
     part: RankShare = WHOLE  # this process's share of every micro-batch
+    for_gpu: bool = (
+        False  # the batches are small: no kernel maps, indices of int32; SemiBatch.to adds the rest
+    )
 
     def __post_init__(self) -> None:
         for name in ("labelled_scans", "unlabelled_scans"):
@@ -90,10 +93,11 @@ class StepBatches(Dataset[SemiBatch]):
         features, labels, image = map(torch.cat, columns)
         of_batch = PhraseVotes.cat(votes)
         of_slot = torch.repeat_interleave(torch.tensor(slots), torch.tensor(list(map(len, coords))))
+        make_pyramid = unbuilt_pyramid if self.for_gpu else build_pyramid
         table_rows = torch.from_numpy(np.append(found.table_rows, NONE))  # index NONE (-1) gives NONE
-        return SemiBatch(
+        batch = SemiBatch(
             features=features,
-            pyramid=build_pyramid(collate(coords), self.levels),
+            pyramid=make_pyramid(collate(coords), self.levels),
             labels=labels,
             is_labelled=of_slot < len(labelled),
             scan=of_slot,
@@ -102,6 +106,7 @@ class StepBatches(Dataset[SemiBatch]):
             votes=replace(of_batch, phrase=table_rows[of_batch.phrase]),
             texts=found.texts,
         )
+        return batch.narrowed() if self.for_gpu else batch
 
     def _draw(self, scan_ids: Sequence[str], count: int, purpose: int, number: int) -> list[str]:
         """`count` scans for a micro-batch: all scans in a shuffled order, then in another one, and so on."""

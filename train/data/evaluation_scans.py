@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lass3d_core.records import PairedScan, labels_or_ignore
-from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
+from lass3d_core.sparse.maps import KernelPyramid, build_pyramid, unbuilt_pyramid
 from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import collate
 from train.config import DataConfig
@@ -34,27 +34,38 @@ class EvaluationScan:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationScans(Dataset[EvaluationScan]):
-    """Item i is scan i of `scan_ids`. levels: of the kernel maps that the backbone needs."""
+    """Item i is scan i of `scan_ids`. levels: of the kernel maps that the backbone needs.
+
+    for_gpu: as for `evaluation_scan`.
+    """
 
     pairs: PairedScans
     scan_ids: Sequence[str]
     config: DataConfig
     levels: int
+    for_gpu: bool = False
 
     def __len__(self) -> int:
         return len(self.scan_ids)
 
     def __getitem__(self, number: int) -> EvaluationScan:
-        return evaluation_scan(self.pairs.read(self.scan_ids[number]), self.config, self.levels)
+        scan = self.pairs.read(self.scan_ids[number])
+        return evaluation_scan(scan, self.config, self.levels, self.for_gpu)
 
 
-def evaluation_scan(scan: PairedScan, config: DataConfig, levels: int) -> EvaluationScan:
-    """`scan` voxelised, with kernel maps of `levels` levels."""
+def evaluation_scan(
+    scan: PairedScan, config: DataConfig, levels: int, for_gpu: bool = False
+) -> EvaluationScan:
+    """`scan` voxelised, with kernel maps of `levels` levels.
+
+    for_gpu: without the maps, which the GPU builds when the pyramid is moved to it.
+    """
+    make_pyramid = unbuilt_pyramid if for_gpu else build_pyramid
     voxels, features = voxel_inputs(scan.points, scan.features, config.voxel_m, config.from_corner)
     return EvaluationScan(
         scan_id=scan.scan_id,
         features=features,
-        pyramid=build_pyramid(collate([voxels.coords]), levels),
+        pyramid=make_pyramid(collate([voxels.coords]), levels),
         inverse=voxels.inverse,
         labels=labels_or_ignore(scan.labels, len(scan.points)),
     )

@@ -6,7 +6,7 @@ Letters: M voxels of the batch, C classes, F input features, D text dimension.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
 
 import pydantic.dataclasses
@@ -30,7 +30,7 @@ class SemiBatch:
 
     Student and teacher see the same cloud.
     features (M,F) float32: x, y, z in metres come first.
-    pyramid: coordinates and kernel maps of every level.
+    pyramid: coordinates and kernel maps of every level. A loader for a GPU leaves the maps to `to`.
     labels (M,) int64: train ids; 255 where ignored and on every voxel of an unlabelled scan.
     is_labelled (M,) bool: the voxel belongs to a labelled scan.
     scan (M,) int64: the number of the voxel's scan in the batch, over all processes that share the batch.
@@ -51,8 +51,23 @@ class SemiBatch:
     texts: TextBatch
 
     def to(self, device: torch.device) -> SemiBatch:
-        """The same batch on `device`. From pinned memory the copy may still run when this returns."""
-        return SemiBatch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+        """The same batch on `device`. From pinned memory the copy may still run when this returns.
+
+        Kernel maps that the loader did not build are built there, and indices are int64 again.
+        """
+        moved = SemiBatch(
+            *(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self))
+        )
+        return moved._with_indices(torch.int64)
+
+    def narrowed(self) -> SemiBatch:
+        """The same batch with int32 instead of int64, as a loader sends it to a GPU. Only `to` is for it."""
+        return self._with_indices(torch.int32)
+
+    def _with_indices(self, dtype: torch.dtype) -> SemiBatch:
+        columns = {name: getattr(self, name).to(dtype) for name in ("labels", "scan", "image", "entity")}
+        votes = replace(self.votes, phrase=self.votes.phrase.to(dtype))
+        return replace(self, **columns, votes=votes)
 
     def pin_memory(self) -> SemiBatch:
         """The same batch in pinned memory. A loader with `pin_memory=True` calls this."""

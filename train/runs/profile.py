@@ -111,7 +111,10 @@ def profile_steps(run: Run, steps: int) -> str:
     optimiser.register_step_pre_hook(partial(watch.start, "optimiser"))
     optimiser.register_step_post_hook(watch.stop)
     data, clip = config.data, config.optim.max_grad_norm
-    batches = StepBatches(run.pairs, run.split, data, config.seed, run.levels, steps + _WARM_UP)
+    on_gpu = run.device.type == "cuda"
+    batches = StepBatches(
+        run.pairs, run.split, data, config.seed, run.levels, steps + _WARM_UP, for_gpu=on_gpu
+    )
     voxels = []
     for step in range(steps + _WARM_UP):
         if step == _WARM_UP:

@@ -185,7 +185,9 @@ class Run:
 
     def whole_scan(self, scan_id: str) -> EvaluationScan:
         """One scan for evaluation."""
-        return evaluation_scan(self.pairs.read(scan_id), self.config.data, self.levels)
+        on_gpu = self.device.type == "cuda"
+        scan = self.pairs.read(scan_id)
+        return evaluation_scan(scan, self.config.data, self.levels, for_gpu=on_gpu)
 
     def whole_scans(self, split: str) -> EvaluationScans:
         """The scans of `split` that have labels, for evaluation."""
@@ -193,7 +195,8 @@ class Run:
 
     def whole_scans_of(self, scan_ids: Sequence[str]) -> EvaluationScans:
         """These scans, for evaluation."""
-        return EvaluationScans(self.pairs, scan_ids, self.config.data, self.levels)
+        on_gpu = self.device.type == "cuda"
+        return EvaluationScans(self.pairs, scan_ids, self.config.data, self.levels, for_gpu=on_gpu)
 
     @property
     def levels(self) -> int:

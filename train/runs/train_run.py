@@ -116,13 +116,15 @@ def _train(run: Run, method: Method, stopping: Stopping) -> None:
         stopping.saved = _saved(done, steps)
 
     part = RankShare(parallel.rank(), parallel.world_size())
-    batches = StepBatches(run.pairs, run.split, config.data, config.seed, run.levels, steps, part)
+    on_gpu = run.device.type == "cuda"
+    batches = StepBatches(
+        run.pairs, run.split, config.data, config.seed, run.levels, steps, part, for_gpu=on_gpu
+    )
     with RunLog(run.folder.path, steps_done) if leads else nullcontext() as log:
         write = log.write if log is not None else _ignore
         if _lacks_validation(run, log, steps_done):
             write(steps_done - 1, validate())
             stopping.check()
-        on_gpu = run.device.type == "cuda"
         loader = stopping.until(batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu))
         callbacks = Callbacks(run.folder.path.name, write, validate, save, stopping.agreed)
         train(config, method, optimiser, loader, run.device, steps_done, callbacks)

@@ -37,6 +37,16 @@ def test_labels_and_confidences_are_the_softmax_by_hand(model: Model, cloud: np.
     assert prediction.labels.dtype == np.uint8 and prediction.confidence.dtype == np.float32
 
 
+def test_maps_that_are_built_where_they_are_used_change_nothing(
+    model: Model, cloud: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = model.predict(cloud[:, :3], cloud[:, 3])
+    monkeypatch.setattr(Model, "_on_gpu", True)
+    found = model.predict(cloud[:, :3], cloud[:, 3])
+    assert np.array_equal(found.labels, expected.labels)
+    assert np.array_equal(found.confidence, expected.confidence)
+
+
 def test_tensors_come_back_for_tensors(model: Model, cloud: np.ndarray) -> None:
     arrays = model.predict(cloud[:, :3], cloud[:, 3])
     tensors = model.predict(torch.from_numpy(cloud[:, :3]), torch.from_numpy(cloud[:, 3]))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from lass3d_core.compute.launches import KernelCount
 from lass3d_core.paper import ema
 
 
@@ -38,6 +39,20 @@ def test_update_leaves_student_and_statistics_alone() -> None:
     ema.update_teacher(teacher, student, 0.5, step=10)
     assert student.weight.tolist() == [2, 2] and teacher.weight.tolist() == [1.5, 1.5]
     assert teacher.running_mean.tolist() == [0, 0]
+
+
+def test_all_parameters_and_all_buffers_take_three_launches() -> None:
+    student = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(3), nn.Linear(3, 1))
+    teacher = ema.teacher_of(student)
+    with KernelCount() as count:
+        ema.update_teacher(teacher, student, 0.75, step=10)
+        ema.update_buffers(teacher, student, 0.75, step=10)
+    assert count.launches_of == {"_foreach_lerp_": 2, "_foreach_copy_": 1}
+
+
+def test_a_network_without_buffers_has_none_to_update() -> None:
+    student = nn.Linear(2, 2)
+    ema.update_buffers(ema.teacher_of(student), student, 0.75, step=10)
 
 
 def test_statistics_are_averaged_and_counters_copied() -> None:

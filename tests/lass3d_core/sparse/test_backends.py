@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from types import ModuleType
 
@@ -17,7 +18,7 @@ from lass3d_core.nets import make_backbone
 from lass3d_core.nets.unet import UNetConfig
 from lass3d_core.sparse import BACKENDS, load_backend
 from lass3d_core.sparse.maps import KernelMap, KernelPyramid, build_pyramid
-from lass3d_core.sparse.reference import StridedConv, SubmanifoldConv, TransposedConv
+from lass3d_core.sparse.reference import StridedConv, SubmanifoldConv, TransposedConv, as_on_a_gpu
 
 # What the optional packages say while they are imported.
 pytestmark = pytest.mark.filterwarnings("ignore:::(spconv|cumm|pccm|ccimport|torchsparse)")
@@ -41,9 +42,30 @@ class Backend:
         return getattr(self.module, operation.__name__)(cin, cout).to(self.device)
 
 
-@pytest.fixture(params=[(name, device) for name in BACKENDS for device in ("cpu", "cuda")], ids="-".join)
+FORMS = {"in runs": nullcontext, "at once": as_on_a_gpu}
+"""How the reference takes the offsets on a CPU: as a CPU does, or as a GPU."""
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> Iterator[None]:
+    with FORMS[request.param]():
+        yield
+
+
+@pytest.fixture
+def reference_at_once(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    with as_on_a_gpu():
+        yield Backend(load_backend("reference"), "cpu")
+
+
+@pytest.fixture(
+    params=[*((name, device) for name in BACKENDS for device in ("cpu", "cuda")), ("at once", "cpu")],
+    ids="-".join,
+)
 def backend(request: pytest.FixtureRequest) -> Backend:
     name, device = request.param
+    if name == "at once":
+        return request.getfixturevalue("reference_at_once")
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no GPU")
     if (name, device) == ("torchsparse", "cpu"):
@@ -185,6 +207,7 @@ def test_autocast_of_every_backend_gives_bfloat16_near_the_exact(backend: Backen
     torch.testing.assert_close(rough.float(), exact, rtol=0.03, atol=0.03 * float(exact.detach().std()))
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("count", [1, 150])
 def test_reference_in_double_precision_equals_the_dense_one(operation: type[nn.Module], count: int) -> None:
@@ -212,6 +235,7 @@ def test_offset_with_more_pairs_than_a_run_equals_the_dense_one() -> None:
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * scale)
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("frozen", ["x", "weight"])
 def test_one_gradient_alone_equals_that_of_both(frozen: str) -> None:
     pairs, inputs, _ = sides(SubmanifoldConv, random_pyramid(11, 90))
@@ -223,6 +247,7 @@ def test_one_gradient_alone_equals_that_of_both(frozen: str) -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_gradients_equal_finite_differences(operation: type[nn.Module]) -> None:
     pairs, inputs, _ = sides(operation, random_pyramid(2, 12, batches=1))
@@ -235,6 +260,7 @@ def test_gradients_equal_finite_differences(operation: type[nn.Module]) -> None:
     assert torch.autograd.gradcheck(convolve, (x, layer.weight.detach().requires_grad_()))
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_two_runs_agree_to_the_last_bit(operation: type[nn.Module]) -> None:
     pairs, inputs, _ = sides(operation, random_pyramid(6, 300))
@@ -244,6 +270,7 @@ def test_two_runs_agree_to_the_last_bit(operation: type[nn.Module]) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_autocast_computes_in_bfloat16_and_keeps_float32_gradients(operation: type[nn.Module]) -> None:
     pairs, inputs, _ = sides(operation, random_pyramid(7, 200))
@@ -262,6 +289,7 @@ def test_autocast_computes_in_bfloat16_and_keeps_float32_gradients(operation: ty
         assert float((found - expected).norm() / expected.norm()) < 0.03
 
 
+@pytest.mark.usefixtures("form")
 def test_input_without_gradient_gets_none() -> None:
     pairs, inputs, _ = sides(SubmanifoldConv, random_pyramid(8, 40))
     layer, x = SubmanifoldConv(3, 4), torch.randn(len(inputs), 3)
@@ -269,6 +297,7 @@ def test_input_without_gradient_gets_none() -> None:
     assert x.grad is None and layer.weight.grad is not None
 
 
+@pytest.mark.usefixtures("form")
 def test_upstream_gradient_may_be_strided() -> None:
     pairs, inputs, _ = sides(SubmanifoldConv, random_pyramid(9, 40))
     layer, x = SubmanifoldConv(3, 4), torch.randn(len(inputs), 3, requires_grad=True)

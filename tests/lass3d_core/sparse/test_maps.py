@@ -2,17 +2,40 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lass3d_core.compute.launches import KernelCount
 from lass3d_core.errors import DataError
-from lass3d_core.sparse.maps import CsrPairs, KernelMap, KernelPyramid, build_pyramid
+from lass3d_core.sparse.maps import (
+    CsrPairs,
+    KernelMap,
+    KernelPyramid,
+    build_pyramid,
+    pyramid_of,
+    unbuilt_pyramid,
+)
+from lass3d_core.sparse.pairs_on_device import offsets_on_device, pairs_on_device
 
 Row = tuple[int, int, int, int]
 Pair = tuple[int, int, int]
+Build = Callable[[torch.Tensor, int], KernelPyramid]
+
+
+def build_as_on_a_gpu(coords: torch.Tensor, levels: int) -> KernelPyramid:
+    """What `build_pyramid` does on a GPU, where no voxels are the host's work."""
+    return (
+        pyramid_of(pairs_on_device(coords, levels), offsets_on_device)
+        if len(coords)
+        else build_pyramid(coords, levels)
+    )
+
+
+both_ways = pytest.mark.parametrize("build", [build_pyramid, build_as_on_a_gpu])
 
 
 def random_coords(seed: int, count: int, span: int = 6, batches: int = 3, low: int = -3) -> torch.Tensor:
@@ -59,11 +82,14 @@ def assert_bags_group(bags: CsrPairs, rows: torch.Tensor, count: int) -> None:
         assert (rows[inside] == row).all()
 
 
+@both_ways
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 120), st.sampled_from([2, 4, 6]))
-def test_maps_equal_a_brute_force_twin(seed: int, count: int, span: int) -> None:
+def test_maps_equal_a_brute_force_twin(build: Build, seed: int, count: int, span: int) -> None:
     coords = random_coords(seed, count, span)
-    pyramid = build_pyramid(coords, 3)
+    pyramid = build(coords, 3)
+    for kernel_map in (*pyramid.submanifold, *pyramid.stride):
+        assert kernel_map.ends.tolist() == list(itertools.accumulate(kernel_map.counts))
     for level, kernel_map in enumerate(pyramid.submanifold):
         level_coords = pyramid.coords[level]
         found = pairs_of(kernel_map)
@@ -79,53 +105,60 @@ def test_maps_equal_a_brute_force_twin(seed: int, count: int, span: int) -> None
         assert_bags_group(kernel_map.by_source, kernel_map.source, len(fine))
 
 
-def test_order_of_rows_only_renames_them() -> None:
+@both_ways
+def test_order_of_rows_only_renames_them(build: Build) -> None:
     coords = random_coords(0, 80)
     order = torch.randperm(80, generator=torch.Generator().manual_seed(5))
     straight, shuffled = (
-        build_pyramid(coords, 1).submanifold[0],
-        build_pyramid(coords[order], 1).submanifold[0],
+        build(coords, 1).submanifold[0],
+        build(coords[order], 1).submanifold[0],
     )
     renamed = {(k, int(order[source]), int(order[target])) for k, source, target in pairs_of(shuffled)}
     assert renamed == set(pairs_of(straight))
 
 
-def test_neighbours_in_different_scans_do_not_meet() -> None:
+@both_ways
+def test_neighbours_in_different_scans_do_not_meet(build: Build) -> None:
     coords = torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 1]], dtype=torch.int32)
-    pyramid = build_pyramid(coords, 2)
+    pyramid = build(coords, 2)
     assert set(pairs_of(pyramid.submanifold[0])) == {(14, 2, 1), (12, 1, 2)}
     assert pyramid.coords[1].tolist() == [[0, 0, 0, 0], [1, 0, 0, 0]]
 
 
-def test_far_ends_of_the_box_do_not_meet() -> None:
+@both_ways
+def test_far_ends_of_the_box_do_not_meet(build: Build) -> None:
     coords = torch.tensor([[0, 0, 0, 9], [0, 0, 1, 0], [0, 1, -9, 0], [1, -9, -9, 0]], dtype=torch.int32)
-    assert build_pyramid(coords, 1).submanifold[0].counts == (0,) * 27
+    assert build(coords, 1).submanifold[0].counts == (0,) * 27
 
 
-def test_negative_voxels_have_the_parent_below_them() -> None:
+@both_ways
+def test_negative_voxels_have_the_parent_below_them(build: Build) -> None:
     coords = torch.tensor([[0, -1, -1, -1], [0, -2, -2, -2], [0, -3, 0, 1]], dtype=torch.int32)
-    pyramid = build_pyramid(coords, 2)
+    pyramid = build(coords, 2)
     assert pyramid.coords[1].tolist() == [[0, -2, 0, 0], [0, -1, -1, -1]]
     assert set(pairs_of(pyramid.stride[0])) == {(7, 0, 1), (0, 1, 1), (5, 2, 0)}
 
 
-def test_one_voxel_meets_nothing_and_has_one_parent() -> None:
-    pyramid = build_pyramid(torch.tensor([[2, -5, 7, 3]], dtype=torch.int32), 4)
+@both_ways
+def test_one_voxel_meets_nothing_and_has_one_parent(build: Build) -> None:
+    pyramid = build(torch.tensor([[2, -5, 7, 3]], dtype=torch.int32), 4)
     assert [len(coords) for coords in pyramid.coords] == [1, 1, 1, 1]
     assert all(sum(kernel_map.counts) == 0 for kernel_map in pyramid.submanifold)
     assert [pairs_of(kernel_map) for kernel_map in pyramid.stride] == [[(7, 0, 0)], [(7, 0, 0)], [(2, 0, 0)]]
 
 
-def test_no_voxels_have_empty_maps() -> None:
-    pyramid = build_pyramid(torch.empty(0, 4, dtype=torch.int32), 3)
+@both_ways
+def test_no_voxels_have_empty_maps(build: Build) -> None:
+    pyramid = build(torch.empty(0, 4, dtype=torch.int32), 3)
     assert [coords.shape for coords in pyramid.coords] == [(0, 4)] * 3
     assert all(pairs_of(kernel_map) == [] for kernel_map in (*pyramid.submanifold, *pyramid.stride))
 
 
-def test_equal_rows_are_refused() -> None:
+@both_ways
+def test_equal_rows_are_refused(build: Build) -> None:
     twice = torch.tensor([[0, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 1]], dtype=torch.int32)
     with pytest.raises(DataError, match="same coordinates"):
-        build_pyramid(twice, 1)
+        build(twice, 1)
 
 
 def test_transposing_exchanges_source_and_target() -> None:
@@ -135,10 +168,17 @@ def test_transposing_exchanges_source_and_target() -> None:
     assert up.by_target is down.by_source and up.by_source is down.by_target
 
 
+@both_ways
+def test_a_box_of_too_many_cells_is_refused(build: Build) -> None:
+    far = torch.tensor([[0, 0, 0, 0], [0, 2**30, 2**30, 2**30]], dtype=torch.int32)
+    with pytest.raises(DataError, match="too many; crop the scan"):
+        build(far, 2)
+
+
 def all_tensors(pyramid: KernelPyramid) -> list[torch.Tensor]:
     tensors = list(pyramid.coords)
     for kernel_map in (*pyramid.submanifold, *pyramid.stride):
-        tensors += [kernel_map.source, kernel_map.target]
+        tensors += [kernel_map.source, kernel_map.target, kernel_map.ends]
         for bags in (kernel_map.by_target, kernel_map.by_source):
             tensors += [bags.positions, bags.offsets]
     return tensors
@@ -151,6 +191,30 @@ def assert_same(left: KernelPyramid, right: KernelPyramid) -> None:
     )
     for a, b in zip((*left.submanifold, *left.stride), (*right.submanifold, *right.stride), strict=True):
         assert (a.counts, a.centre) == (b.counts, b.centre)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 300), st.integers(1, 4))
+def test_host_and_gpu_build_the_same_to_the_last_bit(seed: int, count: int, levels: int) -> None:
+    coords = random_coords(seed, count)
+    assert_same(build_pyramid(coords, levels), build_as_on_a_gpu(coords, levels))
+
+
+@pytest.mark.parametrize("levels", [1, 5])
+def test_a_gpu_tells_all_sizes_in_one_transfer(levels: int) -> None:
+    with KernelCount() as count:
+        build_as_on_a_gpu(random_coords(2, 200), levels)
+    assert count.synchronisations_of == {"tolist": 1}
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_an_unbuilt_pyramid_is_built_where_it_is_moved(levels: int) -> None:
+    coords = random_coords(4, 50)
+    sent = unbuilt_pyramid(coords, levels)
+    assert (sent.levels, len(all_tensors(sent))) == (levels, 1)
+    received = pickle.loads(pickle.dumps(sent))
+    assert received.levels == levels
+    assert_same(received.to("cpu"), build_pyramid(coords, levels))
 
 
 @pytest.mark.parametrize("count", [0, 1, 90])

@@ -125,3 +125,15 @@ def test_ignored_labels_are_wrong(own_street: Any) -> None:
     for path in (own_street.sequences / "00/labels").iterdir():
         np.zeros_like(np.fromfile(path, "<u4")).tofile(path)
     assert wrong(own_street) == ["every label is ignored; mend `classes` or the label files"]
+
+
+@pytest.mark.parametrize(("gpu", "of_point"), [(False, 275), (True, 70)])
+def test_shared_memory_is_judged_by_what_workers_send_to_the_processor_at_hand(
+    gpu: bool, of_point: int, own_street: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    monkeypatch.setattr("preprocess.doctor.data.shortage", lambda size, workers: asked.append(size))
+    assert [one.mark for one in data(own_street.project) if one.what == "shared memory"] == ["ok"]
+    points = asked[0] // (4 * of_point)
+    assert asked == [4 * of_point * points] and points > 1000

@@ -50,7 +50,7 @@ def tensors(value: object) -> list[Tensor]:
 
 def same(one: SemiBatch, other: SemiBatch) -> bool:
     pairs = zip(tensors(one), tensors(other), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)
+    return all(torch.equal(a, b) and a.dtype == b.dtype for a, b in pairs)
 
 
 def test_panoramas_hold_text_alone_and_leave_labelled_scans_as_they_are(tiny) -> None:
@@ -78,6 +78,16 @@ def test_workers_change_nothing(tiny) -> None:
     together = list(batch_loader(batches_of(tiny, steps=5), 0, workers=2))
     assert len(alone) == len(together) == 5
     assert all(same(a, b) for a, b in zip(alone, together))
+
+
+def test_a_batch_for_a_gpu_is_the_same_where_it_is_used(tiny) -> None:
+    whole = batches_of(tiny)
+    bare = replace(whole, for_gpu=True)
+    assert bare[2].pyramid.submanifold == ()
+    assert torch.int64 not in {tensor.dtype for tensor in tensors(replace(bare[2], texts=()))}
+    assert same(bare[2].to(torch.device("cpu")), whole[2])
+    sent = next(iter(batch_loader(bare, 2, workers=1)))
+    assert same(sent.to(torch.device("cpu")), whole[2])
 
 
 def test_a_loader_that_starts_late_gives_the_later_batches(tiny) -> None:

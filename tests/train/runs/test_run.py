@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lass3d_core.labels import IGNORE
+from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from lass3d_core.records import PairedScan
 from train.__main__ import main
 from train.config import SavedRun
+from train.data.paired_scans import PairedScans
 from train.evaluate import Metrics
+from train.presets.demo import demo
 from train.report.runs import read_run
 from train.runs.logs import read_log
+from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 
 SHORT = (
@@ -148,3 +154,14 @@ def test_without_labels_to_evaluate_a_run_is_finished_only_with_its_model(
     assert folder.is_finished(saved, ())
     folder.model.unlink()
     assert not folder.is_finished(saved, ())
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_scans_for_evaluation_are_made_for_the_device_of_the_run(tiny: Any, device: str) -> None:
+    pairs = PairedScans.open(tiny.artifacts)
+    spec = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)))
+    config, folder = demo("tiny", "supervised", 20.0, 0), RunFolder(tiny.run(RUN))
+    run = Run.of(config, pairs, spec, folder, torch.device(device))
+    assert run.whole_scans("val").for_gpu == (device == "cuda")
+    built = run.whole_scan(pairs.splits["val"][0]).pyramid.submanifold
+    assert bool(built) == (device == "cpu")

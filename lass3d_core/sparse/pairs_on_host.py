@@ -1,0 +1,91 @@
+"""Pairs of voxels for a CPU, level by level: reading a size costs nothing there.
+
+Letters: M voxels of a level, H half of the pairs of a 3x3x3 map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lass3d_core.errors import DataError
+from lass3d_core.sparse.level_pairs import DUPLICATE, Children, LevelPairs
+from lass3d_core.sparse.voxels import lattice_keys, lattice_steps, run_starts
+
+
+def pairs_on_host(coords: Tensor, levels: int) -> Iterator[LevelPairs]:
+    """The pairs of `levels` levels over coords (M,4) int32 of (batch, x, y, z), in any order.
+
+    Raises DataError if two rows are equal or the occupied box is too large.
+    """
+    for level in range(levels):
+        half = _half_pairs(coords)
+        coarse, children = (coords, None) if level == levels - 1 else _children(coords)
+        yield LevelPairs(coords, *half, children)
+        coords = coarse
+
+
+def _half_pairs(coords: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
+    """target, source, counts and sizes of LevelPairs."""
+    # The 13 offsets are the next z, and four columns of three. The sorted keys hold a column in at most three
+    # consecutive places: one search finds its start, two steps walk it.
+    count = len(coords)
+    keys, order = _sorted_keys(coords)
+    _, step_x, step_y, _ = lattice_steps(coords, margin=1)
+    columns = torch.tensor([[step_y], [step_x - step_y], [step_x], [step_x + step_y]])
+    padded = torch.cat([keys, keys.new_full((4,), torch.iinfo(torch.int64).max)])
+    wanted = keys + (columns - 1)
+    place = torch.searchsorted(keys, wanted)
+    hit = torch.empty(13, count, dtype=torch.bool)
+    found = torch.empty(13, count, dtype=torch.int64)
+    torch.eq(padded[1 : count + 1], keys + 1, out=hit[0])
+    torch.arange(1, count + 1, out=found[0])
+    for z in range(3):
+        present = padded[place] == wanted + z
+        hit[1 + z :: 3], found[1 + z :: 3] = present, place
+        place = place + present
+    pairs = hit.view(-1).nonzero().squeeze(1)
+    target, source = pairs % max(count, 1), found.view(-1)[pairs]
+    if order is not None:
+        target, source = order[target], order[source]
+    counts = hit.sum(dim=1)
+    return target.int(), source.int(), counts, tuple(counts.tolist())
+
+
+def _sorted_keys(coords: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The sorted keys of coords (M,) int64, and the row of each; None if the rows are sorted already."""
+    keys = lattice_keys(coords, margin=1)
+    if bool((keys[1:] > keys[:-1]).all()):
+        return keys, None
+    keys, order = keys.sort()
+    if not bool(run_starts(keys).all()):
+        raise DataError(DUPLICATE)
+    return keys, order
+
+
+def _children(coords: Tensor) -> tuple[Tensor, Children]:
+    """The next coarser level of coords (M,4), and how the voxels meet its voxels, as octants of a parent."""
+    halves = coords.clone()
+    halves[:, 1:] >>= 1  # an arithmetic shift: floor, for negative coordinates too
+    keys, order = lattice_keys(halves).sort(stable=True)
+    starts = run_starts(keys)
+    coarse = halves[order[starts]]
+    parent = torch.empty_like(order)
+    parent[order] = starts.cumsum(0) - 1
+    x, y, z = (coords[:, 1:] & 1).unbind(dim=1)
+    octant = 4 * x + 2 * y + z
+    child = octant.sort(stable=True).indices.int()
+    counts = torch.bincount(octant, minlength=8)
+    return coarse, Children(child, parent.int()[child], counts, tuple(counts.tolist()))
+
+
+def offsets_on_host(row: Tensor, ordered: Tensor, rows: int) -> Tensor:
+    """Where each row begins in `ordered`, and the end: (rows + 1,) int32.
+
+    row (P,) int32: of each pair, in 0, ..., rows - 1. ordered (P,) int32: the same, sorted.
+    """
+    offsets = row.new_zeros(rows + 1)
+    offsets[1:] = torch.bincount(row, minlength=rows).cumsum(0)
+    return offsets
