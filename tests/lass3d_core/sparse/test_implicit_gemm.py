@@ -1,0 +1,261 @@
+"""The kernels in Triton. Where there is no GPU, Triton's interpreter runs them on the CPU.
+
+Beside these tests, those of test_backends.py compare the kernels with dense convolutions.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lass3d_core.errors import BackendUnavailable
+from lass3d_core.sparse import load_backend
+from lass3d_core.sparse.maps import KernelMap, build_pyramid
+from lass3d_core.sparse.reference import SparseProduct, SubmanifoldConv
+from tests.lass3d_core.sparse.test_backends import OPERATIONS, random_pyramid, sides
+
+ROOT = Path(__file__).parents[3]
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cuda" if torch.cuda.is_available() and not INTERPRETED else "cpu"
+
+needs_triton = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="triton is not installed"
+)
+needs_kernels = [
+    needs_triton,
+    pytest.mark.skipif(
+        DEVICE == "cpu" and not INTERPRETED, reason="the interpreter runs this in a process of its own"
+    ),
+]
+
+
+@pytest.fixture
+def gemm() -> ModuleType:
+    return load_backend("triton")
+
+
+def exact(x: Tensor, weight: Tensor, pairs: KernelMap, upstream: Tensor) -> list[Tensor]:
+    """Result and both gradients in float64, by the reference, on the CPU."""
+    x, weight = (tensor.detach().cpu().double().requires_grad_() for tensor in (x, weight))
+    result = SparseProduct.apply(x, weight, pairs)
+    return [result.detach(), *torch.autograd.grad(result, (x, weight), upstream.cpu().double())]
+
+
+def errors_of(
+    gemm: ModuleType, operation: type[nn.Module], dtype: torch.dtype, cin: int, cout: int
+) -> list[float]:
+    """The largest error of result and gradients, relative to the largest value. The inputs are of `dtype`."""
+    torch.manual_seed(0)
+    pyramid = random_pyramid(0, 200)
+    pairs, inputs, outputs = sides(operation, pyramid)
+    there, _, _ = sides(operation, pyramid.to(DEVICE))
+    layer = getattr(gemm, operation.__name__)(cin, cout).to(DEVICE, dtype)
+    x = torch.randn(len(inputs), cin, device=DEVICE, dtype=dtype, requires_grad=True)
+    upstream = torch.randn(len(outputs), cout, device=DEVICE, dtype=dtype)
+    result = layer(x, there)
+    found = [result, *torch.autograd.grad(result, (x, layer.weight), upstream)]
+    assert {tensor.dtype for tensor in found} == {dtype}
+    mirrored = pairs.transposed() if operation.__name__ == "TransposedConv" else pairs
+    wanted = exact(x, layer.weight, mirrored, upstream)
+    return [float((a.detach().cpu() - b).abs().max() / b.abs().max()) for a, b in zip(found, wanted)]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float32, 1e-6), (torch.float16, 2**-10), (torch.bfloat16, 2**-7)],
+    ids=["float32", "float16", "bfloat16"],
+)
+@pytest.mark.parametrize("operation", OPERATIONS)
+class TestKernels:
+    pytestmark = needs_kernels
+
+    def test_only_the_result_is_rounded(
+        self, gemm: ModuleType, operation: type[nn.Module], dtype: torch.dtype, tolerance: float
+    ) -> None:
+        assert max(errors_of(gemm, operation, dtype, 20, 33)) < tolerance
+
+    def test_more_channels_than_a_tile(
+        self, gemm: ModuleType, operation: type[nn.Module], dtype: torch.dtype, tolerance: float
+    ) -> None:
+        assert max(errors_of(gemm, operation, dtype, 130, 70)) < tolerance
+
+
+class TestEdges:
+    pytestmark = needs_kernels
+
+    def test_gradient_in_pieces_equals_that_in_one(
+        self, gemm: ModuleType, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pairs = random_pyramid(1, 300).to(DEVICE).submanifold[0]
+        x, grad = torch.randn(300, 6, device=DEVICE), torch.randn(300, 5, device=DEVICE)
+        whole = gemm.gradient_of_weight(x, grad, pairs)
+        monkeypatch.setattr(gemm, "_LONGEST", 50)
+        in_six = gemm.gradient_of_weight(x, grad, pairs)
+        monkeypatch.setattr(gemm, "_PARTIAL_SUMS", 2 * 27 * 6 * 5)
+        in_two = gemm.gradient_of_weight(x, grad, pairs)
+        assert not torch.equal(whole, in_six) and not torch.equal(in_six, in_two)  # sums of another order
+        for pieces in (in_six, in_two):
+            torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-4)
+
+    def test_offset_without_pairs_has_a_gradient_of_zero(self, gemm: ModuleType) -> None:
+        line = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1]], dtype=torch.int32)
+        pairs = build_pyramid(line, 1).to(DEVICE).submanifold[0]
+        layer, x = gemm.SubmanifoldConv(3, 4).to(DEVICE), torch.ones(2, 3, device=DEVICE)
+        layer(x, pairs).sum().backward()
+        sums = layer.weight.grad.sum(dim=(1, 2)).tolist()
+        assert {k: total for k, total in enumerate(sums) if total} == {12: 12.0, 13: 24.0, 14: 12.0}
+
+    def test_two_runs_agree_to_the_last_bit(self, gemm: ModuleType) -> None:
+        pairs = random_pyramid(2, 300).to(DEVICE).submanifold[0]
+        layer = gemm.SubmanifoldConv(6, 5).to(DEVICE)
+        x = torch.randn(300, 6, device=DEVICE, requires_grad=True)
+        runs = [layer(x, pairs) for _ in range(2)]
+        slopes = [torch.autograd.grad(run.square().sum(), (x, layer.weight)) for run in runs]
+        assert torch.equal(*runs) and all(map(torch.equal, *slopes))
+
+    @pytest.mark.parametrize("frozen", ["x", "weight"])
+    def test_one_gradient_alone_equals_that_of_both(self, gemm: ModuleType, frozen: str) -> None:
+        pairs = random_pyramid(3, 90).to(DEVICE).submanifold[0]
+        layer, x = gemm.SubmanifoldConv(4, 6).to(DEVICE), torch.randn(90, 4, device=DEVICE).requires_grad_()
+        grad_x, grad_weight = torch.autograd.grad(layer(x, pairs).square().sum(), (x, layer.weight))
+        (x if frozen == "x" else layer.weight).requires_grad_(False)
+        wanted, expected = (layer.weight, grad_weight) if frozen == "x" else (x, grad_x)
+        (found,) = torch.autograd.grad(layer(x, pairs).square().sum(), wanted)
+        assert torch.equal(found, expected)
+
+    def test_strided_input_and_strided_gradient_are_read_right(self, gemm: ModuleType) -> None:
+        pairs = random_pyramid(4, 40).to(DEVICE).submanifold[0]
+        layer, wide = gemm.SubmanifoldConv(3, 4).to(DEVICE), torch.randn(40, 6, device=DEVICE)
+        strided, plain = (x.detach().requires_grad_() for x in (wide[:, ::2], wide[:, ::2].contiguous()))
+        (expanded,) = torch.autograd.grad(layer(strided, pairs).sum(), strided)
+        (ones,) = torch.autograd.grad((layer(plain, pairs) * 1.0).sum(), plain)
+        assert torch.equal(layer(strided, pairs), layer(plain, pairs)) and torch.equal(expanded, ones)
+
+    def test_float64_is_refused_in_one_line(self, gemm: ModuleType) -> None:
+        pairs = random_pyramid(5, 10).to(DEVICE).submanifold[0]
+        layer = gemm.SubmanifoldConv(3, 4).to(DEVICE).double()
+        with pytest.raises(BackendUnavailable, match=r"no float64; use float32.*reference"):
+            layer(torch.randn(10, 3, device=DEVICE).double(), pairs)
+
+    def test_autocast_keeps_float32_gradients(self, gemm: ModuleType) -> None:
+        pairs = random_pyramid(6, 100).to(DEVICE).submanifold[0]
+        layer, x = gemm.SubmanifoldConv(8, 8).to(DEVICE), torch.randn(100, 8, device=DEVICE).requires_grad_()
+        wanted = torch.autograd.grad(layer(x, pairs).square().mean(), (x, layer.weight))
+        with torch.autocast(DEVICE, torch.bfloat16):
+            rough = layer(x, pairs)
+        assert rough.dtype == torch.bfloat16
+        for found, expected in zip(
+            torch.autograd.grad(rough.float().square().mean(), (x, layer.weight)), wanted
+        ):
+            assert found.dtype == torch.float32
+            assert float((found - expected).norm() / expected.norm()) < 0.03
+
+
+@needs_triton
+@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter")
+def test_kernels_pass_through_the_interpreter() -> None:
+    here = "tests/lass3d_core/sparse"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{here}/test_backends.py"]
+    chosen = [f"{here}/test_implicit_gemm.py", "-k", "triton-cpu or TestKernels or TestEdges"]
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": ""}
+    run = subprocess.run(
+        [*command, *chosen], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout[-3000:]
+    assert " passed" in run.stdout and "skipped" not in run.stdout
+
+
+COMPILED = """
+import torch, triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+torch.cuda.is_available = lambda: True  # so that the backend can be imported; nothing is launched
+from lass3d_core.sparse import implicit_gemm as gemm
+
+NUMBERS = {"sources", "rows", "source", "target", "starts"}
+SIZES = {"row_count", "cin", "cout", "stride_offset", "stride_in", "stride_out", "pieces"}
+
+def compiled(kernel, dtype, capability, constants):
+    types = {name: dtype for name in kernel.arg_names} | {"partial": "fp32"} | dict.fromkeys(NUMBERS, "i32")
+    signature = {name: "*" + types[name] for name in kernel.arg_names}
+    signature |= {name: "i32" for name in kernel.arg_names if name in SIZES}
+    signature |= dict.fromkeys(constants, "constexpr")
+    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+    return triton.compile(source, target=GPUTarget("cuda", capability, 32)).asm
+
+for dtype, name in ((torch.float32, "fp32"), (torch.bfloat16, "bf16"), (torch.float16, "fp16")):
+    for capability in (80, 90):
+        for kernel, constants in (
+            (gemm.gathered_product, gemm.constants_of_product(dtype, 27, 96, 96)),
+            (gemm.outer_products, gemm.constants_of_outer_products(dtype, 13, 96, 96)),
+        ):
+            code = compiled(kernel, name, capability, constants)
+            on_tensor_cores = "mma" in code["ptx"]
+            assert code["cubin"] and on_tensor_cores == (dtype != torch.float32), (name, capability)
+print("compiled")
+"""
+
+
+@needs_triton
+@pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
+@pytest.mark.slow
+def test_kernels_compile_to_machine_code_with_half_precision_on_tensor_cores(tmp_path: Path) -> None:
+    environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", COMPILED],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout == "compiled\n", run.stderr[-3000:]
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package triton that can be imported and computes nothing, as it is where there is no GPU."""
+
+    class JITFunction:
+        def __init__(self, function: object) -> None:
+            self.function = function
+
+    package = ModuleType("triton")
+    package.language = ModuleType("triton.language")  # type: ignore[attr-defined]
+    vars(package).update(vars(SimpleNamespace(jit=JITFunction, JITFunction=JITFunction)))
+    monkeypatch.setitem(sys.modules, "triton", package)
+    monkeypatch.setitem(sys.modules, "triton.language", package.language)
+    # Set before it is deleted, so that the module of the stub is taken out afterwards.
+    monkeypatch.setitem(sys.modules, "lass3d_core.sparse.implicit_gemm", package)
+    del sys.modules["lass3d_core.sparse.implicit_gemm"]
+
+
+@pytest.mark.usefixtures("stub")
+def test_without_a_gpu_the_backend_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BackendUnavailable, match=r"^the backend triton needs a GPU.*choose the backend ref"):
+        load_backend("triton")
+
+
+@pytest.mark.usefixtures("stub")
+def test_beside_a_gpu_the_reference_computes_what_is_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    gemm = load_backend("triton")
+    pairs, x = random_pyramid(7, 50).submanifold[0], torch.randn(50, 3, requires_grad=True)
+    ours, reference = gemm.SubmanifoldConv(3, 4), SubmanifoldConv(3, 4)
+    ours.load_state_dict(reference.state_dict())
+    assert torch.equal(ours(x, pairs), reference(x, pairs))
+    slopes = [
+        torch.autograd.grad(layer(x, pairs).square().sum(), (x, layer.weight)) for layer in (ours, reference)
+    ]
+    assert all(map(torch.equal, *slopes))
