@@ -40,13 +40,14 @@ _FLOAT32_DEPTH = 32  # channels of the input at once: with 64 the sums of float3
 _PAIRS = 32  # gathered at once for the gradient of weight
 _LONGEST = 4096  # pairs that one piece of an offset's gradient sums
 _PARTIAL_SUMS = 1 << 24  # numbers in all pieces, at most: 64 MiB
+_CHANGING = ("row_count", "pieces")  # differ from batch to batch: no kernel is compiled for one value
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 gather_table = OncePerMap(make_gather_table)
 pair_starts = OncePerMap(first_pairs)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_CHANGING)
 def gathered_product(  # type: ignore[no-untyped-def]
     x,
     weight,
@@ -95,7 +96,7 @@ def gathered_product(  # type: ignore[no-untyped-def]
     tl.store(to, sums.to(result.dtype.element_ty), mask=present[:, None] & (out < cout)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_CHANGING)
 def outer_products(  # type: ignore[no-untyped-def]
     x,
     grad,
