@@ -75,7 +75,7 @@ class TestKernels:
 
     @pytest.mark.parametrize(
         ("dtype", "tolerance"),
-        [(torch.float32, 1e-6), (torch.float16, 2**-10), (torch.bfloat16, 2**-7)],
+        [(torch.float32, 3e-6), (torch.float16, 2**-10), (torch.bfloat16, 2**-7)],
         ids=["float32", "float16", "bfloat16"],
     )
     def test_only_the_result_is_rounded(
@@ -84,7 +84,7 @@ class TestKernels:
         assert max(errors_of(gemm, operation, dtype, 20, 33)) < tolerance
 
     def test_more_channels_than_a_tile(self, gemm: ModuleType, operation: type[nn.Module]) -> None:
-        assert max(errors_of(gemm, operation, torch.float32, 70, 66)) < 1e-6
+        assert max(errors_of(gemm, operation, torch.float32, 70, 66)) < 3e-6
 
 
 class TestEdges:
@@ -175,31 +175,45 @@ def test_kernels_pass_through_the_interpreter() -> None:
 COMPILED = """
 import torch, triton
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
-torch.cuda.is_available = lambda: True  # so that the backend can be imported; nothing is launched
+torch.cuda.is_available = lambda: True  # so that the backend can be imported
 from lass3d_core.sparse import implicit_gemm as gemm
+from lass3d_core.sparse.maps import build_pyramid
 
-NUMBERS = {"sources", "rows", "source", "target", "starts"}
-SIZES = {"row_count", "cin", "cout", "stride_offset", "stride_in", "stride_out", "pieces"}
+class Driver:  # of a GPU that is not there: enough of one to compile for it
+    def __init__(self, capability):
+        self.capability = capability
 
-def compiled(kernel, dtype, capability, constants):
-    types = {name: dtype for name in kernel.arg_names} | {"partial": "fp32"} | dict.fromkeys(NUMBERS, "i32")
-    signature = {name: "*" + types[name] for name in kernel.arg_names}
-    signature |= {name: "i32" for name in kernel.arg_names if name in SIZES}
-    signature |= dict.fromkeys(constants, "constexpr")
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32)).asm
+    def get_current_target(self):
+        return GPUTarget("cuda", self.capability, 32)
 
-for dtype, name in ((torch.float32, "fp32"), (torch.bfloat16, "bf16"), (torch.float16, "fp16")):
-    for capability in (80, 90):
-        for kernel, constants in (
-            (gemm.gathered_product, gemm.constants_of_product(dtype, 27, 96, 96)),
-            (gemm.outer_products, gemm.constants_of_outer_products(dtype, 13, 96, 96)),
-        ):
-            code = compiled(kernel, name, capability, constants)
-            on_tensor_cores = "mma" in code["ptx"]
-            assert code["cubin"] and on_tensor_cores == (dtype != torch.float32), (name, capability)
+    def get_current_device(self):
+        return self.capability
+
+    def get_current_stream(self, device):
+        return 0
+
+def compile_only(self, *tensors, grid, warmup, **constants):
+    compiled.append(run(self, *tensors, grid=grid, warmup=True, **constants).asm)
+
+def kernels_of_a_step(dtype, rows):
+    compiled.clear()
+    cells = torch.cartesian_prod(torch.arange(1), *[torch.arange(5)] * 3)[:rows]
+    layer = gemm.SubmanifoldConv(5, 96).to(dtype)
+    x = torch.randn(rows, 5, dtype=dtype, requires_grad=True)
+    layer(x, build_pyramid(cells.int(), 1).submanifold[0]).sum().backward()
+    return [asm["cubin"] for asm in compiled], ["mma" in asm["ptx"] for asm in compiled]
+
+run, triton.JITFunction.run, compiled = triton.JITFunction.run, compile_only, []
+gemm._fused = lambda x: True  # tensors on the CPU take the way of those on a GPU, as far as the launch
+for capability in (80, 90):
+    triton.runtime.driver.set_active(Driver(capability))
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        code, on_tensor_cores = kernels_of_a_step(dtype, 100)
+        assert len(code) == 3 and all(code), (dtype, capability)
+        assert on_tensor_cores == [dtype != torch.float32] * 3, (dtype, capability)
+        again, _ = kernels_of_a_step(dtype, 96)
+        assert all(a is b for a, b in zip(code, again)), "another number of rows compiled another kernel"
 print("compiled")
 """
 
@@ -207,7 +221,7 @@ print("compiled")
 @needs_triton
 @pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
 @pytest.mark.slow
-def test_kernels_compile_to_machine_code_with_half_precision_on_tensor_cores(tmp_path: Path) -> None:
+def test_a_step_compiles_to_machine_code_with_half_precision_on_tensor_cores(tmp_path: Path) -> None:
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
     run = subprocess.run(
         [sys.executable, "-c", COMPILED],
