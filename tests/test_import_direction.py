@@ -23,7 +23,7 @@ CORE_TOP = [
     for module in ("records", "labels", "errors", "pool", "program", "settings", "signals", "plain_yaml")
 ]
 MANIFEST_AND_FILES = ["lass3d_core.manifest", "lass3d_core.files", "lass3d_core.datasets"]
-HEAVY = ["transformers", "groundingdino", "segment_anything", "open_clip", "torchsparse", "spconv"]
+HEAVY = ["transformers", "groundingdino", "segment_anything", "open_clip", "torchsparse", "spconv", "triton"]
 
 RULES = {  # a folder: what no file in it may import
     "lass3d_core": ["preprocess", "train"],

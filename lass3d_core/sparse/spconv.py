@@ -1,26 +1,30 @@
 """The backend spconv 2.3 (`pip install 'lass3d[spconv]'`).
 
-It gets the pairs of our kernel maps and uses spconv's algorithm `Native` (gather, multiply, scatter), which
-needs no coordinates. The fused algorithms of spconv would have to build their maps again.
+It gets the pairs of our kernel maps and uses spconv's algorithm `Native`: gather the rows of an offset,
+multiply, scatter. So every product is written to memory, and the host reads the counts of every convolution
+back from the GPU. spconv's fused algorithms need maps of their own, built from coordinates. The fused backend
+is `triton`.
+It multiplies float32, in TF32 if `torch.backends.cuda.matmul.allow_tf32` is set, and on a GPU float16. It has
+no bfloat16 and gets float32 instead.
 On a CPU spconv has no backward pass; the gradients there are computed by the reference. With several threads
-on a CPU its sums are wrong; that is refused. It has no bfloat16; it gets float32 instead.
+on a CPU its sums are wrong; that is refused. Only the CPU's part was ever run here.
 """
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import torch
+from spconv import constants
 from spconv.core import ConvAlgo
 from spconv.pytorch import ops
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lass3d_core.compute.precision import to_float32
 from lass3d_core.errors import BackendUnavailable
 from lass3d_core.sparse import reference
 from lass3d_core.sparse.maps import KernelMap
+from lass3d_core.sparse.tables import OncePerMap, first_pairs, on_device
 
 
 class _NativeProduct(reference.SparseProduct):
@@ -38,7 +42,8 @@ class _NativeProduct(reference.SparseProduct):
                 "choose the backend reference"
             )
         targets = len(pairs.by_target.offsets) - 1
-        inputs = to_float32(x), filters_of(to_float32(weight)), *indices_of(pairs), targets
+        inputs = _taken(x), filters_of(_taken(weight)), *indices_of(pairs), targets
+        _choose_tf32()
         with torch.autocast(x.device.type, enabled=False):
             result = ops.indice_conv(*inputs, subm=pairs.centre is not None, algo=ConvAlgo.Native)
         return result.to(x.dtype)
@@ -49,9 +54,10 @@ class _NativeProduct(reference.SparseProduct):
         x, weight = ctx.saved_tensors
         if x.device.type == "cpu" or not len(ctx.pairs.source):
             return reference.SparseProduct.backward(ctx, grad)
-        filters, grads = filters_of(to_float32(weight)), to_float32(grad).contiguous()
-        inputs = to_float32(x), filters, grads, *indices_of(ctx.pairs)
+        filters, grads = filters_of(_taken(weight)), _taken(grad).contiguous()
+        inputs = _taken(x), filters, grads, *indices_of(ctx.pairs)
         submanifold = ctx.pairs.centre is not None
+        _choose_tf32()
         grad_x, grad_filters = ops.indice_conv_backward(*inputs, subm=submanifold, algo=ConvAlgo.Native)
         grad_weight = grad_filters.flatten(1, 3).permute(1, 2, 0)
         return grad_x.to(x.dtype), grad_weight.to(weight.dtype), None
@@ -75,11 +81,23 @@ def filters_of(weight: Tensor) -> Tensor:
     return weight.permute(2, 0, 1).unflatten(1, (edge, edge, edge)).contiguous()
 
 
-def indices_of(pairs: KernelMap) -> tuple[Tensor, Tensor]:
+def _indices(pairs: KernelMap) -> tuple[Tensor, Tensor]:
     """The pairs as spconv wants them: rows (2,K,longest) int32, padded, and counts (K,) int32."""
     device = pairs.source.device
-    starts = torch.tensor([0, *itertools.accumulate(pairs.counts[:-1])], device=device)
-    places = starts[:, None] + torch.arange(max(pairs.counts), device=device)
+    places = first_pairs(pairs)[:-1, None] + torch.arange(max(pairs.counts), device=device)
     places.clamp_(max=len(pairs.source) - 1)
-    counts = torch.tensor(pairs.counts, dtype=torch.int32, device=device)
+    counts = on_device(pairs.counts, torch.int32, device)
     return torch.stack([pairs.source[places], pairs.target[places]]), counts
+
+
+indices_of = OncePerMap(_indices)
+
+
+def _taken(x: Tensor) -> Tensor:
+    """x in a type that spconv multiplies."""
+    return x if x.dtype == torch.float16 and x.device.type == "cuda" else x.float()
+
+
+def _choose_tf32() -> None:
+    """Let spconv follow PyTorch's switch. It reads its own at every call."""
+    constants.SPCONV_ALLOW_TF32 = torch.backends.cuda.matmul.allow_tf32

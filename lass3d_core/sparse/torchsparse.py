@@ -1,8 +1,9 @@
-"""The backend torchsparse 2.1. It runs on a GPU only.
+"""The backend torchsparse 2.1. It runs on a GPU only, and was never run here.
 
 Written from the public source of torchsparse 2.1.0 (github.com/mit-han-lab/torchsparse, commit 385f5ce).
-It gets the pairs of our kernel maps and uses the dataflow `GatherScatter`, which needs no coordinates. The
-other dataflows would have to build their maps again. It has float32 and float16; other types become float32.
+It gets the pairs of our kernel maps and uses the dataflow `GatherScatter`: every product is written to
+memory. The other dataflows need maps of their own, built from coordinates. It has float32 and float16; other
+types become float32. The fused backend is `triton`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torchsparse.nn.functional.conv.func.gather_scatter import GatherScatterConv
 from lass3d_core.errors import BackendUnavailable
 from lass3d_core.sparse import reference
 from lass3d_core.sparse.maps import KernelMap
+from lass3d_core.sparse.tables import OncePerMap
 
 _CONFIG = {"epsilon": 0.0, "mm_thresh": 0}  # no grouping of offsets
 
@@ -42,7 +44,7 @@ class TransposedConv(reference.TransposedConv):
     product = _GatherScatterProduct
 
 
-def _kernel_map(pairs: KernelMap) -> dict[str, object]:
+def _make_kernel_map(pairs: KernelMap) -> dict[str, object]:
     """The map of torchsparse: (P,2) int32 of (source, target) by offset, the centre's pairs included."""
     # The forward pass multiplies the centre without its pairs, but the backward pass reads them.
     rows, counts = torch.stack([pairs.source, pairs.target], dim=1), list(pairs.counts)
@@ -55,3 +57,6 @@ def _kernel_map(pairs: KernelMap) -> dict[str, object]:
     sizes, unused = torch.tensor(counts, dtype=torch.int32), rows.new_empty(0)
     masks = {"input_mask": unused, "output_mask": unused}
     return {"nbmaps": rows, "nbsizes": sizes, "sizes": (sources, targets), **masks}
+
+
+_kernel_map = OncePerMap(_make_kernel_map)

@@ -17,6 +17,7 @@ from preprocess.project import Project
 from preprocess.status import plural, size_in_words
 
 SPARSE_BACKENDS = {
+    "triton": "pip install -e '.[triton]'",
     "spconv": "pip install -e '.[spconv]'",
     "torchsparse": "build it from its sources (README)",
 }

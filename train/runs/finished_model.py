@@ -20,6 +20,7 @@ from lass3d_core.model.file import write_model
 from lass3d_core.model.network import weights_of
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.nets.superpoint_segmenter import SuperpointSegmenter
+from lass3d_core.nets.unet import UNetConfig
 from lass3d_core.paper.adapter import AdapterConfig, FusionAdapter
 from lass3d_core.records import PairedScan
 from train.evaluate import Metrics
@@ -64,8 +65,7 @@ def card_of(
     header, config = run.pairs.header, run.config
     scans = [run.pairs.read(scan_id) for scan_id in spread(run.pairs.splits["train"], RANGED_SCANS)]
     return ModelCard(
-        # Where a run started and which kernels it used say nothing of how its weights are used.
-        network=replace(config.net, init=""),
+        network=network_of(config.net),
         adapter=_adapter_config(getattr(segmenter, "adapter", None)),
         superpoints=segmenter.regions if isinstance(segmenter, SuperpointSegmenter) else None,
         voxel_m=config.data.voxel_m,
@@ -79,6 +79,12 @@ def card_of(
         temperature=next((one.temperature for one in metrics if one.temperature), 1.0),
         reach_m=reach_of(scans, config.data.from_corner),
     )
+
+
+def network_of(net: UNetConfig) -> UNetConfig:
+    """The network as the card names it: on any machine, so with the backend that runs on any."""
+    # Where a run started and which kernels it used say nothing of how its weights are used.
+    return replace(net, init="", backend="reference")
 
 
 def features_seen(names: Sequence[str], scans: Sequence[PairedScan]) -> tuple[PointFeature, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -34,6 +35,7 @@ OPERATIONS = (SubmanifoldConv, StridedConv, TransposedConv)
 class Backend:
     """One backend on one device."""
 
+    name: str
     module: ModuleType
     device: str
 
@@ -70,10 +72,12 @@ def backend(request: pytest.FixtureRequest) -> Backend:
         pytest.skip("no GPU")
     if (name, device) == ("torchsparse", "cpu"):
         pytest.skip("torchsparse needs a GPU")
+    if (name, device) == ("triton", "cpu") and not os.environ.get("TRITON_INTERPRET"):
+        pytest.skip("test_implicit_gemm.py runs this through Triton's interpreter")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return Backend(load_backend(name), device)
+            return Backend(name, load_backend(name), device)
         except BackendUnavailable as error:
             pytest.skip(str(error))
 
@@ -132,11 +136,13 @@ def values_and_gradients(result: Tensor, x: Tensor, weight: Tensor, seed: int) -
     return [result, *torch.autograd.grad(result, (x, weight), upstream)]
 
 
-def assert_equals_the_dense_one(backend: Backend, operation: type[nn.Module], count: int) -> None:
+def assert_equals_the_dense_one(
+    backend: Backend, operation: type[nn.Module], count: int, cin: int = 5, cout: int = 7
+) -> None:
     pyramid = random_pyramid(count, count)
     _, inputs, _ = sides(operation, pyramid)
     pairs, _, _ = sides(operation, pyramid.to(backend.device))
-    layer, x = backend.layer(operation, 5, 7), torch.randn(len(inputs), 5, requires_grad=True)
+    layer, x = backend.layer(operation, cin, cout), torch.randn(len(inputs), cin, requires_grad=True)
     ours = values_and_gradients(layer(x.to(backend.device), pairs).cpu(), x, layer.weight, seed=1)
     weight = layer.weight.detach().cpu().requires_grad_()
     dense = values_and_gradients(through_grid(operation, pyramid, x, weight), x, weight, seed=1)
@@ -151,6 +157,14 @@ def test_operation_and_its_gradients_equal_the_dense_ones(
     backend: Backend, operation: type[nn.Module], count: int
 ) -> None:
     assert_equals_the_dense_one(backend, operation, count)
+
+
+@pytest.mark.parametrize(("cin", "cout"), [(4, 32), (96, 19)])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_channels_of_a_first_and_of_a_last_layer_equal_the_dense_ones(
+    backend: Backend, operation: type[nn.Module], cin: int, cout: int
+) -> None:
+    assert_equals_the_dense_one(backend, operation, 150, cin, cout)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -189,8 +203,7 @@ def test_checkpoint_of_the_reference_gives_the_same_network(backend: Backend) ->
     torch.manual_seed(0)
     config = UNetConfig(stem=6, encoder=(8, 10), decoder=(9, 7), blocks=1)
     reference = make_backbone(config, in_channels=4).eval()
-    name = backend.module.__name__.rpartition(".")[2]
-    other = make_backbone(replace(config, backend=name), in_channels=4).eval()
+    other = make_backbone(replace(config, backend=backend.name), in_channels=4).eval()
     other.load_state_dict(reference.state_dict())
     features, pyramid = torch.randn(150, 4), random_pyramid(5, 150, levels=3)
     found = other.to(backend.device)(features.to(backend.device), pyramid.to(backend.device))
