@@ -5,9 +5,9 @@
     activations  what autograd keeps of the forward passes that have a gradient, until backward
     working      what the widest convolution needs for itself
 
-tests/train/runs/test_memory.py compares `activations` with what autograd keeps. `working` is an upper bound
-that no test compares. Not counted: PyTorch itself, the GPU's context (about half a GiB) and the gaps of the
-allocator. Letters: M voxels, C classes, F channels.
+tests/train/runs/test_memory.py compares `activations` with what autograd keeps, benchmarks/memory.py all but
+the weights with the peak of a step on a CPU. Not counted: PyTorch itself, CUDA's context and the gaps of its
+allocator. What the text table of a method needs is left out; it is a few megabytes.
 """
 
 from __future__ import annotations

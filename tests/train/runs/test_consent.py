@@ -12,7 +12,7 @@ from lass3d_core.errors import Lass3dError
 from train.__main__ import main
 from train.commands import commands
 from train.runs import consent
-from train.runs.consent import LONG, multiplications_per_second, require_consent
+from train.runs.consent import LONG, least_seconds, require_consent
 
 WEEKS = "--set", f"schedule.steps={LONG}"
 
@@ -30,6 +30,7 @@ def begins(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(commands, "train_run", begin)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
 
 
 @pytest.mark.parametrize("command", ["run", "table"])
@@ -86,5 +87,13 @@ def test_a_gpu_and_a_run_that_has_begun_are_not_asked(tmp_path: Any, monkeypatch
     require_consent([run_on("cpu", tmp_path)], False, "demo")
 
 
-def test_the_speed_of_products_is_a_speed() -> None:
-    assert 1e8 < multiplications_per_second() < 1e14
+def test_the_least_time_is_that_of_three_passes_for_every_micro_batch_and_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consent, "multiplications_per_second", lambda: 10.0)
+    monkeypatch.setattr(consent, "multiplications", lambda net, size: 20.0)
+    schedule, data = SimpleNamespace(steps=7), SimpleNamespace(accumulate=4)
+    config = SimpleNamespace(schedule=schedule, data=data, net=None, method=None, method_name="supervised")
+    run: Any = SimpleNamespace(config=config)
+    size: Any = None
+    assert least_seconds(run, size) == 3 * 4 * 7 * 20 / 10
