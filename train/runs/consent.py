@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from lass3d_core.errors import Lass3dError
+from train.presets import is_published
 from train.runs.checkpoint import checkpoints
 from train.runs.layers import BatchSize, multiplications
 from train.runs.memory import graphs
@@ -16,7 +17,11 @@ from train.runs.run import Run
 from train.runs.start_line import expected_seconds, largest_batch
 
 LONG = 10_000
-"""Steps from which a run on a CPU wants consent; the published recipes have 25 000 and more."""
+"""Steps from which a published recipe wants consent on a CPU. They have 25 000 and more;
+--set may take fewer.
+
+Decision: who sets so many steps for a short preset has said it already.
+"""
 
 _PASSES = 3  # a pass with a gradient has three times the products of one without
 _ROWS, _WIDTH, _ROUNDS = 4096, 128, 20  # of the product that is timed: a middle layer of MinkUNet18
@@ -39,8 +44,9 @@ def require_consent(runs: Sequence[Run], yes: bool, shorter: str) -> None:
 
 
 def _is_long(run: Run) -> bool:
-    on_cpu, begun = run.device.type == "cpu", checkpoints(run.folder.checkpoints)
-    return on_cpu and run.config.schedule.steps >= LONG and not begun
+    if run.device.type != "cpu" or checkpoints(run.folder.checkpoints):
+        return False
+    return is_published(run.config.preset) and run.config.schedule.steps >= LONG
 
 
 def _how_long(run: Run) -> str:

@@ -61,7 +61,7 @@ def duration(seconds: float | None) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
-    if hours >= 96:
+    if hours >= 48:
         return f"{hours / 24:.0f} days"
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 

@@ -115,7 +115,7 @@ def _time(run: Run) -> str:
     seconds = expected_seconds(run)
     if seconds is None:
         return "the progress bar tells the time after the first steps"
-    return f"about {duration(seconds)} without evaluation, at the pace of earlier runs on this machine"
+    return f"about {duration(seconds)} without evaluation, at the pace of similar runs on this machine"
 
 
 def expected_seconds(run: Run) -> float | None:

@@ -14,7 +14,7 @@ from train.commands import commands
 from train.runs import consent
 from train.runs.consent import LONG, least_seconds, require_consent
 
-WEEKS = "--set", f"schedule.steps={LONG}"
+WEEKS = "--preset", "semantickitti", "--set", f"schedule.steps={LONG}"
 
 
 class Begun(Exception):
@@ -62,6 +62,8 @@ def test_short_runs_are_not_asked(tiny: Any, begins: None) -> None:
         main(tiny.training())
     with pytest.raises(Begun):
         main(tiny.training("--preset", "semantickitti"))  # of 12 steps, by --set
+    with pytest.raises(Begun):
+        main(tiny.training("--set", f"schedule.steps={LONG}"))  # the demo, as long as its user wants
 
 
 def test_a_plan_of_a_table_is_not_asked(tiny: Any, capsys: pytest.CaptureFixture[str]) -> None:

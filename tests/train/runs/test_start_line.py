@@ -48,7 +48,7 @@ def test_the_time_is_known_from_an_earlier_run_on_the_same_machine(
     tiny: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summary(tiny, capsys)
-    assert "s without evaluation, at the pace of earlier runs" in summary(tiny, capsys, "--tag", "b")[-1]
+    assert "s without evaluation, at the pace of similar runs" in summary(tiny, capsys, "--tag", "b")[-1]
     monkeypatch.setattr(start_line, "machine_of", lambda device: ("another GPU", "another processor"))
     assert "tells the time" in summary(tiny, capsys, "--tag", "c")[-1]
 
