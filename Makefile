@@ -149,8 +149,7 @@ preview: $(ENV) ## caption, phrases and masks of IMAGE=file by the manifest's mo
 	@$(PY) -m preprocess preview $(DATA) -- $(call needed,IMAGE,IMAGE=file)
 
 train: $(ENV) ## train METHOD with labels for RATIO % of the scans
-	@$(PY) -m train run $(DATA) $(CHOICE) $(call option,--processes,PROCESSES) $(call flag,--resume,RESUME) \
-		$(call flag,--yes,YES)
+	@$(PY) -m train run $(DATA) $(CHOICE) $(call option,--processes,PROCESSES) $(call flag,--resume,RESUME) $(call flag,--yes,YES)
 
 profile: $(ENV) ## time and peak memory of one step of that run, part by part; writes nothing
 	@$(PY) -m train profile $(DATA) $(CHOICE)
