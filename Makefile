@@ -35,6 +35,7 @@ SCALE    ?=
 TTA      ?=
 N        ?= 10
 STALE    ?=
+YES      ?=
 
 # One thread per process: on busy cores two OpenMP threads are often far slower than one.
 export OMP_NUM_THREADS ?= 1
@@ -43,7 +44,8 @@ export OMP_NUM_THREADS ?= 1
 # reading it, and OPTION=VALUE in one word keeps the program from taking a value that begins with "-" for an option.
 # Make would read it once more to hand it on to the environment of every command.
 unexport PYTHON VENV MANIFEST DATASET METHOD PRESET RATIO SEED TAG SET RESUME PROCESSES SPLIT TABLE SEEDS RATIOS PLAN \
-         ONLY LIMIT IMAGE MIRROR INTO SCANS TEXT SCAN SCORE RUN RUNS MODEL INPUT COLUMNS SCALE TTA N STALE
+         ONLY LIMIT IMAGE MIRROR INTO SCANS TEXT SCAN SCORE RUN RUNS MODEL INPUT COLUMNS SCALE TTA N STALE \
+         YES
 define newline
 
 
@@ -93,6 +95,7 @@ help: ## print this help
 	@printf '  %s' $(foreach one,DATASET MANIFEST METHOD RATIO SEED PRESET TAG,$(one)=$(call typed,$(one))); echo
 	@echo "  A run is named by DATASET, METHOD, RATIO, SEED, PRESET, TAG and SET, or by RUN=folder (make runs lists them)."
 	@echo "  SET='key=value key=value' changes any setting of a run. RESUME=1 continues a run that was stopped."
+	@echo "  YES=1 trains a recipe of many steps on a CPU, which takes weeks; PRESET=demo and PRESET=demo_room take minutes."
 	@echo "  SPLIT=val or SPLIT=test chooses the scans of eval, export and clouds."
 	@echo "  make table TABLE=2 SEEDS=0,1,2 RATIOS=1,10 PROCESSES=2. PLAN=1 prints what it would train and how long that takes."
 	@echo "  VENV=.venv-lvm runs any command in the environment of the real models (make setup-lvm)."
@@ -146,7 +149,7 @@ preview: $(ENV) ## caption, phrases and masks of IMAGE=file by the manifest's mo
 	@$(PY) -m preprocess preview $(DATA) -- $(call needed,IMAGE,IMAGE=file)
 
 train: $(ENV) ## train METHOD with labels for RATIO % of the scans
-	@$(PY) -m train run $(DATA) $(CHOICE) $(call option,--processes,PROCESSES) $(call flag,--resume,RESUME)
+	@$(PY) -m train run $(DATA) $(CHOICE) $(call option,--processes,PROCESSES) $(call flag,--resume,RESUME) $(call flag,--yes,YES)
 
 profile: $(ENV) ## time and peak memory of one step of that run, part by part; writes nothing
 	@$(PY) -m train profile $(DATA) $(CHOICE)
@@ -194,7 +197,7 @@ compare: $(ENV) ## one page for RUNS="folder folder ..."; INTO=file
 table: $(ENV) ## TABLE=1..7, fig7, plus or plus-parts on DATASET: train the runs that are missing, print the table; SEEDS, RATIOS, PLAN=1
 	@$(PY) -m train table $(DATA) $(call option,--table,TABLE) $(call option,--seeds,SEEDS) \
 		$(call option,--ratios,RATIOS) $(ONSPLIT) $(RECIPE) \
-		$(call option,--processes,PROCESSES) $(call flag,--plan,PLAN)
+		$(call option,--processes,PROCESSES) $(call flag,--plan,PLAN) $(call flag,--yes,YES)
 
 test: lint ## lint, type check and the quick tests
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow"

@@ -115,6 +115,7 @@ FLAGS = {
     "PLAN": ("table", "--plan"),
     "SCORE": ("query TEXT=car SCAN=08/1", "--score"),
     "STALE": ("clean", "--stale"),
+    "YES": ("train", "--yes"),
 }
 
 

@@ -23,6 +23,9 @@ SPARSE_BACKENDS = {
 }
 """Optional backend, which is the name of its module too -> how to get it."""
 
+_BFLOAT16 = (8, 0)
+"""The compute capability from which a card multiplies in bfloat16: Ampere."""
+
 _SPARE_BYTES = 1e9
 _SHARD_PER_POINT_BYTE = 1.25
 _MASKS_PER_IMAGE = 100e3
@@ -84,13 +87,25 @@ def _gpu(project: Project) -> Iterator[Finding]:
             detail = f"{stage} asks for {device}, PyTorch sees {plural(len(names), 'GPU')}; set run.device"
             yield Finding("FIX", "GPU", detail)
     if names:
-        memory = [torch.cuda.get_device_properties(i).total_memory for i in range(len(names))]
-        found = ", ".join(f"{name} with {size_in_words(size)}" for name, size in zip(names, memory))
-        yield Finding("ok", "GPU", found)
+        yield from (_card(number) for number in range(len(names)))
     elif any(run_params(stage, project.manifest) for stage in models_of(project.manifest)):
         yield Finding("note", "GPU", "none; the models run on the CPU, which takes minutes per image")
     else:
         yield Finding("ok", "GPU", "none, and none needed by the models that the manifest names")
+
+
+def _card(number: int) -> Finding:
+    """What a GPU can do: its memory, and whether it computes in bfloat16 as the published presets do."""
+    import torch
+
+    card = torch.cuda.get_device_properties(number)
+    found = (
+        f"{card.name} with {size_in_words(card.total_memory)}, compute capability {card.major}.{card.minor}"
+    )
+    # On older cards PyTorch only emulates bfloat16.
+    if (card.major, card.minor) >= _BFLOAT16:
+        return Finding("ok", f"GPU {number}", f"{found}, bfloat16")
+    return Finding("note", f"GPU {number}", f'{found}, no bfloat16; train with SET="precision=float16"')
 
 
 def _backends() -> Iterator[Finding]:

@@ -149,7 +149,7 @@ def test_the_command_line_is_frozen() -> None:
     choice = data | {"method", "preset", "tag", "set"}
     finished = choice | {"run"}
     expected = {
-        "run": choice | {"resume", "processes"},
+        "run": choice | {"resume", "processes", "yes"},
         "eval": finished | {"split", "tta"},
         "report": finished,
         "model": finished | {"into"},
@@ -159,7 +159,7 @@ def test_the_command_line_is_frozen() -> None:
         "suggest": finished | {"count", "into"},
         "demo": data | {"processes", "tag"},
         "table": {"manifest", "dataset", "command", "after_interrupt", "preset", "tag", "set"}
-        | {"table", "seeds", "ratios", "split", "processes", "plan"},
+        | {"table", "seeds", "ratios", "split", "processes", "plan", "yes"},
     }
     for command, flags in expected.items():
         assert set(vars(parser().parse_args([command]))) == flags

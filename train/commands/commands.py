@@ -36,13 +36,15 @@ from train.outputs import query_command as query
 from train.outputs import suggest_command as suggest
 from train.outputs.clouds import chosen_scans, clouds_line, write_clouds
 from train.outputs.export import export
-from train.presets import preset_for
+from train.presets import demo_for, preset_for
+from train.runs.consent import require_consent
 from train.runs.finished_model import write_finished_model
 from train.runs.listing import listed_runs, runs_table
 from train.runs.processes import process_group
 from train.runs.profile import profile_steps
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
+from train.runs.start_line import start_summary
 from train.runs.together import end_with_starter, is_one_of_several, train_together
 from train.runs.train_run import train_run
 from train.tables.command import make_table, planned, ratios_of, seeds_of
@@ -66,7 +68,10 @@ def run_command(options: argparse.Namespace) -> int:
     config = _config(options, manifest, dataset)
     with process_group():
         run = _run_of(config, options, manifest, dataset)
-        trained = train_run(run, options.resume)
+        run.require_own_folder()
+        if not (options.resume or run.is_finished):
+            require_consent([run], options.yes, demo_for(manifest.datasets[dataset]).__name__)
+        trained = train_run(run, options.resume, start_summary)
         if parallel.rank() > 0:
             return 0
         for split in run.splits:
@@ -198,7 +203,7 @@ def table_command(options: argparse.Namespace) -> None:
     if options.plan:
         print(planned(wanted, recipe, options.processes))
     else:
-        make_table(wanted, recipe, options.processes)
+        make_table(wanted, recipe, options.processes, options.yes)
 
 
 def query_command(options: argparse.Namespace) -> None:

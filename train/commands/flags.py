@@ -32,6 +32,7 @@ def parser() -> CommandLine:
     run.add_argument(
         "--processes", type=processes, default=1, metavar="N", help="that share every batch, one per GPU (1)"
     )
+    _add_yes(run)
     evaluate = commands.add_parser("eval", help="point-level mIoU of a run")
     evaluate.set_defaults(command="eval")
     _add_finished(evaluate)
@@ -114,6 +115,11 @@ def _add_table(command: argparse.ArgumentParser) -> None:
         "--processes", type=processes, metavar="N", help="runs at a time (one per GPU or core)"
     )
     command.add_argument("--plan", action="store_true", help="only print the runs and the expected time")
+    _add_yes(command)
+
+
+def _add_yes(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yes", action="store_true", help="train a recipe of many steps on a CPU")
 
 
 def _add_passes(command: argparse.ArgumentParser) -> None:

@@ -50,6 +50,11 @@ def demo_for(spec: DatasetSpec) -> Preset:
     return _DEMO_OF[spec.reader]
 
 
+def is_published(name: str) -> bool:
+    """Whether the preset `name` is a published recipe, made for GPUs."""
+    return name in _PUBLISHED
+
+
 def published_beside(name: str) -> Preset:
     """The published recipe: the preset `name` itself, or the recipe that `name` shortens."""
     return {"demo": semantickitti, "demo_room": scannet}.get(name) or PRESETS[name]

@@ -24,14 +24,15 @@ def write_environment(path: Path, device: torch.device) -> None:
 
 def environment(device: torch.device) -> dict[str, Any]:
     """What one needs to judge the times of a run and to repeat it."""
+    name, processor = machine_of(device)
     return {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "device": name,
         "revision": _revision(),
     }
 
@@ -41,6 +42,11 @@ def peak_memory_gib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts KiB
+
+
+def machine_of(device: torch.device) -> tuple[str, str]:
+    """`device` and `processor` of `environment`: on the same two a step takes about the same time."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu", _processor()
 
 
 def _version(package: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -31,10 +31,11 @@ from train.runs.start_line import start_line
 from train.runs.stopping import Stopping
 
 
-def train_run(run: Run, resume: bool) -> bool:
+def train_run(run: Run, resume: bool, introduce: Callable[[Run], str] = start_line) -> bool:
     """Train, evaluate, and write everything into the run's folder. False if that was done before.
 
     resume: continue an unfinished run from its last checkpoint.
+    introduce: what to print before the first step; a line, because several runs may start side by side.
     Raises StaleArtifact if the folder holds another run, Lass3dError if it holds an unfinished one and
     `resume` is false. From the first step on, a signal ends the run with a checkpoint: Interrupted.
     """
@@ -49,6 +50,7 @@ def train_run(run: Run, resume: bool) -> bool:
             run.saved.save(run.folder.config)
             run.split.save(run.folder.split)
             write_environment(run.folder.environment, run.device)
+            tqdm.write(introduce(run))
             _record_start(run)
         parallel.wait_for_all()
         method = run.make_method()
@@ -74,8 +76,7 @@ def _finish(run: Run, method: Method, request: Request) -> None:
 
 
 def _record_start(run: Run) -> None:
-    """Say what the run learns from; say and write down what the backbone takes from the model of net.init."""
-    tqdm.write(start_line(run))
+    """Say and write down what the backbone takes from the model of net.init."""
     config = run.config
     if config.net.init:
         taken = take_weights(config.net.init, make_backbone(config.net, run.pairs.in_channels))

@@ -15,29 +15,33 @@ from lass3d_core.files.atomic import write_text
 from lass3d_core.program import percent, seed
 from train.data.paired_scans import PairedScans
 from train.data.text_models import warn_of_stand_ins
+from train.presets import demo_for
+from train.runs.consent import require_consent
+from train.runs.pace import Pace, duration
 from train.runs.side_by_side import every_device, max_parallel, outcomes
 from train.tables.csv_files import rows_csv, runs_csv
 from train.tables.figures import TableResults
 from train.tables.markdown import as_markdown, make_command, words_of_settings
-from train.tables.pace import Pace, duration
 from train.tables.plan import Recipe, TablePlan, TableRun, plan_table
 from train.tables.plot import as_svg
 from train.tables.rows import Table
 
 
-def make_table(table: Table, recipe: Recipe, processes: int | None) -> Path:
+def make_table(table: Table, recipe: Recipe, processes: int | None, yes: bool = False) -> Path:
     """Train the missing runs, several at a time, and write the table. Returns the Markdown file.
 
     If the training is interrupted, the table is written with the runs that are finished. If a run fails, the
     others continue.
-    processes: number of runs at a time; None for one per GPU or core.
-    Raises Lass3dError at the end if runs failed or were refused.
+    processes: number of runs at a time; None for one per GPU or core. yes: to runs that take weeks on a CPU.
+    Raises Lass3dError without `yes` to such runs, and at the end if runs failed or were refused.
     """
     pairs = PairedScans.open(recipe.manifest.artifacts_of(recipe.dataset))
     plan = plan_table(table, recipe, pairs)
     warn_of_stand_ins(pairs, recipe.spec, [cell.plan.config.method for cell in plan.cells])
     at_a_time = processes or max_parallel(every_device())
     print(said(plan, Pace.of(_runs(recipe)), at_a_time))
+    if "cpu" in every_device():
+        require_consent([cell.run for cell in plan.to_do], yes, demo_for(recipe.spec).__name__)
     failed: dict[Path, str] = {}  # folder -> reason
     try:
         _train(plan, at_a_time, failed)
@@ -69,7 +73,7 @@ def said(plan: TablePlan, pace: Pace, at_a_time: int) -> str:
     line = f"{plan.table.heading} on {plan.recipe.dataset}: {sum(states.values())} runs, {counted}"
     if plan.not_built:
         line += f"; {len(plan.not_built)} rows not built"
-    left = pace.left(plan.to_do, at_a_time)
+    left = pace.left((cell.work for cell in plan.to_do), at_a_time)
     if left is None:
         return f"{line}\nthe time cannot be estimated: too few runs are finished"
     estimate = f"{at_a_time} runs at a time, without evaluation; estimated from {pace.runs} finished runs"
@@ -149,7 +153,7 @@ def _train(plan: TablePlan, at_a_time: int, failed: dict[Path, str]) -> None:
             if outcome.error is not None:
                 failed[outcome.plan.folder] = outcome.error
                 bar.write(f"{outcome.plan.folder.name} failed: {outcome.error}")
-            seconds = Pace.of(_runs(plan.recipe)).left(left.values(), at_a_time)
+            seconds = Pace.of(_runs(plan.recipe)).left((cell.work for cell in left.values()), at_a_time)
             bar.set_postfix_str(f"about {duration(seconds)} left", refresh=False)
             bar.update()
 
@@ -159,7 +163,7 @@ def _state(cell: TableRun, pace: Pace) -> str:
         return f"{cell.state}: {cell.why}"
     if not cell.is_to_do:
         return cell.state
-    return f"{cell.state}, {cell.steps_left} steps, {duration(pace.left([cell], 1))}"
+    return f"{cell.state}, {cell.steps_left} steps, {duration(pace.left([cell.work]))}"
 
 
 def _runs(recipe: Recipe) -> Path:

@@ -71,6 +71,11 @@ class TableRun:
     def steps_left(self) -> int:
         return self.plan.config.schedule.steps - self.steps_done if self.is_to_do else 0
 
+    @property
+    def work(self) -> tuple[int, RunConfig]:
+        """The steps that are left, and of what run."""
+        return self.steps_left, self.plan.config
+
 
 @dataclass(frozen=True)
 class TablePlan:

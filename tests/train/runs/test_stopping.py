@@ -23,6 +23,7 @@ from train.runs.logs import read_log
 from train.runs.run import Run
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 138, signal.SIGHUP: 129}
+SUMMARY = 8  # scans that the summary reads before the first step: two micro-batches of four
 OF_THE_MACHINE = {"seconds", "seconds_waiting", "peak_memory_gib"}
 
 
@@ -62,7 +63,7 @@ def at_call(patch: pytest.MonkeyPatch, owner: Any, name: str, count: int, act: C
         (signal.SIGTERM, train.loop, "take_step", 3, 3),  # within the third step
         (signal.SIGUSR1, train.evaluate, "voxel_logits", 1, 6),  # as step 6 validates its first scan
         (signal.SIGHUP, checkpoint, "save", 1, 4),  # while step 4 saves
-        (signal.SIGTERM, PairedScans, "read", 12, 2),  # while a batch is built
+        (signal.SIGTERM, PairedScans, "read", SUMMARY + 12, 2),  # while a batch is built
         (signal.SIGINT, train.evaluate, "voxel_logits", 4, 12),  # in the last validation
         (signal.SIGUSR1, train.evaluate, "voxel_logits", 5, 12),  # in the evaluation
     ],
@@ -126,7 +127,7 @@ def test_a_fault_of_the_data_loses_no_step_either(
 ) -> None:
     """A scan that cannot be read: for a batch, in a validation, in the evaluation."""
     with pytest.MonkeyPatch.context() as patch:
-        at_call(patch, PairedScans, "read", read, damage)
+        at_call(patch, PairedScans, "read", SUMMARY + read, damage)
         status = main(tiny.training("--set", "data.labelled_scans=2", "--set", "data.unlabelled_scans=2"))
     assert status == 2
     *_, line = capsys.readouterr().err.splitlines()

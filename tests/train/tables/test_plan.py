@@ -8,8 +8,8 @@ import pytest
 
 from lass3d_core.errors import DataError, ManifestError
 from train.runs.logs import RunLog
+from train.runs.pace import Pace, duration
 from train.tables.command import seeds_of
-from train.tables.pace import Pace, duration
 from train.tables.plan import Recipe, TablePlan, default_ratios, default_split
 from train.tables.rows import Row, Table
 
@@ -110,21 +110,22 @@ def test_times_come_from_finished_steps_of_the_closest_kin(
 ) -> None:
     plan = plan_of(small, recipe)
     runs = recipe.manifest.runs / recipe.dataset
-    assert Pace.of(runs).left(plan.to_do, 1) is None
+    assert Pace.of(runs).left([cell.work for cell in plan.to_do]) is None
     base, mean = (next(c for c in plan.cells if c.row.title == title) for title in ("base", "mean"))
     for cell, seconds in ((base, 3.0), (mean, 5.0)):
         cell.run.saved.save(cell.run.folder.config)
         log_of(cell.plan.folder, seconds)
     pace = Pace.of(runs)
     assert (pace.per_step(base.plan.config), pace.per_step(mean.plan.config), pace.runs) == (3.0, 5.0, 2)
-    assert pace.left(plan.to_do, 2) == 2 * (2 * 3.0 + 2 * 5.0) / 2
+    assert pace.left([cell.work for cell in plan.to_do], 2) == 2 * (2 * 3.0 + 2 * 5.0) / 2
     other = replace(mean.plan.config, method=replace(mean.plan.config.method, alpha=0.5))
     assert pace.per_step(other) == 5.0
     assert pace.per_step(replace(other, net=replace(other.net, stem=5))) is None
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(None, "?"), (40.4, "40 s"), (700.0, "12 min"), (12_000.0, "3 h 20 min")]
+    ("seconds", "words"),
+    [(None, "?"), (40.4, "40 s"), (700.0, "12 min"), (12_000.0, "3 h 20 min"), (2e6, "23 days")],
 )
 def test_durations_in_words(seconds: float | None, words: str) -> None:
     assert duration(seconds) == words

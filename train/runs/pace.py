@@ -9,27 +9,29 @@ from statistics import fmean
 from typing import Any
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
+from lass3d_core.files.json_files import read_json
 from train.config import RunConfig, SavedRun
 from train.runs.logs import column_mean, read_log
-from train.tables.plan import TableRun
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds per training step, by kinds of runs. See _keys for the kinds.
-
-    Evaluation is not included. The finished runs may come from other machines.
-    """
+    """Seconds per training step, by kinds of runs. See _keys for the kinds. Evaluation is not included."""
 
     seconds: dict[Any, float]
     runs: int
 
     @classmethod
-    def of(cls, folder: Path) -> Pace:
-        """Read the logs of all runs in `folder`. Unreadable runs are skipped."""
+    def of(cls, folder: Path, machine: tuple[str, str] | None = None) -> Pace:
+        """Read the logs of all runs in `folder`. Unreadable runs are skipped.
+
+        machine: device and processor, as environment.json has them; other machines' runs are skipped, too.
+        """
         measured: dict[Any, list[float]] = {}
         runs = 0
         for path in sorted(folder.glob("*/config.json")):
+            if machine is not None and _machine_of(path.parent / "environment.json") != machine:
+                continue
             try:
                 config = SavedRun.load(path).config
                 seconds = column_mean(read_log(path.parent / "log.csv"), "seconds")
@@ -45,26 +47,37 @@ class Pace:
         """Expected seconds of a step; None if no similar run is known."""
         return next((self.seconds[key] for key in _keys(config) if key in self.seconds), None)
 
-    def left(self, cells: Iterable[TableRun], at_a_time: int) -> float | None:
-        """Expected seconds to train all `cells`; None if one of them is unknown."""
-        paces = [(cell.steps_left, self.per_step(cell.plan.config)) for cell in cells]
+    def left(self, work: Iterable[tuple[int, RunConfig]], at_a_time: int = 1) -> float | None:
+        """Expected seconds for so many steps of each run; None if the pace of one is unknown."""
+        paces = [(steps, self.per_step(config)) for steps, config in work]
         known = [steps * seconds for steps, seconds in paces if seconds is not None]
         return sum(known) / at_a_time if len(known) == len(paces) else None
 
 
 def duration(seconds: float | None) -> str:
-    """ "40 s", "12 min", "3 h 20 min"; a question mark for None."""
+    """ "40 s", "12 min", "3 h 20 min", "12 days"; a question mark for None."""
     if seconds is None:
         return "?"
     if seconds < 90:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
+    if hours >= 48:
+        return f"{hours / 24:.0f} days"
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
 
 
 def _keys(config: RunConfig) -> Iterator[Any]:
     """Keys that runs of about the same pace share, the most similar runs first."""
     data = replace(config.data, workers=0)
-    yield config.method, config.net, data
-    yield config.method_name, config.net, data
-    yield config.net, data.labelled_scans, data.unlabelled_scans, data.accumulate, data.voxel_m
+    yield config.method, config.net, data, config.precision
+    yield config.method_name, config.net, data, config.precision
+    scans = data.labelled_scans, data.unlabelled_scans, data.accumulate
+    yield config.net, scans, data.voxel_m, config.precision
+
+
+def _machine_of(environment: Path) -> tuple[str, str] | None:
+    try:
+        values = read_json(environment)
+        return str(values["device"]), str(values["processor"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
