@@ -110,7 +110,7 @@ def test_fused_features_are_float32_and_about_those_of_full_precision(fusion: st
     torch.manual_seed(0)
     safm = Safm(SafmConfig(fusion=fusion, hidden=32, heads=2), 8, 16)
     nn.init.normal_(safm.leave.weight, std=0.3)
-    texts = TextBatch(torch.randn(7, 16), torch.tensor([0, 2, 3, 7]), torch.randn(3, 16), torch.randn(5, 16))
+    texts = TextBatch(torch.randn(7, 16), (0, 2, 3, 7), torch.randn(3, 16), torch.randn(5, 16))
     f_3d, image, entity = torch.randn(64, 8), torch.randint(-1, 3, (64,)), torch.randint(-1, 5, (64,))
     exact = safm(f_3d, image, entity, texts)
     with autocast("bfloat16", CPU):
