@@ -154,7 +154,7 @@ def a_batch(turns: int, labelled_only: bool) -> SemiBatch:
         entity=phrase,
         votes=PhraseVotes.certain(phrase),
         texts=texts,
-        counts=BatchCounts.of(scan, scan < 2, image, scans),
+        counts=BatchCounts.of(scan, scan < 2, image, phrase, scans),
     )
 
 

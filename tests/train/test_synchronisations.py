@@ -37,7 +37,7 @@ ONE: dict[str, tuple[str, ...]] = {
     "cps": (),
     "cbst": ("method.round_steps=1",),  # a round starts after every step
     "lass3d": ("method.pe_form=single_pass",),
-    "lass3d_plus": ("method.query.weight=0",),
+    "lass3d_plus": ("method.query.weight=1",),
     "lim3d": (),  # before it distils
     "lasermix": ("method.lambda_lovasz=1", "method.pe.weight=1"),
 }
@@ -88,6 +88,12 @@ def test_a_step_waits_once(tiny, method: str, precision: str) -> None:
         assert {place: places[place] for place in places if not place.startswith(allowed)} == {READ: 1}
 
 
+@pytest.mark.parametrize("setting", ["transfer=alignment", "captions=entity", "safm.fusion=concat"])
+def test_the_ablations_of_lass3d_wait_once_too(tiny, setting: str) -> None:
+    for places, _ in waits(tiny, "lass3d", "method.pe_form=single_pass", f"method.{setting}"):
+        assert places == {READ: 1}
+
+
 def test_micro_batches_do_not_wait_either(tiny) -> None:
     run, batches = prepared(tiny, "lass3d", "cpu", "method.pe_form=single_pass")
     network = run.make_method().train()
@@ -116,13 +122,6 @@ def test_the_others_wait_where_it_is_known(tiny, method: str) -> None:
         others = {place for place in places if not place.startswith(MORE[method])}
         # The gradient of rows that a mask selected looks for them again.
         assert others - {"train/loop.py index_put"} == {READ} and places[READ] == 1
-
-
-def test_the_query_head_waits_for_the_voxels_with_a_text(tiny) -> None:
-    """It is off in the published presets: it asks which rows have a text, and lists the texts once."""
-    for places, _ in waits(tiny, "lass3d_plus", "method.query.weight=1"):
-        known = ("train/methods/parts/query.py", "lass3d_core/compute/parallel.py", READ)
-        assert all(place.startswith(known) for place in places) and places[READ] == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -101,7 +101,13 @@ class StepBatches(Dataset[SemiBatch]):
             entity=of_batch.strongest,
             votes=replace(of_batch, phrase=table_rows[of_batch.phrase]),
             texts=found.texts,
-            counts=BatchCounts.of(of_slot, of_slot < len(labelled), image, len(found.texts.image_pooled)),
+            counts=BatchCounts.of(
+                of_slot,
+                of_slot < len(labelled),
+                image,
+                of_batch.strongest,
+                len(found.texts.image_pooled),
+            ),
         )
 
     def _draw(self, scan_ids: Sequence[str], count: int, purpose: int, number: int) -> list[str]:

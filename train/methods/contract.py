@@ -36,16 +36,19 @@ class BatchCounts:
     voxels: of each scan, in the same order. A scan's voxels lie behind those of the scan before it.
     labelled_scans: how many of these scans are labelled. They come first.
     image_voxels: voxels of each image of the batch.
+    named, captioned: voxels with a phrase, and voxels with a caption alone.
     """
 
     slots: tuple[int, ...]
     voxels: tuple[int, ...]
     labelled_scans: int
     image_voxels: tuple[int, ...]
+    named: int
+    captioned: int
 
     @classmethod
-    def of(cls, scan: Tensor, is_labelled: Tensor, image: Tensor, images: int) -> BatchCounts:
-        """Count a batch of `images` images; scan, is_labelled, image (M,): see SemiBatch.
+    def of(cls, scan: Tensor, is_labelled: Tensor, image: Tensor, entity: Tensor, images: int) -> BatchCounts:
+        """Count a batch of `images` images; scan, is_labelled, image, entity (M,): see SemiBatch.
 
         Called where the batch is made, on the host: on a device it waits.
         """
@@ -53,7 +56,8 @@ class BatchCounts:
         labelled = scan[is_labelled].unique_consecutive()
         of_images = torch.bincount(image + 1, minlength=images + 1)[1:]
         of_scans, sizes, counted = (tuple(one.tolist()) for one in (slots, voxels, of_images))
-        return cls(of_scans, sizes, len(labelled), counted)
+        alone = (image >= 0) & (entity < 0)
+        return cls(of_scans, sizes, len(labelled), counted, int((entity >= 0).sum()), int(alone.sum()))
 
     @property
     def rows(self) -> dict[int, slice]:

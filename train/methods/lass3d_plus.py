@@ -115,7 +115,8 @@ class Lass3dPlus(StudentAndTeacher):
         if self.query_head is not None:
             # The teacher's features are the ones that are queried later. They have no gradient, so the query
             # does not change the segmentation.
-            matching = self.query_head.loss(f_teacher, batch.image, batch.entity, batch.texts)
+            counts = batch.counts.named, batch.counts.captioned
+            matching = self.query_head.loss(f_teacher, batch.image, batch.entity, batch.texts, counts)
             terms["query"] = config.query.weight * matching
         return terms
 

@@ -82,7 +82,11 @@ def of_rows() -> Callable[[SemiBatch, Tensor], SemiBatch]:
         names = ("features", "labels", "is_labelled", "scan", "image", "entity", "votes")
         columns = {name: getattr(batch, name)[rows] for name in names}
         counts = BatchCounts.of(
-            columns["scan"], columns["is_labelled"], columns["image"], len(batch.texts.image_pooled)
+            columns["scan"],
+            columns["is_labelled"],
+            columns["image"],
+            columns["entity"],
+            len(batch.texts.image_pooled),
         )
         pyramid = build_pyramid(batch.pyramid.coords[0][rows], batch.pyramid.levels)
         return replace(batch, **columns, pyramid=pyramid, counts=counts)
@@ -111,5 +115,5 @@ def batch(make_texts: Callable[[int], TextBatch]) -> SemiBatch:
         entity=(entity := torch.randint(-1, 6, (240,), generator=generator)),
         votes=PhraseVotes.certain(entity),
         texts=make_texts(2),
-        counts=BatchCounts.of(scan, is_labelled, image, 4),
+        counts=BatchCounts.of(scan, is_labelled, image, entity, 4),
     )

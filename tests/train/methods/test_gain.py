@@ -57,7 +57,7 @@ def task(seed: int) -> tuple[SemiBatch, Tensor]:
         entity=zeros - 1,
         votes=PhraseVotes.certain(zeros - 1),
         texts=TextBatch(no_rows, (0,), no_rows, no_rows),
-        counts=BatchCounts.of(scan, is_labelled, zeros - 1, 0),
+        counts=BatchCounts.of(scan, is_labelled, zeros - 1, zeros - 1, 0),
     ), truth
 
 
