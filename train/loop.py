@@ -126,7 +126,7 @@ def take_step(
                 terms = method.losses(on_device, step)
             yield terms
             inner_rounds.append(method.further_losses(on_device, step))
-            measured.append(method.measures)
+            measured.append(dict(method.measures))
 
     def next_round() -> Iterator[Terms]:
         """The terms of one inner round. Micro-batches with no rounds left are skipped."""
