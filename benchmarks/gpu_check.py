@@ -30,7 +30,7 @@ from lass3d_core.sparse.voxels import collate, voxelise
 from train import methods
 from train.config import RunConfig, with_settings
 from train.loop import take_step
-from train.methods.contract import Ingredients, SemiBatch
+from train.methods.contract import BatchCounts, Ingredients, SemiBatch
 from train.methods.parts.votes import PhraseVotes
 from train.optimiser import make_optimiser
 from train.presets.published import semantickitti
@@ -138,10 +138,11 @@ def a_batch(turns: int, labelled_only: bool) -> SemiBatch:
     has_text = torch.rand(count) < 0.2
     texts = TextBatch(
         image_rows=torch.randn(scans * ROWS, TEXT_DIM),
-        image_offsets=torch.arange(scans + 1) * ROWS,
+        image_offsets=tuple(range(0, scans * ROWS + 1, ROWS)),
         image_pooled=torch.randn(scans, TEXT_DIM),
         entity_rows=torch.randn(PHRASES, TEXT_DIM),
     )
+    image = scan.masked_fill(~has_text, -1)
     phrase = torch.randint(PHRASES, (count,)).masked_fill(~has_text, -1)
     return SemiBatch(
         features=torch.cat([coords[:, 1:] * 0.05, torch.rand(count, 1)], dim=1),
@@ -149,10 +150,11 @@ def a_batch(turns: int, labelled_only: bool) -> SemiBatch:
         labels=torch.randint(CLASSES, (count,)).masked_fill(scan >= 2, 255),
         is_labelled=scan < 2,
         scan=scan,
-        image=scan.masked_fill(~has_text, -1),
+        image=image,
         entity=phrase,
         votes=PhraseVotes.certain(phrase),
         texts=texts,
+        counts=BatchCounts.of(scan, scan < 2, image, phrase, scans),
     )
 
 

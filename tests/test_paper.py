@@ -17,7 +17,7 @@ from lass3d_core.paper.losses import cross_entropy, feature_kl
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.records import Camera
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
-from train.methods.contract import Ingredients, SemiBatch
+from train.methods.contract import BatchCounts, Ingredients, SemiBatch
 from train.methods.lass3d import Lass3d, Lass3dConfig
 from train.methods.mean_teacher import MeanTeacherConfig
 from train.methods.parts.votes import PhraseVotes
@@ -145,7 +145,8 @@ def worked_example() -> tuple[Lass3d, SemiBatch]:
         image=none,
         entity=none,
         votes=PhraseVotes.certain(none),
-        texts=TextBatch(no_rows, torch.tensor([0]), no_rows, no_rows),
+        texts=TextBatch(no_rows, (0,), no_rows, no_rows),
+        counts=BatchCounts((0, 1), (1, 1), 1, (), 0, 0),
     )
     return method, batch
 

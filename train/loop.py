@@ -6,21 +6,23 @@ one; on a CPU to the bit.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
 from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import Precision, autocast
 from lass3d_core.errors import Lass3dError
 from train.config import RunConfig
-from train.methods.contract import Method, SemiBatch, to_floats
+from train.methods.contract import Measures, Method, SemiBatch
 from train.optimiser import learning_rate, set_rate
 from train.runs.environment import peak_memory_gib
 from train.runs.progress import progress_bar
@@ -48,6 +50,7 @@ def train(
     device: torch.device,
     steps_done: int,
     callbacks: Callbacks,
+    scaler: GradScaler | None = None,
 ) -> None:
     """Take the steps steps_done, ..., steps - 1. `batches` yields their micro-batches in this order.
 
@@ -74,7 +77,7 @@ def train(
             rate = learning_rate(config.optim, schedule, step)
             set_rate(optimiser, rate)
             clip, precision = config.optim.max_grad_norm, config.precision
-            figures = take_step(method, optimiser, group, step, clip, device, precision)
+            figures = take_step(method, optimiser, group, step, clip, device, precision, scaler)
             figures |= {"rate": rate, "seconds": time.perf_counter() - started, "seconds_waiting": waited}
             figures |= {"peak_memory_gib": peak_memory_gib(device)}
             done = step + 1
@@ -99,18 +102,22 @@ def take_step(
     max_grad_norm: float,
     device: torch.device,
     precision: Precision = "float32",
+    scaler: GradScaler | None = None,
 ) -> Figures:
     """Take one step: the objective, Eq. (9), then the inner rounds, with an update after each.
 
     The gradients of the micro-batches `batches` are averaged. The only difference from one large batch is
     batch norm: it normalises each micro-batch by itself, as on several GPUs that do not synchronise it.
-    Only the forward passes run in `precision`.
+    Only the forward passes run in `precision`. scaler: of the losses, for float16; see `make_scaler`.
 
     Returns means over the micro-batches. `updates`: of the optimiser. `passes`: through any backbone, of
     student or teacher, per micro-batch.
+    Raises Lass3dError if a loss or a gradient is not finite.
+    Decision: this is found after the update, from what the step reads at its end. To look before it would
+    make every step wait for the GPU. The weights are then spoilt, and the run ends at its last checkpoint.
     """
     inner_rounds: list[Iterator[Terms]] = []
-    measured: list[Figures] = []
+    measured: list[Measures] = []
 
     def objectives() -> Iterator[Terms]:
         for batch in batches:
@@ -131,14 +138,22 @@ def take_step(
 
     share = 1 / len(batches)
     with count_backbone_passes(method) as passes:
-        figures = optimiser_step(optimiser, objectives(), share, step, max_grad_norm)
-        updates = 1
+        updates: list[Update] = []
         # All micro-batches take a round before the optimiser moves, as one large batch would.
-        while optimiser_step(optimiser, next_round(), share, step, max_grad_norm):
-            updates += 1
+        while update := optimiser_step(
+            optimiser, next_round() if updates else objectives(), share, max_grad_norm, scaler
+        ):
+            updates.append(update)
     method.after_step(step)
-    cost = {"updates": float(updates), "passes": share * len(passes)}
-    return figures | cost | sum_figures(measured, share)
+
+    # The only wait of a step: its work is queued by now, and its figures are read together.
+    taken, measures = read_figures(updates, measured)
+    for one in taken:
+        require_finite(one, step)
+    method.hear(step, measures)
+    cost = {"updates": float(len(taken)), "passes": share * len(passes)}
+    first = taken[0]
+    return sum_figures(first.parts, share) | first.own | cost | sum_figures(measures, share)
 
 
 @contextmanager
@@ -157,43 +172,82 @@ def count_backbone_passes(method: nn.Module) -> Iterator[list[nn.Module]]:
             handle.remove()
 
 
+class Update(NamedTuple):
+    """What one update of the optimiser leaves to be read.
+
+    parts: of each micro-batch the loss and its terms, scalars, summed over the processes that train together.
+    own: the norm of the gradient, and with float16 the scale of the losses.
+    """
+
+    parts: list[Terms]
+    own: Terms
+
+
+class Taken(NamedTuple):
+    """An Update in numbers."""
+
+    parts: list[Figures]
+    own: Figures
+
+
 def optimiser_step(
     optimiser: torch.optim.Optimizer,
     objectives: Iterable[Terms],
     share: float,
-    step: int,
     max_grad_norm: float,
-) -> Figures:
-    """Update the parameters once, along `share` times the sum of `objectives`. Do nothing if there are none.
-
-    Returns each term and their sum, times `share`, over all processes that train together, and the norm of
-    the gradient.
-    """
+    scaler: GradScaler | None = None,
+) -> Update | None:
+    """Update the parameters once, along `share` times the sum of `objectives`. None if there are none."""
     optimiser.zero_grad(set_to_none=True)
     # `objectives` is lazy: the graph of one is freed before the next is made, so that memory holds one.
-    parts = [backward(terms, share, step) for terms in objectives]
+    parts = [backward(terms, share, scaler) for terms in objectives]
     if not parts:
-        return {}
+        return None
     parallel.all_reduce_gradients(trained_parameters(optimiser))
-    norm = float(nn.utils.clip_grad_norm_(trained_parameters(optimiser), max_grad_norm or math.inf))
-    require_finite(norm, "the norm of the gradient", step)
-    optimiser.step()
-    figures = sum_figures(parts, share)
-    # Summed over the processes that train together: each has its share of a term, see losses.py.
-    device = trained_parameters(optimiser)[0].device
-    values = torch.tensor(list(figures.values()), dtype=torch.float64, device=device)
-    return dict(zip(figures, parallel.all_reduce_sum(values).tolist())) | {"gradient_norm": norm}
+    if scaler is not None:
+        scaler.unscale_(optimiser)
+    norm = nn.utils.clip_grad_norm_(trained_parameters(optimiser), max_grad_norm or math.inf)
+    if scaler is None:
+        optimiser.step()
+        return Update(parts, {"gradient_norm": norm})
+    # Leaves the parameters as they are if a gradient is not finite. A fused optimiser decides on the device.
+    scaler.step(optimiser)
+    scaler.update()
+    return Update(parts, {"gradient_norm": norm, "loss_scale": scaler.scale(torch.ones_like(norm))})
 
 
-def backward(terms: Terms, share: float, step: int) -> Figures:
-    """Add the gradient of `share` times the sum of `terms`. Returns the terms and their sum, `loss`."""
+def backward(terms: Terms, share: float, scaler: GradScaler | None = None) -> Terms:
+    """Add the gradient of `share` times the sum of `terms`. Returns their sum, `loss`, and the terms."""
     total = torch.stack(list(terms.values())).sum()
-    (share * total).backward()
-    # Read after `backward`: reading waits for the GPU, which then has the backward pass queued already.
-    figures = to_floats({**terms, "loss": total})
-    for name, value in figures.items():
-        require_finite(value, f"the loss {name}", step)
-    return {"loss": figures["loss"]} | figures
+    scaled = share * total if scaler is None else scaler.scale(share * total)
+    scaled.backward()
+    return {"loss": total.detach(), **{name: value.detach() for name, value in terms.items()}}
+
+
+def read_figures(
+    updates: Sequence[Update], measured: Sequence[Measures]
+) -> tuple[list[Taken], list[Figures]]:
+    """What the updates and the measures of a step are in numbers. The program waits for the GPU once."""
+    terms = [part for update in updates for part in update.parts]
+    others = [*(update.own for update in updates), *measured]
+    # Summed over the processes that train together: each has its share of a term, see losses.py.
+    values = torch.cat([parallel.all_reduce_sum(_scalars(terms)), _scalars(others)])
+    numbers = iter(values.tolist())
+    read = [
+        {name: next(numbers) if isinstance(value, Tensor) else value for name, value in one.items()}
+        for one in (*terms, *others)
+    ]
+    parts, own, measures = iter(read[: len(terms)]), read[len(terms) :], read[len(terms) + len(updates) :]
+    taken = [Taken(list(itertools.islice(parts, len(one.parts))), of) for one, of in zip(updates, own)]
+    return taken, measures
+
+
+def _scalars(figures: Iterable[Measures]) -> Tensor:
+    """The scalar tensors of all mappings as one, (n,) float64."""
+    found = [
+        value.detach().double() for one in figures for value in one.values() if isinstance(value, Tensor)
+    ]
+    return torch.stack(found) if found else torch.empty(0, dtype=torch.float64)
 
 
 def sum_figures(parts: Iterable[Figures], share: float) -> Figures:
@@ -205,13 +259,22 @@ def sum_figures(parts: Iterable[Figures], share: float) -> Figures:
     return total
 
 
-def require_finite(value: float, what: str, step: int) -> None:
-    """Raises Lass3dError unless `value` is finite."""
-    if not math.isfinite(value):
-        raise Lass3dError(
-            f"step {step}: {what} is {value}; the last checkpoint is from before it; "
-            "a lower optim.peak_lr or optim.max_grad_norm=10 (--set) usually helps"
-        )
+def require_finite(taken: Taken, step: int) -> None:
+    """Raises Lass3dError unless the losses and the gradient of an update are finite.
+
+    A gradient that the scale of float16 made infinite is no error: its update was left out, and the scale is
+    halved. Below 1 the scale is not the reason.
+    """
+    # The sum, `loss`, comes first in a part, and is looked at last: the term that spoilt it is named.
+    values = [(f"the loss {name}", part[name]) for part in taken.parts for name in (*list(part)[1:], "loss")]
+    if taken.own.get("loss_scale", 0.0) < 1:
+        values.append(("the norm of the gradient", taken.own["gradient_norm"]))
+    for what, value in values:
+        if not math.isfinite(value):
+            raise Lass3dError(
+                f"step {step}: {what} is {value}; the last checkpoint is from before it; "
+                "a lower optim.peak_lr or optim.max_grad_norm=10 (--set) usually helps"
+            )
 
 
 def trained_parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:

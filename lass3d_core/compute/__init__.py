@@ -1,1 +1,1 @@
-"""Precision, several processes, and the transport of many tensors as one."""
+"""Precision, several processes, many tensors as one, and what makes the program wait for a GPU."""

@@ -26,22 +26,30 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Tensor | None =
     any size give the plain mean. Returns a scalar.
     """
     total = F.cross_entropy(logits, labels, class_weights, ignore_index=IGNORE, reduction="sum")
-    counted = labels[labels != IGNORE]
-    weights = torch.ones_like(counted, dtype=total.dtype) if class_weights is None else class_weights[counted]
+    # No mask selects the counted labels: its length would have to be asked of a GPU.
+    counted = (labels != IGNORE).to(total.dtype)
+    weights = counted
+    if class_weights is not None:
+        weights = counted * class_weights[labels.clamp(max=len(class_weights) - 1)]
     mass = parallel.all_reduce_sum(weights.sum())
     return total / torch.where(mass > 0, mass, 1)
 
 
-def feature_kl(f_text: Tensor, f_ada: Tensor) -> Tensor:
+def feature_kl(f_text: Tensor, f_ada: Tensor, counted: Tensor | None = None) -> Tensor:
     """KL(f_text || f_ada), the mean over points. Eq. (3).
 
     f_text, f_ada (N,F): normalised features. The target f_text is detached, as in Fig. 3. Returns a scalar.
+    counted (N,) bool: the points that the mean is over; None for all.
     Decision: the paper does not say how features become a distribution. Here it is a softmax over the
     channels at temperature 1.
     """
     target = F.log_softmax(f_text.detach(), dim=1)
-    total = F.kl_div(F.log_softmax(f_ada, dim=1), target, reduction="sum", log_target=True)
-    return share_of_mean(total, len(f_text))
+    prediction = F.log_softmax(f_ada, dim=1)
+    if counted is None:
+        total = F.kl_div(prediction, target, reduction="sum", log_target=True)
+        return share_of_mean(total, len(f_text))
+    of_point = F.kl_div(prediction, target, reduction="none", log_target=True).sum(dim=1)
+    return share_of_mean((of_point * counted).sum(), counted.sum())
 
 
 def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
@@ -58,25 +66,32 @@ def lovasz_softmax(logits: Tensor, labels: Tensor) -> Tensor:
 
     logits (N,C). labels (N,) int64: train ids, 255 is ignored. Returns the mean over the classes that occur.
     """
-    counted = labels != IGNORE
-    probabilities, labels = logits.softmax(dim=1)[counted], labels[counted]
-    present = labels.unique().tolist()
-    terms = [_lovasz_of_class(probabilities[:, index], labels == index) for index in present]
-    return torch.stack(terms).mean() / parallel.world_size() if terms else logits.sum() * 0.0
+    classes = torch.arange(logits.shape[1], device=labels.device)
+    truth = (labels == classes.unsqueeze(1)).to(logits.dtype)  # (C,N)
+    # An ignored point has no error. So it comes last, where it adds nothing to the sum.
+    errors = (truth - logits.softmax(dim=1).T).abs() * (labels != IGNORE)
+    of_class = _lovasz_of_classes(errors, truth)
+    present = truth.any(dim=1)
+    return (of_class * present).sum() / present.sum().clamp(min=1) / parallel.world_size()
 
 
-def share_of_mean(total: Tensor, count: int) -> Tensor:
+def share_of_mean(total: Tensor, count: int | Tensor) -> Tensor:
     """`total`, a sum over `count` terms, divided by the count of all processes, but at least by 1."""
-    return total / parallel.all_reduce_sum(total.new_tensor(float(count))).clamp(min=1)
+    # A tensor made from a number would be a copy to the device, which waits; a filled one is not.
+    own = count.to(total.dtype) if isinstance(count, Tensor) else total.new_full((), float(count))
+    return total / parallel.all_reduce_sum(own).clamp(min=1)
 
 
-def _lovasz_of_class(probability: Tensor, is_class: Tensor) -> Tensor:
-    """The sum of the errors, in descending order, each weighted by what it adds to the Jaccard loss."""
-    truth = is_class.to(probability.dtype)
-    errors, order = (truth - probability).abs().sort(descending=True)
-    truth = truth[order]
-    intersection = truth.sum() - truth.cumsum(0)
-    union = truth.sum() + (1.0 - truth).cumsum(0)
+def _lovasz_of_classes(errors: Tensor, truth: Tensor) -> Tensor:
+    """Per class the sum of the errors, from the largest on, weighted by what each adds to the Jaccard loss.
+
+    errors, truth (C,N). Returns (C,).
+    """
+    errors, order = errors.sort(dim=1, descending=True)
+    truth = truth.gather(1, order)
+    total = truth.sum(dim=1, keepdim=True)
+    intersection = total - truth.cumsum(dim=1)
+    union = total + (1.0 - truth).cumsum(dim=1)
     jaccard = 1.0 - intersection / union
-    steps = torch.diff(jaccard, prepend=jaccard.new_zeros(1))
-    return torch.dot(errors, steps)
+    steps = torch.diff(jaccard, dim=1, prepend=jaccard.new_zeros(len(jaccard), 1))
+    return (errors * steps).sum(dim=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,14 +29,14 @@ class TextBatch:
     """The frozen text embeddings that the voxels of one batch refer to.
 
     image_rows (R,D) float32: the rows of every image's caption (CLIP's token-level rows, or sentences).
-    image_offsets (I+1,) int64: image i has image_rows[image_offsets[i]:image_offsets[i+1]], at least one row.
-    Always on the host, because the slicing needs the numbers there.
+    image_offsets: image i has image_rows[image_offsets[i]:image_offsets[i+1]], at least one row. I+1 ints,
+    because the slicing needs them on the host.
     image_pooled (I,D) float32: one row per caption.
     entity_rows (P,D) float32: one row per phrase.
     """
 
     image_rows: Tensor
-    image_offsets: Tensor
+    image_offsets: tuple[int, ...]
     image_pooled: Tensor
     entity_rows: Tensor
 
@@ -96,46 +96,41 @@ class Safm(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, f_3d: Tensor, image: Tensor, entity: Tensor, texts: TextBatch) -> Tensor:
+    def forward(
+        self,
+        f_3d: Tensor,
+        image: Tensor,
+        entity: Tensor,
+        texts: TextBatch,
+        image_voxels: Sequence[int] | None = None,
+    ) -> Tensor:
         """Fuse the 3D features with the texts.
 
         f_3d (M,F). image, entity (M,) int64, -1 for none. Returns f_text (M,F) float32.
+        image_voxels: how many voxels each image has, I ints. If they are not given, cross-attention counts
+        them and waits for the GPU.
         Warns if the fusion is cross-attention and every image has one row: a softmax over one key is 1, so
         the attention is an addition.
         """
         hidden = F.relu_(self.enter(f_3d))
-        fused = F.linear(hidden, self.reduce.weight @ self.expand.weight, self.reduce.bias)
-        phrases = F.linear(normalised(texts.entity_rows), self.reduce.weight)
-        for voxels, addition in (self._of_images(hidden, image, texts), _looked_up(phrases, entity)):
-            fused.index_add_(0, voxels, addition)
-        return normalised(f_3d + self.leave(F.relu_(fused)))
-
-    def _of_images(self, hidden: Tensor, image: Tensor, texts: TextBatch) -> tuple[Tensor, Tensor]:
-        """The V voxels with an image, (V,), and what the caption adds to their last hidden layer, (V,H)."""
+        in_float32 = torch.autocast(f_3d.device.type, enabled=False)
+        with in_float32:  # of products of weights: see precision.py
+            folded = self.reduce.weight @ self.expand.weight
+            phrases = F.linear(normalised(texts.entity_rows), self.reduce.weight)
+        fused = F.linear(hidden, folded, self.reduce.bias)
         if self.config.fusion == "cross_attention":
-            return self._attend(hidden, image, texts)
-        reduce = self.reduce_image if self.config.fusion == "concat" else self.reduce
-        return _looked_up(F.linear(normalised(texts.image_pooled), reduce.weight), image)
-
-    def _attend(self, hidden: Tensor, image: Tensor, texts: TextBatch) -> tuple[Tensor, Tensor]:
-        """As `_of_images`, by cross-attention of the voxels to the rows of their image, grouped by image."""
-        offsets = texts.image_offsets.tolist()
-        if len(offsets) > 1 and offsets[-1] == len(offsets) - 1 and bool((image >= 0).any()):
-            warnings.warn(
-                "every image has a single text row: cross-attention over one key is an addition; "
-                "store token-level rows to give it more",
-                stacklevel=2,
-            )
-        keys, values = self._folded_rows(normalised(texts.image_rows))
-        without, *counts = torch.bincount(image + 1, minlength=len(offsets)).tolist()
-        voxels = image.argsort(stable=True)[without:]
-        of_images = hidden.index_select(0, voxels).split(counts)
-        attended = [hidden[:0]]
-        for queries, (start, stop) in zip(of_images, itertools.pairwise(offsets)):
-            scores = to_float32(queries @ keys[:, start:stop].flatten(0, 1).T)
-            weights = scores.unflatten(1, (self.config.heads, stop - start)).softmax(dim=2)
-            attended.append(weights.flatten(1) @ values[:, start:stop].flatten(0, 1))
-        return voxels, torch.cat(attended)
+            with in_float32:
+                keys, values = self._folded_rows(normalised(texts.image_rows))
+            if image_voxels is None:
+                image_voxels = torch.bincount(image + 1, minlength=len(texts.image_offsets))[1:].tolist()
+            fused.index_add_(0, *_attended(hidden, image, image_voxels, keys, values, texts.image_offsets))
+        else:
+            reduce = self.reduce_image if self.config.fusion == "concat" else self.reduce
+            with in_float32:
+                captions = F.linear(normalised(texts.image_pooled), reduce.weight)
+            fused += _looked_up(captions, image).to(fused.dtype)
+        fused += _looked_up(phrases, entity).to(fused.dtype)
+        return normalised(f_3d + self.leave(F.relu_(fused)))
 
     def _folded_rows(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (heads,R,H) of text rows (R,D), multiplied with the maps of both hidden layers."""
@@ -147,7 +142,38 @@ class Safm(nn.Module):
         return keys_of_hidden, torch.einsum("rnd,hnd->nrh", values, output)
 
 
-def _looked_up(rows: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """The V voxels whose index (M,) is not -1, (V,), and the row of (P,H) that each looks up, (V,H)."""
-    voxels = (index >= 0).nonzero().squeeze(1)
-    return voxels, F.embedding(index[voxels], rows)
+def _attended(
+    hidden: Tensor,
+    image: Tensor,
+    image_voxels: Sequence[int],
+    keys: Tensor,
+    values: Tensor,
+    offsets: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """Cross-attention of the voxels to the rows of their image, grouped by image.
+
+    hidden (M,H). image (M,) int64. keys, values (heads,R,H): see `Safm._folded_rows`.
+    Returns the V voxels with an image, (V,), and what the caption adds to their last hidden layer, (V,H).
+    """
+    heads, images = len(keys), len(offsets) - 1
+    if images and offsets[-1] == images and any(image_voxels):
+        warnings.warn(
+            "every image has a single text row: cross-attention over one key is an addition; "
+            "store token-level rows to give it more",
+            stacklevel=2,
+        )
+    voxels = image.argsort(stable=True)[len(image) - sum(image_voxels) :]
+    of_images = hidden.index_select(0, voxels).split(list(image_voxels))
+    attended = [hidden[:0]]
+    for queries, (start, stop) in zip(of_images, itertools.pairwise(offsets)):
+        scores = to_float32(queries @ keys[:, start:stop].flatten(0, 1).T)
+        weights = scores.unflatten(1, (heads, stop - start)).softmax(dim=2)
+        attended.append(weights.flatten(1) @ values[:, start:stop].flatten(0, 1))
+    return voxels, torch.cat(attended)
+
+
+def _looked_up(rows: Tensor, index: Tensor) -> Tensor:
+    """The row of rows (P,H) that each voxel looks up by index (M,) int64, (M,H); zeros where it is -1."""
+    # A row of zeros stands behind the others: to select the voxels with a text would wait for a GPU.
+    none = len(rows)
+    return F.embedding(torch.where(index < 0, none, index), F.pad(rows, (0, 0, 0, 1)), padding_idx=none)

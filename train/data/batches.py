@@ -31,7 +31,7 @@ from train.data.paired_scans import PairedScans
 from train.data.panorama import panorama
 from train.data.text_batches import TextRowsOf
 from train.data.voxel_votes import first_votes, point_votes
-from train.methods.contract import SemiBatch
+from train.methods.contract import BatchCounts, SemiBatch
 from train.methods.parts.votes import PhraseVotes
 
 # The purpose is part of a generator's seed, so that two purposes never share a random stream.
@@ -105,6 +105,13 @@ class StepBatches(Dataset[SemiBatch]):
             entity=of_batch.strongest,
             votes=replace(of_batch, phrase=table_rows[of_batch.phrase]),
             texts=found.texts,
+            counts=BatchCounts.of(
+                of_slot,
+                of_slot < len(labelled),
+                image,
+                of_batch.strongest,
+                len(found.texts.image_pooled),
+            ),
         )
         return batch.narrowed() if self.for_gpu else batch
 

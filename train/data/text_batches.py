@@ -64,7 +64,7 @@ class TextRowsOf:
         found = self._table.captions(captions)
         return TextBatch(
             image_rows=torch.from_numpy(found.rows.astype(np.float32)),
-            image_offsets=torch.from_numpy(np.concatenate([[0], np.cumsum(found.lengths)]).astype(np.int64)),
+            image_offsets=(0, *np.cumsum(found.lengths).tolist()),
             image_pooled=torch.from_numpy(found.pooled.astype(np.float32)),
             entity_rows=torch.from_numpy(self._table.phrase_rows[phrase_rows].astype(np.float32)),
         )

@@ -65,10 +65,10 @@ class Cbst(SelfTraining):
         logits = self.network(batch.features, batch.pyramid)
         self.measures = {"labelled_points": batch.labelled_points, "pseudo_share": 0.0}
         terms = {"ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights)}
-        unlabelled = ~batch.is_labelled
-        labels = self._pseudo_labels(batch, step)[unlabelled]
+        unlabelled = batch.unlabelled
+        labels = self._pseudo_labels(batch, step)
         if len(labels):
-            self.measures["pseudo_share"] = float((labels != IGNORE).float().mean())
+            self.measures["pseudo_share"] = (labels != IGNORE).float().mean()
         ce_u = losses.cross_entropy(logits[unlabelled], labels, self.class_weights)
         terms["ce_u"] = self.config.lambda_u * ce_u
         if self.config.pe.weight and self.round_of(step):
@@ -82,16 +82,13 @@ class Cbst(SelfTraining):
 
     @torch.no_grad()
     def _pseudo_labels(self, batch: SemiBatch, step: int) -> Tensor:
-        """Labels (M,) of the unlabelled points, 255 for none; all are 255 in round 0."""
-        labels = torch.full_like(batch.labels, IGNORE)
+        """Labels (U,) of the unlabelled points, 255 for none; all are 255 in round 0."""
         if not self.round_of(step):
-            return labels
-        unlabelled = ~batch.is_labelled
-        logits = self.labeller.eval()(batch.features, batch.pyramid)[unlabelled]
+            return torch.full_like(batch.labels[batch.unlabelled], IGNORE)
+        logits = self.labeller.eval()(batch.features, batch.pyramid)[batch.unlabelled]
         self.confidences.count(logits)
         thresholds = self.confidences.log_thresholds(self.config.portion_of(self.round_of(step)))
-        labels[unlabelled] = balanced_labels(logits, thresholds)
-        return labels
+        return balanced_labels(logits, thresholds)
 
 
 def balanced_labels(logits: Tensor, log_thresholds: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ Letters: M voxels of the batch, C classes, F input features, D text dimension.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
 
@@ -23,6 +24,52 @@ from lass3d_core.sparse.maps import KernelPyramid
 from train.methods.parts.label_prior import PhraseCounts
 from train.methods.parts.votes import PhraseVotes
 
+Measures = Mapping[str, Tensor | float]
+"""Figures of a batch that are no loss. A scalar tensor stays on the device until the step is read."""
+
+
+@dataclass(frozen=True)
+class BatchCounts:
+    """What the host knows of a batch, in numbers, so that no step waits for a GPU to tell it.
+
+    slots: the number of each scan of this process in the batch, over all processes that share the batch.
+    voxels: of each scan, in the same order. A scan's voxels lie behind those of the scan before it.
+    labelled_scans: how many of these scans are labelled. They come first.
+    image_voxels: voxels of each image of the batch.
+    named, captioned: voxels with a phrase, and voxels with a caption alone.
+    """
+
+    slots: tuple[int, ...]
+    voxels: tuple[int, ...]
+    labelled_scans: int
+    image_voxels: tuple[int, ...]
+    named: int
+    captioned: int
+
+    @classmethod
+    def of(cls, scan: Tensor, is_labelled: Tensor, image: Tensor, entity: Tensor, images: int) -> BatchCounts:
+        """Count a batch of `images` images; scan, is_labelled, image, entity (M,): see SemiBatch.
+
+        Called where the batch is made, on the host: on a device it waits.
+        """
+        slots, voxels = scan.unique_consecutive(return_counts=True)
+        labelled = scan[is_labelled].unique_consecutive()
+        of_images = torch.bincount(image + 1, minlength=images + 1)[1:]
+        of_scans, sizes, counted = (tuple(one.tolist()) for one in (slots, voxels, of_images))
+        alone = (image >= 0) & (entity < 0)
+        return cls(of_scans, sizes, len(labelled), counted, int((entity >= 0).sum()), int(alone.sum()))
+
+    @property
+    def rows(self) -> dict[int, slice]:
+        """The rows of each scan by its slot, in the order of the batch."""
+        ends = itertools.accumulate(self.voxels)
+        return {slot: slice(end - size, end) for slot, end, size in zip(self.slots, ends, self.voxels)}
+
+    @property
+    def pairs(self) -> Sequence[tuple[int, int]]:
+        """The slots of the n-th labelled and the n-th unlabelled scan, as long as both kinds last."""
+        return list(zip(self.slots[: self.labelled_scans], self.slots[self.labelled_scans :]))
+
 
 @dataclass(frozen=True)
 class SemiBatch:
@@ -38,6 +85,7 @@ class SemiBatch:
     entity (M,) int64: row of the voxel's phrase in texts.entity_rows, -1 for none.
     votes: the phrases of each voxel, as rows of the whole text table, which are the same in every batch. The
         strongest is the phrase of `entity`.
+    counts: how many voxels the scans and images have, on the host.
     """
 
     features: Tensor
@@ -49,15 +97,14 @@ class SemiBatch:
     entity: Tensor
     votes: PhraseVotes
     texts: TextBatch
+    counts: BatchCounts
 
     def to(self, device: torch.device) -> SemiBatch:
         """The same batch on `device`. From pinned memory the copy may still run when this returns.
 
         Kernel maps that the loader did not build are built there, and indices are int64 again.
         """
-        moved = SemiBatch(
-            *(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self))
-        )
+        moved = self._moved(lambda column: column.to(device, non_blocking=True))
         return moved._with_indices(torch.int64)
 
     def narrowed(self) -> SemiBatch:
@@ -71,7 +118,7 @@ class SemiBatch:
 
     def pin_memory(self) -> SemiBatch:
         """The same batch in pinned memory. A loader with `pin_memory=True` calls this."""
-        return SemiBatch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
+        return self._moved(lambda column: column.pin_memory())
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, Tensor]]:
         """Pack all tensors into one, for the way from a loader's worker to the trainer."""
@@ -83,22 +130,28 @@ class SemiBatch:
         return self.votes.strongest
 
     @property
-    def unlabelled(self) -> slice:
-        """The voxels of the unlabelled scans."""
-        return slice(int(self.is_labelled.sum()), None)
+    def labelled_voxels(self) -> int:
+        """The number of voxels of labelled scans."""
+        return sum(self.counts.voxels[: self.counts.labelled_scans])
 
     @property
-    def labelled_points(self) -> float:
-        """The number of voxels that have a label."""
-        return float((self.labels != IGNORE).sum())
+    def labelled(self) -> slice:
+        """The voxels of the labelled scans."""
+        return slice(0, self.labelled_voxels)
 
+    @property
+    def unlabelled(self) -> slice:
+        """The voxels of the unlabelled scans."""
+        return slice(self.labelled_voxels, None)
 
-def to_floats(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Scalar tensors as numbers."""
-    if not values:
-        return {}
-    # One tensor: the program waits for the GPU once, not once per value.
-    return dict(zip(values, torch.stack([value.detach().double() for value in values.values()]).tolist()))
+    @property
+    def labelled_points(self) -> Tensor:
+        """The number of voxels that have a label, () int64."""
+        return (self.labels != IGNORE).sum()
+
+    def _moved(self, move: Callable[[Any], Any]) -> SemiBatch:
+        names = [field.name for field in fields(self) if field.name != "counts"]
+        return replace(self, **{name: move(getattr(self, name)) for name in names})
 
 
 @dataclass(frozen=True)
@@ -149,12 +202,13 @@ class Method(nn.Module):
 
     State that must survive a restart is a parameter, a buffer or a submodule. A subclass calls this
     constructor before it makes its networks.
-    measures: figures of the last batch that are no loss (share of reliable points, ...), for the log.
+    measures: figures of the last batch that are no loss (share of reliable points, ...), for the log. They
+        are read with the losses, once per step: a method that calls `float` on a tensor waits for the GPU.
     class_weights: see Ingredients. No part of a checkpoint: they follow from the labels.
     """
 
     config: Any
-    measures: dict[str, float]
+    measures: dict[str, Tensor | float]
     class_weights: Tensor | None
 
     def __init__(self, config: MethodConfig, ingredients: Ingredients) -> None:
@@ -183,3 +237,6 @@ class Method(nn.Module):
     def after_step(self, step: int) -> None:
         """Called once per step, after the last update of the optimiser. Eq. (1) belongs here."""
         raise NotImplementedError
+
+    def hear(self, step: int, measured: Sequence[Mapping[str, float]]) -> None:
+        """Called at the end of a step with the measures of each micro-batch, as numbers. Most need none."""

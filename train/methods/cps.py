@@ -46,7 +46,7 @@ class Cps(AveragedNetwork):
         first = self.network(batch.features, batch.pyramid)
         second = self.second(batch.features, batch.pyramid)
         of_first, of_second = first.argmax(dim=1), second.argmax(dim=1)
-        agreement = float((of_first == of_second).float().mean())
+        agreement = (of_first == of_second).float().mean()
         self.measures = {"labelled_points": batch.labelled_points, "agreement": agreement}
         supervised = losses.cross_entropy(first, batch.labels, self.class_weights)
         supervised = supervised + losses.cross_entropy(second, batch.labels, self.class_weights)

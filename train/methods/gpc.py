@@ -87,8 +87,8 @@ class Gpc(AveragedNetwork):
         """ce_l; after the steps on labels alone also contrast and, if it is switched on, pe."""
         crops = self._crops(batch, step)
         features, logits = self._forward(batch, crops)
-        labelled = int(batch.is_labelled.sum())
-        labels = batch.labels[batch.is_labelled]
+        labelled = batch.labelled_voxels
+        labels = batch.labels[batch.labelled]
         self.measures = {"labelled_points": batch.labelled_points}
         terms = {"ce_l": losses.cross_entropy(logits[:labelled], labels, self.class_weights)}
         if step < self.config.labels_first:
@@ -100,18 +100,19 @@ class Gpc(AveragedNetwork):
         sides = [Side(*parts) for parts in zip(*columns)]
         terms["contrast"] = self.config.lambda_contrast * self._contrast(sides, crops, batch, step)
         reliable = confidence >= self.config.gate
-        self.measures["reliable_share"] = float(reliable.float().mean()) if len(reliable) else 0.0
+        self.measures["reliable_share"] = reliable.sum() / max(len(reliable), 1)
         if self.config.pe.weight:
             terms["pe"] = exploitation_loss(logits[labelled:], reliable, self.config.pe)
         return terms
 
     def _crops(self, batch: SemiBatch, step: int) -> tuple[Crop, Crop]:
-        none = crop_of(batch, torch.zeros_like(batch.is_labelled))
+        none = crop_of(batch, slice(0))
         pairs = [(none, none)]
-        for slot in batch.scan[~batch.is_labelled].unique().tolist():
+        scans = batch.counts.rows
+        for slot in batch.counts.slots[batch.counts.labelled_scans :]:
             # Seeded by the scan's slot: processes that share a batch draw the same crops as one process.
             rng = np.random.default_rng((self.config.seed, step, slot))
-            scan = crop_of(batch, batch.scan == slot)
+            scan = crop_of(batch, scans[slot])
             if self.config.crop == "fan":
                 pairs.append(two_fans(scan, self.config.fan_deg, rng))
             else:
@@ -121,7 +122,7 @@ class Gpc(AveragedNetwork):
 
     def _forward(self, batch: SemiBatch, crops: tuple[Crop, Crop]) -> tuple[Tensor, Tensor]:
         """Backbone features and logits of labelled scans, first crops and second crops, in this order."""
-        clouds = (crop_of(batch, batch.is_labelled), *crops)
+        clouds = (crop_of(batch, batch.labelled), *crops)
         coords = [cloud.coords.clone() for cloud in clouds]
         for number, of_cloud in enumerate(coords):  # a scan and its two crops get different numbers
             of_cloud[:, 0] = 3 * of_cloud[:, 0] + number

@@ -91,7 +91,7 @@ class Ignet(StudentAndTeacher):
         terms = self._terms(features, rows, batch, teacher, phrases)
         self.measures = {
             "labelled_points": batch.labelled_points,
-            "image_share": float((batch.phrase != NONE).float().mean()),
+            "image_share": (batch.phrase != NONE).float().mean(),
             "phrases": float(len(phrases)),
         }
         if self.config.lambda_mix:
@@ -112,7 +112,7 @@ class Ignet(StudentAndTeacher):
         logits = self.student.classifier(features)
         labels, phrase = batch.labels[rows], batch.phrase[rows]
         without = labels == IGNORE
-        divergence = losses.feature_kl(teacher[rows][without], logits[without])  # a softmax over classes
+        divergence = losses.feature_kl(teacher[rows], logits, without)  # a softmax over classes
         paired = phrase != NONE
         classes = torch.where(without, self.phrase_class[phrase], labels)[paired]
         projected = F.normalize(to_float32(self.projector(features[paired])), dim=1)
@@ -132,14 +132,14 @@ class Ignet(StudentAndTeacher):
 
     def _mixed(self, batch: SemiBatch, step: int) -> Crop:
         """The mixed scans as one cloud. Its `rows`: the voxel of the batch that each of its voxels shows."""
-        slots = [batch.scan[kind].unique().tolist() for kind in (batch.is_labelled, ~batch.is_labelled)]
-        clouds = [crop_of(batch, torch.zeros_like(batch.is_labelled))]
-        for number, (labelled, unlabelled) in enumerate(zip(*slots)):
+        clouds = [crop_of(batch, slice(0))]
+        scans = batch.counts.rows
+        for number, (labelled, unlabelled) in enumerate(batch.counts.pairs):
             # Seeded by the scan's slot: processes that share a batch draw the same turns as one process.
             rng = np.random.default_rng((self.config.seed, step, labelled))
             for side, (into, of) in enumerate(((labelled, unlabelled), (unlabelled, labelled))):
                 turns = int(rng.integers(1, 4))
-                whole, seen = (crop_of(batch, batch.scan == slot) for slot in (into, of))
+                whole, seen = (crop_of(batch, scans[slot]) for slot in (into, of))
                 view = batch.phrase[seen.rows] != NONE
                 cloud = fov_mix(whole, seen, view, turns, math.radians(self.config.fov_deg))
                 cloud.coords[:, 0] = 2 * number + side

@@ -66,11 +66,12 @@ class LaserMix(StudentAndTeacher):
         mixed_logits = self.student(features, pyramid)
         labels = torch.where(batch.is_labelled, batch.labels, pseudo_labels.masked_fill(~reliable, IGNORE))
         mixed_labels = labels[rows]
-        unlabelled = ~batch.is_labelled
+        unlabelled = batch.unlabelled
+        of_unlabelled = reliable[unlabelled]
         self.measures = {
             "labelled_points": batch.labelled_points,
-            "mixed_points": float((mixed_labels != IGNORE).sum()),
-            "reliable_share": float(reliable[unlabelled].float().mean()) if unlabelled.any() else 0.0,
+            "mixed_points": (mixed_labels != IGNORE).sum(),
+            "reliable_share": of_unlabelled.sum() / max(len(of_unlabelled), 1),
         }
         ce_mix = losses.cross_entropy(mixed_logits, mixed_labels, self.class_weights)
         terms = {
@@ -83,5 +84,5 @@ class LaserMix(StudentAndTeacher):
             of_mixed = self.config.lambda_mix * losses.lovasz_softmax(mixed_logits, mixed_labels)
             terms["lovasz"] = self.config.lambda_lovasz * (of_labelled + of_mixed)
         if self.config.pe.weight:
-            terms["pe"] = exploitation_loss(student[unlabelled], reliable[unlabelled], self.config.pe)
+            terms["pe"] = exploitation_loss(student[unlabelled], of_unlabelled, self.config.pe)
         return terms

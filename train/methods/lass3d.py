@@ -34,7 +34,7 @@ from lass3d_core.paper.exploitation import (
 from lass3d_core.paper.safm import Safm, SafmConfig
 from lass3d_core.records import NONE
 from lass3d_core.settings import SETTINGS
-from train.methods.contract import Ingredients, Method, MethodConfig, SemiBatch, Share, channels_of, to_floats
+from train.methods.contract import Ingredients, Method, MethodConfig, SemiBatch, Share, channels_of
 
 
 @settings_dataclass(frozen=True, config=SETTINGS)
@@ -125,7 +125,7 @@ class Lass3d(Method):
         logits = self.classifier(f_text)
         f_ada, teacher = self._teach(batch)
         reliable = self._reliable(teacher, logits[unlabelled])
-        measures = {
+        self.measures = {
             "reliable_share": reliable.sum() / max(len(reliable), 1),
             "text_share": ((image != NONE) | (entity != NONE)).float().mean(),
             "ce_l_points": (batch.labels != IGNORE).sum(),
@@ -139,12 +139,11 @@ class Lass3d(Method):
         if self.config.mines:
             self._exploited = _Exploited(teacher, Mining.start(reliable, logits.shape[1]))
             terms["pe"], mined = self._exploit(logits[unlabelled], self._exploited, reliable)
-            measures["pe_points"] = mined.sum()
+            self.measures["pe_points"] = mined.sum()
         if self.config.distils:
             terms["kl"] = self.config.lambda_kl * losses.feature_kl(f_text[unlabelled], f_ada)
         if self.config.transfer == "alignment":
             terms["align"] = self.config.lambda_align * self.alignment(f_3d, image, entity, batch.texts)
-        self.measures = to_floats(measures)
         return terms
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
@@ -182,7 +181,9 @@ class Lass3d(Method):
 
     def _with_text(self, f_3d: Tensor, image: Tensor, entity: Tensor, batch: SemiBatch) -> Tensor:
         if self.config.transfer == "safm":
-            return self.safm(f_3d, image, entity, batch.texts)
+            shown = 0 if self.config.captions in ("none", "entity") else 1
+            image_voxels = [shown * count for count in batch.counts.image_voxels]
+            return self.safm(f_3d, image, entity, batch.texts, image_voxels)
         return normalised(f_3d)
 
     def _teach(self, batch: SemiBatch) -> tuple[Tensor, Tensor]:

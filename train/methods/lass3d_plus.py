@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -82,6 +83,7 @@ class Lass3dPlus(StudentAndTeacher):
         self.groups = SignGroups(phrases if config.trust == "by_vote" else None, config.prior)
         self.unlabelled_trust = UnlabelledTrust(ingredients.num_classes, config.horizon)
         self.register_buffer("is_on", torch.tensor(False))
+        self._was_on = False
         self.query_head: QueryHead | None = None
         if config.query.weight:
             # The last to be initialised, so that the segmenter starts the same with it and without.
@@ -90,7 +92,7 @@ class Lass3dPlus(StudentAndTeacher):
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
         """ce_l, ce_u on the product, and ce_mix and query if they are switched on."""
-        unlabelled = ~batch.is_labelled
+        unlabelled = batch.unlabelled
         logits = self.student(batch.features, batch.pyramid)
         with torch.no_grad():
             f_teacher = self.teacher.embed(batch.features, batch.pyramid)
@@ -98,9 +100,9 @@ class Lass3dPlus(StudentAndTeacher):
             votes = batch.votes[unlabelled]
             if self.config.votes == "strongest":
                 votes = votes.alone()
-            belief, trust = self._product(teacher, votes, step)
+            belief, trust = self._product(teacher, votes)
             pseudo_labels = self._pseudo_labels(belief, votes.is_named)
-        self.measures = _measures(batch, teacher, pseudo_labels, votes) | {"phrase_trust": trust}
+        self.measures = _measures(batch, teacher, pseudo_labels, votes) | trust
 
         config, ramp = self.config, min(1.0, (step + 1) / max(1, self.config.ramp_steps))
         weights = self.class_weights if config.balanced else None
@@ -113,51 +115,62 @@ class Lass3dPlus(StudentAndTeacher):
         if self.query_head is not None:
             # The teacher's features are the ones that are queried later. They have no gradient, so the query
             # does not change the segmentation.
-            matching = self.query_head.loss(f_teacher, batch.image, batch.entity, batch.texts)
+            counts = batch.counts.named, batch.counts.captioned
+            matching = self.query_head.loss(f_teacher, batch.image, batch.entity, batch.texts, counts)
             terms["query"] = config.query.weight * matching
         return terms
 
     def _mixed(self, batch: SemiBatch, pseudo_labels: Tensor, weights: Tensor | None, step: int) -> Tensor:
         """The cross-entropy on scans in which labelled and text-corrected bands lie side by side."""
         rows, features, pyramid = mixed_scans(batch, self.config.mix, step)
-        targets = batch.labels.masked_scatter(~batch.is_labelled, pseudo_labels)[rows]
+        targets = torch.cat([batch.labels[batch.labelled], pseudo_labels])[rows]
         cross_entropy = losses.cross_entropy(self.student(features, pyramid), targets, weights)
         return self.config.mix.weight * cross_entropy
 
-    def _product(self, teacher: Tensor, votes: PhraseVotes, step: int) -> tuple[Tensor, float]:
+    def _product(self, teacher: Tensor, votes: PhraseVotes) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The belief (U,C): teacher (U,C) times what its phrases say, as far as they are trusted.
 
-        Returns the trust in all phrases together, too; it is 0 while the prior is off.
+        Returns two measures, too: the share of phrases that prove right, and the trust in them, which is 0
+        while the prior is off. Whether it is on is decided on the device, so that nothing waits for it.
         """
         config = self.config
         if not config.strength:
-            return teacher, 0.0
-        evidence, trust = said(self.evidence, votes), 1.0
-        if config.safety:
-            group = self.groups(votes.signs)
-            self.unlabelled_trust.update(teacher, evidence, votes.is_named, group, config.tau_free)
-            trust = self.unlabelled_trust.trust
-            if not self._is_trusted(trust, step):
-                return teacher, 0.0
-            evidence = believed(evidence, self.unlabelled_trust.by_group[group].unsqueeze(1))
-        return posterior(teacher, evidence, votes.is_named, config.strength, config.temperature), trust
+            return teacher, {"phrase_trust": 0.0}
+        evidence = said(self.evidence, votes)
+        if not config.safety:
+            return self._posterior(teacher, evidence, votes), {"phrase_trust": 1.0}
+        group = self.groups(votes.signs)
+        self.unlabelled_trust.update(teacher, evidence, votes.is_named, group, config.tau_free)
+        right, by_group = self.unlabelled_trust.estimates()
+        is_on = (right >= config.least_trust) & (not self._is_refused)
+        evidence = believed(evidence, by_group[group].unsqueeze(1))
+        belief = torch.where(is_on, self._posterior(teacher, evidence, votes), teacher)
+        self.is_on.copy_(is_on)
+        return belief, {"phrase_trust": torch.where(is_on, right, 0.0), "phrases_right": right}
+
+    def _posterior(self, teacher: Tensor, evidence: Tensor, votes: PhraseVotes) -> Tensor:
+        return posterior(teacher, evidence, votes.is_named, self.config.strength, self.config.temperature)
 
     def _pseudo_labels(self, belief: Tensor, named: Tensor) -> Tensor:
         most, label = belief.max(dim=1)
         least = torch.where(named, self.config.tau_text, self.config.tau_free)
         return label.masked_fill(most < least, IGNORE)
 
-    def _is_trusted(self, trust: float, step: int) -> bool:
-        """Whether enough phrases prove right. Prints when the prior turns on or off."""
+    @property
+    def _is_refused(self) -> bool:
+        """Whether too few phrases prove right on held-out labelled scans. Nothing changes that."""
+        return self.held_out < self.config.least_trust
+
+    def hear(self, step: int, measured: Sequence[Mapping[str, float]]) -> None:
+        """Print when the prior turns on or off. A resumed run says again that it is on."""
         least = self.config.least_trust
-        refused = self.held_out < least
-        is_on = not refused and trust >= least
-        if is_on != bool(self.is_on):
-            _say(_SWITCHED[is_on].format(step=step, trust=trust, least=least))
-        elif step == 0 and refused:
+        if step == 0 and self._is_refused and self.config.strength and self.config.safety:
             _say(_NEVER.format(held_out=self.held_out, least=least))
-        self.is_on.fill_(is_on)
-        return is_on
+        for right in (one["phrases_right"] for one in measured if "phrases_right" in one):
+            is_on = not self._is_refused and right >= least
+            if is_on != self._was_on:
+                _say(_SWITCHED[is_on].format(step=step, trust=right, least=least))
+            self._was_on = is_on
 
 
 _SWITCHED = {
@@ -187,16 +200,16 @@ def _evidence(
 
 def _measures(
     batch: SemiBatch, teacher: Tensor, pseudo_labels: Tensor, votes: PhraseVotes
-) -> dict[str, float]:
+) -> dict[str, Tensor | float]:
     kept = pseudo_labels != IGNORE
     changed = kept & (pseudo_labels != teacher.argmax(dim=1))
     count = max(1, len(votes))
     return {
         "ce_l_points": batch.labelled_points,
-        "ce_u_points": float(kept.sum()),
-        "text_share": float(votes.is_named.sum()) / count,
-        "kept_share": float(kept.sum()) / count,
-        "changed_share": float(changed.sum()) / count,
+        "ce_u_points": kept.sum(),
+        "text_share": votes.is_named.sum() / count,
+        "kept_share": kept.sum() / count,
+        "changed_share": changed.sum() / count,
     }
 
 

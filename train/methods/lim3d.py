@@ -99,15 +99,15 @@ class Lim3d(StudentAndTeacher):
         with torch.no_grad():
             teacher_features = self.teacher.backbone(batch.features, batch.pyramid)
             teacher = self.teacher.classifier(teacher_features)
-        distils, unlabelled = step >= self.config.distil_from, ~batch.is_labelled
+        distils, unlabelled = step >= self.config.distil_from, batch.unlabelled
         pseudo_labels = self._pseudo_labels(batch) if distils else torch.full_like(batch.labels, IGNORE)
         labels = torch.where(batch.is_labelled, batch.labels, pseudo_labels)
         without = labels == IGNORE
         self.measures = {
             "labelled_points": batch.labelled_points,
-            "pseudo_share": float((~without & unlabelled).sum() / unlabelled.sum().clamp(min=1)),
+            "pseudo_share": (~without[unlabelled]).sum() / max(len(without[unlabelled]), 1),
         }
-        divergence = losses.feature_kl(teacher[without], logits[without])  # a softmax over classes
+        divergence = losses.feature_kl(teacher, logits, without)  # a softmax over classes
         terms = {
             "ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights),
             "consistency": self.config.lambda_consistency * divergence,
@@ -131,16 +131,15 @@ class Lim3d(StudentAndTeacher):
     @torch.no_grad()
     def _pseudo_labels(self, batch: SemiBatch) -> Tensor:
         """Labels (M,) of the unlabelled points if the labeller is sure enough, else 255."""
-        unlabelled = ~batch.is_labelled
+        unlabelled = batch.unlabelled
         logits = self.labeller.eval()(batch.features, batch.pyramid)[unlabelled]
         annulus = annuli(batch.features[unlabelled], self.config.annuli, self.config.range_m)
         self.confidences.count(logits, annulus)
         thresholds = self.confidences.log_thresholds(self.config.portion)
         confidence, predicted = logits.double().log_softmax(dim=1).max(dim=1)
         doubted = confidence < thresholds[annulus * logits.shape[1] + predicted]
-        labels = torch.full_like(batch.labels, IGNORE)
-        labels[unlabelled] = predicted.masked_fill(doubted, IGNORE)
-        return labels
+        none = torch.full_like(batch.labels[batch.labelled], IGNORE)
+        return torch.cat([none, predicted.masked_fill(doubted, IGNORE)])
 
     def _contrast(self, features: Tensor, seen: SeenFeatures, step: int) -> Tensor:
         """Put the teacher's features into the bank, then compute L_c of the student's features (M,E)."""

@@ -35,7 +35,7 @@ class MeanTeacher(StudentAndTeacher):
         student = self.student(batch.features, batch.pyramid)
         with torch.no_grad():
             teacher = self.teacher(batch.features, batch.pyramid)
-        agreement = float((student.argmax(1) == teacher.argmax(1)).float().mean())
+        agreement = (student.argmax(1) == teacher.argmax(1)).float().mean()
         self.measures = {"labelled_points": batch.labelled_points, "agreement": agreement}
         return {
             "ce_l": losses.cross_entropy(student, batch.labels, self.class_weights),

@@ -69,7 +69,7 @@ class SssNet(SelfTraining):
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
         """ce_l, edge and smooth; from round 1 on also ce_u and, if it is switched on, pe."""
-        config, unlabelled = self.config, ~batch.is_labelled
+        config, unlabelled = self.config, batch.unlabelled
         regions = self.network.superpoints(batch.features, batch.pyramid)
         embedded = self.network.backbone(batch.features, batch.pyramid)
         logits = self.network.logits(embedded, regions)
@@ -83,7 +83,7 @@ class SssNet(SelfTraining):
             return terms
         labels = self._pseudo_labels(batch, regions)
         kept = labels[unlabelled] != IGNORE
-        self.measures["pseudo_share"] = float(kept.sum() / max(len(kept), 1))
+        self.measures["pseudo_share"] = kept.sum() / max(len(kept), 1)
         terms["ce_u"] = config.lambda_u * losses.cross_entropy(logits, labels, self.class_weights)
         if config.pe.weight:
             terms["pe"] = exploitation_loss(logits[unlabelled], kept, config.pe)
@@ -107,9 +107,10 @@ def vote(votes: Tensor, regions: Superpoints, num_classes: int, majority: float,
     least `smallest` voxels.
     votes (M,) int64: train ids, 255 for none. Returns (M,) int64, 255 for none.
     """
-    given = votes != IGNORE
-    ballots = regions.of_voxel[given] * num_classes + votes[given]
-    tally = torch.bincount(ballots, minlength=len(regions.size) * num_classes).view(-1, num_classes)
+    given = (votes != IGNORE).long()
+    ballots = regions.of_voxel * num_classes + votes * given  # a voxel without a vote adds 0 to class 0
+    tally = votes.new_zeros(len(regions.size) * num_classes).index_add_(0, ballots, given)
+    tally = tally.view(-1, num_classes)
     most, winner = tally.max(dim=1)
     has_label = (most > majority * regions.size) & (regions.size >= smallest)
     return winner.masked_fill(~has_label, IGNORE)[regions.of_voxel]

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.atomic import atomic_write
@@ -24,7 +25,8 @@ from lass3d_core.files.atomic import atomic_write
 KEPT = 2  # latest checkpoints that stay: if the last is damaged, the one before it can be used
 
 _SUFFIX = ".pt"
-_FIELDS: Mapping[str, type] = {"steps_done": int, "run_digest": str, "method": dict, "optimiser": dict}
+_FIELDS: dict[str, type] = {"steps_done": int, "run_digest": str, "method": dict, "optimiser": dict}
+_SCALER = "scaler"  # a further field of runs in float16
 _UNREADABLE = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
     *(OSError, EOFError, MemoryError, pickle.UnpicklingError),
@@ -37,25 +39,42 @@ class Checkpoint:
     """The state of a run.
 
     path: the file. steps_done: number of steps taken.
-    method, optimiser: their state_dict.
+    method, optimiser: their state_dict. scaler: of the losses of float16; None for other precisions.
     """
 
     path: Path
     steps_done: int
     method: dict[str, Any]
     optimiser: dict[str, Any]
+    scaler: dict[str, Any] | None = None
 
-    def restore(self, method: nn.Module, optimiser: torch.optim.Optimizer | None = None) -> None:
-        """Give the state to `method`, and to its optimiser. Raises StaleArtifact if it does not fit."""
+    def restore(
+        self,
+        method: nn.Module,
+        optimiser: torch.optim.Optimizer | None = None,
+        scaler: GradScaler | None = None,
+    ) -> None:
+        """Give the state to `method`, optimiser and scaler. Raises StaleArtifact if it does not fit."""
         if why := _difference(self.method, method.state_dict()):
             raise _of_another_version(self.path, f"the weight {why}")
         method.load_state_dict(self.method)
         if optimiser is not None and (why := _refused(self.optimiser, optimiser)):
             raise _of_another_version(self.path, f"the optimiser: {why}")
+        if scaler is not None:
+            try:
+                scaler.load_state_dict(self.scaler or {})
+            except (RuntimeError, LookupError, TypeError, ValueError) as error:
+                why = " ".join(str(error).split())
+                raise _of_another_version(self.path, f"the scaler: {why}") from None
 
 
 def save(
-    folder: Path, steps_done: int, run_digest: str, method: nn.Module, optimiser: torch.optim.Optimizer
+    folder: Path,
+    steps_done: int,
+    run_digest: str,
+    method: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    scaler: GradScaler | None = None,
 ) -> Path:
     """Write `folder/step-NNNNNN.pt` and delete all but the latest KEPT. Raises StorageError."""
     values = {
@@ -64,6 +83,8 @@ def save(
         "method": method.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
+    if scaler is not None:
+        values[_SCALER] = scaler.state_dict()
     path = folder / f"step-{steps_done:06d}{_SUFFIX}"
     buffer = io.BytesIO()
     torch.save(values, buffer)
@@ -109,7 +130,7 @@ def load(path: Path, run_digest: str) -> Checkpoint:
         raise StaleArtifact(
             f"{path} belongs to a run with other settings or data; give this run a TAG=NAME (--tag NAME)"
         )
-    return Checkpoint(path, values["steps_done"], values["method"], values["optimiser"])
+    return Checkpoint(path, values["steps_done"], values["method"], values["optimiser"], values.get(_SCALER))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -125,9 +146,9 @@ def _read(path: Path) -> dict[str, Any]:
     except _UNREADABLE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CorruptArtifact(f"{path} cannot be read: {first}; delete it{_what_then(path)}") from error
-    if not isinstance(values, dict) or values.keys() != _FIELDS.keys():
+    if not isinstance(values, dict) or values.keys() - {_SCALER} != _FIELDS.keys():
         raise _of_another_version(path, f"it holds other fields than {', '.join(_FIELDS)}")
-    for name, kind in _FIELDS.items():
+    for name, kind in (_FIELDS | ({_SCALER: dict} if _SCALER in values else {})).items():
         if not isinstance(values[name], kind):
             raise _of_another_version(path, f"{name} is a {type(values[name]).__name__}")
     return values

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lass3d_core.compute.precision import make_scaler
 from lass3d_core.nets.segmenter import Segmenter
 from train.data.batches import StepBatches
 from train.loop import take_step
@@ -108,6 +109,7 @@ def profile_steps(run: Run, steps: int) -> str:
     method = run.make_method().train()
     watch_method(method, watch)
     optimiser = make_optimiser(config.optim, method.parameters())
+    scaler = make_scaler(config.precision, run.device)
     optimiser.register_step_pre_hook(partial(watch.start, "optimiser"))
     optimiser.register_step_post_hook(watch.stop)
     data, clip = config.data, config.optim.max_grad_norm
@@ -124,7 +126,7 @@ def profile_steps(run: Run, steps: int) -> str:
         with watch.part(MOVING):
             group = [batch.to(run.device) for batch in group]
         with watch.part(REST):
-            take_step(method, optimiser, group, step, clip, run.device, config.precision)
+            take_step(method, optimiser, group, step, clip, run.device, config.precision, scaler)
         voxels += [len(batch.features) for batch in group]
     title = f"{config.name}, {config.precision}, {data.accumulate} x {sum(voxels) // len(voxels)} voxels"
     return _table(title, watch.seconds, steps, run.device)

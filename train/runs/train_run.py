@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from lass3d_core.compute import parallel
+from lass3d_core.compute.precision import make_scaler, require_precision
 from lass3d_core.errors import DataError
 from lass3d_core.files.json_files import write_json
 from lass3d_core.nets import make_backbone
@@ -37,13 +38,15 @@ def train_run(run: Run, resume: bool, introduce: Callable[[Run], str] = start_li
     resume: continue an unfinished run from its last checkpoint.
     introduce: what to print before the first step; a line, because several runs may start side by side.
     Raises StaleArtifact if the folder holds another run, Lass3dError if it holds an unfinished one and
-    `resume` is false. From the first step on, a signal ends the run with a checkpoint: Interrupted.
+    `resume` is false, ManifestError if the GPU lacks the precision. From the first step on, a signal ends the
+    run with a checkpoint: Interrupted.
     """
     leads = parallel.rank() == 0  # of the processes that train together, one writes the files
     with run.folder.locked() if leads else nullcontext():
         run.require_own_folder()
         if run.is_finished:
             return False
+        require_precision(run.config.precision, run.device)
         run.require_classes()
         if leads:
             run.folder.require_leave_to_go_on(run.config.schedule.steps, resume)
@@ -95,10 +98,11 @@ def _train(run: Run, method: Method, stopping: Stopping) -> None:
     """Take the steps that are left. Raises as `stopping.check` does."""
     config, steps = run.config, run.config.schedule.steps
     optimiser = make_optimiser(config.optim, method.parameters())
+    scaler = make_scaler(config.precision, run.device)
     steps_done = 0
     if checkpoint.checkpoints(run.folder.checkpoints):
         last = checkpoint.load_latest(run.folder.checkpoints, run.saved.digest)
-        last.restore(method, optimiser)
+        last.restore(method, optimiser, scaler)
         steps_done = last.steps_done
         stopping.saved = _saved(steps_done, steps)
     parallel.broadcast_module(method)
@@ -113,7 +117,7 @@ def _train(run: Run, method: Method, stopping: Stopping) -> None:
 
     def save(done: int) -> None:
         if leads:
-            checkpoint.save(run.folder.checkpoints, done, run.saved.digest, method, optimiser)
+            checkpoint.save(run.folder.checkpoints, done, run.saved.digest, method, optimiser, scaler)
         stopping.saved = _saved(done, steps)
 
     part = RankShare(parallel.rank(), parallel.world_size())
@@ -128,7 +132,7 @@ def _train(run: Run, method: Method, stopping: Stopping) -> None:
             stopping.check()
         loader = stopping.until(batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu))
         callbacks = Callbacks(run.folder.path.name, write, validate, save, stopping.agreed)
-        train(config, method, optimiser, loader, run.device, steps_done, callbacks)
+        train(config, method, optimiser, loader, run.device, steps_done, callbacks, scaler)
     stopping.check()
 
 

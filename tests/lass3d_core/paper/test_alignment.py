@@ -18,7 +18,7 @@ def identity_module() -> SemanticConsistency:
 def texts(images: int = 1) -> TextBatch:
     """Two phrases along the axes, of lengths 2 and 3, and images that all say the same."""
     pooled = torch.ones(images, 2)
-    return TextBatch(pooled, torch.arange(images + 1), pooled, torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+    return TextBatch(pooled, tuple(range(images + 1)), pooled, torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
 
 
 def test_hand_worked_entity_term() -> None:
@@ -31,7 +31,7 @@ def test_hand_worked_entity_term() -> None:
 def test_image_term_is_added() -> None:
     # Captions along the axes, no phrase: log(e + 1) - 1 for the first voxel, log(e + 1) for the other.
     pooled = torch.eye(2)
-    two = TextBatch(pooled, torch.arange(3), pooled, torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
+    two = TextBatch(pooled, (0, 1, 2), pooled, torch.tensor([[2.0, 0.0], [0.0, 3.0]]))
     features = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     loss = identity_module()(features, torch.tensor([0, 1]), torch.full((2,), -1), two)
     torch.testing.assert_close(loss, torch.tensor(math.log(math.e + 1) - 0.5))

@@ -42,6 +42,34 @@ def test_divergence_of_no_points_is_zero_with_a_graph() -> None:
     assert value.item() == 0
 
 
+def test_divergence_over_some_points_is_that_of_these_points_alone() -> None:
+    target, f_ada = torch.randn(2, 6, 4)
+    counted = torch.tensor([True, False, True, True, False, False])
+    torch.testing.assert_close(
+        feature_kl(target, f_ada, counted), feature_kl(target[counted], f_ada[counted])
+    )
+    assert feature_kl(target, f_ada, torch.zeros(6, dtype=torch.bool)).item() == 0
+
+
+def test_class_weights_count_no_ignored_point() -> None:
+    """255 is beyond the last class, which has a weight of its own."""
+    logits, labels = torch.randn(5, 3), torch.tensor([0, 255, 2, 255, 1])
+    weights, kept = torch.tensor([1.0, 2.0, 50.0]), torch.tensor([0, 2, 4])
+    torch.testing.assert_close(
+        cross_entropy(logits, labels, weights), cross_entropy(logits[kept], labels[kept], weights)
+    )
+
+
+def test_lovasz_of_a_batch_with_ignored_points_is_that_of_the_others() -> None:
+    logits, labels = torch.randn(40, 5, requires_grad=True), torch.randint(0, 3, (40,))
+    labels[::3] = 255
+    kept = labels != 255
+    value, expected = lovasz_softmax(logits, labels), lovasz_softmax(logits[kept], labels[kept])
+    torch.testing.assert_close(value, expected)
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert not gradient[~kept].any() and gradient[kept].any()
+
+
 def test_divergence_is_zero_only_where_the_features_agree() -> None:
     features = torch.randn(5, 8)
     assert feature_kl(features, features).item() == pytest.approx(0, abs=1e-6)

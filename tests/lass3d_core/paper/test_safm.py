@@ -20,7 +20,7 @@ def some_texts(generator: torch.Generator) -> TextBatch:
     def rows(count: int) -> Tensor:
         return torch.randn(count, TEXT_DIM, generator=generator, dtype=torch.float64)
 
-    return TextBatch(rows(7), torch.tensor([0, 2, 3, 7]), rows(3), rows(5))
+    return TextBatch(rows(7), (0, 2, 3, 7), rows(3), rows(5))
 
 
 def some_voxels(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,9 +118,7 @@ def test_batch_without_any_text_is_fused() -> None:
     safm = Safm(SafmConfig(heads=2), CHANNELS, TEXT_DIM)
     no_rows = torch.empty(0, TEXT_DIM)
     none = torch.full((4,), -1)
-    f_text = safm(
-        torch.randn(4, CHANNELS), none, none, TextBatch(no_rows, torch.tensor([0]), no_rows, no_rows)
-    )
+    f_text = safm(torch.randn(4, CHANNELS), none, none, TextBatch(no_rows, (0,), no_rows, no_rows))
     assert f_text.shape == (4, CHANNELS) and bool(f_text.isfinite().all())
 
 
@@ -134,7 +132,7 @@ def test_scale_of_the_text_encoder_does_not_matter() -> None:
 
 def test_single_row_per_image_warns_that_attention_is_addition() -> None:
     safm = Safm(SafmConfig(heads=2), CHANNELS, TEXT_DIM)
-    texts = TextBatch(*(torch.randn(2, TEXT_DIM), torch.arange(3)), *torch.randn(2, 2, TEXT_DIM))
+    texts = TextBatch(*(torch.randn(2, TEXT_DIM), (0, 1, 2)), *torch.randn(2, 2, TEXT_DIM))
     index = torch.tensor([0, 1])
     with pytest.warns(UserWarning, match="single text row"):
         safm(torch.randn(2, CHANNELS), index, index, texts)
@@ -148,4 +146,4 @@ def test_heads_must_divide_the_text_dimension() -> None:
 def test_offsets_stay_on_the_host() -> None:
     texts = some_texts(torch.Generator()).to(torch.device("meta"))
     assert texts.image_rows.is_meta and texts.image_pooled.is_meta and texts.entity_rows.is_meta
-    assert texts.image_offsets.tolist() == [0, 2, 3, 7]
+    assert texts.image_offsets == (0, 2, 3, 7)

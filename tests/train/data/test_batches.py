@@ -214,7 +214,7 @@ def test_text_slots_lead_to_the_rows_that_the_shard_names(tiny) -> None:
         assert set(slots.tolist()) == {NONE, number}
         caption = table.image_caption[table.image_ids.index(scan.pairs.image_ids[0])]
         rows = table.caption_rows[table.caption_offsets[caption] : table.caption_offsets[caption + 1]]
-        start, end = batch.texts.image_offsets[number : number + 2].tolist()
+        start, end = batch.texts.image_offsets[number : number + 2]
         assert np.array_equal(batch.texts.image_rows[start:end].numpy(), rows.astype(np.float32))
     with_text, height = batch.entity != NONE, batch.features[:, 2]
     assert set(batch.entity[with_text & (height < 0.1)].tolist()) == {0}
@@ -236,7 +236,7 @@ def test_an_image_whose_captioning_failed_gives_its_points_no_slot(tiny) -> None
 def test_scans_without_images_make_a_batch_without_text(tiny) -> None:
     texts = TextRowsOf(PairedScans.open(tiny.artifacts).text_table).batch([]).texts
     assert (texts.image_rows.shape, texts.entity_rows.shape) == ((0, 8), (0, 8))
-    assert texts.image_offsets.tolist() == [0]
+    assert texts.image_offsets == (0,)
 
 
 def test_a_table_that_lacks_a_phrase_is_stale(tiny) -> None:

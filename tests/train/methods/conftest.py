@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
-from train.methods.contract import Ingredients, SemiBatch
+from train.methods.contract import BatchCounts, Ingredients, SemiBatch
 from train.methods.lass3d import Lass3d, Lass3dConfig
 from train.methods.parts.label_prior import PhraseCounts
 from train.methods.parts.votes import PhraseVotes
@@ -68,9 +69,29 @@ def make_texts() -> Callable[[int], TextBatch]:
         image_rows, pooled, phrases = (
             torch.randn(count, TEXT_DIM, generator=generator) for count in (12, 4, 6)
         )
-        return TextBatch(image_rows, torch.tensor([0, 2, 5, 9, 12]), pooled, phrases)
+        return TextBatch(image_rows, (0, 2, 5, 9, 12), pooled, phrases)
 
     return make
+
+
+@pytest.fixture
+def of_rows() -> Callable[[SemiBatch, Tensor], SemiBatch]:
+    """The voxels of a batch that are marked (M,) bool, as a batch of their own, with all its texts."""
+
+    def of(batch: SemiBatch, rows: Tensor) -> SemiBatch:
+        names = ("features", "labels", "is_labelled", "scan", "image", "entity", "votes")
+        columns = {name: getattr(batch, name)[rows] for name in names}
+        counts = BatchCounts.of(
+            columns["scan"],
+            columns["is_labelled"],
+            columns["image"],
+            columns["entity"],
+            len(batch.texts.image_pooled),
+        )
+        pyramid = build_pyramid(batch.pyramid.coords[0][rows], batch.pyramid.levels)
+        return replace(batch, **columns, pyramid=pyramid, counts=counts)
+
+    return of
 
 
 @pytest.fixture
@@ -90,8 +111,9 @@ def batch(make_texts: Callable[[int], TextBatch]) -> SemiBatch:
         labels=truth.masked_fill(~is_labelled, 255),
         is_labelled=is_labelled,
         scan=scan,
-        image=scan.masked_fill(~has_image, -1),
+        image=(image := scan.masked_fill(~has_image, -1)),
         entity=(entity := torch.randint(-1, 6, (240,), generator=generator)),
         votes=PhraseVotes.certain(entity),
         texts=make_texts(2),
+        counts=BatchCounts.of(scan, is_labelled, image, entity, 4),
     )

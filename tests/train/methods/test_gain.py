@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
 from train.methods import config_type, make_method
-from train.methods.contract import Ingredients, SemiBatch
+from train.methods.contract import BatchCounts, Ingredients, SemiBatch
 from train.methods.parts.votes import PhraseVotes
 
 DIMENSIONS, POINTS, LABELLED, STEPS = 16, 400, 8, 150
@@ -56,7 +56,8 @@ def task(seed: int) -> tuple[SemiBatch, Tensor]:
         image=zeros - 1,
         entity=zeros - 1,
         votes=PhraseVotes.certain(zeros - 1),
-        texts=TextBatch(no_rows, torch.tensor([0]), no_rows, no_rows),
+        texts=TextBatch(no_rows, (0,), no_rows, no_rows),
+        counts=BatchCounts.of(scan, is_labelled, zeros - 1, zeros - 1, 0),
     ), truth
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -81,15 +82,11 @@ def test_in_the_range_view_a_mix_is_even_bands_of_rows_of_one_image_and_odd_ones
         assert torch.equal(mixed[2 * number + 1], torch.where(even, whole[unlabelled], whole[labelled]))
 
 
-def test_scan_without_a_partner_is_not_mixed(batch: SemiBatch, ingredients: Ingredients) -> None:
+def test_scan_without_a_partner_is_not_mixed(
+    batch: SemiBatch, ingredients: Ingredients, of_rows: Callable[[SemiBatch, Tensor], SemiBatch]
+) -> None:
     method = LaserMix(TWO_BANDS, replace(ingredients, make_backbone=Spy))
-    rows = batch.scan != 1
-    short = replace(
-        batch,
-        **{name: getattr(batch, name)[rows] for name in ("features", "labels", "is_labelled", "scan")},
-        pyramid=build_pyramid(batch.pyramid.coords[0][rows], 1),
-    )
-    method.losses(short, 0)
+    method.losses(of_rows(batch, batch.scan != 1), 0)
     features, coords = method.student.backbone.shown[-1]
     assert set(coords[:, 0].tolist()) <= {0, 1}
     assert len(features) == 120
@@ -130,14 +127,10 @@ def test_lovasz_and_exploitation_are_further_terms_where_they_are_switched_on(
     torch.testing.assert_close(term, 6 * expected)  # without pseudo-labels the mixes hold the same points
 
 
-def test_a_batch_without_unlabelled_scans_is_no_obstacle(batch: SemiBatch, ingredients: Ingredients) -> None:
-    labelled = batch.is_labelled
-    alone = replace(
-        batch,
-        **{name: getattr(batch, name)[labelled] for name in ("features", "labels", "is_labelled", "scan")},
-        pyramid=build_pyramid(batch.pyramid.coords[0][labelled], 1),
-    )
-    terms = LaserMix(LaserMixConfig(), ingredients).losses(alone, 0)
+def test_a_batch_without_unlabelled_scans_is_no_obstacle(
+    batch: SemiBatch, ingredients: Ingredients, of_rows: Callable[[SemiBatch, Tensor], SemiBatch]
+) -> None:
+    terms = LaserMix(LaserMixConfig(), ingredients).losses(of_rows(batch, batch.is_labelled), 0)
     assert terms["ce_mix"].item() == 0 and terms["ce_l"].item() > 0
 
 

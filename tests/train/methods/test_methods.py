@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import get_args
@@ -92,3 +93,19 @@ def test_real_backbone_trains_every_method(
     method.after_step(0)
     assert all(bool(term.isfinite()) for term in terms.values())
     assert method.predictor(whole.features, pyramid).shape == (240, 5)
+
+
+def test_counts_of_a_batch_are_those_of_its_voxels(batch: SemiBatch) -> None:
+    counts = batch.counts
+    assert (counts.slots, counts.voxels, counts.labelled_scans) == ((0, 1, 2, 3), (60,) * 4, 2)
+    assert counts.image_voxels == tuple(int((batch.image == image).sum()) for image in range(4))
+    assert counts.named == int((batch.entity >= 0).sum())
+    assert counts.captioned == int(((batch.image >= 0) & (batch.entity < 0)).sum())
+    assert batch.labelled_voxels == int(batch.is_labelled.sum())
+    assert all(bool((batch.scan[rows] == slot).all()) for slot, rows in counts.rows.items())
+    assert counts.pairs == [(0, 2), (1, 3)]
+
+
+def test_the_counts_of_a_batch_move_nowhere(batch: SemiBatch) -> None:
+    moved = pickle.loads(pickle.dumps(batch)).to(torch.device("meta"))
+    assert moved.counts == batch.counts and moved.features.is_meta

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.amp import GradScaler
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from train.__main__ import main
@@ -195,3 +196,39 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights_bit_for_bit(tiny) -
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert [int(row["step"]) for row in read_log(killed / "log.csv")] == list(range(20))
+
+
+def used_scaler() -> GradScaler:
+    """A scaler that has grown nothing yet, at 8, after two updates."""
+    method, optimiser = network()
+    scaler = GradScaler("cpu", init_scale=8.0)
+    for _ in range(2):
+        scaler.scale(sum(parameter.sum() for parameter in method.parameters())).backward()
+        scaler.step(optimiser)
+        scaler.update()
+    return scaler
+
+
+def test_the_scale_of_float16_comes_back(tmp_path: Path) -> None:
+    scaler, found = used_scaler(), GradScaler("cpu")
+    save(tmp_path, 3, "run", *network(), scaler)
+    load_latest(tmp_path, "run").restore(*network(1), found)
+    assert found.state_dict() == scaler.state_dict()
+    assert (found.get_scale(), found.state_dict()["_growth_tracker"]) == (8.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda v: v.pop("scaler"), "the scaler: "),
+        (lambda v: v["scaler"].pop("scale"), "the scaler: "),
+        (lambda v: v.update(scaler=7.0), "scaler is a float"),
+    ],
+)
+def test_a_scaler_of_another_version_is_one_line_that_says_so(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], why: str
+) -> None:
+    rewritten(save(tmp_path, 7, "run", *network(), used_scaler()), change)
+    with pytest.raises(StaleArtifact, match=why) as caught:
+        load_latest(tmp_path, "run").restore(*network(1), GradScaler("cpu"))
+    assert "\n" not in str(caught.value)

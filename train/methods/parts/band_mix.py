@@ -5,7 +5,7 @@
     mix 1 = even bands of the labelled scan + odd bands of the unlabelled one, mix 2 = the other halves
 
 For spinning LiDAR, whose frame starts at the sensor.
-Letters: M voxels of the batch, K voxels in a mix, P pairs.
+Letters: M voxels of the batch, K voxels in a mix.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
-from train.methods.contract import SemiBatch
+from train.methods.contract import BatchCounts, SemiBatch
 
 SEMANTICKITTI_PITCH_DEG = (-25.0, 3.0)  # lowest and highest inclination of its sensor
 
@@ -53,17 +53,30 @@ class Mixed(NamedTuple):
     coords: Tensor
 
 
-def mixed(
-    coords: Tensor, pair: Tensor, areas: Tensor, is_labelled: Tensor, pitch_deg: tuple[float, float]
-) -> Mixed:
+class Pair(NamedTuple):
+    """A labelled and an unlabelled scan, by their rows in the batch, and the number of their bands."""
+
+    labelled: slice
+    unlabelled: slice
+    areas: int
+
+
+def mixed(coords: Tensor, pairs: Sequence[Pair], pitch_deg: tuple[float, float]) -> Mixed:
     """Make the mixes 2p and 2p + 1 of every pair p. A voxel is in one of the two mixes of its pair.
 
-    coords (M,4) int32. is_labelled (M,) bool. pair, areas: results of `pairs_of`.
+    coords (M,4) int32. pairs: from `pairs_of`. The voxels keep their order.
     """
-    rows = (pair >= 0).nonzero().squeeze(1)
-    odd = bands(coords[rows], areas[pair[rows]], pitch_deg) % 2 == 1
-    in_second = odd == is_labelled[rows]
-    return Mixed(rows, torch.cat([(2 * pair[rows] + in_second).int().unsqueeze(1), coords[rows, 1:]], dim=1))
+    places = torch.arange(len(coords), device=coords.device)
+    # In the order of the rows: the labelled scans of all pairs come before the unlabelled ones.
+    sides = sorted((side, number) for number in range(len(pairs)) for side in (0, 1))
+    rows, mixes = [places[:0]], [places[:0]]
+    for side, number in sides:
+        scan = pairs[number][side]
+        odd = bands(coords[scan], pairs[number].areas, pitch_deg) % 2 == 1
+        rows.append(places[scan])
+        mixes.append(2 * number + (odd if side == 0 else ~odd).long())
+    chosen = torch.cat(rows)
+    return Mixed(chosen, torch.cat([torch.cat(mixes).int().unsqueeze(1), coords[chosen, 1:]], dim=1))
 
 
 def mixed_scans(batch: SemiBatch, config: Any, step: int) -> tuple[Tensor, Tensor, KernelPyramid]:
@@ -71,35 +84,29 @@ def mixed_scans(batch: SemiBatch, config: Any, step: int) -> tuple[Tensor, Tenso
 
     config: has areas, pitch_deg and seed.
     """
-    pair, areas = pairs_of(batch.scan, batch.is_labelled, config.areas, config.seed, step)
-    mix = mixed(batch.pyramid.coords[0], pair, areas, batch.is_labelled, config.pitch_deg)
+    pairs = pairs_of(batch.counts, config.areas, config.seed, step)
+    mix = mixed(batch.pyramid.coords[0], pairs, config.pitch_deg)
     return mix.rows, batch.features[mix.rows], build_pyramid(mix.coords, batch.pyramid.levels)
 
 
-def pairs_of(
-    scan: Tensor, is_labelled: Tensor, areas: Sequence[int], seed: int, step: int
-) -> tuple[Tensor, Tensor]:
-    """Pair the scans and draw a number of bands for each pair. scan (M,): see SemiBatch.
+def pairs_of(counts: BatchCounts, areas: Sequence[int], seed: int, step: int) -> list[Pair]:
+    """Pair the scans and draw a number of bands for each pair.
 
-    Returns the pair of each voxel (M,) int64, -1 for none, and the number of bands of each pair (P,) int64.
     Decision: the n-th labelled scan is mixed with the n-th unlabelled one. A scan without a partner is not
     mixed.
     """
-    pair = torch.full_like(scan, -1)
-    slots = [scan[kind].unique().tolist() for kind in (is_labelled, ~is_labelled)]
-    drawn = []
-    for number, (labelled, unlabelled) in enumerate(zip(*slots)):
-        pair[(scan == labelled) | (scan == unlabelled)] = number
-        # Seeded by the scan: processes that share a batch draw the same numbers as one process.
-        rng = np.random.default_rng((seed, step, labelled))
-        drawn.append(int(rng.choice(areas)))
-    return pair, torch.tensor(drawn, dtype=torch.int64, device=pair.device)
+    rows = counts.rows
+    # Seeded by the scan: processes that share a batch draw the same numbers as one process.
+    return [
+        Pair(rows[one], rows[other], int(np.random.default_rng((seed, step, one)).choice(areas)))
+        for one, other in counts.pairs
+    ]
 
 
-def bands(coords: Tensor, areas: Tensor, pitch_deg: tuple[float, float]) -> Tensor:
-    """The band (N,) int64 of each voxel; band 0 is the topmost.
+def bands(coords: Tensor, areas: int, pitch_deg: tuple[float, float]) -> Tensor:
+    """The band (N,) int64 of each voxel of a scan that is cut into `areas` bands; band 0 is the topmost.
 
-    coords (N,4). areas (N,): number of bands of the voxel's scan.
+    coords (N,4).
     Decision: a voxel's band is decided by the inclination of its centre. It depends only on the voxel's
     position, so the two scans never contribute the same voxel. It is an angle, so it does not depend on the
     voxel size.
@@ -108,4 +115,4 @@ def bands(coords: Tensor, areas: Tensor, pitch_deg: tuple[float, float]) -> Tens
     inclination = torch.rad2deg(torch.atan2(z, torch.hypot(x, y)))
     low, high = pitch_deg
     share = (high - inclination) / (high - low)
-    return (share * areas).floor().long().clamp(min=0).minimum(areas - 1)
+    return (share * areas).floor().long().clamp(min=0, max=areas - 1)

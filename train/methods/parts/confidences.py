@@ -35,7 +35,9 @@ class Confidences(nn.Module):
         odds = top.values - logits.masked_fill(of_top, -torch.inf).logsumexp(dim=1)
         place = ((odds - self.lowest) / self.width).floor().clamp(0, self.bins - 1).long()
         group = top.indices if zone is None else zone * logits.shape[1] + top.indices
-        found = torch.bincount(group * self.bins + place, minlength=self.counts.numel())
+        # Not bincount, which asks the GPU for the greatest number.
+        found = torch.zeros_like(self.counts).view(-1)
+        found.index_add_(0, group * self.bins + place, torch.ones_like(place))
         self.counts += parallel.all_reduce_sum(found.view_as(self.counts))
 
     def log_thresholds(self, portion: float) -> Tensor:

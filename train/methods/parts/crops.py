@@ -31,10 +31,12 @@ class Crop(NamedTuple):
         return Crop(*(torch.cat(columns) for columns in zip(*crops)))
 
 
-def crop_of(batch: SemiBatch, chosen: Tensor) -> Crop:
-    """The voxels of `batch` that are marked in chosen (M,) bool."""
-    rows = chosen.nonzero().squeeze(1)
-    return Crop(rows, batch.pyramid.coords[0][rows], batch.features[rows])
+def crop_of(batch: SemiBatch, chosen: slice) -> Crop:
+    """The rows `chosen` of a batch, as a scan or all labelled scans have them."""
+    coords = batch.pyramid.coords[0]
+    return Crop(
+        torch.arange(len(coords), device=coords.device)[chosen], coords[chosen], batch.features[chosen]
+    )
 
 
 def two_fans(scan: Crop, fan_deg: tuple[float, float], rng: np.random.Generator) -> tuple[Crop, Crop]:

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import to_float32
+from lass3d_core.compute.selection import true_places
 from lass3d_core.nets import query_head
+from lass3d_core.paper.alignment import Answers
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.settings import SETTINGS
 
@@ -52,27 +54,40 @@ class QueryHead(query_head.QueryHead):
         super().__init__(channels, config.hidden, text_dim)
         self.config = config
 
-    def loss(self, features: Tensor, image: Tensor, entity: Tensor, texts: TextBatch) -> Tensor:
+    def loss(
+        self,
+        features: Tensor,
+        image: Tensor,
+        entity: Tensor,
+        texts: TextBatch,
+        counts: tuple[int, int] | None = None,
+    ) -> Tensor:
         """L of features (M,F), a scalar; 0 if no voxel has a text. image, entity (M,) int64: -1 for none.
 
+        counts: how many voxels have a phrase, and how many a caption alone; None to count them, which waits
+        for the GPU.
         If several processes train together, returns this one's share (see lass3d_core/paper/losses.py). The
         processes have their texts in common.
         """
         named = entity >= 0
-        loss = self._matching(features[named], entity[named], texts.entity_rows)
+        captioned = ~named & (image >= 0)
+        counts = counts or (int(named.sum()), int(captioned.sum()))
+        chosen = true_places(named, counts[0])
+        loss = self._matching(features[chosen], entity[chosen], texts.entity_rows)
         if not self.config.caption_weight:
             return loss
-        captioned = ~named & (image >= 0)
-        captions = self._matching(features[captioned], image[captioned], texts.image_pooled)
+        chosen = true_places(captioned, counts[1])
+        captions = self._matching(features[chosen], image[chosen], texts.image_pooled)
         return loss + self.config.caption_weight * captions
 
     def _matching(self, features: Tensor, text: Tensor, rows: Tensor) -> Tensor:
         """L(S, T) of features (S,F) whose texts are rows[text], text (S,) int64, rows (T,D)."""
-        distinct, number = parallel.distinct_rows_of_all(rows)
-        own = number[text]
-        counts = parallel.all_reduce_sum(torch.bincount(own, minlength=len(distinct)))
-        weights = counts.clamp(min=1).to(rows.dtype).rsqrt()
+        answers = Answers.of(rows)
+        own = answers.number[text]
+        met = torch.zeros_like(answers.first).index_add_(0, own, torch.ones_like(own))
+        weights = parallel.all_reduce_sum(met).clamp(min=1).to(rows.dtype).rsqrt()
         mass = parallel.all_reduce_sum(weights[own].sum())
-        logits = self(features) @ F.normalize(distinct, dim=1).T / self.config.temperature
-        log_likelihood = F.log_softmax(to_float32(logits), dim=1).gather(1, own.unsqueeze(1)).squeeze(1)
+        logits = self(features) @ F.normalize(answers.rows, dim=1).T / self.config.temperature
+        log_share = F.log_softmax(answers.alone(to_float32(logits)), dim=1)
+        log_likelihood = log_share.gather(1, own.unsqueeze(1)).squeeze(1)
         return -(weights[own] * log_likelihood).sum() / torch.where(mass > 0, mass, 1)

@@ -49,8 +49,8 @@ class PhraseVotes:
     def __len__(self) -> int:
         return len(self.phrase)
 
-    def __getitem__(self, rows: Tensor) -> PhraseVotes:
-        """The votes of `rows`: (M,) bool, or indices int64."""
+    def __getitem__(self, rows: Tensor | slice) -> PhraseVotes:
+        """The votes of `rows`: a slice, (M,) bool, or indices int64."""
         return self._each(lambda column: column[rows])
 
     def to(self, device: torch.device, non_blocking: bool = False) -> PhraseVotes:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from train.methods.parts.band_mix import BandMixConfig, bands, mixed, pairs_of
+from train.methods.contract import BatchCounts
+from train.methods.parts.band_mix import BandMixConfig, Pair, bands, mixed, pairs_of
 
-LABELLED = torch.tensor([True] * 4 + [False] * 6)
-SCAN = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
+COUNTS = BatchCounts((0, 1, 2, 3, 4), (2, 2, 2, 2, 2), 2, (), 0, 0)
 
 
 def coords_of(*places: tuple[int, int, int]) -> Tensor:
@@ -25,7 +25,7 @@ def test_bands_count_from_the_top_and_share_the_angle_equally() -> None:
     inclination = [math.degrees(math.atan2(z, math.hypot(9.5, 0.5))) for z in (-4.5, -2.5, -0.5, 1.5)]
     assert inclination == pytest.approx([-25.3, -14.7, -3.0, 9.0], abs=0.1)
     # four bands of 7 degrees: [3, -4), [-4, -11), [-11, -18), [-18, -25]; beyond the ends counts as the end
-    assert bands(coords, torch.full((4,), 4), (-25.0, 3.0)).tolist() == [3, 2, 0, 0]
+    assert bands(coords, 4, (-25.0, 3.0)).tolist() == [3, 2, 0, 0]
 
 
 @settings(max_examples=40, deadline=None)
@@ -34,7 +34,7 @@ def test_bands_are_those_of_the_definition_and_need_no_voxel_size(seed: int, are
     places = np.random.default_rng(seed).integers(-60, 60, (30, 3)) * [1, 1, 0] + np.random.default_rng(
         seed + 1
     ).integers(-20, 6, (30, 3)) * [0, 0, 1]
-    found = bands(coords_of(*places.tolist()), torch.full((30,), areas), (-25.0, 3.0)).tolist()
+    found = bands(coords_of(*places.tolist()), areas, (-25.0, 3.0)).tolist()
     edges = np.linspace(3.0, -25.0, areas + 1)
     for place, band in zip((places + 0.5) * scale, found):
         pitch = math.degrees(math.atan2(place[2], math.hypot(place[0], place[1])))
@@ -43,29 +43,36 @@ def test_bands_are_those_of_the_definition_and_need_no_voxel_size(seed: int, are
 
 
 def test_the_nth_labelled_scan_is_mixed_with_the_nth_unlabelled_one() -> None:
-    pair, areas = pairs_of(SCAN, LABELLED, (3, 4), seed=0, step=0)
-    assert pair.tolist() == [0, 0, 1, 1, 0, 0, 1, 1, -1, -1] and len(areas) == 2
-    pair, areas = pairs_of(SCAN[:4], LABELLED[:4], (3, 4), seed=0, step=0)
-    assert pair.tolist() == [-1] * 4 and len(areas) == 0
+    pairs = pairs_of(COUNTS, (3, 4), seed=0, step=0)
+    assert [pair[:2] for pair in pairs] == [(slice(0, 2), slice(4, 6)), (slice(2, 4), slice(6, 8))]
+    labelled_alone = BatchCounts((0, 1), (2, 2), 2, (), 0, 0)
+    assert pairs_of(labelled_alone, (3, 4), seed=0, step=0) == []
+
+
+def drawn(seed: int) -> list[list[int]]:
+    return [[pair.areas for pair in pairs_of(COUNTS, (3, 4, 5, 6), seed, step)] for step in range(40)]
 
 
 def test_number_of_bands_is_drawn_for_each_pair_and_step() -> None:
-    drawn = [pairs_of(SCAN, LABELLED, (3, 4, 5, 6), 0, step)[1].tolist() for step in range(40)]
-    assert {areas for pair in drawn for areas in pair} == {3, 4, 5, 6}
-    assert any(first != second for first, second in drawn)
-    assert [pairs_of(SCAN, LABELLED, (3, 4, 5, 6), 0, step)[1].tolist() for step in range(40)] == drawn
-    other = [pairs_of(SCAN, LABELLED, (3, 4, 5, 6), 1, step)[1].tolist() for step in range(40)]
-    assert other != drawn
+    assert {areas for pair in drawn(0) for areas in pair} == {3, 4, 5, 6}
+    assert any(first != second for first, second in drawn(0))
+    assert drawn(0) == drawn(0) != drawn(1)
 
 
 def test_a_mix_takes_even_bands_of_one_scan_and_odd_bands_of_the_other() -> None:
     """Two bands, above and below the horizon; a labelled and an unlabelled scan have a voxel in each."""
     coords = torch.tensor([[0, 3, 0, 1], [0, 3, 0, -2], [1, 4, 0, 1], [1, 4, 0, -2]], dtype=torch.int32)
-    is_labelled = torch.tensor([True, True, False, False])
-    mix = mixed(coords, torch.zeros(4, dtype=torch.int64), torch.tensor([2]), is_labelled, (-45.0, 45.0))
+    mix = mixed(coords, [Pair(slice(0, 2), slice(2, 4), 2)], (-45.0, 45.0))
     assert mix.rows.tolist() == [0, 1, 2, 3]
     assert mix.coords[:, 0].tolist() == [0, 1, 1, 0]  # mix 0: above of the labelled scan, below of the other
     assert torch.equal(mix.coords[:, 1:], coords[:, 1:])
+
+
+def test_the_voxels_of_several_mixes_keep_their_order() -> None:
+    coords = torch.cat([torch.arange(10)[:, None], torch.full((10, 3), 4)], dim=1).int()
+    mix = mixed(coords, pairs_of(COUNTS, (1,), seed=0, step=0), (-45.0, 45.0))
+    assert mix.rows.tolist() == list(range(8)), "the scan without a partner is in no mix"
+    assert mix.coords[:, 0].tolist() == [0, 0, 2, 2, 1, 1, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from train.methods.parts.phrase_trust import (
     held_out_evidence,
     held_out_trust,
     likeliest_trust,
+    likeliest_trusts,
     sign_weights,
 )
 from train.methods.parts.votes import PhraseVotes
@@ -101,6 +102,17 @@ def see(trusted: UnlabelledTrust, belief: Tensor, evidence: Tensor, phrase: Tens
     """Show points with phrases (U,), -1 for none, whose evidence is a row of `evidence` (P,2)."""
     of_points = torch.cat([evidence, torch.zeros(1, 2)])[phrase]
     trusted.update(belief, of_points, phrase >= 0, torch.full_like(phrase, group), 0.8)
+
+
+def test_trusts_of_several_groups_are_those_of_each_by_itself() -> None:
+    """Found together by finer cuts of the interval, to the same last halving."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randint(0, 9, (4, 3, 7), generator=generator).float()
+    points[2] = 0
+    evidence = torch.linspace(-4, 3, 7)
+    apart = [likeliest_trust(one, evidence) for one in points]
+    together = likeliest_trusts(points, evidence).tolist()
+    assert together == pytest.approx(apart, abs=0, nan_ok=True) and math.isnan(apart[2])
 
 
 def test_unlabelled_trust_looks_at_sure_points_with_a_phrase_alone() -> None:

@@ -27,7 +27,7 @@ def head(**settings: float) -> QueryHead:
 
 def texts(phrases: list[list[float]], captions: list[list[float]]) -> TextBatch:
     pooled = torch.tensor(captions)
-    return TextBatch(pooled, torch.arange(len(captions) + 1), pooled, torch.tensor(phrases))
+    return TextBatch(pooled, tuple(range(len(captions) + 1)), pooled, torch.tensor(phrases))
 
 
 def slots(*values: int) -> Tensor:
@@ -76,9 +76,7 @@ def test_captions_teach_the_points_without_a_phrase_alone() -> None:
 def test_zero_with_a_graph_where_no_voxel_has_a_text() -> None:
     features = torch.randn(3, 2, requires_grad=True)
     none = slots(NONE, NONE, NONE)
-    empty = TextBatch(
-        torch.zeros(0, 2), torch.zeros(1, dtype=torch.int64), torch.zeros(0, 2), torch.zeros(0, 2)
-    )
+    empty = TextBatch(torch.zeros(0, 2), (0,), torch.zeros(0, 2), torch.zeros(0, 2))
     for batch in (AXES, empty):
         loss = QueryHead(QueryConfig(weight=1.0), 2, 2).loss(features, none, none, batch)
         loss.backward()
@@ -94,7 +92,7 @@ def test_loss_is_its_twin_point_by_point(seed: int, points: int, phrases: int) -
     made = QueryHead(QueryConfig(hidden=5, caption_weight=0.0), 4, 3)
     features, rows = torch.randn(points, 4, generator=generator), torch.randn(phrases, 3, generator=generator)
     entity = torch.randint(-1, phrases, (points,), generator=generator)
-    batch = TextBatch(rows[:0], torch.zeros(1, dtype=torch.int64), rows[:0], rows)
+    batch = TextBatch(rows[:0], (0,), rows[:0], rows)
     total, mass = 0.0, 0.0
     for feature, own in zip(features, entity.tolist()):
         if own == NONE:
@@ -118,7 +116,7 @@ def test_training_brings_points_to_their_phrases() -> None:
     truth = torch.arange(60) % 3
     features = torch.eye(3)[truth] + 0.1 * torch.randn(60, 3)
     rows = F.normalize(torch.randn(3, 8), dim=1)
-    batch = TextBatch(rows[:0], torch.zeros(1, dtype=torch.int64), rows[:0], rows)
+    batch = TextBatch(rows[:0], (0,), rows[:0], rows)
     made = QueryHead(QueryConfig(weight=1.0, hidden=16), 3, 8)
     optimiser = torch.optim.Adam(made.parameters(), 0.01)
     for _ in range(60):
@@ -148,7 +146,7 @@ def loss_and_gradient(part: slice, phrases: list[int]) -> tuple[float, list[floa
     made = QueryHead(QueryConfig(hidden=5, caption_weight=0.0), 3, 4)
     slot = torch.tensor([*(phrases.index(p) if p in phrases else NONE for p in range(3)), NONE])
     rows = ROWS[phrases]
-    batch = TextBatch(rows[:0], torch.zeros(1, dtype=torch.int64), rows[:0], rows)
+    batch = TextBatch(rows[:0], (0,), rows[:0], rows)
     features = FEATURES[part]
     loss = made.loss(features, torch.full((len(features),), NONE), slot[ENTITY[part]], batch)
     loss.backward()
