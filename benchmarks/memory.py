@@ -36,7 +36,7 @@ from lass3d_core.sparse.voxels import collate, voxelise
 from train import methods
 from train.config import RunConfig, with_settings
 from train.loop import take_step
-from train.methods.contract import Ingredients, Method, SemiBatch
+from train.methods.contract import BatchCounts, Ingredients, Method, SemiBatch
 from train.methods.parts.votes import PhraseVotes
 from train.optimiser import make_optimiser
 from train.presets import Preset
@@ -143,21 +143,23 @@ def a_batch(config: RunConfig, scans: list[Tensor], classes: int, features: int)
     scan, count = coords[:, 0].long(), len(coords)
     has_text = torch.rand(count) < 0.2
     phrase = torch.randint(PHRASES, (count,)).masked_fill(~has_text, -1)
+    image = scan.masked_fill(~has_text, -1)
     return SemiBatch(
         features=torch.cat([coords[:, 1:] * data.voxel_m, torch.rand(count, features - 3)], dim=1),
         pyramid=build_pyramid(coords, config.net.levels),
         labels=torch.randint(classes, (count,)).masked_fill(scan >= data.labelled_scans, 255),
         is_labelled=scan < data.labelled_scans,
         scan=scan,
-        image=scan.masked_fill(~has_text, -1),
+        image=image,
         entity=phrase,
         votes=PhraseVotes.certain(phrase),
         texts=TextBatch(
             image_rows=torch.randn(drawn * ROWS, TEXT_DIM),
-            image_offsets=torch.arange(drawn + 1) * ROWS,
+            image_offsets=tuple(range(0, (drawn + 1) * ROWS, ROWS)),
             image_pooled=torch.randn(drawn, TEXT_DIM),
             entity_rows=torch.randn(PHRASES, TEXT_DIM),
         ),
+        counts=BatchCounts.of(scan, scan < data.labelled_scans, image, phrase, drawn),
     )
 
 

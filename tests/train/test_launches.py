@@ -9,6 +9,7 @@ import torch
 
 from lass3d_core import nets
 from lass3d_core.compute.launches import KernelCount
+from lass3d_core.compute.synchronisations import counted_synchronisations
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import pyramid_of, unbuilt_pyramid
 from lass3d_core.sparse.pairs_on_device import offsets_on_device, pairs_on_device
@@ -16,7 +17,7 @@ from lass3d_core.sparse.reference import as_on_a_gpu
 from train import methods
 from train.config import with_settings
 from train.loop import take_step
-from train.methods.contract import Ingredients, SemiBatch
+from train.methods.contract import BatchCounts, Ingredients, SemiBatch
 from train.methods.parts.votes import PhraseVotes
 from train.optimiser import make_optimiser
 from train.presets.published import semantickitti
@@ -37,21 +38,23 @@ def a_batch(scans: int) -> SemiBatch:
     scan, count = coords[:, 0].long(), len(coords)
     phrase = torch.randint(-1, PHRASES, (count,), generator=generator)
     labels = torch.randint(CLASSES, (count,), generator=generator)
+    is_labelled, image = scan < 2, scan.masked_fill(phrase < 0, -1)
     return SemiBatch(
         features=torch.cat([coords[:, 1:] * 0.05, torch.rand(count, 1, generator=generator)], dim=1),
         pyramid=unbuilt_pyramid(coords, 5).to(CPU),
         labels=labels.masked_fill(scan >= 2, 255),
-        is_labelled=scan < 2,
+        is_labelled=is_labelled,
         scan=scan,
-        image=scan.masked_fill(phrase < 0, -1),
+        image=image,
         entity=phrase,
         votes=PhraseVotes.certain(phrase),
         texts=TextBatch(
             image_rows=torch.randn(scans * ROWS, TEXT_DIM, generator=generator),
-            image_offsets=torch.arange(scans + 1) * ROWS,
+            image_offsets=tuple(range(0, (scans + 1) * ROWS, ROWS)),
             image_pooled=torch.randn(scans, TEXT_DIM, generator=generator),
             entity_rows=torch.randn(PHRASES, TEXT_DIM, generator=generator),
         ),
+        counts=BatchCounts.of(scan, is_labelled, image, phrase, scans),
     )
 
 
@@ -88,7 +91,7 @@ def test_a_micro_batch_takes_few_launches(name: str, settings: tuple[str, ...], 
 
 def test_the_maps_of_a_micro_batch_take_few_launches_and_one_transfer() -> None:
     coords = a_batch(4).pyramid.coords[0]
-    with KernelCount() as count:
+    with KernelCount() as count, counted_synchronisations() as places:
         pyramid_of(pairs_on_device(coords, 5), offsets_on_device)
     assert count.launches in range(MAPS - 30, MAPS + 1)
-    assert count.synchronisations == 1
+    assert places == {"lass3d_core/sparse/pairs_on_device.py tolist": 1}

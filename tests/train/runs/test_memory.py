@@ -16,7 +16,7 @@ from lass3d_core.sparse.maps import build_pyramid
 from lass3d_core.sparse.voxels import collate, voxelise
 from train.config import RunConfig, with_settings
 from train.methods import METHODS, make_method
-from train.methods.contract import Ingredients, Method, SemiBatch
+from train.methods.contract import BatchCounts, Ingredients, Method, SemiBatch
 from train.methods.parts.label_prior import PhraseCounts
 from train.methods.parts.votes import PhraseVotes
 from train.optimiser import make_optimiser
@@ -49,21 +49,23 @@ def a_batch(labelled: int, unlabelled: int, levels: int) -> SemiBatch:
     scan, count = coords[:, 0].long(), len(coords)
     has_text = torch.rand(count) < 0.2
     phrase = torch.randint(PHRASES, (count,)).masked_fill(~has_text, -1)
+    image = scan.masked_fill(~has_text, -1)
     return SemiBatch(
         features=torch.cat([coords[:, 1:] * 0.1, torch.rand(count, 1)], dim=1),
         pyramid=build_pyramid(coords, levels),
         labels=torch.randint(CLASSES, (count,)).masked_fill(scan >= labelled, 255),
         is_labelled=scan < labelled,
         scan=scan,
-        image=scan.masked_fill(~has_text, -1),
+        image=image,
         entity=phrase,
         votes=PhraseVotes.certain(phrase),
         texts=TextBatch(
             image_rows=torch.randn(scans * ROWS, TEXT_DIM),
-            image_offsets=torch.arange(scans + 1) * ROWS,
+            image_offsets=tuple(range(0, (scans + 1) * ROWS, ROWS)),
             image_pooled=torch.randn(scans, TEXT_DIM),
             entity_rows=torch.randn(PHRASES, TEXT_DIM),
         ),
+        counts=BatchCounts.of(scan, scan < labelled, image, phrase, scans),
     )
 
 
