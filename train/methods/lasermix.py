@@ -80,7 +80,7 @@ class LaserMix(StudentAndTeacher):
             "consistency": self.config.lambda_consistency * losses.consistency(student, teacher),
         }
         if self.config.lambda_lovasz:
-            of_labelled = losses.lovasz_softmax(student, batch.labels)
+            of_labelled = losses.lovasz_softmax(student[batch.labelled], batch.labels[batch.labelled])
             of_mixed = self.config.lambda_mix * losses.lovasz_softmax(mixed_logits, mixed_labels)
             terms["lovasz"] = self.config.lambda_lovasz * (of_labelled + of_mixed)
         if self.config.pe.weight:

@@ -103,6 +103,7 @@ class Lim3d(StudentAndTeacher):
         pseudo_labels = self._pseudo_labels(batch) if distils else torch.full_like(batch.labels, IGNORE)
         labels = torch.where(batch.is_labelled, batch.labels, pseudo_labels)
         without = labels == IGNORE
+        counted = slice(None) if distils else batch.labelled  # the loss sorts its points
         self.measures = {
             "labelled_points": batch.labelled_points,
             "pseudo_share": (~without[unlabelled]).sum() / max(len(without[unlabelled]), 1),
@@ -111,7 +112,7 @@ class Lim3d(StudentAndTeacher):
         terms = {
             "ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights),
             "consistency": self.config.lambda_consistency * divergence,
-            "lovasz": self.config.lambda_lovasz * losses.lovasz_softmax(logits, labels),
+            "lovasz": self.config.lambda_lovasz * losses.lovasz_softmax(logits[counted], labels[counted]),
         }
         if not distils:
             return terms

@@ -48,7 +48,7 @@ def likeliest_trust(points: Tensor, evidence: Tensor) -> float:
     return float(likeliest_trusts(points.unsqueeze(0), evidence, halvings=1))
 
 
-def likeliest_trusts(points: Tensor, evidence: Tensor, halvings: int = 4) -> Tensor:
+def likeliest_trusts(points: Tensor, evidence: Tensor, halvings: int = 5) -> Tensor:
     """`likeliest_trust` of each of G counts, (G,) float64, without waiting for a GPU.
 
     points (G,C,N). evidence: as there. halvings: of the interval in one round, a divisor of 20. More of them
@@ -56,7 +56,9 @@ def likeliest_trusts(points: Tensor, evidence: Tensor, halvings: int = 4) -> Ten
     """
     met = points.sum(dim=2, keepdim=True)
     share = points.double() / met.clamp(min=1)
-    gain = torch.expm1(evidence.double()).expand(points.shape[1:])
+    if evidence.dim() == 1:
+        share = share.sum(dim=1, keepdim=True)  # the classes share the levels: one sum over all of them
+    gain = torch.expm1(evidence.double())
     steps = torch.arange(1, 2**halvings, dtype=torch.float64, device=points.device)
     low, width = share.new_zeros(len(points)), 1.0
     for _ in range(_HALVINGS // halvings):
