@@ -28,8 +28,8 @@ SMALL = ("net.stem=4", "net.encoder=[6, 6, 6]", "net.decoder=[6, 6, 6]", "optim.
 READ = "train/loop.py tolist"
 """Where the figures of a step are read."""
 
-MAPS = ("lass3d_core/sparse/maps.py", "lass3d_core/sparse/voxels.py")
-"""Kernel maps of scans that a method makes within a step: their sizes depend on the voxels."""
+MAPS = ("lass3d_core/sparse/pairs_on_host.py", "lass3d_core/sparse/voxels.py")
+"""Kernel maps of scans that a method makes within a step. A GPU builds them with one wait: test_maps.py."""
 
 ONE: dict[str, tuple[str, ...]] = {
     "supervised": (),

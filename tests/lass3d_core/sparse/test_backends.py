@@ -57,7 +57,7 @@ def form(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def reference_at_once(request: pytest.FixtureRequest) -> Iterator[Backend]:
     with as_on_a_gpu():
-        yield Backend(load_backend("reference"), "cpu")
+        yield Backend("reference", load_backend("reference"), "cpu")
 
 
 @pytest.fixture(

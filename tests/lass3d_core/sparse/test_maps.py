@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lass3d_core.compute.launches import KernelCount
+from lass3d_core.compute.synchronisations import counted_synchronisations
 from lass3d_core.errors import DataError
 from lass3d_core.sparse.maps import (
     CsrPairs,
@@ -202,9 +202,9 @@ def test_host_and_gpu_build_the_same_to_the_last_bit(seed: int, count: int, leve
 
 @pytest.mark.parametrize("levels", [1, 5])
 def test_a_gpu_tells_all_sizes_in_one_transfer(levels: int) -> None:
-    with KernelCount() as count:
+    with counted_synchronisations() as places:
         build_as_on_a_gpu(random_coords(2, 200), levels)
-    assert count.synchronisations_of == {"tolist": 1}
+    assert places == {"lass3d_core/sparse/pairs_on_device.py tolist": 1}
 
 
 @pytest.mark.parametrize("levels", [1, 3])
