@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from lass3d_core.compute import parallel
+from lass3d_core.compute.devices import deterministic
 from lass3d_core.errors import DataError
 from lass3d_core.files.json_files import write_json
 from lass3d_core.nets import make_backbone
@@ -36,7 +37,8 @@ def train_run(run: Run, resume: bool) -> bool:
 
     resume: continue an unfinished run from its last checkpoint.
     Raises StaleArtifact if the folder holds another run, Lass3dError if it holds an unfinished one and
-    `resume` is false. From the first step on, a signal ends the run with a checkpoint: Interrupted.
+    `resume` is false, BackendUnavailable if it is to be deterministic and an operation cannot be.
+    From the first step on, a signal ends the run with a checkpoint: Interrupted.
     """
     leads = parallel.rank() == 0  # of the processes that train together, one writes the files
     with run.folder.locked() if leads else nullcontext():
@@ -51,9 +53,10 @@ def train_run(run: Run, resume: bool) -> bool:
             write_environment(run.folder.environment, run.device)
             _record_start(run)
         parallel.wait_for_all()
-        method = run.make_method()
-        with interruptible(held=True) as request:
-            _finish(run, method, request)
+        with deterministic(run.config.deterministic):
+            method = run.make_method()
+            with interruptible(held=True) as request:
+                _finish(run, method, request)
     return True
 
 
@@ -106,9 +109,11 @@ def _train(run: Run, method: Method, stopping: Stopping) -> None:
     def validate() -> dict[str, float]:
         if "val" not in run.splits:
             return {}  # nothing to measure: a NaN in the log would look like a failure
-        matrix = run.confusion(method.predictor, "val", stopping=stopping)
-        # The loop asks again before the next step, and ends there. A resumed run begins with this figure.
-        return {} if stopping.agreed() else {"val_miou": mean_iou(matrix, run.absent)}
+        scan_ids = run.validated_scans
+        matrix = run.confusion(method.predictor, scan_ids, stopping=stopping)
+        if stopping.agreed():
+            return {}  # the loop asks again before the next step, and ends; a resumed run begins with it
+        return {"val_miou": mean_iou(matrix, run.absent), "val_scans": float(len(scan_ids))}
 
     def save(done: int) -> None:
         if leads:
