@@ -65,6 +65,9 @@ class RunConfig(Generic[OfMethod]):
     # the CPU demos float32, and either runs on both kinds of machine. If the default depended on the GPU, one
     # digest would stand for two results.
     precision: Precision = "float32"
+    # Take only algorithms that give the same bits every time, see lass3d_core/compute/devices.py. Their price
+    # on a GPU is not measured. A CPU gives the same bits without it.
+    deterministic: bool = False
     note: str = ""  # where a preset departs from the paper, and why; shown with the results
 
     def __post_init__(self) -> None:
@@ -106,15 +109,18 @@ class SavedRun:
     def record(self) -> Record:
         """What decides the run's result, comparable with another run's.
 
-        Fields that do not change the result are left out: the note and the number of workers.
+        Fields that do not change the result, but for rounding, are left out: the note, the number of workers,
+        the number of scans that a validation sees, and whether algorithms are deterministic.
         """
         config = replace(self.config, note="", data=replace(self.config.data, workers=0))
+        params = to_json(config)
+        del params["deterministic"], params["schedule"]["validate_scans"]
         # A method raises its revision if its code changes so that the same settings train other weights.
         revision = getattr(config.method, "revision", 0)
         return {
             "stage": "train",
             "schema": SCHEMA,
-            "params": {"method_name": config.method_name, "revision": revision, **to_json(config)},
+            "params": {"method_name": config.method_name, "revision": revision, **params},
             "inputs": {},
             "upstream": {
                 "the set of training scans": self.pairs,

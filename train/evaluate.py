@@ -23,14 +23,17 @@ from lass3d_core.labels import IGNORE, AbsentClasses
 from lass3d_core.model.calibration import CalibrationError, fit_temperature
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou, other_rule, rule_in_words
 from lass3d_core.settings import read, to_json
+from train.data.evaluation_batches import EvaluationBatch, ScanPoints
 from train.data.evaluation_scans import EvaluationScan
 from train.report.words import counted, labels_of, percent, scans_of
 from train.runs.progress import progress_bar
 
 
 @torch.inference_mode()
-def voxel_logits(predictor: nn.Module, scan: EvaluationScan, device: torch.device) -> Tensor:
-    """Logits (M,C) float32 of the voxels of `scan`, on `device`. Keeps the mode of `predictor`."""
+def voxel_logits(
+    predictor: nn.Module, scan: EvaluationScan | EvaluationBatch, device: torch.device
+) -> Tensor:
+    """Logits (M,C) float32 of the voxels of a scan or a batch, on `device`. Keeps the mode of `predictor`."""
     logits: Tensor = predictor(scan.features.to(device), scan.pyramid.to(device))
     return logits
 
@@ -40,7 +43,7 @@ def predict(predictor: nn.Module, scan: EvaluationScan, device: torch.device) ->
     return of_points(voxel_logits(predictor, scan, device), scan)
 
 
-def of_points(logits: Tensor, scan: EvaluationScan) -> np.ndarray:
+def of_points(logits: Tensor, scan: EvaluationScan | EvaluationBatch) -> np.ndarray:
     """The most likely train id of every point, (N,) uint8, from the logits (M,C) of the voxels."""
     return logits.argmax(dim=1).cpu()[scan.inverse].numpy().astype(np.uint8)
 
@@ -57,13 +60,16 @@ class LogitSample:
     logits: list[Tensor] = field(default_factory=list)
     labels: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, logits: Tensor, scan: EvaluationScan) -> None:
-        """Draw points of one scan from the logits (M,C) of its voxels. The draw depends on the scan alone."""
+    def add(self, logits: Tensor, scan: ScanPoints) -> None:
+        """Draw points of one scan from the logits (M,C) of the voxels of its batch, on the CPU.
+
+        The draw depends on the scan alone.
+        """
         judged = np.flatnonzero(scan.labels != IGNORE)
         count = min(len(judged), max(1, self.most // max(1, self.scans)))
         rng = np.random.default_rng(zlib.crc32(scan.scan_id.encode()))
         chosen = np.sort(rng.choice(judged, count, replace=False))
-        self.logits.append(logits.cpu()[scan.inverse[torch.from_numpy(chosen)]])
+        self.logits.append(logits[scan.inverse[torch.from_numpy(chosen)]])
         self.labels.append(scan.labels[chosen])
 
     def fit_temperature(self) -> float:
@@ -91,22 +97,24 @@ def predictions(
 
 def confusion(
     predictor: nn.Module,
-    scans: Iterable[EvaluationScan],
+    batches: Iterable[EvaluationBatch],
     num_classes: int,
     device: torch.device,
     sample: LogitSample | None = None,
 ) -> np.ndarray:
-    """Confusion (C,C) int64 over all points of `scans`, rows the truth. Leaves `predictor` in eval mode.
+    """Confusion (C,C) int64 over all points of `batches`, rows the truth. Leaves `predictor` in eval mode.
 
     sample: takes points of each scan.
     """
     matrix = np.zeros((num_classes, num_classes), np.int64)
     predictor.eval()
-    for scan in scans:
-        logits = voxel_logits(predictor, scan, device)
-        matrix += confusion_matrix(scan.labels, of_points(logits, scan), num_classes)
+    for batch in batches:
+        logits = voxel_logits(predictor, batch, device)
+        matrix += confusion_matrix(batch.labels, of_points(logits, batch), num_classes)
         if sample is not None:
-            sample.add(logits, scan)
+            of_voxels = logits.cpu()
+            for scan in batch.scans:
+                sample.add(of_voxels, scan)
     return matrix
 
 
@@ -226,6 +234,16 @@ def _passes(metrics: Metrics) -> str:
 def with_progress(scans: Iterable[EvaluationScan], total: int, what: str) -> Iterable[EvaluationScan]:
     """`scans` with a progress bar that vanishes at the end. what: the title of the bar."""
     return progress_bar(scans, total=total, desc=what, unit="scan", leave=False, delay=1)
+
+
+def batches_with_progress(
+    batches: Iterable[EvaluationBatch], total: int, what: str
+) -> Iterator[EvaluationBatch]:
+    """`batches` with a progress bar over their `total` scans, as `with_progress`."""
+    with progress_bar(total=total, desc=what, unit="scan", leave=False, delay=1) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch.scan_ids))
 
 
 def _or_none(value: float) -> float | None:

@@ -38,6 +38,9 @@ class ScheduleConfig:
     # Share of the steps over which the rate rises to its peak: along a line, or along a cosine (one_cycle).
     warm_up: float = Field(default=0.005, ge=0, lt=1)  # 125 of 25 000 steps
     validate_every: int = Field(default=1_000, ge=1)  # steps
+    # The most scans of the validation split that a validation during training sees, spread evenly over it;
+    # 0: all. The evaluation at the end always sees all.
+    validate_scans: int = Field(default=0, ge=0)
     checkpoint_every: int = Field(default=500, ge=1)  # steps
 
 

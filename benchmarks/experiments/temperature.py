@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.model.calibration import LEAST, MOST
 from train.config import SavedRun
-from train.data.evaluation_scans import scan_loader
+from train.data.evaluation_batches import evaluation_batches
 from train.data.paired_scans import PairedScans
 from train.evaluate import LogitSample, confusion
 from train.runs.run import SAMPLED_POINTS, Run
@@ -48,8 +48,8 @@ def validation_sample(folder: Path, manifest_path: Path) -> LogitSample:
     run = Run.existing(RunFolder(folder), pairs, manifest.datasets[name], torch.device("cpu"))
     scan_ids = pairs.labelled_scans("val")
     sample = LogitSample(SAMPLED_POINTS, len(scan_ids))
-    scans = scan_loader(run.whole_scans_of(scan_ids), 0)
-    confusion(run.trained_predictor(), scans, pairs.num_classes, run.device, sample)
+    batches = evaluation_batches(run.whole_scans_of(scan_ids), run.device, workers=0)
+    confusion(run.trained_predictor(), batches, pairs.num_classes, run.device, sample)
     return sample
 
 

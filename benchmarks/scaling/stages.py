@@ -30,7 +30,8 @@ from preprocess.stages.run import run_stage
 from preprocess.status import status
 from train.config import DataConfig
 from train.data.batches import StepBatches, batch_loader
-from train.data.evaluation_scans import EvaluationScans, scan_loader
+from train.data.evaluation_batches import evaluation_batches
+from train.data.evaluation_scans import EvaluationScans
 from train.data.paired_scans import PairedScans
 from train.evaluate import confusion
 from train.report.artifacts import pictured_images
@@ -121,7 +122,8 @@ def _evaluate(manifest: Path, scans: int) -> None:
         make_classifier(6, pairs.num_classes),
     )
     every = EvaluationScans(pairs, pairs.labelled_scans("train"), _DATA, _levels())
-    confusion(predictor, scan_loader(every, workers=0), pairs.num_classes, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    confusion(predictor, evaluation_batches(every, cpu, workers=0), pairs.num_classes, cpu)
 
 
 def _report(manifest: Path, scans: int) -> None:

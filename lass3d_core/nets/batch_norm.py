@@ -6,21 +6,29 @@ import torch
 from torch import Tensor, nn
 
 from lass3d_core.compute import parallel
+from lass3d_core.compute.devices import has_sync_batch_norm
 from lass3d_core.compute.precision import to_float32
 
 
-class BatchNorm(nn.BatchNorm1d):
+class BatchNorm(nn.SyncBatchNorm):
     """Batch norm over voxels. With several processes the statistics are taken over the voxels of all.
 
     A single voxel has no variance, so the running statistics normalise it.
-    PyTorch's SyncBatchNorm is not used because it runs on GPUs only.
+    Parameters and buffers are those of nn.BatchNorm1d and of nn.SyncBatchNorm.
+
+    Decision: PyTorch's SyncBatchNorm is taken where it runs, on GPUs. For the backward pass it keeps one
+    tensor of the input's dtype; the form below, for CPUs, keeps three of float32. PyTorch's form also waits
+    for the GPU in each layer, to leave out processes without voxels; here every process has some.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """x (M,C) -> (M,C) of the same dtype. The statistics are float32 or wider."""
-        if not self.training or parallel.world_size() == 1:
-            return self._by_running_statistics(x) if self.training and len(x) < 2 else super().forward(x)
-        return self._over_all(to_float32(x)).to(x.dtype)
+        if self.training and parallel.world_size() > 1 and not has_sync_batch_norm(x.device.type):
+            return self._over_all(to_float32(x)).to(x.dtype)
+        if self.training and parallel.world_size() == 1 and len(x) < 2:
+            return self._by_running_statistics(x)
+        normalised: Tensor = super().forward(x)
+        return normalised
 
     def _over_all(self, x: Tensor) -> Tensor:
         """x (M,C) normalised by the statistics over the x of all processes."""

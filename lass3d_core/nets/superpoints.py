@@ -2,6 +2,8 @@
 
 Two voxels that touch are connected if their normals agree and their colours agree. A superpoint is a
 connected component: region growing by smoothness and by colour at once.
+Decision: they are found where the kernel maps are, once per batch, not in the loader. A loader for a GPU
+need not build maps, and without them it cannot find superpoints.
 Letters: M voxels, S superpoints, F features. The first three features are x, y, z in metres.
 """
 
@@ -10,14 +12,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from pydantic import Field, NonNegativeFloat
 from pydantic.dataclasses import dataclass
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from lass3d_core.nets.components import connected_components
+from lass3d_core.nets.eigenvectors import least_eigenvector
 from lass3d_core.settings import SETTINGS
 from lass3d_core.sparse.maps import KernelMap
 
@@ -61,7 +62,7 @@ def superpoints(features: Tensor, neighbours: KernelMap, config: SuperpointConfi
     bent = alignment < math.cos(math.radians(config.angle_deg)) - 1e-6
     stepped = (features[first, 3:] - features[second, 3:]).norm(dim=1) > config.colour_step
     whole = ~(bent | stepped)
-    of_voxel = _components(first[whole], second[whole], len(features))
+    of_voxel = connected_components(first[whole], second[whole], len(features))
     ends = first, first[bent], first[stepped]
     near, *broken = (torch.bincount(voxels, minlength=len(features)) for voxels in ends)
     on_edge = (torch.stack(broken) > _EDGE_SHARE * near).T
@@ -82,19 +83,10 @@ def voxel_normals(points: Tensor, neighbours: KernelMap) -> Tensor:
     products = (away.unsqueeze(2) * away.unsqueeze(1)).flatten(1)
     square = (away.new_zeros(len(points), 9).index_add_(0, target, products) / count).view(-1, 3, 3)
     spread = square - mean.unsqueeze(2) * mean.unsqueeze(1)
-    least = torch.linalg.eigh(spread).eigenvectors[:, :, 0]
-    return least * (near >= _LEAST_NEIGHBOURS).unsqueeze(1)
+    return least_eigenvector(spread) * (near >= _LEAST_NEIGHBOURS).unsqueeze(1)
 
 
 def mean_by_superpoint(features: Tensor, regions: Superpoints) -> Tensor:
     """The mean (S,F) of features (M,F) over each superpoint, with a gradient."""
     sums = features.new_zeros(len(regions.size), features.shape[1])
     return sums.index_add(0, regions.of_voxel, features) / regions.size.unsqueeze(1)
-
-
-def _components(first: Tensor, second: Tensor, count: int) -> Tensor:
-    """The connected component (count,) int64 of each node of a graph with the edges first[i] - second[i]."""
-    ends = first.cpu().numpy(), second.cpu().numpy()
-    graph = coo_matrix((np.ones(len(ends[0]), np.bool_), ends), shape=(count, count))
-    _, component = connected_components(graph, directed=False)
-    return torch.from_numpy(component.astype(np.int64)).to(first.device)

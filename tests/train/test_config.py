@@ -99,6 +99,20 @@ def test_a_method_that_was_changed_is_told_from_what_it_was(monkeypatch: pytest.
     assert SavedRun(demo("street", "supervised", 2.0, 0), "p", "s").record["params"]["revision"] == 0
 
 
+def test_how_a_run_is_watched_and_made_repeatable_is_no_part_of_what_it_is() -> None:
+    """A run of before has neither setting; it stays the run that it was."""
+    changed = with_settings(lass3d(), ["schedule.validate_scans=3", "deterministic=true"])
+    assert SavedRun(changed, "p", "s").digest == SavedRun(lass3d(), "p", "s").digest
+    params = SavedRun(changed, "p", "s").record["params"]
+    assert "deterministic" not in params and "validate_scans" not in params["schedule"]
+
+
+def test_a_run_of_before_validates_on_all_scans() -> None:
+    values = to_json(lass3d())
+    del values["deterministic"], values["schedule"]["validate_scans"]
+    assert from_plain(values, "lass3d") == lass3d()
+
+
 def test_a_run_of_the_range_view_reads_back(tmp_path: Path) -> None:
     saved = SavedRun(with_settings(lass3d(), ["net.view=range"]), "pairs", "split")
     saved.save(tmp_path / "config.json")

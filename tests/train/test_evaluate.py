@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.sparse.maps import KernelPyramid
 from train.config import DataConfig
-from train.data.evaluation_scans import EvaluationScans, scan_loader
+from train.data.evaluation_batches import evaluation_batches
+from train.data.evaluation_scans import EvaluationScans
 from train.data.paired_scans import PairedScans
 from train.evaluate import Metrics, confusion, figures_of, metrics_table, predict
 
@@ -46,7 +47,7 @@ def test_the_confusion_is_that_of_a_loop_over_all_points(tiny) -> None:
         for label, prediction in zip(scan.labels, by_hand(scan.points)):
             if label != 255:
                 expected[label, prediction] += 1
-    found = confusion(ByHeight(), scan_loader(EvaluationScans(pairs, ids, CONFIG, 2), 0), 3, CPU)
+    found = confusion(ByHeight(), evaluation_batches(EvaluationScans(pairs, ids, CONFIG, 2), CPU, 0), 3, CPU)
     assert found.tolist() == expected.tolist()
     assert found.sum() == 3 * 295
 

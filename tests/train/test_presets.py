@@ -53,6 +53,11 @@ def test_a_published_recipe_holds_the_values_of_section_4_2(preset) -> None:
     assert (method.lambda_u, method.lambda_pe, method.lambda_kl) == (0.1, 0.1, 0.1)
 
 
+@pytest.mark.parametrize(("preset", "most"), [(demo, 0), (demo_room, 0), *[(one, 400) for one in PUBLISHED]])
+def test_published_recipes_validate_on_a_part_of_the_split_and_demos_on_all(preset, most: int) -> None:
+    assert preset("any", "lass3d", 1.0, 0).schedule.validate_scans == most
+
+
 def test_semantickitti_is_lasermix_s_minkunet18() -> None:
     config = semantickitti("kitti", "lass3d", 1.0, 0)
     assert (config.net.stem, config.net.encoder, config.net.decoder, config.net.blocks) == (

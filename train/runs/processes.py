@@ -6,28 +6,29 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 import torch.distributed as dist
 
 # Imported before there is a process group. Its functions hold the group that exists at import as a default
 # argument, and an optimiser's first step would import it. The group and its threads would then outlive
 # destroy_process_group, and could abort the interpreter at exit.
-import torch.distributed.nn.functional
+from lass3d_core.compute.devices import device_of_process, exchange_of, take_device
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
     """Join the group of the processes that were started together; do nothing in a single process.
 
-    Raises SystemExit if another of them ends.
+    Each process takes its GPU first, if there are any: NCCL makes its communicator on the current device.
+    Raises BackendUnavailable if there are fewer GPUs than processes, SystemExit if another of them ends.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    on_gpu = torch.cuda.is_available()
-    if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    device = device_of_process()
+    take_device(device)
+    # Told its device, NCCL need not guess it, for barriers too; gloo takes none.
+    own = device if device.type == "cuda" else None
+    dist.init_process_group(exchange_of(device.type), device_id=own)
     try:
         yield
     except RuntimeError as error:

@@ -19,7 +19,7 @@ from lass3d_core.datasets import submission_of
 from lass3d_core.datasets.places import LABELS
 from lass3d_core.errors import DataError, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import canonical_json
-from lass3d_core.files.splits import LabelledSplit
+from lass3d_core.files.splits import LabelledSplit, spread
 from lass3d_core.labels import AbsentClasses
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.model.calibration import CalibrationError
@@ -31,10 +31,11 @@ from lass3d_core.records import labels_or_ignore
 from lass3d_core.settings import to_json
 from train import methods
 from train.config import RunConfig, SavedRun
-from train.data.evaluation_scans import EvaluationScan, EvaluationScans, evaluation_scan, scan_loader
+from train.data.evaluation_batches import EvaluationBatch, evaluation_batches
+from train.data.evaluation_scans import EvaluationScan, EvaluationScans, evaluation_scan
 from train.data.paired_scans import PairedScans, class_weights
 from train.data.phrase_counts import phrase_counts
-from train.evaluate import LogitSample, Metrics, confusion, figures_of, with_progress
+from train.evaluate import LogitSample, Metrics, batches_with_progress, confusion, figures_of
 from train.loop import step_seed
 from train.methods.contract import Ingredients, Method
 from train.report.words import counted, labels_of
@@ -203,6 +204,12 @@ class Run:
         """Levels of kernel maps that the backbone needs."""
         return self.config.net.levels
 
+    @property
+    def validated_scans(self) -> Sequence[str]:
+        """The scans that a validation during training sees: of val, with labels."""
+        scan_ids = self.pairs.labelled_scans("val")
+        return spread(scan_ids, self.config.schedule.validate_scans or len(scan_ids))
+
     def evaluated(self, split: str) -> Metrics:
         """The saved figures on `split`. Raises MissingArtifact, CorruptArtifact."""
         return Metrics.load(self.folder.metrics(split))
@@ -211,11 +218,11 @@ class Run:
         """Evaluate `predictor` on `split`. Raises DataError if no scan of it has labels.
 
         The temperature of the confidences is fitted on the validation split, and applied to the others.
-        stopping: asked after each scan; then raises as its `check` does.
+        stopping: asked after each batch; then raises as its `check` does.
         """
         scan_ids = self._labelled_scans(split)
         sample = LogitSample(SAMPLED_POINTS, len(scan_ids))
-        matrix = self.confusion(predictor, split, f"evaluating {split}", sample, stopping)
+        matrix = self.confusion(predictor, scan_ids, f"evaluating {split}", sample=sample, stopping=stopping)
         if stopping is not None:
             stopping.check()
         temperature = sample.fit_temperature() if split == "val" else self.fitted_temperature()
@@ -296,24 +303,25 @@ class Run:
     def confusion(
         self,
         predictor: nn.Module,
-        split: str,
+        scan_ids: Sequence[str],
         title: str | None = None,
         sample: LogitSample | None = None,
         stopping: Stopping | None = None,
     ) -> np.ndarray:
-        """The confusion matrix (C,C) over all points of the scans of `split` that have labels.
+        """The confusion matrix (C,C) over all points of these scans.
 
         Processes that train together share the scans. title: of a progress bar; None for no bar.
         sample: takes points of the scans of this process.
-        stopping: asked after each scan; if it was asked to end, the matrix lacks the others.
+        stopping: asked after each batch; if it was asked to end, the matrix lacks the others.
         """
-        scan_ids = self.pairs.labelled_scans(split)[parallel.rank() :: parallel.world_size()]
-        scans: Iterable[EvaluationScan] = scan_loader(self.whole_scans_of(scan_ids), self.config.data.workers)
+        own = scan_ids[parallel.rank() :: parallel.world_size()]
+        scans, workers = self.whole_scans_of(own), self.config.data.workers
+        batches: Iterable[EvaluationBatch] = evaluation_batches(scans, self.device, workers)
         if title is not None and parallel.rank() == 0:
-            scans = with_progress(scans, len(scan_ids), title)
+            batches = batches_with_progress(batches, len(own), title)
         if stopping is not None:
-            scans = stopping.until(scans)
-        matrix = confusion(predictor, scans, self.pairs.num_classes, self.device, sample)
+            batches = stopping.until(batches)
+        matrix = confusion(predictor, batches, self.pairs.num_classes, self.device, sample)
         return parallel.all_reduce_sum(torch.from_numpy(matrix).to(self.device)).cpu().numpy()
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from tqdm import tqdm
 
+from lass3d_core.compute.devices import take_device
 from lass3d_core.compute.shared_memory import SHARED_MEMORY
 from lass3d_core.files.atomic import storage_errors
 from lass3d_core.manifest.schema import DatasetSpec
@@ -88,9 +89,7 @@ def max_parallel(devices: Sequence[str]) -> int:
 
 def _load(terminal: RLock, slot: _Slot) -> Work[PlannedRun, None]:
     torch.set_num_threads(1)
-    if slot.device.startswith("cuda"):
-        # Pinned memory and the sparse backends use the current device, which would be the first GPU.
-        torch.cuda.set_device(slot.device)
+    take_device(torch.device(slot.device))
     tqdm.set_lock(terminal)
     draw_in_row(slot.line)
 

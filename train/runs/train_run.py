@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from lass3d_core.compute import parallel
+from lass3d_core.compute.devices import deterministic
 from lass3d_core.compute.precision import make_scaler, require_precision
 from lass3d_core.errors import DataError
 from lass3d_core.files.json_files import write_json
@@ -38,8 +39,9 @@ def train_run(run: Run, resume: bool, introduce: Callable[[Run], str] = start_li
     resume: continue an unfinished run from its last checkpoint.
     introduce: what to print before the first step; a line, because several runs may start side by side.
     Raises StaleArtifact if the folder holds another run, Lass3dError if it holds an unfinished one and
-    `resume` is false, ManifestError if the GPU lacks the precision. From the first step on, a signal ends the
-    run with a checkpoint: Interrupted.
+    `resume` is false, ManifestError if the GPU lacks the precision, BackendUnavailable if it is to be
+    deterministic and an operation cannot be. From the first step on, a signal ends the run with a checkpoint:
+    Interrupted.
     """
     leads = parallel.rank() == 0  # of the processes that train together, one writes the files
     with run.folder.locked() if leads else nullcontext():
@@ -56,9 +58,10 @@ def train_run(run: Run, resume: bool, introduce: Callable[[Run], str] = start_li
             tqdm.write(introduce(run))
             _record_start(run)
         parallel.wait_for_all()
-        method = run.make_method()
-        with interruptible(held=True) as request:
-            _finish(run, method, request)
+        with deterministic(run.config.deterministic):
+            method = run.make_method()
+            with interruptible(held=True) as request:
+                _finish(run, method, request)
     return True
 
 
@@ -111,9 +114,11 @@ def _train(run: Run, method: Method, stopping: Stopping) -> None:
     def validate() -> dict[str, float]:
         if "val" not in run.splits:
             return {}  # nothing to measure: a NaN in the log would look like a failure
-        matrix = run.confusion(method.predictor, "val", stopping=stopping)
-        # The loop asks again before the next step, and ends there. A resumed run begins with this figure.
-        return {} if stopping.agreed() else {"val_miou": mean_iou(matrix, run.absent)}
+        scan_ids = run.validated_scans
+        matrix = run.confusion(method.predictor, scan_ids, stopping=stopping)
+        if stopping.agreed():
+            return {}  # the loop asks again before the next step, and ends; a resumed run begins with it
+        return {"val_miou": mean_iou(matrix, run.absent), "val_scans": float(len(scan_ids))}
 
     def save(done: int) -> None:
         if leads:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from lass3d_core.nets import superpoint_segmenter
 from lass3d_core.nets.superpoints import SuperpointConfig, Superpoints, mean_by_superpoint
 from lass3d_core.paper.exploitation import ExploitationConfig
 from lass3d_core.sparse.maps import build_pyramid
@@ -179,3 +180,16 @@ def test_a_restart_in_the_middle_of_a_round_changes_nothing(
 def test_value_out_of_range_is_refused(setting: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(setting))):
         SssNetConfig(**setting)
+
+
+def test_superpoints_are_found_once_a_batch(
+    batch: SemiBatch, ingredients: Ingredients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Student and labeller share them."""
+    method, found = at_round_1(ingredients, SMALL), []
+    once = superpoint_segmenter.superpoints
+    monkeypatch.setattr(
+        superpoint_segmenter, "superpoints", lambda *given: found.append(given) or once(*given)
+    )
+    method.losses(batch, 3)
+    assert len(found) == 1

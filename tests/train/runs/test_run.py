@@ -15,7 +15,7 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from lass3d_core.records import PairedScan
 from train.__main__ import main
-from train.config import SavedRun
+from train.config import SavedRun, with_settings
 from train.data.paired_scans import PairedScans
 from train.evaluate import Metrics
 from train.presets.demo import demo
@@ -125,6 +125,29 @@ def test_the_log_holds_the_official_mean(tiny: Any, rewrite_tiny: Any) -> None:
     assert metrics.miou_official < metrics.miou_absent_dropped
     last = read_log(tiny.run(RUN) / "log.csv")[-1]
     assert float(last["val_miou"]) == pytest.approx(metrics.miou_official, abs=1e-5)
+
+
+def test_a_validation_may_see_a_part_of_the_split_and_the_end_sees_all(tiny: Any) -> None:
+    assert main(tiny.training(settings=(*SHORT, "schedule.validate_scans=1"))) == 0
+    rows = read_log(tiny.run(RUN) / "log.csv")
+    assert [row["val_scans"] for row in rows] == ["1", "1"] and all(row["val_miou"] for row in rows)
+    found = [Metrics.load(tiny.run(RUN) / f"metrics-{split}.json") for split in ("val", "test")]
+    assert [(one.scans, one.points) for one in found] == [(2, 590), (2, 590)]
+
+
+@pytest.mark.parametrize(("most", "seen"), [(0, 7), (7, 7), (9, 7), (1, 1), (3, 3)])
+def test_the_scans_of_a_validation_are_spread_from_the_first_to_the_last(
+    tiny: Any, most: int, seen: int
+) -> None:
+    config = with_settings(demo("tiny", "supervised", 20.0, 0), [f"schedule.validate_scans={most}"])
+    spec = DatasetSpec("semantickitti", tiny.root, SplitSpec(("0",), ("1",)))
+    pairs = PairedScans.open(tiny.artifacts)
+    run = Run.of(config, pairs, spec, RunFolder(tiny.root), torch.device("cpu"))
+    of_val = tuple(f"1/{number}" for number in range(7))
+    pairs._labelled["val"] = of_val
+    assert len(run.validated_scans) == seen and run.validated_scans[0] == of_val[0]
+    if most == 3:
+        assert run.validated_scans == ["1/0", "1/3", "1/6"]
 
 
 def test_a_run_without_labels_to_evaluate_says_so_and_logs_no_mean(

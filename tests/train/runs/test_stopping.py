@@ -61,11 +61,11 @@ def at_call(patch: pytest.MonkeyPatch, owner: Any, name: str, count: int, act: C
     ("number", "owner", "name", "count", "steps"),
     [
         (signal.SIGTERM, train.loop, "take_step", 3, 3),  # within the third step
-        (signal.SIGUSR1, train.evaluate, "voxel_logits", 1, 6),  # as step 6 validates its first scan
+        (signal.SIGUSR1, train.evaluate, "voxel_logits", 1, 6),  # as step 6 validates its first batch
         (signal.SIGHUP, checkpoint, "save", 1, 4),  # while step 4 saves
         (signal.SIGTERM, PairedScans, "read", SUMMARY + 12, 2),  # while a batch is built
-        (signal.SIGINT, train.evaluate, "voxel_logits", 4, 12),  # in the last validation
-        (signal.SIGUSR1, train.evaluate, "voxel_logits", 5, 12),  # in the evaluation
+        (signal.SIGINT, train.evaluate, "voxel_logits", 2, 12),  # in the last validation
+        (signal.SIGUSR1, train.evaluate, "voxel_logits", 3, 12),  # in the evaluation
     ],
 )
 def test_a_signal_saves_and_the_resumed_run_is_the_same_to_the_bit(
