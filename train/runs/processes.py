@@ -11,6 +11,8 @@ import torch.distributed as dist
 # Imported before there is a process group. Its functions hold the group that exists at import as a default
 # argument, and an optimiser's first step would import it. The group and its threads would then outlive
 # destroy_process_group, and could abort the interpreter at exit.
+import torch.distributed.nn.functional  # noqa: F401
+
 from lass3d_core.compute.devices import device_of_process, exchange_of, take_device
 
 
