@@ -88,10 +88,11 @@ def _lovasz_of_classes(errors: Tensor, truth: Tensor) -> Tensor:
     errors, truth (C,N). Returns (C,).
     """
     errors, order = errors.sort(dim=1, descending=True)
-    truth = truth.gather(1, order)
-    total = truth.sum(dim=1, keepdim=True)
-    intersection = total - truth.cumsum(dim=1)
-    union = total + (1.0 - truth).cumsum(dim=1)
+    # Sums of integers: a GPU has no deterministic running sum of floats.
+    truth = truth.gather(1, order).long()
+    so_far, total = truth.cumsum(dim=1), truth.sum(dim=1, keepdim=True)
+    place = torch.arange(1, truth.shape[1] + 1, device=truth.device)
+    intersection, union = total - so_far, total + place - so_far
     jaccard = 1.0 - intersection / union
     steps = torch.diff(jaccard, dim=1, prepend=jaccard.new_zeros(len(jaccard), 1))
     return (errors * steps).sum(dim=1)

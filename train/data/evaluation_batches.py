@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lass3d_core.records import labels_or_ignore
-from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
+from lass3d_core.sparse.maps import KernelPyramid, build_pyramid, unbuilt_pyramid
 from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import collate
 from train.data.evaluation_scans import EvaluationScans
@@ -70,6 +70,7 @@ class EvaluationBatches(Dataset[EvaluationBatch]):
 
     def __getitem__(self, number: int) -> EvaluationBatch:
         of, config = self.scans, self.scans.config
+        make_pyramid = unbuilt_pyramid if of.for_gpu else build_pyramid
         scan_ids = tuple(of.scan_ids[index] for index in self.groups[number])
         coords, features, inverses, labels, first = [], [], [], [], 0
         for scan in map(of.pairs.read, scan_ids):
@@ -83,7 +84,7 @@ class EvaluationBatches(Dataset[EvaluationBatch]):
             scan_ids=scan_ids,
             ends=tuple(np.cumsum([len(one) for one in labels]).tolist()),
             features=torch.cat(features),
-            pyramid=build_pyramid(collate(coords), of.levels),
+            pyramid=make_pyramid(collate(coords), of.levels),
             inverse=torch.cat(inverses),
             labels=np.concatenate(labels),
         )

@@ -44,6 +44,13 @@ def test_scans_come_in_order_in_batches_of_so_many_points(scans: EvaluationScans
             assert [one for batch in found for one in batch.scan_ids] == list(scans.scan_ids)
 
 
+def test_a_batch_for_a_gpu_leaves_the_maps_to_it(scans: EvaluationScans) -> None:
+    (whole,), (bare,) = batches_of(scans, 10**6), batches_of(replace(scans, for_gpu=True), 10**6)
+    assert bare.pyramid.submanifold == () and bare.pyramid.levels == TINY.levels
+    built = bare.pyramid.to(CPU)
+    assert [one.counts for one in built.submanifold] == [one.counts for one in whole.pyramid.submanifold]
+
+
 def test_a_batch_has_every_point_and_voxel_of_its_scans(scans: EvaluationScans) -> None:
     (batch,) = batches_of(scans, 10**6)
     alone = [scans[number] for number in range(len(scans))]
