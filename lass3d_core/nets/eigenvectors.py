@@ -53,7 +53,7 @@ def _null_vector(singular: Tensor) -> Tensor:
     crossed = torch.stack([torch.linalg.cross(*pair) for pair in pairs], dim=1)
     length, longest = crossed.norm(dim=2).max(dim=1)
     found = crossed.gather(1, longest[:, None, None].expand(-1, 1, 3)).squeeze(1)
-    x = found.new_tensor([1.0, 0.0, 0.0])
+    x = torch.eye(3, dtype=found.dtype, device=found.device)[0]
     return torch.where(length[:, None] > 0, found / torch.where(length > 0, length, 1.0)[:, None], x)
 
 

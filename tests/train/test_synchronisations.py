@@ -47,8 +47,8 @@ MORE = {
     # Crops and wedges have as many voxels as the cut leaves, and phrases are listed once.
     "gpc": (*MAPS, "train/methods/gpc.py", "train/methods/parts/"),
     "ignet": (*MAPS, "train/methods/ignet.py", "train/methods/parts/crops.py"),
-    # Connected components are found on the host.
-    "sss_net": ("lass3d_core/nets/superpoints.py",),
+    # Connected components: here on the host, on a GPU by passes over the edges until none changes.
+    "sss_net": ("lass3d_core/nets/superpoints.py", "lass3d_core/nets/components.py"),
     # Rows that a mask selects for the banks and the queries.
     "lim3d": ("train/methods/lim3d.py", "train/methods/parts/class_bank.py"),
 }
