@@ -51,7 +51,7 @@ def waits_of(work: Callable[[], object]) -> int:
             work()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    return sum("synchroniz" in str(one.message) for one in found)
+    return sum("called a synchronizing" in str(one.message) for one in found)
 
 
 def busy(work: Callable[[], object], device: torch.device) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _row(report: Report, case: Case, network: str, seconds: float, limit: float)
 
 
 def shifted(coords: Tensor) -> tuple[Tensor, list[int]]:
-    """coords (M,4) moved to where none is negative, and the size of the grid. An even step keeps the parents."""
+    """coords (M,4) moved until none is negative, and the size of the grid. Even steps keep the parents."""
     low = torch.div(coords[:, 1:].amin(0), 256, rounding_mode="floor") * 256
     moved = torch.cat([coords[:, :1], coords[:, 1:] - low], dim=1).int().contiguous()
     return moved, [(int(one) // 256 + 1) * 256 for one in moved[:, 1:].amax(0)]
