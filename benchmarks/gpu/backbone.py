@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +14,12 @@ from gpu.work import FEATURES, Case, seconds_of
 from lass3d_core import nets
 from lass3d_core.compute.precision import autocast
 from lass3d_core.nets import UNetConfig
+from lass3d_core.sparse.maps import KernelPyramid, unbuilt_pyramid
 from train.runs.layers import BatchSize, layers, multiplications
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+_STEP = 64  # voxels: the edge of the coarsest voxel of seven levels
 
 
 def measure_limit(report: Report, case: Case, device: torch.device, longest: float) -> float:
@@ -58,18 +62,22 @@ def rows_of(kind: str, level: int, size: BatchSize) -> int:
 
 
 def measure_ours(report: Report, case: Case, device: torch.device, longest: float, limit: float) -> None:
-    """The backbone of the case on maps that are there already, forward and backward."""
+    """The backbone of the case, forward and backward: on maps that are there already, and with them."""
     config, host = case.config, case.host_batch
     net = nets.make_backbone(config.net, FEATURES[case.preset]).to(device).train()
-    pyramid, features = host.pyramid.to(device), host.features.to(device)
+    built, features = host.pyramid.to(device), host.features.to(device)
+    coords_alone = unbuilt_pyramid(built.coords[0], built.levels)
 
-    def work() -> None:
+    def work(given: KernelPyramid) -> None:
+        pyramid = given.to(device) if given.unbuilt else given
         with autocast(config.precision, device):
             result = net(features, pyramid)
         result.float().square().mean().backward()
         net.zero_grad(set_to_none=True)
 
-    _row(report, case, f"ours, {case.backend}", seconds_of(work, device, longest, most=10), limit)
+    for title, given in (("", built), (", maps included", coords_alone)):
+        seconds = seconds_of(partial(work, given), device, longest, most=10)
+        _row(report, case, f"ours, {case.backend}{title}", seconds, limit)
 
 
 def measure_spconv(report: Report, case: Case, device: torch.device, longest: float, limit: float) -> None:
@@ -102,9 +110,9 @@ def _row(report: Report, case: Case, network: str, seconds: float, limit: float)
 
 def shifted(coords: Tensor) -> tuple[Tensor, list[int]]:
     """coords (M,4) moved until none is negative, and the size of the grid. Even steps keep the parents."""
-    low = torch.div(coords[:, 1:].amin(0), 256, rounding_mode="floor") * 256
+    low = torch.div(coords[:, 1:].amin(0), _STEP, rounding_mode="floor") * _STEP
     moved = torch.cat([coords[:, :1], coords[:, 1:] - low], dim=1).int().contiguous()
-    return moved, [(int(one) // 256 + 1) * 256 for one in moved[:, 1:].amax(0)]
+    return moved, [(int(one) // _STEP + 1) * _STEP for one in moved[:, 1:].amax(0)]
 
 
 class SpconvUNet(nn.Module):
