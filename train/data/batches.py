@@ -30,7 +30,7 @@ from train.data.loading import built_ahead
 from train.data.paired_scans import PairedScans
 from train.data.panorama import panorama
 from train.data.text_batches import TextRowsOf
-from train.data.voxel_votes import first_votes, point_votes
+from train.data.voxel_votes import voxel_votes
 from train.methods.contract import BatchCounts, SemiBatch
 from train.methods.parts.votes import PhraseVotes
 
@@ -156,7 +156,7 @@ class StepBatches(Dataset[SemiBatch]):
             features,
             majority_label(torch.from_numpy(labels.astype(np.int64)), voxels, self.pairs.num_classes),
             first_valid(torch.from_numpy(image[keep]), voxels),
-            first_votes(point_votes(scan, phrase)[torch.from_numpy(keep)], voxels),
+            voxel_votes(scan, phrase, keep, voxels),
         )
 
 

@@ -49,8 +49,8 @@ def _named_points(scan: PairedScan, rows_of: TextRowsOf) -> tuple[torch.Tensor, 
     """The classes (n,) int64 of the points that have a class and a phrase, and the votes on them."""
     labels = labels_or_ignore(scan.labels, len(scan.points))
     rows = np.append(rows_of.phrase_rows(scan.pairs.phrases), NONE)[votes_of(scan.pairs).phrase]
-    known = torch.from_numpy((labels != IGNORE) & (scan.pairs.entity != NONE))
-    return torch.from_numpy(labels.astype(np.int64))[known], point_votes(scan, rows)[known]
+    known = np.flatnonzero((labels != IGNORE) & (scan.pairs.entity != NONE))
+    return torch.from_numpy(labels[known].astype(np.int64)), point_votes(scan, rows, known)
 
 
 def _together(found: Sequence[LabelledVotes]) -> LabelledVotes | None:

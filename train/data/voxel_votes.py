@@ -5,39 +5,37 @@ Letters: N points, M voxels, K phrases that a point keeps.
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
 import torch
-from torch import Tensor
 
-from lass3d_core.records import WHOLE_SHARE, PairedScan
+from lass3d_core.records import NONE, WHOLE_SHARE, PairedScan
 from lass3d_core.sparse.voxels import Voxels, first_point
 from train.data.text_batches import votes_of
 from train.methods.parts.votes import PhraseVotes
 
-_OF_NONE = {"phrase": -1}  # the value of a column where a voxel has no phrase; 0 in the others
 
+def point_votes(scan: PairedScan, phrase: np.ndarray, rows: np.ndarray) -> PhraseVotes:
+    """The votes on the points `rows` (n,) of a scan.
 
-def point_votes(scan: PairedScan, phrase: np.ndarray) -> PhraseVotes:
-    """The votes on the N points of a scan. phrase (N,K) int64: the rows that its phrases have elsewhere."""
+    phrase (N,K) int64: the rows that the phrases of all N points have elsewhere.
+    """
     stored, whole = votes_of(scan.pairs), np.float32(WHOLE_SHARE)
     return PhraseVotes(
-        torch.from_numpy(phrase),
-        torch.from_numpy(stored.share / whole),
-        torch.from_numpy(stored.score / whole),
-        torch.from_numpy(stored.views.astype(np.float32)),
-        torch.from_numpy(np.linalg.norm(scan.points, axis=1)),
+        torch.from_numpy(phrase[rows]),
+        torch.from_numpy(stored.share[rows] / whole),
+        torch.from_numpy(stored.score[rows] / whole),
+        torch.from_numpy(stored.views[rows].astype(np.float32)),
+        torch.from_numpy(np.linalg.norm(scan.points[rows], axis=1)),
     )
 
 
-def first_votes(votes: PhraseVotes, voxels: Voxels) -> PhraseVotes:
-    """The votes on the first point of each voxel that has a phrase: as `first_valid`, whole rows."""
-    point = first_point(votes.is_named, voxels)
+def voxel_votes(scan: PairedScan, phrase: np.ndarray, keep: np.ndarray, voxels: Voxels) -> PhraseVotes:
+    """The votes on the first point of each voxel that has a phrase: as `first_valid`, whole rows.
 
-    def looked_up(name: str) -> Tensor:
-        column: Tensor = getattr(votes, name)
-        none = column.new_full((1, *column.shape[1:]), _OF_NONE.get(name, 0))
-        return torch.cat([column, none])[point]
-
-    return PhraseVotes(*(looked_up(field.name) for field in fields(PhraseVotes)))
+    keep (n,) int64: the points that were voxelised. phrase: as for `point_votes`.
+    """
+    point = first_point(torch.from_numpy(scan.pairs.entity[keep] != NONE), voxels)
+    has_phrase = point < len(keep)
+    # A voxel without a phrase takes any point, and then nothing of it.
+    votes = point_votes(scan, phrase, keep[point.clamp(max=len(keep) - 1).numpy()])
+    return votes.where(has_phrase)

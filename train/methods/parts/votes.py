@@ -6,7 +6,7 @@ Letters: M voxels or points, K phrases that each keeps.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -82,6 +82,11 @@ class PhraseVotes:
         """The strongest phrase with the whole share, as if no view had given another."""
         named = self.is_named.to(self.share.dtype)
         return PhraseVotes(self.phrase[:, :1], named[:, None], self.score, self.views, self.distance)
+
+    def where(self, named: Tensor) -> PhraseVotes:
+        """The same votes where `named` (M,) bool, and none elsewhere."""
+        kept = self._each(lambda column: column * (named if column.dim() == 1 else named[:, None]))
+        return replace(kept, phrase=self.phrase.masked_fill(~named[:, None], -1))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> PhraseVotes:
         return PhraseVotes(*(change(getattr(self, field.name)) for field in fields(self)))
