@@ -3,14 +3,15 @@
 Two networks f1, f2 of one shape and two initialisations see the same cloud:
     L = CE(f1(x_l), y) + CE(f2(x_l), y) + lambda [CE(f1(x), argmax f2(x)) + CE(f2(x), argmax f1(x))]
 x_l: labelled points, x: all points. Every point has a hard pseudo-label, without a threshold. No gradient
-flows through the pseudo-labels. lambda is 1.5, the value for Pascal VOC; for Cityscapes it is 6.
+flows through the pseudo-labels. lambda is 1.5, the value for Pascal VOC; for Cityscapes it is 6. In the paper
+it is constant; with `ramp_steps` it rises from 0.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, NonNegativeInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from lass3d_core.paper import losses
 from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch
 from train.methods.parts.branches import AveragedNetwork
+from train.methods.parts.ramp import ramp
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -25,6 +27,7 @@ class CpsConfig(MethodConfig):
     revision: ClassVar[int] = 1  # see SavedRun.record; class weights left the pseudo-labels
 
     lambda_cps: NonNegativeFloat = 1.5  # weight of the cross pseudo supervision; Sec. 4, Pascal VOC
+    ramp_steps: NonNegativeInt = 0  # steps over which that weight rises from 0; 0: none, as the paper
 
 
 class Cps(AveragedNetwork):
@@ -51,4 +54,5 @@ class Cps(AveragedNetwork):
         supervised = losses.cross_entropy(first, batch.labels, self.class_weights)
         supervised = supervised + losses.cross_entropy(second, batch.labels, self.class_weights)
         crossed = losses.cross_entropy(first, of_second) + losses.cross_entropy(second, of_first)
-        return {"ce_l": supervised, "cps": self.config.lambda_cps * crossed}
+        weight = ramp(step, self.config.ramp_steps) * self.config.lambda_cps
+        return {"ce_l": supervised, "cps": weight * crossed}

@@ -29,6 +29,7 @@ from train.methods.parts.branches import StudentAndTeacher
 from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior, said
 from train.methods.parts.phrase_trust import SignGroups, UnlabelledTrust, believed, held_out_trust
 from train.methods.parts.query import QueryConfig, QueryHead
+from train.methods.parts.ramp import ramp
 from train.methods.parts.votes import PhraseVotes
 
 
@@ -104,14 +105,15 @@ class Lass3dPlus(StudentAndTeacher):
             pseudo_labels = self._pseudo_labels(belief, votes.is_named)
         self.measures = _measures(batch, teacher, pseudo_labels, votes) | trust
 
-        config, ramp = self.config, min(1.0, (step + 1) / max(1, self.config.ramp_steps))
+        config, risen = self.config, ramp(step, self.config.ramp_steps)
         weights = self.class_weights if config.balanced else None
+        ce_u = losses.cross_entropy(logits[unlabelled], pseudo_labels, weights)
         terms = {
             "ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights),
-            "ce_u": ramp * config.lambda_u * losses.cross_entropy(logits[unlabelled], pseudo_labels, weights),
+            "ce_u": risen * config.lambda_u * ce_u,
         }
         if config.mix.weight:
-            terms["ce_mix"] = ramp * self._mixed(batch, pseudo_labels, weights, step)
+            terms["ce_mix"] = risen * self._mixed(batch, pseudo_labels, weights, step)
         if self.query_head is not None:
             # The teacher's features are the ones that are queried later. They have no gradient, so the query
             # does not change the segmentation.

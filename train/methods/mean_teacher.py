@@ -2,12 +2,13 @@
 
     L = CE(f_s(x_l), y) + lambda MSE(softmax f_s(x), softmax f_t(x))
 x_l: labelled points, x: all points. The teacher f_t is the moving average of the student f_s.
+The paper raises lambda over the first 40 000 of up to 180 000 steps, here `ramp_steps`.
 """
 
 from __future__ import annotations
 
 import torch
-from pydantic import NonNegativeFloat
+from pydantic import NonNegativeFloat, NonNegativeInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from lass3d_core.paper import losses
 from lass3d_core.settings import SETTINGS
 from train.methods.contract import MethodConfig, SemiBatch
 from train.methods.parts.branches import StudentAndTeacher
+from train.methods.parts.ramp import ramp
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -22,6 +24,7 @@ class MeanTeacherConfig(MethodConfig):
     """alpha is 0.999, as in LASS3D and IGNet (LASS3D, Sec. 4.2). LaserMix's baseline has 0.99."""
 
     lambda_consistency: NonNegativeFloat = 250.0  # LaserMix's mean-teacher baseline on voxels
+    ramp_steps: NonNegativeInt = 0  # steps over which that weight rises from 0; 0: none
 
 
 class MeanTeacher(StudentAndTeacher):
@@ -37,7 +40,8 @@ class MeanTeacher(StudentAndTeacher):
             teacher = self.teacher(batch.features, batch.pyramid)
         agreement = (student.argmax(1) == teacher.argmax(1)).float().mean()
         self.measures = {"labelled_points": batch.labelled_points, "agreement": agreement}
+        weight = ramp(step, self.config.ramp_steps) * self.config.lambda_consistency
         return {
             "ce_l": losses.cross_entropy(student, batch.labels, self.class_weights),
-            "consistency": self.config.lambda_consistency * losses.consistency(student, teacher),
+            "consistency": weight * losses.consistency(student, teacher),
         }
