@@ -24,6 +24,8 @@ class OptimConfig:
     weight_decay: float = Field(default=1e-4, ge=0)
     max_grad_norm: float = Field(default=0.0, ge=0)  # gradients are clipped to this norm; 0 = never
     class_weights: Literal["equal", "inverse_sqrt"] = "equal"  # of the labelled cross-entropy (Eq. 7)
+    # Whether these weights count for pseudo-labels, too: as each method's file says, always, or never.
+    pseudo_label_weights: Literal["as_published", "labels", "none"] = "as_published"
 
 
 @dataclass(frozen=True, config=SETTINGS)

@@ -58,7 +58,7 @@ class Cbst(SelfTraining):
     """Network, average and labeller, and how sure the labeller is of each class.
 
     Decision: the two cross-entropies are separate means. So the weight of the labelled points does not depend
-    on how many points have a pseudo-label. The class weights of the recipe count in both.
+    on how many points have a pseudo-label.
     """
 
     def __init__(self, config: CbstConfig, ingredients: Ingredients) -> None:
@@ -74,7 +74,7 @@ class Cbst(SelfTraining):
         labels = self._pseudo_labels(batch, step)
         if len(labels):
             self.measures["pseudo_share"] = (labels != IGNORE).float().mean()
-        ce_u = losses.cross_entropy(logits[unlabelled], labels, self.class_weights)
+        ce_u = losses.cross_entropy(logits[unlabelled], labels, self.pseudo_label_weights)
         risen = ramp(step - self.first_labels, self.config.ramp_steps)
         terms["ce_u"] = risen * self.config.lambda_u * ce_u
         if self.config.pe.weight and self.round_of(step):

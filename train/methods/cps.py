@@ -35,10 +35,12 @@ class Cps(AveragedNetwork):
 
     Decision: one optimiser trains both networks. Two would do the same, except that the gradient is clipped
     by the norm over both.
-    Decision: the class weights of the recipe count for labels alone. On pseudo-labels without a threshold
-    they reinforce themselves: a point that one network takes for a rare class weighs more in the other, and
-    soon both predict that class everywhere (docs/results.md).
+    Decision: unless the recipe says otherwise, class weights count for labels alone. On pseudo-labels without
+    a threshold they reinforce themselves: a point that one network takes for a rare class weighs more in the
+    other, and soon both predict that class everywhere (docs/results.md).
     """
+
+    weighs_pseudo_labels = False
 
     def __init__(self, config: CpsConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
@@ -53,6 +55,8 @@ class Cps(AveragedNetwork):
         self.measures = {"labelled_points": batch.labelled_points, "agreement": agreement}
         supervised = losses.cross_entropy(first, batch.labels, self.class_weights)
         supervised = supervised + losses.cross_entropy(second, batch.labels, self.class_weights)
-        crossed = losses.cross_entropy(first, of_second) + losses.cross_entropy(second, of_first)
+        weights = self.pseudo_label_weights
+        crossed = losses.cross_entropy(first, of_second, weights)
+        crossed = crossed + losses.cross_entropy(second, of_first, weights)
         weight = ramp(step, self.config.ramp_steps) * self.config.lambda_cps
         return {"ce_l": supervised, "cps": weight * crossed}

@@ -54,6 +54,7 @@ class LaserMixConfig(MethodConfig):
 
 class LaserMix(StudentAndTeacher):
     """Decision: batch norm sees labelled and unlabelled scans together and mixed scans by themselves.
+    Decision: a mixed scan is one mean over labels and pseudo-labels. The rule for pseudo-labels weighs both.
 
     What is mixed with what: train/methods/parts/band_mix.py.
     """
@@ -78,7 +79,7 @@ class LaserMix(StudentAndTeacher):
         }
         risen = ramp(step, self.config.ramp_steps)
         lambda_mix = risen * self.config.lambda_mix
-        ce_mix = losses.cross_entropy(mixed_logits, mixed_labels, self.class_weights)
+        ce_mix = losses.cross_entropy(mixed_logits, mixed_labels, self.pseudo_label_weights)
         terms = {
             "ce_l": losses.cross_entropy(student, batch.labels, self.class_weights),
             "ce_mix": lambda_mix * ce_mix,

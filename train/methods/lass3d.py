@@ -101,6 +101,8 @@ class Lass3d(Method):
     above; with AdamW so many steps count (docs/results.md).
     """
 
+    weighs_pseudo_labels = False
+
     def __init__(self, config: Lass3dConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
         self.backbone = ingredients.make_backbone()
@@ -139,7 +141,7 @@ class Lass3d(Method):
         terms = {"ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights)}
         if self.config.ce_u:
             pseudo_labels = teacher.argmax(dim=1).masked_fill(~reliable, IGNORE)
-            ce_u = losses.cross_entropy(logits[unlabelled], pseudo_labels)
+            ce_u = losses.cross_entropy(logits[unlabelled], pseudo_labels, self.pseudo_label_weights)
             terms["ce_u"] = ramp(step, self.config.ramp_steps) * self.config.lambda_u * ce_u
         if self.config.mines:
             self._exploited = _Exploited(teacher, Mining.start(reliable, logits.shape[1]))

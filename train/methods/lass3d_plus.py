@@ -41,7 +41,7 @@ class Lass3dPlusConfig(MethodConfig):
     ramp_steps: NonNegativeInt = 2500  # steps over which that weight rises from 0; a tenth of the schedule
     tau_text: Share = 0.8  # least belief of a pseudo-label on a point with a phrase
     tau_free: Share = 0.8  # the same on a point without a phrase
-    balanced: bool = True  # pseudo-labels are weighted by class as the labels are
+    balanced: bool = True  # pseudo-labels have class weights, while the recipe says `as_published`
 
     strength: NonNegativeFloat = 1.0  # exponent of the phrase's evidence; 0 = no text
     temperature: PositiveFloat = 2.0  # of the teacher beside a phrase: it is surer than it is right
@@ -78,6 +78,7 @@ class Lass3dPlus(StudentAndTeacher):
 
     def __init__(self, config: Lass3dPlusConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
+        self.weighs_pseudo_labels = config.balanced
         phrases = _phrases(config, ingredients)
         evidence, self.held_out = _evidence(config, ingredients, phrases)
         self.register_buffer("evidence", evidence, persistent=False)
@@ -106,7 +107,7 @@ class Lass3dPlus(StudentAndTeacher):
         self.measures = _measures(batch, teacher, pseudo_labels, votes) | trust
 
         config, risen = self.config, ramp(step, self.config.ramp_steps)
-        weights = self.class_weights if config.balanced else None
+        weights = self.pseudo_label_weights
         ce_u = losses.cross_entropy(logits[unlabelled], pseudo_labels, weights)
         terms = {
             "ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights),

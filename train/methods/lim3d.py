@@ -26,7 +26,8 @@ Guessed or left out:
   step of the distillation on. Lovász takes labels and pseudo-labels as one set and does not rise.
 - CE and KL are separate means. The paper divides their sum by all points; with as many unlabelled as labelled
   points that differs by a factor of 2 only. Pseudo-labels have a separate CE, too.
-- Student and teacher see one cloud; the paper augments them by independent draws.
+- Student and teacher see one cloud; the paper augments them by independent draws. With `noise` each sees the
+  same voxels with noise of its own (parts/noise.py). The labeller sees none.
 - At most 1 000 features of a class enter the bank in a step; the code takes all of a single scan.
 - Left out: the reflectivity descriptors of the input (Reflec-TTA) and the sparse depthwise separable
   convolution, because all methods have one network; ST-RFD, which chooses what is labelled, because all have
@@ -54,6 +55,7 @@ from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, 
 from train.methods.parts.branches import StudentAndTeacher
 from train.methods.parts.class_bank import Bank, rank_in_class
 from train.methods.parts.confidences import Confidences
+from train.methods.parts.noise import noisy
 from train.methods.parts.ramp import ramp
 
 
@@ -65,6 +67,7 @@ class Lim3dConfig(MethodConfig):
     lambda_consistency: NonNegativeFloat = 1.0
     lambda_lovasz: NonNegativeFloat = 1.0
     ramp_steps: NonNegativeInt = 0  # steps over which each unsupervised weight rises from 0; 0: none
+    noise: NonNegativeFloat = 0.0  # of student and teacher, each its own: metres, and a share; 0: none
     distil_from: PositiveInt = 18_000  # step; ours: 200 of 275 epochs of LaserMix's 25 000 steps
     lambda_u: NonNegativeFloat = 1.0  # weight of the pseudo-labels, which count as labels do
     portion: Share = 0.5  # of the points of a class and annulus that keep their label
@@ -98,10 +101,11 @@ class Lim3d(StudentAndTeacher):
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
         """ce_l, consistency, lovasz; from `distil_from` on also ce_u, contrast and, if switched on, pe."""
-        features = self.student.backbone(batch.features, batch.pyramid)
+        features = self.student.backbone(noisy(batch.features, self.config.noise), batch.pyramid)
         logits = self.student.classifier(features)
         with torch.no_grad():
-            teacher_features = self.teacher.backbone(batch.features, batch.pyramid)
+            seen_by_teacher = noisy(batch.features, self.config.noise)
+            teacher_features = self.teacher.backbone(seen_by_teacher, batch.pyramid)
             teacher = self.teacher.classifier(teacher_features)
         distils, unlabelled = step >= self.config.distil_from, batch.unlabelled
         pseudo_labels = self._pseudo_labels(batch) if distils else torch.full_like(batch.labels, IGNORE)
@@ -121,7 +125,7 @@ class Lim3d(StudentAndTeacher):
         if not distils:
             return terms
         risen = ramp(step - self.config.distil_from, self.config.ramp_steps)
-        ce_u = losses.cross_entropy(logits, pseudo_labels, self.class_weights)
+        ce_u = losses.cross_entropy(logits, pseudo_labels, self.pseudo_label_weights)
         terms["ce_u"] = risen * self.config.lambda_u * ce_u
         seen = SeenFeatures(to_float32(teacher_features), teacher.softmax(dim=1), labels, batch.is_labelled)
         contrast = self._contrast(to_float32(features), seen, step)

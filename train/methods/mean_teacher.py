@@ -16,6 +16,7 @@ from lass3d_core.paper import losses
 from lass3d_core.settings import SETTINGS
 from train.methods.contract import MethodConfig, SemiBatch
 from train.methods.parts.branches import StudentAndTeacher
+from train.methods.parts.noise import noisy
 from train.methods.parts.ramp import ramp
 
 
@@ -25,19 +26,21 @@ class MeanTeacherConfig(MethodConfig):
 
     lambda_consistency: NonNegativeFloat = 250.0  # LaserMix's mean-teacher baseline on voxels
     ramp_steps: NonNegativeInt = 0  # steps over which that weight rises from 0; 0: none
+    noise: NonNegativeFloat = 0.0  # of student and teacher, each its own: metres, and a share; 0: none
 
 
 class MeanTeacher(StudentAndTeacher):
     """Cross-entropy on labelled points, consistency with the teacher on all points.
 
-    Student and teacher see the same cloud with the same noise. So consistency only keeps the student near its
-    own average.
+    The paper draws noise for each of them: `noise`, see parts/noise.py. Without it they see the same cloud,
+    and consistency only keeps the student near its own average.
     """
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
-        student = self.student(batch.features, batch.pyramid)
+        noise = self.config.noise
+        student = self.student(noisy(batch.features, noise), batch.pyramid)
         with torch.no_grad():
-            teacher = self.teacher(batch.features, batch.pyramid)
+            teacher = self.teacher(noisy(batch.features, noise), batch.pyramid)
         agreement = (student.argmax(1) == teacher.argmax(1)).float().mean()
         self.measures = {"labelled_points": batch.labelled_points, "agreement": agreement}
         weight = ramp(step, self.config.ramp_steps) * self.config.lambda_consistency

@@ -62,7 +62,7 @@ class SssNetConfig(MethodConfig):
 
 
 class SssNet(SelfTraining):
-    """Decision: the cross-entropies are separate means. The class weights of the recipe count in both."""
+    """Decision: the cross-entropies of labels and pseudo-labels are separate means."""
 
     def __init__(self, config: SssNetConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
@@ -90,7 +90,9 @@ class SssNet(SelfTraining):
         kept = labels[unlabelled] != IGNORE
         self.measures["pseudo_share"] = kept.sum() / max(len(kept), 1)
         risen = ramp(step - self.first_labels, config.ramp_steps)
-        terms["ce_u"] = risen * config.lambda_u * losses.cross_entropy(logits, labels, self.class_weights)
+        terms["ce_u"] = (
+            risen * config.lambda_u * losses.cross_entropy(logits, labels, self.pseudo_label_weights)
+        )
         if config.pe.weight:
             terms["pe"] = risen * exploitation_loss(logits[unlabelled], kept, config.pe)
         return terms
