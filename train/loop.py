@@ -110,14 +110,13 @@ def take_step(
 
     The gradients of the micro-batches `batches` are averaged. The only difference from one large batch is
     batch norm: it normalises each micro-batch by itself, as on several GPUs that do not synchronise it.
-    Only the forward passes run in `precision`. scaler: of the losses, for float16; see `make_scaler`.
-    once_per_step: inner rounds have no momentum and no weight decay; see `plain_step`.
+    Only the forward passes run in `precision`. scaler: see `make_scaler`. once_per_step: see `plain_step`.
 
     Returns means over the micro-batches. `updates`: of the optimiser. `passes`: through any backbone, of
     student or teacher, per micro-batch.
     Raises Lass3dError if a loss or a gradient is not finite.
-    Decision: this is found after the update, from what the step reads at its end. To look before it would
-    make every step wait for the GPU. The weights are then spoilt, and the run ends at its last checkpoint.
+    Decision: this is found at the step's end, with the weights spoilt: to look before the update would make
+    every step wait for the GPU. The run ends at its last checkpoint.
     """
     inner_rounds: list[Iterator[Terms]] = []
     measured: list[Measures] = []
@@ -143,15 +142,10 @@ def take_step(
     with count_backbone_passes(method) as passes:
         updates: list[Update] = []
         # All micro-batches take a round before the optimiser moves, as one large batch would.
-        while update := optimiser_step(
-            optimiser,
-            next_round() if updates else objectives(),
-            share,
-            max_grad_norm,
-            scaler,
-            plain=once_per_step and len(updates) > 0,
-        ):
+        update = optimiser_step(optimiser, objectives(), share, max_grad_norm, scaler)
+        while update is not None:
             updates.append(update)
+            update = optimiser_step(optimiser, next_round(), share, max_grad_norm, scaler, once_per_step)
     method.after_step(step)
 
     # The only wait of a step: its work is queued by now, and its figures are read together.
@@ -160,8 +154,7 @@ def take_step(
         require_finite(one, step)
     method.hear(step, measures)
     cost = {"updates": float(len(taken)), "passes": share * len(passes)}
-    first = taken[0]
-    return sum_figures(first.parts, share) | first.own | cost | sum_figures(measures, share)
+    return sum_figures(taken[0].parts, share) | taken[0].own | cost | sum_figures(measures, share)
 
 
 @contextmanager
