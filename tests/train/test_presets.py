@@ -243,7 +243,7 @@ def test_the_rounds_of_a_demo_reach_the_last_portion_of_cbst() -> None:
 
 
 @pytest.mark.parametrize(("long", "short"), [(street, demo), (street_room, demo_room)])
-def test_a_converged_recipe_has_the_demo_s_data_network_and_rate(long, short) -> None:
+def test_a_long_recipe_has_the_demo_s_data_network_and_rate(long, short) -> None:
     for method in METHODS:
         one, other = long("any", method, 2.0, 0), short("any", method, 2.0, 0)
         assert (one.data, one.net) == (other.data, other.net)
@@ -253,7 +253,7 @@ def test_a_converged_recipe_has_the_demo_s_data_network_and_rate(long, short) ->
 
 
 @pytest.mark.parametrize("preset", [street, street_room])
-def test_the_teacher_s_horizon_is_the_same_share_of_a_converged_schedule_as_of_the_demo(preset) -> None:
+def test_the_teacher_s_horizon_is_the_same_share_of_a_long_schedule_as_of_the_demo(preset) -> None:
     shares = []
     for config in (preset("any", "supervised", 2.0, 0), demo("any", "supervised", 2.0, 0)):
         shares.append(1 / (1 - config.method.alpha) / config.schedule.steps)
@@ -261,7 +261,7 @@ def test_the_teacher_s_horizon_is_the_same_share_of_a_converged_schedule_as_of_t
 
 
 @pytest.mark.parametrize("preset", [street, street_room])
-def test_every_method_of_a_converged_recipe_rises_and_labels_alone_come_first(preset) -> None:
+def test_every_method_of_a_long_recipe_rises_and_labels_alone_come_first(preset) -> None:
     of = {name: preset("any", name, 2.0, 0) for name in METHODS}
     ramps = {name: config.method.ramp_steps for name, config in of.items() if name != "supervised"}
     assert ramps.pop("lass3d_plus") == 250 and set(ramps.values()) == {500}
@@ -274,7 +274,7 @@ def test_every_method_of_a_converged_recipe_rises_and_labels_alone_come_first(pr
 
 
 @pytest.mark.parametrize("preset", [street, street_room])
-def test_a_converged_recipe_says_what_it_sets(preset) -> None:
+def test_a_long_recipe_says_what_it_sets(preset) -> None:
     note = preset("any", "supervised", 2.0, 0).note
     teacher, cbst = (preset("any", name, 2.0, 0).method for name in ("mean_teacher", "cbst"))
     said = (teacher.alpha, f"noise {teacher.noise}", f"{teacher.ramp_steps} steps", cbst.first_round_steps)

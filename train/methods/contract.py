@@ -233,7 +233,7 @@ class Method(nn.Module):
 
         The rule of the recipe, optim.pseudo_label_weights: `labels`: as the labels have them. `none`: equal.
         `as_published`: as the method's own file says, `weighs_pseudo_labels`; so it differs by method.
-        No published method has class weights. With equal weights of the labels all rules are the same.
+        With equal weights of the labels all rules are the same.
         """
         weighed = self.weighs_pseudo_labels if self._rule == "as_published" else self._rule == "labels"
         return self.class_weights if weighed else None

@@ -1,4 +1,4 @@
-"""Converged schedules for the simulated street and rooms: between the demo and the published recipes."""
+"""Long schedules for the simulated street and rooms: between the demo and the published recipes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from train.presets.demo import demo, demo_room
 
 
 def street(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
-    """The demo's data and network on a schedule on which labels alone converge. Raises UnknownName."""
-    return _converged(demo(dataset, method, ratio, seed), "street", _NOISE_OUTDOORS)
+    """The demo's data, network and optimiser with eight times the steps. Raises UnknownName."""
+    return _longer(demo(dataset, method, ratio, seed), "street", _NOISE_OUTDOORS)
 
 
 def street_room(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
     """The same for RGB-D rooms. Raises UnknownName."""
-    return _converged(demo_room(dataset, method, ratio, seed), "street_room", _NOISE_INDOORS)
+    return _longer(demo_room(dataset, method, ratio, seed), "street_room", _NOISE_INDOORS)
 
 
-def _converged(short: RunConfig, name: str, noise: float) -> RunConfig:
+def _longer(short: RunConfig, name: str, noise: float) -> RunConfig:
     """The recipe `short` with STEPS steps, and with the method's own schedule as long."""
     return replace(
         short,

@@ -15,7 +15,7 @@ def noisy(features: Tensor, noise: float) -> Tensor:
     centimetres alone are hardly seen. They are noised by a share: the units of intensity and colour differ
     between data sets, and a share has none. So 0, nothing measured, stays 0.
     Decision: the voxels stay where they are. Student and teacher answer for the same voxels, row by row, and
-    share the kernel maps.
+    share the kernel maps. In the range view, which is drawn from x, y and z, some fall into another pixel.
     The draws come from torch's generator, which the training loop seeds in every step.
     """
     if not noise:
