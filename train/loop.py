@@ -23,7 +23,7 @@ from lass3d_core.compute.precision import Precision, autocast
 from lass3d_core.errors import Lass3dError
 from train.config import RunConfig
 from train.methods.contract import Measures, Method, SemiBatch
-from train.optimiser import learning_rate, set_rate
+from train.optimiser import learning_rate, plain_step, set_rate
 from train.runs.environment import peak_memory_gib
 from train.runs.progress import progress_bar
 
@@ -77,7 +77,8 @@ def train(
             rate = learning_rate(config.optim, schedule, step)
             set_rate(optimiser, rate)
             clip, precision = config.optim.max_grad_norm, config.precision
-            figures = take_step(method, optimiser, group, step, clip, device, precision, scaler)
+            how = clip, device, precision, scaler, config.optim.once_per_step
+            figures = take_step(method, optimiser, group, step, *how)
             figures |= {"rate": rate, "seconds": time.perf_counter() - started, "seconds_waiting": waited}
             figures |= {"peak_memory_gib": peak_memory_gib(device)}
             done = step + 1
@@ -103,18 +104,19 @@ def take_step(
     device: torch.device,
     precision: Precision = "float32",
     scaler: GradScaler | None = None,
+    once_per_step: bool = False,
 ) -> Figures:
     """Take one step: the objective, Eq. (9), then the inner rounds, with an update after each.
 
     The gradients of the micro-batches `batches` are averaged. The only difference from one large batch is
     batch norm: it normalises each micro-batch by itself, as on several GPUs that do not synchronise it.
-    Only the forward passes run in `precision`. scaler: of the losses, for float16; see `make_scaler`.
+    Only the forward passes run in `precision`. scaler: see `make_scaler`. once_per_step: see `plain_step`.
 
     Returns means over the micro-batches. `updates`: of the optimiser. `passes`: through any backbone, of
     student or teacher, per micro-batch.
     Raises Lass3dError if a loss or a gradient is not finite.
-    Decision: this is found after the update, from what the step reads at its end. To look before it would
-    make every step wait for the GPU. The weights are then spoilt, and the run ends at its last checkpoint.
+    Decision: this is found at the step's end, with the weights spoilt: to look before the update would make
+    every step wait for the GPU. The run ends at its last checkpoint.
     """
     inner_rounds: list[Iterator[Terms]] = []
     measured: list[Measures] = []
@@ -140,10 +142,10 @@ def take_step(
     with count_backbone_passes(method) as passes:
         updates: list[Update] = []
         # All micro-batches take a round before the optimiser moves, as one large batch would.
-        while update := optimiser_step(
-            optimiser, next_round() if updates else objectives(), share, max_grad_norm, scaler
-        ):
+        update = optimiser_step(optimiser, objectives(), share, max_grad_norm, scaler)
+        while update is not None:
             updates.append(update)
+            update = optimiser_step(optimiser, next_round(), share, max_grad_norm, scaler, once_per_step)
     method.after_step(step)
 
     # The only wait of a step: its work is queued by now, and its figures are read together.
@@ -152,8 +154,7 @@ def take_step(
         require_finite(one, step)
     method.hear(step, measures)
     cost = {"updates": float(len(taken)), "passes": share * len(passes)}
-    first = taken[0]
-    return sum_figures(first.parts, share) | first.own | cost | sum_figures(measures, share)
+    return sum_figures(taken[0].parts, share) | taken[0].own | cost | sum_figures(measures, share)
 
 
 @contextmanager
@@ -196,8 +197,12 @@ def optimiser_step(
     share: float,
     max_grad_norm: float,
     scaler: GradScaler | None = None,
+    plain: bool = False,
 ) -> Update | None:
-    """Update the parameters once, along `share` times the sum of `objectives`. None if there are none."""
+    """Update the parameters once, along `share` times the sum of `objectives`. None if there are none.
+
+    plain: by `plain_step`.
+    """
     optimiser.zero_grad(set_to_none=True)
     # `objectives` is lazy: the graph of one is freed before the next is made, so that memory holds one.
     parts = [backward(terms, share, scaler) for terms in objectives]
@@ -207,11 +212,15 @@ def optimiser_step(
     if scaler is not None:
         scaler.unscale_(optimiser)
     norm = nn.utils.clip_grad_norm_(trained_parameters(optimiser), max_grad_norm or math.inf)
-    if scaler is None:
+    if plain:
+        plain_step(optimiser, norm)
+    elif scaler is None:
         optimiser.step()
+    else:
+        # Leaves the parameters as they are if a gradient is not finite. If fused, it decides on the device.
+        scaler.step(optimiser)
+    if scaler is None:
         return Update(parts, {"gradient_norm": norm})
-    # Leaves the parameters as they are if a gradient is not finite. A fused optimiser decides on the device.
-    scaler.step(optimiser)
     scaler.update()
     return Update(parts, {"gradient_norm": norm, "loss_scale": scaler.scale(torch.ones_like(norm))})
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import nn
+from torch import Tensor, nn
 
 from lass3d_core.settings import SETTINGS
 
@@ -23,7 +23,11 @@ class OptimConfig:
     peak_lr: float = Field(default=0.24, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     max_grad_norm: float = Field(default=0.0, ge=0)  # gradients are clipped to this norm; 0 = never
+    # Inner rounds of a step move along the gradient alone; see plain_step. Momentum and decay count once.
+    once_per_step: bool = False
     class_weights: Literal["equal", "inverse_sqrt"] = "equal"  # of the labelled cross-entropy (Eq. 7)
+    # Whether these weights count for pseudo-labels, too: as each method's file says, always, or never.
+    pseudo_label_weights: Literal["as_published", "labels", "none"] = "as_published"
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -72,6 +76,43 @@ def make_optimiser(config: OptimConfig, parameters: Iterable[nn.Parameter]) -> t
         return torch.optim.AdamW(trainable, rate, weight_decay=decay, fused=True)
     nesterov = config.nesterov
     return torch.optim.SGD(trainable, rate, 0.9, weight_decay=decay, nesterov=nesterov, fused=True)
+
+
+@torch.no_grad()
+def plain_step(optimiser: torch.optim.Optimizer, norm: Tensor) -> None:
+    """Move the parameters along their gradients g alone: an inner round if optim.once_per_step is set.
+
+        sgd:    p <- p - rate g
+        adamw:  p <- p - rate g / (sqrt(v) + eps), v: the unbiased mean square of the outer steps' gradients
+    Neither momentum nor weight decay moves a parameter, and no state of the optimiser changes.
+    norm (): of all gradients. If it is not finite, nothing moves.
+
+    Decision: LASS3D repeats its prediction and learns in every iteration (Sec. 3.3), and says nothing of the
+    optimiser. A full update in each would apply momentum and decay as often as there are iterations. So the
+    method would get further optimiser steps that no control gets, also where Eq. (6) is next to nothing.
+    Decision: AdamW keeps its scale v. Its rate is made for gradients that are divided by their own size; an
+    undivided gradient would move a parameter by an arbitrary amount. v is that of the outer steps: a small
+    gradient of an inner round then moves little, as with SGD, while AdamW's own step has the same size for
+    every size of gradient. A weight that no outer step has had a gradient for has no scale and stays.
+    """
+    finite = norm.isfinite()
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is None:
+                continue
+            step = parameter.grad
+            if isinstance(optimiser, torch.optim.AdamW):
+                step = _scaled(step, optimiser.state.get(parameter), group)
+            parameter.sub_(torch.where(finite, group["lr"] * step, 0))
+
+
+def _scaled(gradient: Tensor, state: dict[str, Tensor] | None, group: dict[str, Any]) -> Tensor:
+    """g / (sqrt(v) + eps) with AdamW's v, 0 where v is 0."""
+    if not state:
+        return torch.zeros_like(gradient)
+    square = state["exp_avg_sq"]
+    unbiased = square / (1 - group["betas"][1] ** state["step"])
+    return torch.where(square > 0, gradient / (unbiased.sqrt() + group["eps"]), 0)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

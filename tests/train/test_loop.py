@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
 from lass3d_core.errors import Lass3dError
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
@@ -98,6 +99,28 @@ def test_inner_rounds_are_updates_of_the_optimiser_and_are_counted() -> None:
     method = Line()
     assert all(figures["updates"] == 2 for _, figures in follow(method).rows)
     assert method.stepped == list(range(10))
+
+
+@pytest.mark.parametrize(("once", "place"), [("true", 0.56), ("false", 0.74)])
+def test_momentum_moves_the_weight_once_per_step_if_the_recipe_says_so(once: str, place: float) -> None:
+    """Worked by hand at a rate of 0.1, momentum 0.9: the gradient 2 (w - 1) at 0 leads to 0.2.
+
+    There the second round's, 2 (w - 2), is -3.6: 0.36 more alone, and with momentum 0.1 * 0.9 * 2 beside it.
+    """
+    method = Line()
+    sgd = ("optim.name=sgd", "optim.nesterov=false", "optim.weight_decay=0", "optim.peak_lr=2.5")
+    diary = follow(method, *sgd, f"optim.once_per_step={once}", "schedule.steps=1")
+    assert diary.rows[0][1]["rate"] == pytest.approx(0.1) and diary.rows[0][1]["updates"] == 2
+    assert method.w.item() == pytest.approx(place)
+
+
+def test_a_plain_round_in_float16_takes_the_scale_out_again() -> None:
+    method = Line()
+    optimiser = torch.optim.SGD([method.w], 0.1, 0.9)
+    scaler = GradScaler("cpu", init_scale=4.0)
+    figures = take_step(method, optimiser, [torch.zeros(1)], 0, 0.0, CPU, "float16", scaler, True)
+    assert method.w.item() == pytest.approx(0.56)
+    assert figures["loss_scale"] == 4 and figures["updates"] == 2
 
 
 def test_validation_and_checkpoints_come_when_due_and_at_the_end() -> None:

@@ -20,10 +20,12 @@ from train.optimiser import make_optimiser
 from train.presets import PRESETS, demo_for, preset_for, published_beside
 from train.presets.demo import demo, demo_room
 from train.presets.published import nuscenes, scannet, semantickitti
+from train.presets.street import street, street_room
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 
 PUBLISHED = (semantickitti, scannet, nuscenes)
+SHORT = (demo, demo_room, street, street_room)
 CPU = torch.device("cpu")
 FEW_SCANS = ("data.labelled_scans=1", "data.accumulate=1", "data.workers=0")
 
@@ -53,7 +55,9 @@ def test_a_published_recipe_holds_the_values_of_section_4_2(preset) -> None:
     assert (method.lambda_u, method.lambda_pe, method.lambda_kl) == (0.1, 0.1, 0.1)
 
 
-@pytest.mark.parametrize(("preset", "most"), [(demo, 0), (demo_room, 0), *[(one, 400) for one in PUBLISHED]])
+@pytest.mark.parametrize(
+    ("preset", "most"), [*((one, 0) for one in SHORT), *[(one, 400) for one in PUBLISHED]]
+)
 def test_published_recipes_validate_on_a_part_of_the_split_and_demos_on_all(preset, most: int) -> None:
     assert preset("any", "lass3d", 1.0, 0).schedule.validate_scans == most
 
@@ -165,6 +169,7 @@ def test_a_demo_stands_beside_the_recipe_of_its_kind_of_data() -> None:
     assert published_beside("demo_room") is scannet
     assert published_beside("demo") is semantickitti
     assert published_beside("nuscenes") is nuscenes
+    assert published_beside("street") is semantickitti and published_beside("street_room") is scannet
 
 
 def test_an_unknown_preset_or_method_lists_the_known_ones() -> None:
@@ -176,7 +181,13 @@ def test_an_unknown_preset_or_method_lists_the_known_ones() -> None:
 
 @pytest.mark.parametrize(
     ("preset", "features", "millions"),
-    [(semantickitti, 1, 21.7), (nuscenes, 1, 21.7), (scannet, 3, 29.2), (demo, 1, 0.5), (demo_room, 3, 0.5)],
+    [
+        (semantickitti, 1, 21.7),
+        (nuscenes, 1, 21.7),
+        (scannet, 3, 29.2),
+        (demo, 1, 0.5),
+        (street_room, 3, 0.5),
+    ],
 )
 def test_the_backbones_are_as_large_as_they_are_known_to_be(preset, features: int, millions: float) -> None:
     """LaserMix's MinkUNet18-w32 has 21.7 M parameters; GPC's U-Net has about 30 M."""
@@ -209,7 +220,15 @@ def test_every_preset_takes_a_step_with_every_method(tiny, name: str, method: st
 
 
 @pytest.mark.parametrize(
-    ("preset", "crop"), [(semantickitti, "fan"), (demo, "fan"), (scannet, "window"), (demo_room, "window")]
+    ("preset", "crop"),
+    [
+        (semantickitti, "fan"),
+        (demo, "fan"),
+        (scannet, "window"),
+        (demo_room, "window"),
+        (street, "fan"),
+        (street_room, "window"),
+    ],
 )
 def test_crops_are_fans_about_a_sensor_and_windows_of_rooms(preset, crop: str) -> None:
     assert preset("any", "gpc", 10.0, 0).method.crop == crop
@@ -221,3 +240,42 @@ def test_the_rounds_of_a_demo_reach_the_last_portion_of_cbst() -> None:
     assert config.method.portion_of(rounds) == config.method.portion_limit
     assert f"{config.method.round_steps} steps" in config.note
     assert f"step {demo('any', 'gpc', 2.0, 0).method.labels_first} on" in config.note
+
+
+@pytest.mark.parametrize(("long", "short"), [(street, demo), (street_room, demo_room)])
+def test_a_long_recipe_has_the_demo_s_data_network_and_rate(long, short) -> None:
+    for method in METHODS:
+        one, other = long("any", method, 2.0, 0), short("any", method, 2.0, 0)
+        assert (one.data, one.net) == (other.data, other.net)
+        assert one.optim == replace(other.optim, once_per_step=True)
+        assert (one.schedule.shape, one.schedule.warm_up) == (other.schedule.shape, other.schedule.warm_up)
+        assert one.schedule.steps == 2500 and one.method.alpha == 0.994
+
+
+@pytest.mark.parametrize("preset", [street, street_room])
+def test_the_teacher_s_horizon_is_the_same_share_of_a_long_schedule_as_of_the_demo(preset) -> None:
+    shares = []
+    for config in (preset("any", "supervised", 2.0, 0), demo("any", "supervised", 2.0, 0)):
+        shares.append(1 / (1 - config.method.alpha) / config.schedule.steps)
+    assert shares[0] == pytest.approx(shares[1], rel=0.01)
+
+
+@pytest.mark.parametrize("preset", [street, street_room])
+def test_every_method_of_a_long_recipe_rises_and_labels_alone_come_first(preset) -> None:
+    of = {name: preset("any", name, 2.0, 0) for name in METHODS}
+    ramps = {name: config.method.ramp_steps for name, config in of.items() if name != "supervised"}
+    assert ramps.pop("lass3d_plus") == 250 and set(ramps.values()) == {500}
+    steps, cbst = 2500, of["cbst"].method
+    assert cbst.first_round_steps > of["cbst"].schedule.warm_up * steps  # after the peak of the rate
+    last = (steps - cbst.first_round_steps) // cbst.round_steps
+    assert cbst.portion_of(last) == cbst.portion_limit > cbst.portion_of(last - 1)
+    assert of["lim3d"].method.distil_from == pytest.approx(steps * 200 / 275, abs=10)
+    assert of["lass3d"].method.pe_form == "paper" and of["lass3d"].optim.once_per_step
+
+
+@pytest.mark.parametrize("preset", [street, street_room])
+def test_a_long_recipe_says_what_it_sets(preset) -> None:
+    note = preset("any", "supervised", 2.0, 0).note
+    teacher, cbst = (preset("any", name, 2.0, 0).method for name in ("mean_teacher", "cbst"))
+    said = (teacher.alpha, f"noise {teacher.noise}", f"{teacher.ramp_steps} steps", cbst.first_round_steps)
+    assert all(str(value) in note for value in (*said, cbst.round_steps, "2500", "to be chosen"))

@@ -11,12 +11,14 @@ How rounds map to steps. The paper labels the whole unlabelled set, then trains 
 Here a round is `round_steps` steps of the one schedule that every method has; see SelfTraining in
 train/methods/parts/branches.py. thr_c counts all points that the labeller has predicted in the round so far.
 It equals the paper's once the round has gone through the whole set.
+The paper has no ramp, its portions grow instead. With `ramp_steps` the weight of the pseudo-labels rises from
+the first step of round 1 on, and with it pe.
 """
 
 from __future__ import annotations
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -27,6 +29,7 @@ from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share
 from train.methods.parts.branches import SelfTraining
 from train.methods.parts.confidences import Confidences
+from train.methods.parts.ramp import ramp
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -37,7 +40,9 @@ class CbstConfig(MethodConfig):
     portion_growth: NonNegativeFloat = 0.05  # per round; Sec. 5
     portion_limit: Share = 0.5  # Sec. 5
     round_steps: PositiveInt = 3_000  # ours: the seven portions fit into LaserMix's 25 000 steps
+    first_round_steps: NonNegativeInt = 0  # of round 0, on labels alone; 0: as long as the others
     lambda_u: NonNegativeFloat = 1.0  # weight of the pseudo-labels: the paper's points all count alike
+    ramp_steps: NonNegativeInt = 0  # steps of round 1 and later over which that weight rises; 0: none
     pe: ExploitationConfig = ExploitationConfig()  # on ignored points; not in the paper; off
 
     def __post_init__(self) -> None:
@@ -53,7 +58,7 @@ class Cbst(SelfTraining):
     """Network, average and labeller, and how sure the labeller is of each class.
 
     Decision: the two cross-entropies are separate means. So the weight of the labelled points does not depend
-    on how many points have a pseudo-label. The class weights of the recipe count in both.
+    on how many points have a pseudo-label.
     """
 
     def __init__(self, config: CbstConfig, ingredients: Ingredients) -> None:
@@ -69,10 +74,11 @@ class Cbst(SelfTraining):
         labels = self._pseudo_labels(batch, step)
         if len(labels):
             self.measures["pseudo_share"] = (labels != IGNORE).float().mean()
-        ce_u = losses.cross_entropy(logits[unlabelled], labels, self.class_weights)
-        terms["ce_u"] = self.config.lambda_u * ce_u
+        ce_u = losses.cross_entropy(logits[unlabelled], labels, self.pseudo_label_weights)
+        risen = ramp(step - self.first_labels, self.config.ramp_steps)
+        terms["ce_u"] = risen * self.config.lambda_u * ce_u
         if self.config.pe.weight and self.round_of(step):
-            terms["pe"] = exploitation_loss(logits[unlabelled], labels != IGNORE, self.config.pe)
+            terms["pe"] = risen * exploitation_loss(logits[unlabelled], labels != IGNORE, self.config.pe)
         return terms
 
     def start_round(self) -> None:

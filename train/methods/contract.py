@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic.dataclasses
 import torch
@@ -154,6 +154,10 @@ class SemiBatch:
         return replace(self, **{name: move(getattr(self, name)) for name in names})
 
 
+PseudoLabelWeights = Literal["as_published", "labels", "none"]
+"""Whether class weights count in a cross-entropy with pseudo-labels; see Method.pseudo_label_weights."""
+
+
 @dataclass(frozen=True)
 class Ingredients:
     """What a method builds its networks from.
@@ -161,6 +165,7 @@ class Ingredients:
     make_backbone: makes a freshly initialised backbone, see lass3d_core/nets/__init__.py.
     class_weights (C,) float32: weights of the supervised cross-entropy; None for equal weights.
     phrase_counts: counts the phrases of the labelled scans when it is called; None without text.
+    pseudo_label_weights: the recipe's rule, see Method.
     """
 
     make_backbone: Callable[[], nn.Module]
@@ -168,6 +173,7 @@ class Ingredients:
     text_dim: int
     class_weights: Tensor | None
     phrase_counts: Callable[[], PhraseCounts] | None = None
+    pseudo_label_weights: PseudoLabelWeights = "as_published"
 
     def make_segmenter(self) -> Segmenter:
         """A freshly initialised network without adapter: backbone and classifier."""
@@ -205,7 +211,10 @@ class Method(nn.Module):
     measures: figures of the last batch that are no loss (share of reliable points, ...), for the log. They
         are read with the losses, once per step: a method that calls `float` on a tensor waits for the GPU.
     class_weights: see Ingredients. No part of a checkpoint: they follow from the labels.
+    weighs_pseudo_labels: whether the method's own file weighs pseudo-labels by class as it does labels.
     """
+
+    weighs_pseudo_labels: bool = True
 
     config: Any
     measures: dict[str, Tensor | float]
@@ -216,6 +225,18 @@ class Method(nn.Module):
         self.config = config
         self.measures = {}
         self.register_buffer("class_weights", ingredients.class_weights, persistent=False)
+        self._rule: PseudoLabelWeights = ingredients.pseudo_label_weights
+
+    @property
+    def pseudo_label_weights(self) -> Tensor | None:
+        """The class weights (C,) of every cross-entropy with pseudo-labels; None for equal weights.
+
+        The rule of the recipe, optim.pseudo_label_weights: `labels`: as the labels have them. `none`: equal.
+        `as_published`: as the method's own file says, `weighs_pseudo_labels`; so it differs by method.
+        With equal weights of the labels all rules are the same.
+        """
+        weighed = self.weighs_pseudo_labels if self._rule == "as_published" else self._rule == "labels"
+        return self.class_weights if weighed else None
 
     @property
     def predictor(self) -> nn.Module:

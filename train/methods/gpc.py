@@ -8,7 +8,8 @@ over the classes from the bank of crop 2:
     L_1 = mean of L_i over the anchors with max p_i' >= 0.75, e_i' and e_n detached
     L = CE(labelled points) + 0.1 (L_1 + L_2); L_2 is L_1 with the crops exchanged
 The anchors are drawn equally over the pseudo-labels. A bank holds the latest embeddings of each class, first
-in, first out. There is no cross-entropy with pseudo-labels. The values are from the authors' code.
+in, first out. There is no cross-entropy with pseudo-labels. The values are from the authors' code. It has no
+ramp, but steps on labels alone at the start. With `ramp_steps` contrast and pe rise after these.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, 
 from train.methods.parts.branches import AveragedNetwork
 from train.methods.parts.class_bank import Bank, rank_in_class
 from train.methods.parts.crops import Crop, crop_of, two_fans, two_windows
+from train.methods.parts.ramp import ramp
 
 _ANCHORS, _BANK = 0, 1  # purposes of a random stream, part of its seed: no two streams of a step are the same
 
@@ -49,6 +51,7 @@ class GpcConfig(MethodConfig):
     enqueued: PositiveInt = 1_000  # embeddings per class and step at most
     gate: Share = 0.75  # least confidence of a positive
     labels_first: NonNegativeInt = 200  # steps on labels alone (ScanNet); SemanticKITTI: a run before
+    ramp_steps: NonNegativeInt = 0  # steps after these over which the contrast rises from 0; 0: none
     crop: Literal["fan", "window"] = "fan"
     fan_deg: tuple[float, float] = (120.0, 360.0)  # least and largest angle of a fan
     window: float = Field(default=0.75, gt=0, le=1)  # edge, of the scan's extent; GPC: 3.5 m of a whole room
@@ -98,11 +101,13 @@ class Gpc(AveragedNetwork):
         embeddings = F.normalize(self.projector(features[labelled:]).float(), dim=1)
         columns = (column.split(counts) for column in (embeddings, confidence, classes))
         sides = [Side(*parts) for parts in zip(*columns)]
-        terms["contrast"] = self.config.lambda_contrast * self._contrast(sides, crops, batch, step)
+        risen = ramp(step - self.config.labels_first, self.config.ramp_steps)
+        contrast = self._contrast(sides, crops, batch, step)
+        terms["contrast"] = risen * self.config.lambda_contrast * contrast
         reliable = confidence >= self.config.gate
         self.measures["reliable_share"] = reliable.sum() / max(len(reliable), 1)
         if self.config.pe.weight:
-            terms["pe"] = exploitation_loss(logits[labelled:], reliable, self.config.pe)
+            terms["pe"] = risen * exploitation_loss(logits[labelled:], reliable, self.config.pe)
         return terms
 
     def _crops(self, batch: SemiBatch, step: int) -> tuple[Crop, Crop]:

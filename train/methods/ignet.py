@@ -23,6 +23,8 @@ There is no public code. This is built from the abstract and from what LASS3D sa
   with the n-th unlabelled one, both ways. Mixed scans come beside the others, as in LaserMix. Their targets
   come from the scans that they are made of.
 - CE and KL are separate means. There is no Lovász term. Student and teacher see one cloud.
+- The ramp: with `ramp_steps` the consistency rises from 0, on scans and on mixed scans. The image's features
+  and the phrases' classes are fixed from the first step on, so guidance does not.
 The method is made for scans about a sensor. If cameras look all around, the wedge is one of many views.
 """
 
@@ -47,6 +49,7 @@ from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, channels_of
 from train.methods.parts.branches import StudentAndTeacher
 from train.methods.parts.crops import Crop, crop_of, quarter_turned
+from train.methods.parts.ramp import ramp
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -54,6 +57,7 @@ class IgnetConfig(MethodConfig):
     """lambda_mix: of all terms on mixed scans. fov_deg: angle of the wedge that FOVMix moves."""
 
     lambda_consistency: NonNegativeFloat = 1.0  # guessed: as LiM3D, whose pipeline is IGNet's
+    ramp_steps: NonNegativeInt = 0  # steps over which that weight rises from 0; 0: none
     lambda_image: NonNegativeFloat = 0.1  # guessed: as GPC's contrast
     temperature: PositiveFloat = 0.1  # guessed: as GPC's contrast
     lambda_mix: NonNegativeFloat = 1.0  # guessed: as LaserMix; 0 = no FOVMix
@@ -88,7 +92,8 @@ class Ignet(StudentAndTeacher):
         phrases = self._phrases_of(batch)
         features = self.student.backbone(batch.features, batch.pyramid)
         rows = torch.arange(len(features), device=features.device)
-        terms = self._terms(features, rows, batch, teacher, phrases)
+        weight = ramp(step, self.config.ramp_steps) * self.config.lambda_consistency
+        terms = self._terms(features, rows, batch, teacher, phrases, weight)
         self.measures = {
             "labelled_points": batch.labelled_points,
             "image_share": (batch.phrase != NONE).float().mean(),
@@ -97,17 +102,24 @@ class Ignet(StudentAndTeacher):
         if self.config.lambda_mix:
             cloud = self._mixed(batch, step)
             mixed = self.student.backbone(cloud.features, build_pyramid(cloud.coords, batch.pyramid.levels))
-            of_mixed = self._terms(mixed, cloud.rows, batch, teacher, phrases)
+            of_mixed = self._terms(mixed, cloud.rows, batch, teacher, phrases, weight)
             terms["mix"] = self.config.lambda_mix * torch.stack(list(of_mixed.values())).sum()
             self.measures["mixed_points"] = float(len(cloud.rows))
         return terms
 
     def _terms(
-        self, features: Tensor, rows: Tensor, batch: SemiBatch, teacher: Tensor, phrases: Tensor
+        self,
+        features: Tensor,
+        rows: Tensor,
+        batch: SemiBatch,
+        teacher: Tensor,
+        phrases: Tensor,
+        weight: float,
     ) -> dict[str, Tensor]:
         """The terms on some voxels of the batch.
 
         features (K,F) of the voxels `rows` (K,). teacher (M,C): its logits. phrases (R,): see `_phrases_of`.
+        weight: of the consistency.
         """
         logits = self.student.classifier(features)
         labels, phrase = batch.labels[rows], batch.phrase[rows]
@@ -120,7 +132,7 @@ class Ignet(StudentAndTeacher):
         guidance = one_way_contrast(projected, classes, pixels, of_class, self.config.temperature)
         return {
             "ce_l": losses.cross_entropy(logits, labels, self.class_weights),
-            "consistency": self.config.lambda_consistency * divergence,
+            "consistency": weight * divergence,
             "image": self.config.lambda_image * guidance,
         }
 

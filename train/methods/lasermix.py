@@ -5,7 +5,8 @@
         + lambda MSE(softmax f_s(x), softmax f_t(x)), on labelled and unlabelled points
 The teacher is the moving average of the student. The values are the authors' configuration of MinkUNet18.
 Values in brackets are their configuration of Cylinder3D, if it differs. It also adds a Lovász loss of weight
-3 to both cross-entropies.
+3 to both cross-entropies. All their weights are constant. With `ramp_steps` what needs the teacher rises
+together: ce_mix, consistency, pe, and the mixed scans' part of the Lovász loss.
 
 With net.view=range the same voxels are exchanged and then seen as range images. If net.image.pitch_deg equals
 this pitch_deg, one of m bands is an m-th of the image's rows, as in the authors' range view. They publish no
@@ -29,6 +30,7 @@ from lass3d_core.settings import SETTINGS
 from train.methods.contract import MethodConfig, SemiBatch, Share
 from train.methods.parts.band_mix import SEMANTICKITTI_PITCH_DEG, check_bands, mixed_scans
 from train.methods.parts.branches import StudentAndTeacher
+from train.methods.parts.ramp import ramp
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -42,6 +44,7 @@ class LaserMixConfig(MethodConfig):
     lambda_mix: NonNegativeFloat = 1.0
     lambda_consistency: NonNegativeFloat = 200.0  # [250], mean over points and classes
     lambda_lovasz: NonNegativeFloat = 0.0  # [3]; 0: off
+    ramp_steps: NonNegativeInt = 0  # steps over which the teacher's terms rise from 0; 0: none, as theirs
     seed: NonNegativeInt = 0  # of the numbers of bands
     pe: ExploitationConfig = ExploitationConfig()  # on points below tau; not in the paper; off
 
@@ -51,6 +54,7 @@ class LaserMixConfig(MethodConfig):
 
 class LaserMix(StudentAndTeacher):
     """Decision: batch norm sees labelled and unlabelled scans together and mixed scans by themselves.
+    Decision: a mixed scan is one mean over labels and pseudo-labels. The rule for pseudo-labels weighs both.
 
     What is mixed with what: train/methods/parts/band_mix.py.
     """
@@ -73,16 +77,18 @@ class LaserMix(StudentAndTeacher):
             "mixed_points": (mixed_labels != IGNORE).sum(),
             "reliable_share": of_unlabelled.sum() / max(len(of_unlabelled), 1),
         }
-        ce_mix = losses.cross_entropy(mixed_logits, mixed_labels, self.class_weights)
+        risen = ramp(step, self.config.ramp_steps)
+        lambda_mix = risen * self.config.lambda_mix
+        ce_mix = losses.cross_entropy(mixed_logits, mixed_labels, self.pseudo_label_weights)
         terms = {
             "ce_l": losses.cross_entropy(student, batch.labels, self.class_weights),
-            "ce_mix": self.config.lambda_mix * ce_mix,
-            "consistency": self.config.lambda_consistency * losses.consistency(student, teacher),
+            "ce_mix": lambda_mix * ce_mix,
+            "consistency": risen * self.config.lambda_consistency * losses.consistency(student, teacher),
         }
         if self.config.lambda_lovasz:
             of_labelled = losses.lovasz_softmax(student[batch.labelled], batch.labels[batch.labelled])
-            of_mixed = self.config.lambda_mix * losses.lovasz_softmax(mixed_logits, mixed_labels)
+            of_mixed = lambda_mix * losses.lovasz_softmax(mixed_logits, mixed_labels)
             terms["lovasz"] = self.config.lambda_lovasz * (of_labelled + of_mixed)
         if self.config.pe.weight:
-            terms["pe"] = exploitation_loss(student[unlabelled], of_unlabelled, self.config.pe)
+            terms["pe"] = risen * exploitation_loss(student[unlabelled], of_unlabelled, self.config.pe)
         return terms

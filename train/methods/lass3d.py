@@ -1,6 +1,8 @@
 """LASS3D (Li and Dong, ECCV 2024): a student with text, a teacher without, and use of unreliable points.
 
     L = CE_l + lambda_u CE_u + lambda_pe PE + lambda_kl KL        Eq. (9), of Eq. (7), (8), (6), (3)
+The weights are constant in the paper. With `ramp_steps` lambda_u and lambda_pe rise from 0: these terms learn
+from predictions. Eq. (3) trains the adapter alone and does not rise.
 Student: backbone, SAFM (Sec. 3.2), classifier. Teacher: averaged backbone, fusion adapter, averaged
 classifier.
 """
@@ -35,6 +37,7 @@ from lass3d_core.paper.safm import Safm, SafmConfig
 from lass3d_core.records import NONE
 from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, Method, MethodConfig, SemiBatch, Share, channels_of
+from train.methods.parts.ramp import ramp
 
 
 @settings_dataclass(frozen=True, config=SETTINGS)
@@ -44,6 +47,7 @@ class Lass3dConfig(MethodConfig):
     lambda_u: NonNegativeFloat = 0.1  # weight of Eq. (8); Sec. 4.2
     lambda_pe: NonNegativeFloat = 0.1  # weight of Eq. (6); Sec. 4.2
     lambda_kl: NonNegativeFloat = 0.1  # weight of Eq. (3); Sec. 4.2
+    ramp_steps: NonNegativeInt = 0  # steps over which lambda_u and lambda_pe rise from 0; paper: none
     tau_r: Share = 0.9  # least teacher confidence of a reliable class, Eq. (4); Sec. 4.2
     tau_v: Share = 0.05  # largest variance of a reliable class, Eq. (4); Sec. 4.2
     tau_n: Share = 0.2  # largest confidence of a negative class, Eq. (5); Sec. 4.2
@@ -97,6 +101,8 @@ class Lass3d(Method):
     above; with AdamW so many steps count (docs/results.md).
     """
 
+    weighs_pseudo_labels = False
+
     def __init__(self, config: Lass3dConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
         self.backbone = ingredients.make_backbone()
@@ -135,10 +141,11 @@ class Lass3d(Method):
         terms = {"ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights)}
         if self.config.ce_u:
             pseudo_labels = teacher.argmax(dim=1).masked_fill(~reliable, IGNORE)
-            terms["ce_u"] = self.config.lambda_u * losses.cross_entropy(logits[unlabelled], pseudo_labels)
+            ce_u = losses.cross_entropy(logits[unlabelled], pseudo_labels, self.pseudo_label_weights)
+            terms["ce_u"] = ramp(step, self.config.ramp_steps) * self.config.lambda_u * ce_u
         if self.config.mines:
             self._exploited = _Exploited(teacher, Mining.start(reliable, logits.shape[1]))
-            terms["pe"], mined = self._exploit(logits[unlabelled], self._exploited, reliable)
+            terms["pe"], mined = self._exploit(logits[unlabelled], self._exploited, reliable, step)
             self.measures["pe_points"] = mined.sum()
         if self.config.distils:
             terms["kl"] = self.config.lambda_kl * losses.feature_kl(f_text[unlabelled], f_ada)
@@ -155,14 +162,16 @@ class Lass3d(Method):
         """
         if not self.config.mines or self.config.pe_form == "single_pass":
             return iter(())
-        return self._further_rounds(batch, self._exploited)
+        return self._further_rounds(batch, self._exploited, step)
 
-    def _further_rounds(self, batch: SemiBatch, exploited: _Exploited) -> Iterator[dict[str, Tensor]]:
+    def _further_rounds(
+        self, batch: SemiBatch, exploited: _Exploited, step: int
+    ) -> Iterator[dict[str, Tensor]]:
         image, entity = self._text_of(batch)
         for _ in range(1, self.config.pe_iterations):
             f_3d = self.backbone(batch.features, batch.pyramid)
             logits = self.classifier(self._with_text(f_3d, image, entity, batch))[batch.unlabelled]
-            loss, mined = self._exploit(logits, exploited, self._reliable(exploited.teacher, logits))
+            loss, mined = self._exploit(logits, exploited, self._reliable(exploited.teacher, logits), step)
             if not parallel.all_reduce_sum(mined.sum()):
                 return
             yield {"pe": loss}
@@ -201,7 +210,9 @@ class Lass3d(Method):
         student = logits.detach().softmax(dim=1)
         return is_reliable(teacher, student, self.config.tau_r, self.config.tau_v, self.config.separation)
 
-    def _exploit(self, logits: Tensor, exploited: _Exploited, reliable: Tensor) -> tuple[Tensor, Tensor]:
+    def _exploit(
+        self, logits: Tensor, exploited: _Exploited, reliable: Tensor, step: int
+    ) -> tuple[Tensor, Tensor]:
         """Eq. (5), (6) of one iteration, or of all in a single pass: the weighted loss, and who is mined."""
         config = self.config
         of_student = config.pe_confidence == "student"
@@ -211,7 +222,8 @@ class Lass3d(Method):
             negatives = negatives.masked_fill(reliable.unsqueeze(1), NO_CLASS)
         else:
             negatives, exploited.mining = exploited.mining.next(confidence, reliable, config.tau_n)
-        loss = config.lambda_pe * negative_learning(logits, negatives, config.pe_reduction)
+        weight = ramp(step, config.ramp_steps) * config.lambda_pe
+        loss = weight * negative_learning(logits, negatives, config.pe_reduction)
         return loss, (negatives != NO_CLASS).any(dim=1)
 
 

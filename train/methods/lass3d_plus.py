@@ -29,6 +29,7 @@ from train.methods.parts.branches import StudentAndTeacher
 from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior, said
 from train.methods.parts.phrase_trust import SignGroups, UnlabelledTrust, believed, held_out_trust
 from train.methods.parts.query import QueryConfig, QueryHead
+from train.methods.parts.ramp import ramp
 from train.methods.parts.votes import PhraseVotes
 
 
@@ -40,7 +41,7 @@ class Lass3dPlusConfig(MethodConfig):
     ramp_steps: NonNegativeInt = 2500  # steps over which that weight rises from 0; a tenth of the schedule
     tau_text: Share = 0.8  # least belief of a pseudo-label on a point with a phrase
     tau_free: Share = 0.8  # the same on a point without a phrase
-    balanced: bool = True  # pseudo-labels are weighted by class as the labels are
+    balanced: bool = True  # pseudo-labels have class weights, while the recipe says `as_published`
 
     strength: NonNegativeFloat = 1.0  # exponent of the phrase's evidence; 0 = no text
     temperature: PositiveFloat = 2.0  # of the teacher beside a phrase: it is surer than it is right
@@ -77,6 +78,7 @@ class Lass3dPlus(StudentAndTeacher):
 
     def __init__(self, config: Lass3dPlusConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
+        self.weighs_pseudo_labels = config.balanced
         phrases = _phrases(config, ingredients)
         evidence, self.held_out = _evidence(config, ingredients, phrases)
         self.register_buffer("evidence", evidence, persistent=False)
@@ -104,14 +106,15 @@ class Lass3dPlus(StudentAndTeacher):
             pseudo_labels = self._pseudo_labels(belief, votes.is_named)
         self.measures = _measures(batch, teacher, pseudo_labels, votes) | trust
 
-        config, ramp = self.config, min(1.0, (step + 1) / max(1, self.config.ramp_steps))
-        weights = self.class_weights if config.balanced else None
+        config, risen = self.config, ramp(step, self.config.ramp_steps)
+        weights = self.pseudo_label_weights
+        ce_u = losses.cross_entropy(logits[unlabelled], pseudo_labels, weights)
         terms = {
             "ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights),
-            "ce_u": ramp * config.lambda_u * losses.cross_entropy(logits[unlabelled], pseudo_labels, weights),
+            "ce_u": risen * config.lambda_u * ce_u,
         }
         if config.mix.weight:
-            terms["ce_mix"] = ramp * self._mixed(batch, pseudo_labels, weights, step)
+            terms["ce_mix"] = risen * self._mixed(batch, pseudo_labels, weights, step)
         if self.query_head is not None:
             # The teacher's features are the ones that are queried later. They have no gradient, so the query
             # does not change the segmentation.

@@ -22,9 +22,12 @@ Guessed or left out:
 - Rounds. The paper trains 200 epochs, predicts the whole set, and trains a new network for 75 epochs. Here
   the one schedule is split at the same share, the network continues, and thresholds count the points
   predicted so far, as in the other methods of this package.
+- The ramp: with `ramp_steps` the consistency rises from step 0 on, and ce_u, contrast and pe from the first
+  step of the distillation on. Lovász takes labels and pseudo-labels as one set and does not rise.
 - CE and KL are separate means. The paper divides their sum by all points; with as many unlabelled as labelled
   points that differs by a factor of 2 only. Pseudo-labels have a separate CE, too.
-- Student and teacher see one cloud; the paper augments them by independent draws.
+- Student and teacher see one cloud; the paper augments them by independent draws. With `noise` each sees the
+  same voxels with noise of its own (parts/noise.py). The labeller sees none.
 - At most 1 000 features of a class enter the bank in a step; the code takes all of a single scan.
 - Left out: the reflectivity descriptors of the input (Reflec-TTA) and the sparse depthwise separable
   convolution, because all methods have one network; ST-RFD, which chooses what is labelled, because all have
@@ -52,6 +55,8 @@ from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, 
 from train.methods.parts.branches import StudentAndTeacher
 from train.methods.parts.class_bank import Bank, rank_in_class
 from train.methods.parts.confidences import Confidences
+from train.methods.parts.noise import noisy
+from train.methods.parts.ramp import ramp
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -61,6 +66,8 @@ class Lim3dConfig(MethodConfig):
     alpha: float = Field(default=0.99, ge=0, lt=1)  # horizon of the teacher
     lambda_consistency: NonNegativeFloat = 1.0
     lambda_lovasz: NonNegativeFloat = 1.0
+    ramp_steps: NonNegativeInt = 0  # steps over which each unsupervised weight rises from 0; 0: none
+    noise: NonNegativeFloat = 0.0  # of student and teacher, each its own: metres, and a share; 0: none
     distil_from: PositiveInt = 18_000  # step; ours: 200 of 275 epochs of LaserMix's 25 000 steps
     lambda_u: NonNegativeFloat = 1.0  # weight of the pseudo-labels, which count as labels do
     portion: Share = 0.5  # of the points of a class and annulus that keep their label
@@ -94,10 +101,11 @@ class Lim3d(StudentAndTeacher):
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
         """ce_l, consistency, lovasz; from `distil_from` on also ce_u, contrast and, if switched on, pe."""
-        features = self.student.backbone(batch.features, batch.pyramid)
+        features = self.student.backbone(noisy(batch.features, self.config.noise), batch.pyramid)
         logits = self.student.classifier(features)
         with torch.no_grad():
-            teacher_features = self.teacher.backbone(batch.features, batch.pyramid)
+            seen_by_teacher = noisy(batch.features, self.config.noise)
+            teacher_features = self.teacher.backbone(seen_by_teacher, batch.pyramid)
             teacher = self.teacher.classifier(teacher_features)
         distils, unlabelled = step >= self.config.distil_from, batch.unlabelled
         pseudo_labels = self._pseudo_labels(batch) if distils else torch.full_like(batch.labels, IGNORE)
@@ -111,17 +119,20 @@ class Lim3d(StudentAndTeacher):
         divergence = losses.feature_kl(teacher, logits, without)  # a softmax over classes
         terms = {
             "ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights),
-            "consistency": self.config.lambda_consistency * divergence,
+            "consistency": ramp(step, self.config.ramp_steps) * self.config.lambda_consistency * divergence,
             "lovasz": self.config.lambda_lovasz * losses.lovasz_softmax(logits[counted], labels[counted]),
         }
         if not distils:
             return terms
-        terms["ce_u"] = self.config.lambda_u * losses.cross_entropy(logits, pseudo_labels, self.class_weights)
+        risen = ramp(step - self.config.distil_from, self.config.ramp_steps)
+        ce_u = losses.cross_entropy(logits, pseudo_labels, self.pseudo_label_weights)
+        terms["ce_u"] = risen * self.config.lambda_u * ce_u
         seen = SeenFeatures(to_float32(teacher_features), teacher.softmax(dim=1), labels, batch.is_labelled)
-        terms["contrast"] = self.config.lambda_contrast * self._contrast(to_float32(features), seen, step)
+        contrast = self._contrast(to_float32(features), seen, step)
+        terms["contrast"] = risen * self.config.lambda_contrast * contrast
         if self.config.pe.weight:
             reliable = pseudo_labels[unlabelled] != IGNORE
-            terms["pe"] = exploitation_loss(logits[unlabelled], reliable, self.config.pe)
+            terms["pe"] = risen * exploitation_loss(logits[unlabelled], reliable, self.config.pe)
         return terms
 
     def after_step(self, step: int) -> None:

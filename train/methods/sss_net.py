@@ -18,6 +18,8 @@ There is no public code. This is built from the abstract and from what LASS3D sa
 - The edge module learns on all voxels; in the abstract it learns on points that no pseudo-label supervises.
 - The form of the aggregation and of both losses, and all weights.
 - Rounds of steps, as in CBST here; see SelfTraining in train/methods/parts/branches.py.
+- The ramp: with `ramp_steps` ce_u and pe rise from the first step of round 1 on. Edge and smoothness need no
+  predictions and do not.
 - The backbone of all methods instead of the paper's.
 The method is made for rooms. Outdoors, remission takes the place of colour.
 """
@@ -26,7 +28,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -39,6 +41,7 @@ from lass3d_core.paper.exploitation import ExploitationConfig, exploitation_loss
 from lass3d_core.settings import SETTINGS
 from train.methods.contract import Ingredients, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.branches import SelfTraining
+from train.methods.parts.ramp import ramp
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -53,11 +56,13 @@ class SssNetConfig(MethodConfig):
     lambda_edge: NonNegativeFloat = 0.1
     lambda_smooth: NonNegativeFloat = 0.1
     round_steps: PositiveInt = 3_000  # as CBST here
+    first_round_steps: NonNegativeInt = 0  # of round 0, on labels alone; 0: as long as the others
+    ramp_steps: NonNegativeInt = 0  # steps of round 1 and later over which ce_u rises from 0; 0: none
     pe: ExploitationConfig = ExploitationConfig()  # on points without a pseudo-label; off
 
 
 class SssNet(SelfTraining):
-    """Decision: the cross-entropies are separate means. The class weights of the recipe count in both."""
+    """Decision: the cross-entropies of labels and pseudo-labels are separate means."""
 
     def __init__(self, config: SssNetConfig, ingredients: Ingredients) -> None:
         super().__init__(config, ingredients)
@@ -84,9 +89,12 @@ class SssNet(SelfTraining):
         labels = self._pseudo_labels(batch, regions)
         kept = labels[unlabelled] != IGNORE
         self.measures["pseudo_share"] = kept.sum() / max(len(kept), 1)
-        terms["ce_u"] = config.lambda_u * losses.cross_entropy(logits, labels, self.class_weights)
+        risen = ramp(step - self.first_labels, config.ramp_steps)
+        terms["ce_u"] = (
+            risen * config.lambda_u * losses.cross_entropy(logits, labels, self.pseudo_label_weights)
+        )
         if config.pe.weight:
-            terms["pe"] = exploitation_loss(logits[unlabelled], kept, config.pe)
+            terms["pe"] = risen * exploitation_loss(logits[unlabelled], kept, config.pe)
         return terms
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from lass3d_core.settings import nearest
 from train.config import RunConfig
 from train.presets.demo import demo, demo_room
 from train.presets.published import nuscenes, scannet, semantickitti
+from train.presets.street import street, street_room
 
 # (data set, method, ratio in percent, seed) -> the run. Raises UnknownName for the method.
 Preset = Callable[[str, str, float, int], RunConfig]
@@ -21,11 +22,24 @@ Preset = Callable[[str, str, float, int], RunConfig]
 PAPER = "paper"  # the published recipe for the data set's reader: one word for every data set
 
 _PUBLISHED: dict[str, Preset] = {"semantickitti": semantickitti, "scannet": scannet, "nuscenes": nuscenes}
-PRESETS = {**_PUBLISHED, "demo": demo, "demo_room": demo_room}
+PRESETS = {
+    **_PUBLISHED,
+    "demo": demo,
+    "demo_room": demo_room,
+    "street": street,
+    "street_room": street_room,
+}
 
 # Decision: the plain layout is taken for scans outdoors, for which most people write one; PRESET=scannet is
 # the recipe for rooms.
 _PAPER_OF = {**_PUBLISHED, "plain": semantickitti}
+
+_PUBLISHED_BESIDE: dict[str, Preset] = {
+    "demo": semantickitti,
+    "demo_room": scannet,
+    "street": semantickitti,
+    "street_room": scannet,
+}
 
 _DEMO_OF = {"semantickitti": demo, "scannet": demo_room, "nuscenes": demo, "plain": demo}
 
@@ -57,4 +71,4 @@ def is_published(name: str) -> bool:
 
 def published_beside(name: str) -> Preset:
     """The published recipe: the preset `name` itself, or the recipe that `name` shortens."""
-    return {"demo": semantickitti, "demo_room": scannet}.get(name) or PRESETS[name]
+    return _PUBLISHED_BESIDE.get(name) or PRESETS[name]

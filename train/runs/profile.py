@@ -126,7 +126,8 @@ def profile_steps(run: Run, steps: int) -> str:
         with watch.part(MOVING):
             group = [batch.to(run.device) for batch in group]
         with watch.part(REST):
-            take_step(method, optimiser, group, step, clip, run.device, config.precision, scaler)
+            how = clip, run.device, config.precision, scaler, config.optim.once_per_step
+            take_step(method, optimiser, group, step, *how)
         voxels += [len(batch.features) for batch in group]
     title = f"{config.name}, {config.precision}, {data.accumulate} x {sum(voxels) // len(voxels)} voxels"
     return _table(title, watch.seconds, steps, run.device)

@@ -160,6 +160,7 @@ class Run:
             text_dim=self.pairs.text_table.dim,
             class_weights=weights,
             phrase_counts=partial(phrase_counts, self.pairs, self.split.labelled),
+            pseudo_label_weights=self.config.optim.pseudo_label_weights,
         )
         return methods.make_method(self.config.method, ingredients).to(self.device)
 

@@ -95,6 +95,16 @@ def labels_alone(seed: int) -> float:
             {"lambda_consistency": 0.0, "tau": 0.8, "pitch_deg": (-60.0, 60.0)},
             {"lambda_mix": 0.0},
         ),
+        (
+            "lasermix",
+            {"lambda_consistency": 2.0, "ramp_steps": 50, "tau": 0.8, "pitch_deg": (-60.0, 60.0)},
+            {"lambda_mix": 0.0, "lambda_consistency": 0.0},
+        ),
+        (
+            "mean_teacher",
+            {"lambda_consistency": 5.0, "ramp_steps": 50, "noise": 0.5},
+            {"lambda_consistency": 0.0, "noise": 0.0},
+        ),
         ("lass3d_plus", {"strength": 0.0, "ramp_steps": 50}, {"lambda_u": 0.0}),
     ],
 )
@@ -103,4 +113,22 @@ def test_method_gains_over_labels_alone_by_its_term_on_unlabelled_points(
 ) -> None:
     gains = [accuracy(name, seed, **settings) - labels_alone(seed) for seed in SEEDS]
     assert min(gains) > 0.01 and mean(gains) > 0.03
-    assert accuracy(name, 0, **settings, **off) == labels_alone(0)
+    assert accuracy(name, 0, **(settings | off)) == labels_alone(0)
+
+
+def of_mean_teacher(weight: float, **settings: Any) -> list[float]:
+    return [accuracy("mean_teacher", seed, lambda_consistency=weight, **settings) for seed in SEEDS]
+
+
+def test_mean_teacher_gains_by_noise_of_its_own_for_each_branch_and_not_without() -> None:
+    """Noise on the labelled points helps, too: the consistency must gain over noise alone."""
+    alone = mean(map(labels_alone, SEEDS))
+    noise_alone, both = (of_mean_teacher(weight, ramp_steps=50, noise=0.5) for weight in (0.0, 5.0))
+    assert mean(both) - mean(noise_alone) > 0.05 and min(both) > max(noise_alone)
+    assert mean(of_mean_teacher(5.0, ramp_steps=50)) - alone < 0.03
+
+
+def test_a_ramp_keeps_a_heavy_consistency_from_a_teacher_that_has_not_learnt_yet() -> None:
+    at_once, risen = (of_mean_teacher(20.0, noise=0.5, ramp_steps=steps) for steps in (0, 50))
+    assert all(better > worse for better, worse in zip(risen, at_once))
+    assert mean(risen) - mean(at_once) > 0.02

@@ -12,7 +12,7 @@ from train.methods import METHODS
 from train.tables.every import TABLES, table_called
 from train.tables.paper import FIGURE_7, LASS3D, SUPERVISED
 from train.tables.plan import Recipe, TablePlan, why_not_built
-from train.tables.rows import PAPER_RATIOS, Table, nearest_ratio
+from train.tables.rows import PAPER_RATIOS, Claim, Table, nearest_ratio
 
 EVERY = list(TABLES.values())
 
@@ -67,6 +67,19 @@ def test_every_row_of_a_built_method_can_be_run(recipe: Recipe) -> None:
         if row.method in METHODS and row.world in (None, recipe.world)
     }
     assert {title: why for title, why in reasons.items() if why} == {}
+
+
+def test_the_range_view_is_compared_with_labels_alone_in_the_range_view(
+    recipe: Recipe, plan_of: Callable[[Table, Recipe], TablePlan]
+) -> None:
+    table = table_called("1")
+    control, rival = table.row("supervised only (range view)"), table.row("LaserMix (range view)")
+    assert Claim(rival.title, control.title) in table.claims
+    views = [
+        cell.plan.config.net.view for cell in plan_of(table, recipe).cells if cell.row in (control, rival)
+    ]
+    assert views and set(views) == {"range"}
+    assert (control.method, control.world, control.paper) == ("supervised", "outdoors", {})
 
 
 def test_a_method_for_one_world_is_not_run_in_the_other(recipe: Recipe) -> None:

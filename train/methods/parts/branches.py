@@ -62,6 +62,7 @@ class AveragedNetwork(Method):
 class SelfTraining(AveragedNetwork):
     """Self-training in rounds of `config.round_steps` steps; round 0 trains on labels alone.
 
+    Round 0 has `config.first_round_steps` steps if that is not 0: the first labels come from what it learnt.
     At the end of a round the labeller becomes a copy of the average. It labels the unlabelled scans of the
     next round's batches as they come.
     """
@@ -71,7 +72,12 @@ class SelfTraining(AveragedNetwork):
         self.labeller = ema.teacher_of(self.network)
 
     def round_of(self, step: int) -> int:
-        return step // self.config.round_steps
+        return max(0, 1 + (step - self.first_labels) // self.config.round_steps)
+
+    @property
+    def first_labels(self) -> int:
+        """The first step with pseudo-labels, which is the first of round 1."""
+        return int(self.config.first_round_steps or self.config.round_steps)
 
     def after_step(self, step: int) -> None:
         super().after_step(step)
