@@ -30,6 +30,8 @@ def least_eigenvector(matrices: Tensor) -> Tensor:
     q = wide.diagonal(dim1=1, dim2=2).mean(dim=1)
     identity = torch.eye(3, dtype=wide.dtype, device=wide.device)
     around = wide - q[:, None, None] * identity
+    largest = around.abs().amax(dim=(1, 2))  # scaled by it, no square below underflows
+    around = around / torch.where(largest > 0, largest, 1.0)[:, None, None]
     p = (around.square().sum(dim=(1, 2)) / 6).sqrt()
     around = around / torch.where(p > 0, p, 1.0)[:, None, None]  # B; 0 for a multiple of the identity
     half = (_determinant(around) / 2).clamp(-1.0, 1.0)
