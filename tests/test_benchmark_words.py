@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from benchmarks import words
-from benchmarks.words import DATA, WAYS, Cost, Result, Way, tables, truth_where_named
+from benchmarks.words import DATA, WAYS, Way, truth_where_named
+from benchmarks.words_tables import Cost, Result, tables
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import NONE, PairedScan, PointTextPairs

@@ -49,6 +49,7 @@ class Form:
     at_once: bool = False
 
     def context(self) -> AbstractContextManager[None]:
+        """Within it the backend computes in this form."""
         return as_on_a_gpu() if self.at_once else nullcontext()
 
 

@@ -54,6 +54,7 @@ class Plan:
         settings: Sequence[str] = (),
         preset: str = "semantickitti",
     ) -> Case:
+        """A case of this plan's size."""
         return Case(preset, method, precision, backend, self.turns, tuple(settings), self.small)
 
     def run(self) -> None:
@@ -82,6 +83,7 @@ class Plan:
         self.backbones(["float32"], backends)
 
     def stage(self, name: str, on_gpu: float, work: partial[None]) -> None:
+        """Run `work` if the time is left. on_gpu: the seconds that it is expected to take there."""
         self.report.stage(name, self.seconds(on_gpu), work)
 
     def precisions(self) -> list[Precision]:
@@ -119,15 +121,19 @@ class Plan:
             raise ValueError(f"the maps of the device are not those of the host: {wrong}")
 
     def timed(self, work: partial[object]) -> float:
+        """Seconds of `work`."""
         return seconds_of(work, self.device, self.longest, most=5)
 
     def steps(self, precisions: Sequence[str], methods: Sequence[str], backends: Sequence[str]) -> None:
+        """Training steps, a stage each."""
         for precision in precisions:
             for method in methods:
                 for backend in backends:
                     self.stage_of_steps(self.case(method, precision, backend, ONE_PASS.get(method, ())))
 
     def stage_of_steps(self, case: Case) -> None:
+        """The steps of one case: micro-batches per second, and memory."""
+
         def work() -> None:
             self.report.add("steps", **case.names(), **measure_steps(case, self.device, self.longest))
 
@@ -135,6 +141,7 @@ class Plan:
         self.report.stage(f"steps of {' '.join(case.names().values())}", self.seconds(20), work)
 
     def kernels(self, precision: str, backends: Sequence[str]) -> None:
+        """Launches and waits of a step."""
         for method in ("lass3d", "mean_teacher", "supervised"):
             for backend in backends[:2]:
                 case = self.case(method, precision, backend, ONE_PASS.get(method, ()))
@@ -142,10 +149,12 @@ class Plan:
                 self.stage(f"kernels of {' '.join(case.names().values())}", 15, work)
 
     def backbones(self, precisions: Sequence[str], backends: Sequence[str]) -> None:
+        """The backbone alone, a stage for each precision."""
         for precision in precisions:
             self.stage(f"backbone in {precision}", 40, partial(self.backbone, precision, backends))
 
     def backbone(self, precision: str, backends: Sequence[str]) -> None:
+        """The backbone on each backend beside the limit, and in float16 beside spconv's own network."""
         case = self.case("lass3d", precision, "reference")
         limit = measure_limit(self.report, case, self.device, self.longest)
         for backend in backends:
@@ -154,6 +163,7 @@ class Plan:
             self.backbone_of_spconv(case, limit)
 
     def backbone_of_spconv(self, case: Case, limit: float) -> None:
+        """spconv's own network, if it can run here. limit: seconds of the dense products."""
         what = "spconv's own network, implicit GEMM"
         if self.device.type != "cuda":
             self.report.left_out.append(f"{what}: it needs a GPU")
@@ -163,6 +173,7 @@ class Plan:
             measure_spconv(self.report, case, self.device, self.longest, limit)
 
     def loader(self, precision: str, backend: str) -> None:
+        """How long a step waits for its batch; nothing if the loader's packages are missing."""
         if not self.has_loader:
             return
         from gpu.waiting import measure_waiting

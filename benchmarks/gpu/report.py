@@ -59,6 +59,7 @@ class Report:
 
     @property
     def seconds_left(self) -> float:
+        """Until no stage begins any more."""
         return self.ends - time.time()
 
     def add(self, table: str, **figures: Any) -> None:
