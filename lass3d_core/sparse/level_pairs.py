@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+LAST_KEY = torch.iinfo(torch.int64).max
+"""Behind the keys of all voxels."""
 
 DUPLICATE = "two voxels of one scan have the same coordinates; voxelise the points first"
 
@@ -43,3 +47,26 @@ class LevelPairs:
     counts: Tensor
     sizes: tuple[int, ...]
     children: Children | None
+
+
+def neighbours(keys: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Which voxels have a neighbour under each of the 13 offsets after the centre, and where.
+
+    keys (M,) int64: of `lattice_keys`, ascending. columns (4,) int64: what a step to each of the four columns
+    adds to a key. Returns (13,M) bool, and the places (13,M) int64 in `keys`, any if there is no neighbour.
+    """
+    # The 13 offsets are the next z, and four columns of three. The sorted keys hold a column in at most three
+    # consecutive places: one search finds its start, two steps walk it.
+    count = len(keys)
+    padded = torch.cat([keys, keys.new_full((4,), LAST_KEY)])
+    wanted = keys + (columns.unsqueeze(1) - 1)
+    place = torch.searchsorted(keys, wanted)
+    hit = torch.empty(13, count, dtype=torch.bool, device=keys.device)
+    found = torch.empty(13, count, dtype=torch.int64, device=keys.device)
+    torch.eq(padded[1 : count + 1], keys + 1, out=hit[0])
+    torch.arange(1, count + 1, out=found[0])
+    for z in range(3):
+        present = padded[place] == wanted + z
+        hit[1 + z :: 3], found[1 + z :: 3] = present, place
+        place = place + present
+    return hit, found

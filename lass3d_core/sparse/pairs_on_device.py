@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from lass3d_core.errors import DataError
-from lass3d_core.sparse.level_pairs import DUPLICATE, Children, LevelPairs
+from lass3d_core.sparse.level_pairs import DUPLICATE, LAST_KEY, Children, LevelPairs, neighbours
 from lass3d_core.sparse.voxels import require_countable, run_starts
-
-_LAST = torch.iinfo(torch.int64).max  # the key of filling: behind all others
 
 
 @dataclass(frozen=True)
@@ -98,21 +96,10 @@ def _keys(coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _hits(level: _Level) -> _Hits:
-    """The neighbours of each voxel under the 13 offsets after the centre; see pairs_on_host.py."""
-    count, keys = len(level.keys), level.keys
+    """The neighbours of each voxel under the 13 offsets after the centre."""
     _, step_x, step_y, _ = level.steps.unbind()
-    columns = torch.stack([step_y, step_x - step_y, step_x, step_x + step_y])[:, None]
-    padded = torch.cat([keys, keys.new_full((4,), _LAST)])
-    wanted = keys + (columns - 1)
-    place = torch.searchsorted(keys, wanted)
-    hit = torch.empty(13, count, dtype=torch.bool, device=keys.device)
-    found = torch.empty(13, count, dtype=torch.int64, device=keys.device)
-    torch.eq(padded[1 : count + 1], keys + 1, out=hit[0])
-    torch.arange(1, count + 1, out=found[0])
-    for z in range(3):
-        present = padded[place] == wanted + z
-        hit[1 + z :: 3], found[1 + z :: 3] = present, place
-        place = place + present
+    columns = torch.stack([step_y, step_x - step_y, step_x, step_x + step_y])
+    hit, found = neighbours(level.keys, columns)
     hit &= level.own
     return _Hits(hit, found, hit.sum(dim=1))
 
@@ -122,15 +109,15 @@ def _coarser(level: _Level) -> tuple[_Level, _Octants]:
     halves = level.coords.clone()
     halves[:, 1:] >>= 1  # an arithmetic shift: floor, for negative coordinates too
     keys, steps, _ = _keys(halves)
-    keys, order = torch.where(level.own, keys, _LAST).sort(stable=True)
-    starts = run_starts(keys) & (keys != _LAST)
+    keys, order = torch.where(level.own, keys, LAST_KEY).sort(stable=True)
+    starts = run_starts(keys) & (keys != LAST_KEY)
     parent = torch.empty_like(order)
     parent[order] = starts.cumsum(0) - 1
     first = places_of(starts, len(starts))
     place = torch.arange(len(keys), device=keys.device)
     size = starts.sum(dim=0, keepdim=True)
     own = place < size
-    coarse = _Level(halves[order[first]], size, own, torch.where(own, keys[first], _LAST), steps, place)
+    coarse = _Level(halves[order[first]], size, own, torch.where(own, keys[first], LAST_KEY), steps, place)
     x, y, z = (level.coords[:, 1:] & 1).unbind(dim=1)
     octant = torch.where(level.own, 4 * x + 2 * y + z, 8)
     counts = (octant == torch.arange(8, device=octant.device)[:, None]).sum(dim=1)

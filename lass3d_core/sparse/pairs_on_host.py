@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lass3d_core.errors import DataError
-from lass3d_core.sparse.level_pairs import DUPLICATE, Children, LevelPairs
+from lass3d_core.sparse.level_pairs import DUPLICATE, Children, LevelPairs, neighbours
 from lass3d_core.sparse.voxels import lattice_keys, lattice_steps, run_starts
 
 
@@ -29,23 +29,11 @@ def pairs_on_host(coords: Tensor, levels: int) -> Iterator[LevelPairs]:
 
 def _half_pairs(coords: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
     """target, source, counts and sizes of LevelPairs."""
-    # The 13 offsets are the next z, and four columns of three. The sorted keys hold a column in at most three
-    # consecutive places: one search finds its start, two steps walk it.
     count = len(coords)
     keys, order = _sorted_keys(coords)
     _, step_x, step_y, _ = lattice_steps(coords, margin=1)
-    columns = torch.tensor([[step_y], [step_x - step_y], [step_x], [step_x + step_y]])
-    padded = torch.cat([keys, keys.new_full((4,), torch.iinfo(torch.int64).max)])
-    wanted = keys + (columns - 1)
-    place = torch.searchsorted(keys, wanted)
-    hit = torch.empty(13, count, dtype=torch.bool)
-    found = torch.empty(13, count, dtype=torch.int64)
-    torch.eq(padded[1 : count + 1], keys + 1, out=hit[0])
-    torch.arange(1, count + 1, out=found[0])
-    for z in range(3):
-        present = padded[place] == wanted + z
-        hit[1 + z :: 3], found[1 + z :: 3] = present, place
-        place = place + present
+    columns = torch.tensor([step_y, step_x - step_y, step_x, step_x + step_y])
+    hit, found = neighbours(keys, columns)
     pairs = hit.view(-1).nonzero().squeeze(1)
     target, source = pairs % max(count, 1), found.view(-1)[pairs]
     if order is not None:
