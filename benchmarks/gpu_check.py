@@ -4,8 +4,8 @@
 
 One run tells as much as it can in its minutes. The stages come in the order of their value. A stage that
 fails is a line, and the next one follows. What there was no time for is named. The last lines are the tables
-for docs/results.md. The folder OUT (of the environment), else a temporary one, gets gpu_check.md and, after
-every stage, gpu_check.json with all figures.
+for docs/measurements.md. The folder OUT (of the environment), else a temporary one, gets gpu_check.md and,
+after every stage, gpu_check.json with all figures.
 
 - conformance: every backend that can be loaded against dense convolutions in float64 on the CPU, in float32,
   float16 and bfloat16: the largest difference of the result and of both gradients, relative to the largest

@@ -1,6 +1,6 @@
-"""Run all benchmarks of speed and size and write their output into docs/results.md.
+"""Run all benchmarks of speed and size and write their output into docs/measurements.md.
 
-    python benchmarks/performance.py [NAME ...] [--into docs/results.md]
+    python benchmarks/performance.py [NAME ...] [--into docs/measurements.md]
 
 The output of each benchmark goes unchanged into the performance section, between the two marks of the file,
 with the command, its duration, and the machine. Other programs on the machine distort the ratios, so the load
@@ -48,7 +48,7 @@ def main() -> None:
     """Run, print, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all of them")
-    parser.add_argument("--into", type=Path, default=HERE.parent / "docs/results.md")
+    parser.add_argument("--into", type=Path, default=HERE.parent / "docs/measurements.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(NAMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")

@@ -20,7 +20,7 @@ from train.runs.run_folder import RunFolder
 from train.runs.side_by_side import PlannedRun, outcomes
 
 # Twice the largest standard deviation, 3.5, of the difference of two methods over three seeds, with the same
-# labelled scans (docs/results.md).
+# labelled scans (docs/results-demo.md).
 NOISE = 7.0
 """A difference of mIoU in %, absent classes dropped, from one seed is noise if it is smaller than this."""
 

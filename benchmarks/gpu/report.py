@@ -110,7 +110,7 @@ class Report:
         watch.start()
 
     def markdown(self) -> str:
-        """All tables, errors and what was left out, for docs/results.md."""
+        """All tables, errors and what was left out, for docs/measurements.md."""
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
         parts = [f"### gpu_check\n\n{machine}."]
         for name, title in TABLES.items():

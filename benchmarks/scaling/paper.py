@@ -1,8 +1,8 @@
 """Hours, bytes and hosts for the public data sets, from the cost of one image, scan, caption and step.
 
 Nothing is measured here. The comment of each value says whether it was measured (by `scale.py`,
-`scale.py --units` or a table of docs/results.md), counted (from file formats or a published data set), or
-assumed. `--set` changes any of them.
+`scale.py --units` or a table of docs/measurements.md), counted (from file formats or a published data set),
+or assumed. `--set` changes any of them.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Costs:
     gpu_entities_s: float = 0.6  # per image, Grounding DINO and SAM, batched; assumed
     gpu_text_s: float = 0.001  # per text, CLIP ViT-B/16, batched; assumed
     gpu_step_s: float = 1.0  # of training, all scans of a step; assumed
-    cpu_caption_s: float = 70.4 / 3  # per tile; measured on two threads, docs/results.md
-    cpu_entities_s: float = 58.0  # per image; measured on two threads, docs/results.md
+    cpu_caption_s: float = 70.4 / 3  # per tile; measured on two threads, docs/measurements.md
+    cpu_entities_s: float = 58.0  # per image; measured on two threads, docs/measurements.md
     cpu_pair_s_per_point: float = 6.3e-8  # per point and camera; measured, --units
     cpu_write_s_per_point: float = 1.6e-7  # write, read back and compare; measured, --units
     cpu_load_s_per_point: float = 1.9e-6  # read, augment, voxelise at 5 cm, kernel maps; measured, --units

@@ -2,7 +2,7 @@
 
 Decision: the thresholds are chosen on right calibrations, which must not warn, and on wrong ones: seven
 drives of SemanticKITTI and two of PandaSet (four frames each), nuScenes, and groups of four images of
-simulated streets. `docs/results.md` has the counts.
+simulated streets. `docs/measurements.md` has the counts.
 - A right calibration of real frames reaches 1.13 to 1.46, so 1.2 to 1.4 is called usual and below 1.15 low.
   A low score alone is no fault: one of the drives has 1.13. It is a warning if something tried fits better.
 - The best of 42 nudges must lead by 5 standard errors. With 4, some right pairs of images and groups of four

@@ -1,4 +1,7 @@
-"""Short schedules that train a small network on a CPU in minutes; how they were chosen: docs/results.md."""
+"""Short schedules that train a small network on a CPU in minutes.
+
+docs/results-demo.md says how they were chosen.
+"""
 
 from __future__ import annotations
 

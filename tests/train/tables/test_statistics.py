@@ -32,7 +32,7 @@ def test_five_values_worked_by_hand() -> None:
 
 
 def test_the_published_interval_of_three_seeds_is_found_again() -> None:
-    """docs/results.md: -12.2, -5.6, -7.0 have mean -8.2 or so and an interval of about -16.9 to 0.4."""
+    """docs/results-demo.md: -12.2, -5.6, -7.0 have mean -8.2 or so and an interval of about -16.9 to 0.4."""
     found = interval([-12.2, -5.6, -7.0])
     assert found is not None
     assert found.mean == pytest.approx(-8.27, abs=0.01)
