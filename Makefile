@@ -86,7 +86,7 @@ OF_SCAN = --scan=$(call needed,SCAN,$(GIVE))
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-lvm setup-lvm-paper demo street room captions pairs status audit doctor weights preview train profile eval report \
-        export clouds query model predict onnx suggest runs compare table test test-slow test-lvm lint bench bench-lvm faults clean
+        export clouds query model predict onnx suggest runs compare table test test-slow test-lvm lint bench bench-lvm results faults clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
@@ -214,12 +214,15 @@ lint: $(ENV) ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-bench: $(ENV) ## speed and size against a peer or a limit, into docs/results.md; ONLY="pairing step" only prints
+bench: $(ENV) ## speed and size against a peer or a limit, into docs/measurements.md; ONLY="pairing step" only prints
 	@$(PY) benchmarks/performance.py $(call members,ONLY)
 
 bench-lvm: ## images per second of the real models, batched and in the documented loops, in .venv-lvm-paper
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm-paper
 	@.venv-lvm-paper/bin/python benchmarks/lvm_throughput.py
+
+results: $(ENV) ## fill the marked tables and figures of README and docs from the files of docs/tables
+	@$(PY) benchmarks/fill_pages.py
 
 faults: $(ENV) ## kill commands 200 times and flip 500 bytes: no result may be lost (make test-slow has a short form)
 	@$(PY) benchmarks/faults.py --kills 200 --flips 500
