@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,13 @@ def readme(root: Path, page: str, **files: str) -> str:
     return project(root, page, **files)[root / "README.md"]
 
 
+def lines_of(page: str, start: str = "|") -> list[str]:
+    """The lines of the first Markdown table of a page whose head starts so."""
+    lines = (ROOT / page).read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(start))
+    return list(takewhile(lambda line: line.startswith("|"), lines[first:]))
+
+
 def test_every_page_shows_what_the_files_of_its_marks_hold() -> None:
     pages = pages_of(ROOT)
     made = all_filled(pages, ROOT)
@@ -51,6 +59,20 @@ def test_what_to_expect_has_no_figure_without_a_mark() -> None:
     section = page.split("## What to expect")[1].split("\n## ")[0]
     bare = re.sub(r"<!-- (\w+): .*?<!-- end -->", "", section, flags=re.DOTALL)
     assert len(marks_of(section, "README.md")) >= 9 and re.findall(r"\d+\.\d", bare) == []
+
+
+def test_the_memory_in_the_readme_is_what_its_benchmark_printed() -> None:
+    """A cell of README has "bfloat16, float32" of a preset and a method."""
+    printed = [
+        [cell.strip("| `") for cell in line.split("|")[1:-1]] for line in lines_of("docs/tables/memory.md")
+    ]
+    found = {(preset, method): f"{half}, {full}" for preset, method, _, _, full, half, *_ in printed}
+    head, _, *rows = (
+        [cell.strip(" `") for cell in line.split("|")[1:-1]]
+        for line in lines_of("README.md", "| preset | voxels per scan |")
+    )
+    shown = {(row[0], method): cell for row in rows for method, cell in zip(head[3:], row[3:])}
+    assert len(shown) == 12 and shown.items() <= found.items()
 
 
 def test_a_page_with_other_figures_than_its_file_is_found(tmp_path: Path) -> None:
