@@ -194,7 +194,7 @@ compare: $(ENV) ## one page for RUNS="folder folder ..."; INTO=file
 	@$(PY) -m train compare $(DATA) $(call option,--into,INTO) -- \
 		$(or $(call members,RUNS),$(error give RUNS="folder folder ..."))
 
-table: $(ENV) ## TABLE=1..7, fig7, plus or plus-parts on DATASET: train the runs that are missing, print the table; SEEDS, RATIOS, PLAN=1
+table: $(ENV) ## TABLE=1..7, fig7, plus, plus-parts or real on DATASET: train the runs that are missing, print the table; SEEDS, RATIOS, PLAN=1
 	@$(PY) -m train table $(DATA) $(call option,--table,TABLE) $(call option,--seeds,SEEDS) \
 		$(call option,--ratios,RATIOS) $(ONSPLIT) $(RECIPE) \
 		$(call option,--processes,PROCESSES) $(call flag,--plan,PLAN) $(call flag,--yes,YES)

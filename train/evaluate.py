@@ -2,6 +2,8 @@
 
 A point gets the prediction of its voxel. The network sees points alone: no image, no text, no test-time
 augmentation.
+The same figures are taken once more over the points in camera: those that an image of their scan shows. Words
+come from images, so what a network learnt of them shows there first.
 Letters: N points of a scan, C classes.
 """
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -95,27 +97,55 @@ def predictions(
         yield scan, predict(predictor, scan, device)
 
 
-def confusion(
+def confusions(
     predictor: nn.Module,
     batches: Iterable[EvaluationBatch],
     num_classes: int,
     device: torch.device,
     sample: LogitSample | None = None,
 ) -> np.ndarray:
-    """Confusion (C,C) int64 over all points of `batches`, rows the truth. Leaves `predictor` in eval mode.
+    """The sum of `confusions_of` (2,C,C) over the points of `batches`. Leaves `predictor` in eval mode.
 
     sample: takes points of each scan.
     """
-    matrix = np.zeros((num_classes, num_classes), np.int64)
+    matrices = np.zeros((2, num_classes, num_classes), np.int64)
     predictor.eval()
     for batch in batches:
         logits = voxel_logits(predictor, batch, device)
-        matrix += confusion_matrix(batch.labels, of_points(logits, batch), num_classes)
+        matrices += confusions_of(batch.labels, of_points(logits, batch), batch.in_camera, num_classes)
         if sample is not None:
             of_voxels = logits.cpu()
             for scan in batch.scans:
                 sample.add(of_voxels, scan)
-    return matrix
+    return matrices
+
+
+def confusions_of(
+    truth: np.ndarray, prediction: np.ndarray, in_camera: np.ndarray, num_classes: int
+) -> np.ndarray:
+    """Two confusions (2,C,C) int64, rows the truth: over all points, and over those in camera.
+
+    truth, prediction (N,): train ids. in_camera (N,) bool. Raises as `confusion_matrix` does.
+    """
+    shown = confusion_matrix(truth[in_camera], prediction[in_camera], num_classes)
+    return np.stack([confusion_matrix(truth, prediction, num_classes), shown])
+
+
+@dataclass(frozen=True)
+class CameraFigures:
+    """The figures of Metrics that follow from a confusion matrix, over the points in camera."""
+
+    miou_official: float | None
+    miou_absent_dropped: float | None
+    accuracy: float | None
+    iou: tuple[float | None, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    points: int
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """`confusion` as an array (C,C) int64."""
+        return np.array(self.confusion, np.int64)
 
 
 @dataclass(frozen=True)
@@ -129,6 +159,7 @@ class Metrics:
     scans: the scans of the split that have labels. split_scans: all of them; None in files of before.
     protocol: how the labelled scans were chosen.
     labelled_scans: how many of training_scans had labels.
+    in_camera: the figures over the points in camera; None if there are none, and in files of before.
     """
 
     run_digest: str
@@ -155,6 +186,7 @@ class Metrics:
     temperature: float | None = None  # of the confidences, fitted on the validation split
     ece: float | None = None  # expected calibration error of the confidences without the temperature
     ece_calibrated: float | None = None  # with it
+    in_camera: CameraFigures | None = None
 
     def save(self, path: Path) -> None:
         """Write the JSON file. Raises StorageError."""
@@ -198,31 +230,50 @@ def figures_of(matrix: np.ndarray, absent: AbsentClasses = "zero") -> dict[str, 
     }
 
 
+def both_figures(matrices: np.ndarray, absent: AbsentClasses = "zero") -> dict[str, Any]:
+    """The fields of Metrics that follow from both confusions (2,C,C) of `confusions_of`."""
+    every, seen = (figures_of(matrix, absent) for matrix in matrices)
+    in_camera = CameraFigures(**{field.name: seen[field.name] for field in fields(CameraFigures)})
+    return every | {"in_camera": in_camera if in_camera.points else None}
+
+
 def metrics_table(metrics: Metrics) -> str:
-    """The figures for the terminal: IoU and points per class, both means, the official first, protocol."""
-    other = other_rule(metrics.absent)
+    """The figures for the terminal: IoU and points per class, both means, the official first, protocol.
+
+    The means stand there once more for the points in camera, unless those are all points.
+    """
     width, digits = max(map(len, metrics.class_names)), max(5, len(str(metrics.points)))
     truth, predicted = (metrics.matrix.sum(axis=axis).tolist() for axis in (1, 0))
     lines = [f"  {'class':<{width}}  IoU %  {'true':>{digits}}  {'predicted':>9} points"] + [
         f"  {name:<{width}}  {percent(value, '-'):>5}  {true:>{digits}}  {said:>9}"
         for name, value, true, said in zip(metrics.class_names, metrics.iou, truth, predicted)
     ]
-    lines += [
-        f"mIoU {percent(metrics.miou_official, '-')} % ({rule_in_words(metrics.absent)}: the official rule), "
-        f"{percent(mean_iou(metrics.matrix, other), '-')} % ({rule_in_words(other)}), "
-        f"accuracy {percent(metrics.accuracy, '-')} %",
+    lines.append(_means(metrics, metrics.absent))
+    if (seen := metrics.in_camera) is not None and seen.confusion != metrics.confusion:
+        share = percent(seen.points / metrics.points)
+        lines.append(f"in camera ({share} % of the points): {_means(seen, metrics.absent)}")
+    lines.append(
         f"{metrics.split}: {counted(metrics.points, 'point')} of "
         f"{scans_of(metrics.scans, metrics.split_scans, metrics.split)}, point level, "
         f"{metrics.checkpoint} checkpoint, {_passes(metrics)}; "
         f"{metrics.labelled_scans} of {counted(metrics.training_scans, 'training scan')} labelled "
-        f"({metrics.protocol}, {metrics.ratio:g} %, seed {metrics.seed})",
-    ]
+        f"({metrics.protocol}, {metrics.ratio:g} %, seed {metrics.seed})"
+    )
     if metrics.ece is not None and metrics.ece_calibrated is not None:
         lines.append(
             f"calibration error of the confidences {percent(metrics.ece, '-')} %, "
             f"{percent(metrics.ece_calibrated, '-')} % with the temperature {metrics.temperature:.2f}"
         )
     return "\n".join(lines)
+
+
+def _means(figures: Metrics | CameraFigures, absent: AbsentClasses) -> str:
+    other = other_rule(absent)
+    return (
+        f"mIoU {percent(figures.miou_official, '-')} % ({rule_in_words(absent)}: the official rule), "
+        f"{percent(mean_iou(figures.matrix, other), '-')} % ({rule_in_words(other)}), "
+        f"accuracy {percent(figures.accuracy, '-')} %"
+    )
 
 
 def _passes(metrics: Metrics) -> str:

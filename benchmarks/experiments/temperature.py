@@ -20,7 +20,7 @@ from lass3d_core.model.calibration import LEAST, MOST
 from train.config import SavedRun
 from train.data.evaluation_batches import evaluation_batches
 from train.data.paired_scans import PairedScans
-from train.evaluate import LogitSample, confusion
+from train.evaluate import LogitSample, confusions
 from train.runs.run import SAMPLED_POINTS, Run
 from train.runs.run_folder import RunFolder
 
@@ -49,7 +49,7 @@ def validation_sample(folder: Path, manifest_path: Path) -> LogitSample:
     scan_ids = pairs.labelled_scans("val")
     sample = LogitSample(SAMPLED_POINTS, len(scan_ids))
     batches = evaluation_batches(run.whole_scans_of(scan_ids), run.device, workers=0)
-    confusion(run.trained_predictor(), batches, pairs.num_classes, run.device, sample)
+    confusions(run.trained_predictor(), batches, pairs.num_classes, run.device, sample)
     return sample
 
 

@@ -33,7 +33,7 @@ from train.data.batches import StepBatches, batch_loader
 from train.data.evaluation_batches import evaluation_batches
 from train.data.evaluation_scans import EvaluationScans
 from train.data.paired_scans import PairedScans
-from train.evaluate import confusion
+from train.evaluate import confusions
 from train.report.artifacts import pictured_images
 
 _NET = UNetConfig(stem=4, encoder=(6, 6), decoder=(6, 6), blocks=1)
@@ -123,7 +123,7 @@ def _evaluate(manifest: Path, scans: int) -> None:
     )
     every = EvaluationScans(pairs, pairs.labelled_scans("train"), _DATA, _levels())
     cpu = torch.device("cpu")
-    confusion(predictor, evaluation_batches(every, cpu, workers=0), pairs.num_classes, cpu)
+    confusions(predictor, evaluation_batches(every, cpu, workers=0), pairs.num_classes, cpu)
 
 
 def _report(manifest: Path, scans: int) -> None:

@@ -13,9 +13,9 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.sparse.maps import KernelPyramid
 from train.config import DataConfig
 from train.data.evaluation_batches import evaluation_batches
-from train.data.evaluation_scans import EvaluationScans
+from train.data.evaluation_scans import EvaluationScans, in_camera
 from train.data.paired_scans import PairedScans
-from train.evaluate import Metrics, confusion, figures_of, metrics_table, predict
+from train.evaluate import Metrics, both_figures, confusions, figures_of, metrics_table, predict
 
 CPU = torch.device("cpu")
 CONFIG = DataConfig(voxel_m=0.5)
@@ -42,14 +42,33 @@ def by_hand(points: np.ndarray) -> list[int]:
 def test_the_confusion_is_that_of_a_loop_over_all_points(tiny) -> None:
     pairs = PairedScans.open(tiny.artifacts)
     ids = pairs.splits["train"][:3]
-    expected = np.zeros((3, 3), int)
+    expected = np.zeros((2, 3, 3), int)
     for scan in map(pairs.read, ids):
-        for label, prediction in zip(scan.labels, by_hand(scan.points)):
+        for label, prediction, image in zip(scan.labels, by_hand(scan.points), scan.pairs.image[:, 0]):
             if label != 255:
-                expected[label, prediction] += 1
-    found = confusion(ByHeight(), evaluation_batches(EvaluationScans(pairs, ids, CONFIG, 2), CPU, 0), 3, CPU)
+                expected[0, label, prediction] += 1
+                expected[1, label, prediction] += image >= 0
+    found = confusions(ByHeight(), evaluation_batches(EvaluationScans(pairs, ids, CONFIG, 2), CPU, 0), 3, CPU)
     assert found.tolist() == expected.tolist()
-    assert found.sum() == 3 * 295
+    assert found[0].sum() == 3 * 295 > found[1].sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("image", "seen"),
+    [
+        ([[0], [-1], [1], [0]], [True, False, True, True]),
+        ([[-1, -1], [0, 1], [1, -1], [-1, -1]], [False, True, True, False]),
+        ([[], [], [], []], [False] * 4),
+    ],
+)
+def test_a_point_is_in_camera_if_any_image_shows_it(make_tiny_scan, image: list, seen: list[bool]) -> None:
+    scan = make_tiny_scan("0/0", 0)
+    pairs = replace(
+        scan.pairs, image=np.array(image, np.int16).reshape(4, -1), entity=scan.pairs.entity[:4],
+        image_ids=("a", "b"),
+    )  # fmt: skip
+    first = {name: getattr(scan, name)[:4] for name in ("points", "features", "labels")}
+    assert in_camera(replace(scan, pairs=pairs, **first)).tolist() == seen
 
 
 def test_a_point_is_predicted_as_its_voxel_in_raw_order(tiny) -> None:
@@ -123,13 +142,47 @@ def test_the_table_says_of_how_many_scans_it_speaks(labelled: int, scans: int | 
     assert said in metrics_table(replace(metrics(), scans=labelled, split_scans=scans))
 
 
-def test_metrics_of_before_know_no_number_of_scans_and_read_back(tmp_path: Path) -> None:
+def test_metrics_of_before_know_no_number_of_scans_and_no_camera_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "metrics-val.json"
     metrics().save(path)
     record = json.loads(path.read_text())
-    del record["split_scans"]
+    del record["split_scans"], record["in_camera"]
     path.write_text(json.dumps(record))
-    assert Metrics.load(path).split_scans is None
+    assert (Metrics.load(path).split_scans, Metrics.load(path).in_camera) == (None, None)
+
+
+SEEN = np.array([[2, 2, 0], [0, 1, 0], [0, 0, 0]])
+
+
+def with_camera(seen: np.ndarray, absent: str = "zero") -> Metrics:
+    return replace(metrics(), **both_figures(np.stack([metrics().matrix, seen]), absent))
+
+
+def test_the_figures_in_camera_are_those_of_the_points_in_camera(tmp_path: Path) -> None:
+    """IoU there: ground 2/4, wall 1/3, lamp absent."""
+    both = with_camera(SEEN)
+    assert both.in_camera.iou == (pytest.approx(2 / 4), pytest.approx(1 / 3), None)
+    assert both.in_camera.miou_absent_dropped == pytest.approx((2 / 4 + 1 / 3) / 2)
+    assert both.in_camera.miou_official == pytest.approx((2 / 4 + 1 / 3) / 3)
+    assert (both.in_camera.accuracy, both.in_camera.points) == (pytest.approx(3 / 5), 5)
+    assert replace(both, in_camera=None) == metrics()
+    both.save(tmp_path / "m.json")
+    assert Metrics.load(tmp_path / "m.json") == both
+
+
+def test_the_table_has_both_means_and_the_accuracy_in_camera_once_more() -> None:
+    every, seen = (line for line in metrics_table(with_camera(SEEN)).splitlines() if "mIoU" in line)
+    assert every == next(line for line in metrics_table(metrics()).splitlines() if "mIoU" in line)
+    zero, dropped = "27.8 % (absent classes count 0", "41.7 % (absent classes dropped"
+    means = f"mIoU {zero}: the official rule), {dropped}), accuracy 60.0 %"
+    assert seen == f"in camera (41.7 % of the points): {means}"
+    assert f"mIoU {dropped}: the official rule), {zero})" in metrics_table(with_camera(SEEN, "dropped"))
+
+
+def test_without_images_and_with_images_of_every_point_the_table_has_one_line_of_means() -> None:
+    nowhere, everywhere = with_camera(np.zeros((3, 3), int)), with_camera(metrics().matrix)
+    assert nowhere.in_camera is None and everywhere.in_camera.accuracy == everywhere.accuracy
+    assert metrics_table(nowhere) == metrics_table(everywhere) == metrics_table(metrics())
 
 
 def test_missing_and_damaged_metrics_are_named(tmp_path: Path) -> None:

@@ -19,13 +19,14 @@ from train.methods.lass3d import Lass3dConfig
 from train.optimiser import make_optimiser
 from train.presets import PRESETS, demo_for, preset_for, published_beside
 from train.presets.demo import demo, demo_room
+from train.presets.drives import drives
 from train.presets.published import nuscenes, scannet, semantickitti
 from train.presets.street import street, street_room
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 
 PUBLISHED = (semantickitti, scannet, nuscenes)
-SHORT = (demo, demo_room, street, street_room)
+SHORT = (demo, demo_room, street, street_room, drives)
 CPU = torch.device("cpu")
 FEW_SCANS = ("data.labelled_scans=1", "data.accumulate=1", "data.workers=0")
 
@@ -159,6 +160,11 @@ def test_paper_is_the_recipe_that_was_published_for_this_kind_of_data() -> None:
     assert preset_for("paper", spec("scannet", SimulateSpec(world="room"))) is scannet
 
 
+def test_real_drives_keep_the_published_recipe_by_default() -> None:
+    assert preset_for(None, spec()) is semantickitti
+    assert preset_for("drives", spec()) is drives
+
+
 def test_a_name_is_taken_at_its_word() -> None:
     assert preset_for("demo", spec()) is demo
     assert preset_for("semantickitti", spec(simulate=SimulateSpec())) is semantickitti
@@ -170,6 +176,7 @@ def test_a_demo_stands_beside_the_recipe_of_its_kind_of_data() -> None:
     assert published_beside("demo") is semantickitti
     assert published_beside("nuscenes") is nuscenes
     assert published_beside("street") is semantickitti and published_beside("street_room") is scannet
+    assert published_beside("drives") is semantickitti
 
 
 def test_an_unknown_preset_or_method_lists_the_known_ones() -> None:
@@ -187,6 +194,7 @@ def test_an_unknown_preset_or_method_lists_the_known_ones() -> None:
         (scannet, 3, 29.2),
         (demo, 1, 0.5),
         (street_room, 3, 0.5),
+        (drives, 1, 0.5),
     ],
 )
 def test_the_backbones_are_as_large_as_they_are_known_to_be(preset, features: int, millions: float) -> None:
@@ -227,6 +235,7 @@ def test_every_preset_takes_a_step_with_every_method(tiny, name: str, method: st
         (scannet, "window"),
         (demo_room, "window"),
         (street, "fan"),
+        (drives, "fan"),
         (street_room, "window"),
     ],
 )
@@ -252,7 +261,18 @@ def test_a_long_recipe_has_the_demo_s_data_network_and_rate(long, short) -> None
         assert one.schedule.steps == 2500 and one.method.alpha == 0.994
 
 
-@pytest.mark.parametrize("preset", [street, street_room])
+@pytest.mark.parametrize("method", METHODS)
+def test_real_scans_have_the_demo_s_recipe_in_smaller_steps(method: str) -> None:
+    one, other = drives("any", method, 10.0, 0), demo("any", method, 10.0, 0)
+    unlabelled = 0 if method == "supervised" else 1
+    assert scans_per_step(one) == (1, unlabelled)
+    coarse = replace(other.data, voxel_m=0.4, labelled_scans=1, unlabelled_scans=unlabelled)
+    assert (one.data, one.net) == (coarse, replace(other.net, image=one.net.image))
+    assert one.optim == replace(other.optim, once_per_step=True)
+    assert one.schedule == replace(other.schedule, steps=600, validate_every=300, checkpoint_every=100)
+
+
+@pytest.mark.parametrize("preset", [street, street_room, drives])
 def test_the_teacher_s_horizon_is_the_same_share_of_a_long_schedule_as_of_the_demo(preset) -> None:
     shares = []
     for config in (preset("any", "supervised", 2.0, 0), demo("any", "supervised", 2.0, 0)):
@@ -260,12 +280,12 @@ def test_the_teacher_s_horizon_is_the_same_share_of_a_long_schedule_as_of_the_de
     assert shares[0] == pytest.approx(shares[1], rel=0.01)
 
 
-@pytest.mark.parametrize("preset", [street, street_room])
+@pytest.mark.parametrize("preset", [street, street_room, drives])
 def test_every_method_of_a_long_recipe_rises_and_labels_alone_come_first(preset) -> None:
     of = {name: preset("any", name, 2.0, 0) for name in METHODS}
     ramps = {name: config.method.ramp_steps for name, config in of.items() if name != "supervised"}
-    assert ramps.pop("lass3d_plus") == 250 and set(ramps.values()) == {500}
-    steps, cbst = 2500, of["cbst"].method
+    steps, cbst = of["cbst"].schedule.steps, of["cbst"].method
+    assert ramps.pop("lass3d_plus") == steps / 10 and set(ramps.values()) == {steps / 5}
     assert cbst.first_round_steps > of["cbst"].schedule.warm_up * steps  # after the peak of the rate
     last = (steps - cbst.first_round_steps) // cbst.round_steps
     assert cbst.portion_of(last) == cbst.portion_limit > cbst.portion_of(last - 1)
@@ -273,9 +293,16 @@ def test_every_method_of_a_long_recipe_rises_and_labels_alone_come_first(preset)
     assert of["lass3d"].method.pe_form == "paper" and of["lass3d"].optim.once_per_step
 
 
-@pytest.mark.parametrize("preset", [street, street_room])
+@pytest.mark.parametrize("preset", [street, street_room, drives])
 def test_a_long_recipe_says_what_it_sets(preset) -> None:
-    note = preset("any", "supervised", 2.0, 0).note
+    config = preset("any", "supervised", 2.0, 0)
+    note = config.note
     teacher, cbst = (preset("any", name, 2.0, 0).method for name in ("mean_teacher", "cbst"))
     said = (teacher.alpha, f"noise {teacher.noise}", f"{teacher.ramp_steps} steps", cbst.first_round_steps)
-    assert all(str(value) in note for value in (*said, cbst.round_steps, "2500", "to be chosen"))
+    learnt = "nothing was tuned" if preset is drives else "to be chosen"
+    more = (f"in rounds of {cbst.round_steps} steps", f"{config.schedule.steps} steps", learnt)
+    assert all(str(value) in note for value in (*said, *more))
+    own = {name: preset("any", name, 2.0, 0).method for name in ("lass3d_plus", "gpc", "lim3d")}
+    assert f"in LASS3D+ over {own['lass3d_plus'].ramp_steps}" in note
+    assert f"contrasts from step {own['gpc'].labels_first} on" in note
+    assert f"distils from step {own['lim3d'].distil_from} on" in note

@@ -101,7 +101,7 @@ def _add_table(command: argparse.ArgumentParser) -> None:
     command.set_defaults(command="table")
     _add_manifest(command)
     command.add_argument(
-        "--table", default="1", metavar="NAME", help="1 to 7, fig7; ours: plus, plus-parts (1)"
+        "--table", default="1", metavar="NAME", help="1 to 7, fig7; ours: plus, plus-parts, real (1)"
     )
     command.add_argument("--seeds", default="0,1,2", metavar="N,N,...", help="seeds of every row (0,1,2)")
     command.add_argument(

@@ -21,7 +21,7 @@ from lass3d_core.records import labels_or_ignore
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid, unbuilt_pyramid
 from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import collate
-from train.data.evaluation_scans import EvaluationScans
+from train.data.evaluation_scans import EvaluationScans, in_camera
 from train.data.loading import built_ahead
 
 MOST_POINTS = {"cpu": 2**15, "cuda": 2**19}
@@ -50,6 +50,7 @@ class EvaluationBatch:
     pyramid: KernelPyramid
     inverse: Tensor  # (N,) int64: the voxel of each point
     labels: np.ndarray  # (N,) uint8: IGNORE on every point of a scan that has none
+    in_camera: np.ndarray  # (N,) bool: whether an image of its scan shows the point
 
     @property
     def scans(self) -> Iterator[ScanPoints]:
@@ -72,13 +73,14 @@ class EvaluationBatches(Dataset[EvaluationBatch]):
         of, config = self.scans, self.scans.config
         make_pyramid = unbuilt_pyramid if of.for_gpu else build_pyramid
         scan_ids = tuple(of.scan_ids[index] for index in self.groups[number])
-        coords, features, inverses, labels, first = [], [], [], [], 0
+        coords, features, inverses, labels, shown, first = [], [], [], [], [], 0
         for scan in map(of.pairs.read, scan_ids):
             voxels, seen = voxel_inputs(scan.points, scan.features, config.voxel_m, config.from_corner)
             coords.append(voxels.coords)
             features.append(seen)
             inverses.append(voxels.inverse + first)
             labels.append(labels_or_ignore(scan.labels, len(scan.points)))
+            shown.append(in_camera(scan))
             first += len(voxels.coords)
         return EvaluationBatch(
             scan_ids=scan_ids,
@@ -87,6 +89,7 @@ class EvaluationBatches(Dataset[EvaluationBatch]):
             pyramid=make_pyramid(collate(coords), of.levels),
             inverse=torch.cat(inverses),
             labels=np.concatenate(labels),
+            in_camera=np.concatenate(shown),
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lass3d_core.records import PairedScan, labels_or_ignore
+from lass3d_core.records import NONE, PairedScan, labels_or_ignore
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid, unbuilt_pyramid
 from lass3d_core.sparse.voxel_inputs import voxel_inputs
 from lass3d_core.sparse.voxels import collate
@@ -69,6 +69,15 @@ def evaluation_scan(
         inverse=voxels.inverse,
         labels=labels_or_ignore(scan.labels, len(scan.points)),
     )
+
+
+def in_camera(scan: PairedScan) -> np.ndarray:
+    """Which points of `scan` one of its images shows, (N,) bool.
+
+    Images that earlier scans lend it (`pairs.earlier_scans`) count as its own: a shard does not tell them
+    apart.
+    """
+    return (scan.pairs.image != NONE).any(axis=1)
 
 
 def scan_loader(scans: EvaluationScans, workers: int) -> Iterator[EvaluationScan]:

@@ -13,6 +13,7 @@ from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.settings import nearest
 from train.config import RunConfig
 from train.presets.demo import demo, demo_room
+from train.presets.drives import drives
 from train.presets.published import nuscenes, scannet, semantickitti
 from train.presets.street import street, street_room
 
@@ -28,6 +29,7 @@ PRESETS = {
     "demo_room": demo_room,
     "street": street,
     "street_room": street_room,
+    "drives": drives,
 }
 
 # Decision: the plain layout is taken for scans outdoors, for which most people write one; PRESET=scannet is
@@ -39,6 +41,7 @@ _PUBLISHED_BESIDE: dict[str, Preset] = {
     "demo_room": scannet,
     "street": semantickitti,
     "street_room": scannet,
+    "drives": semantickitti,
 }
 
 _DEMO_OF = {"semantickitti": demo, "scannet": demo_room, "nuscenes": demo, "plain": demo}

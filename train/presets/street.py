@@ -1,4 +1,7 @@
-"""Long schedules for the simulated street and rooms: between the demo and the published recipes."""
+"""Long schedules for the simulated street and rooms: between the demo and the published recipes.
+
+Here is also how the settings of a method follow from the number of steps: for these presets and for `drives`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def _longer(short: RunConfig, name: str, noise: float) -> RunConfig:
     return replace(
         short,
         preset=name,
-        method=_long(short.method, noise),
+        method=scheduled(short.method, STEPS, noise),
         # The paper's form takes several updates in a step. Momentum and weight decay count once.
         optim=replace(short.optim, once_per_step=True),
         schedule=replace(short.schedule, steps=STEPS, validate_every=500, checkpoint_every=250),
@@ -42,36 +45,38 @@ def _longer(short: RunConfig, name: str, noise: float) -> RunConfig:
     )
 
 
-def _long(settings: MethodConfig, noise: float) -> MethodConfig:
-    """The method's settings for STEPS steps. What the demo shortened is as large a share as published."""
-    settings = replace(settings, alpha=_ALPHA)
+def scheduled(settings: MethodConfig, steps: int, noise: float) -> MethodConfig:
+    """The demo's settings of a method for `steps` steps: what it shortened is as large a share as published.
+
+    noise: of student and teacher, see Mean Teacher's `noise`.
+    """
+    # The teacher's horizon is a fifteenth of the schedule, as in the demo: 1 / (1 - alpha) = steps / 15.
+    settings = replace(settings, alpha=1 - 15 / steps)
+    # Decision: a fifth of the schedule. Mean Teacher's paper ramps over 40 000 of 150 000 to 180 000 steps.
+    ramp = steps // 5
+    # Decision: the first labels come twice as late as the peak of the learning rate, at 0.15 of the steps.
+    # CBST's seven portions then fit into the rest.
+    first, a_round = 3 * steps // 10, steps // 10
     match settings:
         case Lass3dPlusConfig():
-            return replace(settings, ramp_steps=STEPS // 10)  # as in its other recipes
+            return replace(settings, ramp_steps=steps // 10)  # as in its other recipes
         case MeanTeacherConfig():
-            return replace(settings, ramp_steps=_RAMP, noise=noise)
+            return replace(settings, ramp_steps=ramp, noise=noise)
         case Lim3dConfig():
-            return replace(settings, ramp_steps=_RAMP, noise=noise, distil_from=_DISTIL_FROM)
+            distil_from = round(steps * 200 / 275, -1)  # the published 200 of 275 epochs
+            return replace(settings, ramp_steps=ramp, noise=noise, distil_from=int(distil_from))
         case CbstConfig() | SssNetConfig():
-            return replace(settings, ramp_steps=_RAMP, first_round_steps=_FIRST, round_steps=_ROUND)
+            return replace(settings, ramp_steps=ramp, first_round_steps=first, round_steps=a_round)
         case GpcConfig():
-            return replace(settings, ramp_steps=_RAMP, labels_first=STEPS // 10)
+            return replace(settings, ramp_steps=ramp, labels_first=steps // 10)
         case Lass3dConfig():
-            return replace(settings, ramp_steps=_RAMP, pe_form="paper")
+            return replace(settings, ramp_steps=ramp, pe_form="paper")
         case CpsConfig() | LaserMixConfig() | IgnetConfig():
-            return replace(settings, ramp_steps=_RAMP)
+            return replace(settings, ramp_steps=ramp)
     return settings
 
 
 STEPS = 2_500
-# The teacher's horizon is a fifteenth of the schedule, as in the demo: 1 / (1 - alpha) = 167 steps.
-_ALPHA = 0.994
-# Decision: a fifth of the schedule. Mean Teacher's paper ramps over 40 000 of 150 000 to 180 000 steps.
-_RAMP = STEPS // 5
-# Decision: the first labels come twice as late as the peak of the learning rate (375 steps). CBST's seven
-# portions then fit into the rest.
-_FIRST, _ROUND = 750, 250
-_DISTIL_FROM = 1_820  # the published 200 of 275 epochs
 
 # Decision: no paper gives such noise for points. These are a sixth of a voxel, and a few per cent.
 _NOISE_OUTDOORS, _NOISE_INDOORS = 0.05, 0.02

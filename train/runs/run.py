@@ -26,16 +26,22 @@ from lass3d_core.model.calibration import CalibrationError
 from lass3d_core.model.file import read_model
 from lass3d_core.model.network import load_weights, make_network
 from lass3d_core.model.predict import load
-from lass3d_core.paper.metrics import confusion_matrix
 from lass3d_core.records import labels_or_ignore
 from lass3d_core.settings import to_json
 from train import methods
 from train.config import RunConfig, SavedRun
 from train.data.evaluation_batches import EvaluationBatch, evaluation_batches
-from train.data.evaluation_scans import EvaluationScan, EvaluationScans, evaluation_scan
+from train.data.evaluation_scans import EvaluationScan, EvaluationScans, evaluation_scan, in_camera
 from train.data.paired_scans import PairedScans, class_weights
 from train.data.phrase_counts import phrase_counts
-from train.evaluate import LogitSample, Metrics, batches_with_progress, confusion, figures_of
+from train.evaluate import (
+    LogitSample,
+    Metrics,
+    batches_with_progress,
+    both_figures,
+    confusions,
+    confusions_of,
+)
 from train.loop import step_seed
 from train.methods.contract import Ingredients, Method
 from train.report.words import counted, labels_of
@@ -223,12 +229,13 @@ class Run:
         """
         scan_ids = self._labelled_scans(split)
         sample = LogitSample(SAMPLED_POINTS, len(scan_ids))
-        matrix = self.confusion(predictor, scan_ids, f"evaluating {split}", sample=sample, stopping=stopping)
+        title = f"evaluating {split}"
+        matrices = self.confusions(predictor, scan_ids, title, sample=sample, stopping=stopping)
         if stopping is not None:
             stopping.check()
         temperature = sample.fit_temperature() if split == "val" else self.fitted_temperature()
         return self._metrics(
-            matrix,
+            matrices,
             split,
             temperature=temperature,
             ece=sample.error(1.0),
@@ -241,8 +248,8 @@ class Run:
         Raises DataError, MissingArtifact if there is no model file, CorruptArtifact.
         """
         model = load(self.folder.model).to(self.device)
-        matrix = np.zeros((self.pairs.num_classes, self.pairs.num_classes), np.int64)
-        error = CalibrationError()
+        classes, error = self.pairs.num_classes, CalibrationError()
+        matrices = np.zeros((2, classes, classes), np.int64)
         scan_ids = self._labelled_scans(split)
         for scan_id in progress_bar(
             scan_ids, desc=f"evaluating {split}, {tta} passes", unit="scan", leave=False
@@ -250,10 +257,10 @@ class Run:
             scan = self.pairs.read(scan_id)
             labels = labels_or_ignore(scan.labels, len(scan.points))
             found = model.predict(scan.points, scan.features, tta=tta)
-            matrix += confusion_matrix(labels, found.labels, self.pairs.num_classes)
+            matrices += confusions_of(labels, found.labels, in_camera(scan), classes)
             error.add(found.confidence, found.labels, labels)
         return self._metrics(
-            matrix, split, passes=tta, temperature=model.card.temperature, ece_calibrated=error.value
+            matrices, split, passes=tta, temperature=model.card.temperature, ece_calibrated=error.value
         )
 
     def _labelled_scans(self, split: str) -> tuple[str, ...]:
@@ -284,7 +291,7 @@ class Run:
         path = self.folder.metrics("val")
         return Metrics.load(path).temperature if path.is_file() else None
 
-    def _metrics(self, matrix: np.ndarray, split: str, **more: Any) -> Metrics:
+    def _metrics(self, matrices: np.ndarray, split: str, **more: Any) -> Metrics:
         return Metrics(
             run_digest=self.saved.digest,
             split=split,
@@ -297,11 +304,11 @@ class Run:
             labelled_scans=len(self.split.labelled),
             training_scans=len(self.split.labelled) + len(self.split.unlabelled),
             steps=self.config.schedule.steps,
-            **figures_of(matrix, self.absent),
+            **both_figures(matrices, self.absent),
             **more,
         )
 
-    def confusion(
+    def confusions(
         self,
         predictor: nn.Module,
         scan_ids: Sequence[str],
@@ -309,11 +316,11 @@ class Run:
         sample: LogitSample | None = None,
         stopping: Stopping | None = None,
     ) -> np.ndarray:
-        """The confusion matrix (C,C) over all points of these scans.
+        """The confusion matrices (2,C,C) over all points of these scans, and over those in camera.
 
         Processes that train together share the scans. title: of a progress bar; None for no bar.
         sample: takes points of the scans of this process.
-        stopping: asked after each batch; if it was asked to end, the matrix lacks the others.
+        stopping: asked after each batch; if it was asked to end, the matrices lack the others.
         """
         own = scan_ids[parallel.rank() :: parallel.world_size()]
         scans, workers = self.whole_scans_of(own), self.config.data.workers
@@ -322,8 +329,8 @@ class Run:
             batches = batches_with_progress(batches, len(own), title)
         if stopping is not None:
             batches = stopping.until(batches)
-        matrix = confusion(predictor, batches, self.pairs.num_classes, self.device, sample)
-        return parallel.all_reduce_sum(torch.from_numpy(matrix).to(self.device)).cpu().numpy()
+        matrices = confusions(predictor, batches, self.pairs.num_classes, self.device, sample)
+        return parallel.all_reduce_sum(torch.from_numpy(matrices).to(self.device)).cpu().numpy()
 
 
 def _model_bytes(path: str) -> bytes:

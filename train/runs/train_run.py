@@ -115,10 +115,10 @@ def _train(run: Run, method: Method, stopping: Stopping) -> None:
         if "val" not in run.splits:
             return {}  # nothing to measure: a NaN in the log would look like a failure
         scan_ids = run.validated_scans
-        matrix = run.confusion(method.predictor, scan_ids, stopping=stopping)
+        every, _ = run.confusions(method.predictor, scan_ids, stopping=stopping)
         if stopping.agreed():
             return {}  # the loop asks again before the next step, and ends; a resumed run begins with it
-        return {"val_miou": mean_iou(matrix, run.absent), "val_scans": float(len(scan_ids))}
+        return {"val_miou": mean_iou(every, run.absent), "val_scans": float(len(scan_ids))}
 
     def save(done: int) -> None:
         if leads:

@@ -13,11 +13,12 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.nets.segmenter import Segmenter, make_classifier
 from lass3d_core.nets.superpoint_segmenter import SuperpointSegmenter
 from lass3d_core.nets.superpoints import SuperpointConfig
+from lass3d_core.records import NONE, PairedScan
 from train.config import DataConfig
 from train.data.evaluation_batches import EvaluationBatch, evaluation_batches, grouped_by_size
 from train.data.evaluation_scans import EvaluationScans
 from train.data.paired_scans import PairedScans
-from train.evaluate import LogitSample, confusion, of_points, predict, voxel_logits
+from train.evaluate import LogitSample, confusions, of_points, predict, voxel_logits
 from train.presets.demo import demo
 
 CPU = torch.device("cpu")
@@ -91,10 +92,10 @@ def test_confusion_and_the_drawn_points_do_not_depend_on_the_batches(scans: Eval
     drawn = []
     for most in (1, 700, 10**6):
         sample = LogitSample(most=200, scans=len(scans))
-        matrix = confusion(network, batches_of(scans, most), 3, CPU, sample)
-        drawn.append((matrix.tolist(), np.concatenate(sample.labels).tolist(), torch.cat(sample.logits)))
-    for matrix, labels, logits in drawn[1:]:
-        assert (matrix, labels) == drawn[0][:2]
+        matrices = confusions(network, batches_of(scans, most), 3, CPU, sample)
+        drawn.append((matrices.tolist(), np.concatenate(sample.labels).tolist(), torch.cat(sample.logits)))
+    for matrices, labels, logits in drawn[1:]:
+        assert (matrices, labels) == drawn[0][:2]
         torch.testing.assert_close(logits, drawn[0][2], rtol=1e-5, atol=1e-5)
 
 
@@ -104,6 +105,22 @@ def test_a_scan_without_labels_counts_nothing(tiny, rewrite_tiny) -> None:
     (batch,) = batches_of(EvaluationScans(pairs, ("0/0", "0/1"), CONFIG, 2), 10**6)
     labels = [part.labels for part in batch.scans]
     assert (labels[1] == IGNORE).all() and not (labels[0] == IGNORE).all()
+
+
+def test_only_points_of_scans_with_images_are_in_camera(tiny, rewrite_tiny) -> None:
+    def bare(scan: PairedScan) -> PairedScan:
+        """Of a camera that is missing in one scan."""
+        if scan.scan_id != "0/1":
+            return scan
+        without = replace(scan.pairs, image=np.full_like(scan.pairs.image, NONE))
+        return replace(scan, pairs=without)
+
+    rewrite_tiny(tiny, bare)
+    pairs = PairedScans.open(tiny.artifacts)
+    ids = ("0/0", "0/1", "0/2")
+    (batch,) = batches_of(EvaluationScans(pairs, ids, CONFIG, 2), 10**6)
+    assert batch.in_camera.tolist() == [x for one in ids for x in (pairs.read(one).pairs.image[:, 0] >= 0)]
+    assert not batch.in_camera[300:600].any() and batch.in_camera[:300].any() and batch.in_camera[600:].any()
 
 
 @given(st.lists(st.integers(0, 50)), st.integers(1, 60))

@@ -65,6 +65,7 @@ def test_two_processes_take_the_steps_of_one(tiny: Any, method: str, own: tuple[
             assert float(two[name]) == near, (name, one["step"])
     figures = [json.loads((folder / "metrics-val.json").read_text()) for folder in (alone, both)]
     assert figures[0]["points"] == figures[1]["points"]
+    assert figures[0]["in_camera"]["points"] == figures[1]["in_camera"]["points"]
     assert figures[1]["accuracy"] == pytest.approx(figures[0]["accuracy"], abs=0.02)
 
 

@@ -98,6 +98,32 @@ def test_an_evaluation_without_a_counted_point_is_an_error(
     assert "no point of 2 labelled scans of the split val has a class" in line
 
 
+@pytest.mark.parametrize("passes", ["1", "2"])
+def test_an_evaluation_counts_the_points_in_camera_by_themselves(tiny: Any, capsys, passes: str) -> None:
+    """A point of the tiny scans is in camera if it lies in front, and five of each have no class."""
+    assert main(tiny.training(settings=SHORT)) == 0
+    folder = RunFolder(tiny.run(RUN))
+    assert main(tiny.arguments("eval", "--run", str(folder.path), "--tta", passes)) == 0
+    assert capsys.readouterr().out.count("in camera (") == 3  # twice by the training: val and test
+    pairs = PairedScans.open(tiny.artifacts)
+    scans = [pairs.read(scan_id) for scan_id in pairs.splits["val"]]
+    in_front = sum(int(((scan.points[:, 0] > 0) & (scan.labels != IGNORE)).sum()) for scan in scans)
+    found = Metrics.load(folder.metrics("val", int(passes)))
+    assert found.in_camera is not None and found.in_camera.points == in_front < found.points
+    assert (found.matrix >= found.in_camera.matrix).all()
+
+
+def test_without_an_image_there_are_no_figures_in_camera(tiny: Any, rewrite_tiny: Any, capsys) -> None:
+    def blind(scan: PairedScan) -> PairedScan:
+        image = np.empty((len(scan.points), 0), np.int16)
+        return replace(scan, pairs=replace(scan.pairs, image=image, image_ids=()))
+
+    rewrite_tiny(tiny, lambda scan: scan if scan.scan_id.startswith("0/") else blind(scan))
+    assert main(tiny.training(settings=SHORT)) == 0
+    assert "in camera" not in capsys.readouterr().out
+    assert Metrics.load(tiny.run(RUN) / "metrics-val.json").in_camera is None
+
+
 def test_figures_say_of_how_many_scans_they_speak(tiny: Any, rewrite_tiny: Any, capsys) -> None:
     rewrite_tiny(tiny, without_labels("1/0"))
     assert main(tiny.training(settings=SHORT)) == 0
