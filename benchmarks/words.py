@@ -46,7 +46,7 @@ from benchmarks.words_tables import Cost, Result, tables
 from lass3d_core.files.shards import ShardReader
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
-from preprocess.audit.lexicon import Lexicon
+from lass3d_core.words.lexicon import Lexicon
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", ROOT.parent / "shared" / "samples"))

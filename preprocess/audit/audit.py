@@ -10,10 +10,10 @@ from lass3d_core.files.coverage import Agreement, Coverage
 from lass3d_core.files.shards import ShardReader, ShardsByScan
 from lass3d_core.files.splits import LabelledSplit, labelled_split
 from lass3d_core.records import NONE
+from lass3d_core.words.lexicon import Lexicon
 from preprocess.audit.bins import TruthByBins, without_distance
 from preprocess.audit.calibration_check import check_calibration
 from preprocess.audit.findings import Findings, Lacking, as_json, in_words
-from preprocess.audit.lexicon import Lexicon
 from preprocess.audit.pictures import write_pictures
 from preprocess.audit.words import WordFindings, word_findings
 from preprocess.project import SPLITS, Project

@@ -10,7 +10,7 @@ import numpy as np
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.records import NONE, PairedScan
-from preprocess.audit.lexicon import Lexicon
+from lass3d_core.words.lexicon import Lexicon
 
 DISTANCES = (10.0, 20.0, 40.0), ("0-10 m", "10-20 m", "20-40 m", "beyond 40 m")
 MARGINS = (0.2, 0.4, 0.6, 0.8), ("below 0.2", "0.2-0.4", "0.4-0.6", "0.6-0.8", "0.8-1")

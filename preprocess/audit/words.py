@@ -11,9 +11,9 @@ import numpy as np
 from lass3d_core.files.coverage import Agreement, Share
 from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.settings import to_json
+from lass3d_core.words.lexicon import Lexicon
 from preprocess.audit import bins
 from preprocess.audit.bins import Tables
-from preprocess.audit.lexicon import Lexicon
 from preprocess.audit.nearest_class import nearest_classes
 from preprocess.project import Project
 from preprocess.status import plural

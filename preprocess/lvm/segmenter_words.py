@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lass3d_core.errors import DataError
-from preprocess.lvm.head_words import HeadWords
+from lass3d_core.words.head_words import HeadWords
 from preprocess.stages.phrases import normalise
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ class Run:
 
     split: which training scans keep their labels.
     absent: how the official evaluator counts classes with no true and no predicted point.
+    synonyms: class name -> further words for it, from the manifest.
     """
 
     config: RunConfig
@@ -72,6 +73,7 @@ class Run:
     device: torch.device
     absent: AbsentClasses = "zero"
     known: SavedRun | None = None
+    synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def existing(cls, folder: RunFolder, pairs: PairedScans, spec: DatasetSpec, device: torch.device) -> Run:
@@ -84,7 +86,8 @@ class Run:
         _require_fit(folder, "classes", saved.class_names, pairs.header.class_names)
         _require_fit(folder, "features", saved.feature_names, pairs.header.feature_names)
         split = LabelledSplit.load(folder.split)
-        return cls(saved.config, pairs, split, folder, device, submission_of(spec).absent, saved)
+        absent, synonyms = submission_of(spec).absent, spec.classes.synonyms
+        return cls(saved.config, pairs, split, folder, device, absent, saved, synonyms)
 
     @classmethod
     def of(
@@ -108,7 +111,8 @@ class Run:
                 f"ratio {config.ratio:g} leaves no unlabelled scan, which {config.method_name} needs; "
                 "take a smaller ratio, or METHOD=supervised"
             )
-        return cls(config, pairs, split, folder, device, submission_of(spec).absent)
+        absent, synonyms = submission_of(spec).absent, spec.classes.synonyms
+        return cls(config, pairs, split, folder, device, absent, synonyms=synonyms)
 
     @cached_property
     def saved(self) -> SavedRun:
@@ -120,11 +124,18 @@ class Run:
             config,
             pairs=pairs.training_digest,
             split=hashlib.sha256(canonical_json(to_json(self.split)).encode()).hexdigest(),
-            texts=pairs.text_digest if config.method.reads_text else "",
+            texts=self._texts if config.method.reads_text else "",
             init=hashlib.sha256(_model_bytes(config.net.init)).hexdigest() if config.net.init else "",
             class_names=pairs.header.class_names,
             feature_names=pairs.header.feature_names,
         )
+
+    @property
+    def _texts(self) -> str:
+        """The digest of the text table, and of the manifest's synonyms if there are any."""
+        table = self.pairs.text_digest
+        words = {name: sorted(found) for name, found in self.synonyms.items()}
+        return hashlib.sha256(canonical_json([table, words]).encode()).hexdigest() if words else table
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -165,7 +176,7 @@ class Run:
             num_classes=self.pairs.num_classes,
             text_dim=self.pairs.text_table.dim,
             class_weights=weights,
-            phrase_counts=partial(phrase_counts, self.pairs, self.split.labelled),
+            phrase_counts=partial(phrase_counts, self.pairs, self.split.labelled, self.synonyms),
             pseudo_label_weights=self.config.optim.pseudo_label_weights,
         )
         return methods.make_method(self.config.method, ingredients).to(self.device)

@@ -9,8 +9,8 @@ import pytest
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from lass3d_core.records import NONE, PairedScan, PointTextPairs, PointVotes
+from lass3d_core.words.lexicon import Lexicon
 from preprocess.audit.bins import DistanceRow, TruthByBins, VoteRow, in_words, without_distance
-from preprocess.audit.lexicon import Lexicon
 
 NAMES = ("car", "road", "vegetation")
 LEXICON = Lexicon(NAMES, {})

@@ -9,8 +9,8 @@ from lass3d_core.files.coverage import Agreement, Share
 from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan, PointTextPairs
+from lass3d_core.words.lexicon import Lexicon
 from preprocess.audit.bins import Tables
-from preprocess.audit.lexicon import Lexicon
 from preprocess.audit.words import Part, WordFindings, class_rows, in_words, phrase_rows
 
 NAMES = ("car", "road", "vegetation", "person")

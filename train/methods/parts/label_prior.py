@@ -24,8 +24,15 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from lass3d_core.labels import IGNORE
 from lass3d_core.settings import SETTINGS
 from train.methods.parts.votes import PhraseVotes
+
+FURTHEST = 6.0
+"""Nats; no phrase says more."""
+
+_LEAST_SHARE = 0.002  # of the points with a phrase, for every class
+_SMALL = 1e-6  # of a vote, so that without any vote the ratio is 1
 
 
 class LabelledVotes(NamedTuple):
@@ -44,53 +51,88 @@ class PhraseCounts(NamedTuple):
 
     counts (K,P,C) float32: labelled points in fold k that have phrase p and class c. A point with several
         phrases is divided among them by their shares.
+    scenes (K,P,C) float32: the votes of the scenes of fold k, see `log_ratio`.
     rows (P,D) float32: the text embedding of each phrase.
-    named (P,) int64: the class whose name is in the phrase, -1 for none.
+    means (P,C) bool: the classes that the words of the phrase name.
     points: some of the counted points; None if they are not known one by one.
     """
 
     counts: Tensor
+    scenes: Tensor
     rows: Tensor
-    named: Tensor
+    means: Tensor
     points: LabelledVotes | None = None
+
+    def without(self, fold: int) -> PhraseCounts:
+        """The same without the counts of a fold."""
+        others = [number for number in range(len(self.counts)) if number != fold]
+        return self._replace(counts=self.counts[others], scenes=self.scenes[others], points=None)
+
+
+SCENE_POINTS = 30.0
+"""Labelled points of a phrase with which a scene has half a vote on the phrase."""
+
+
+def scene_votes(counts: Tensor) -> Tensor:
+    """The votes (P,C) of one scene: the shares of the classes among its points of a phrase.
+
+    counts (P,C): of the scene. With n points of a phrase it has n / (n + 30) of a vote on it.
+    """
+    return counts / (counts.sum(dim=1, keepdim=True) + SCENE_POINTS)
 
 
 @dataclass(frozen=True, config=SETTINGS)
 class LabelPriorConfig:
-    """How counts become P(class | phrase). Defaults: chosen on the simulated street, see docs/method.md."""
+    """How names and counts become P(class | phrase). docs/method.md says how the defaults were chosen."""
 
-    phrase_points: PositiveFloat = 30.0  # points of the expectation that every phrase gets: see `log_ratio`
-    class_points: NonNegativeFloat = 10.0  # points without evidence that every class gets
+    language: NonNegativeFloat = 1.0  # votes of what a phrase means in the language, against one per scene
+    doubt: float = Field(default=0.3, ge=0, le=1)  # share of a phrase's points that are of any class
+    names: bool = True  # words name classes; without it the language knows nothing
     min_cosine: float = Field(default=0.5, ge=-1, le=1)  # least similarity of lenders of counts; 1 = none
-    names: bool = True  # a class name in a phrase is evidence for the class, also for similar phrases
+    class_points: NonNegativeFloat = 10.0  # points without evidence that every class gets
     temperature: PositiveFloat = 0.1  # of the softmax over similarities
 
 
-def log_ratio(counts: Tensor, phrases: PhraseCounts, config: LabelPriorConfig) -> Tensor:
-    """The evidence log P(class | phrase) / prior(class), (P,C) float32, in nats.
+def log_ratio(phrases: PhraseCounts, config: LabelPriorConfig) -> Tensor:
+    """The evidence log P(class | phrase) / prior(class), (P,C) float32, in nats, at most +-6.
 
-    counts (P,C): of some of the folds.
-    P(class | phrase) comes from the counts plus `phrase_points` points of the expectation for an unseen
-    phrase: the mean of the class prior and of what similar phrases say. With `names`, evidence from the names
-    of classes is added. It weighs less, the more points of the phrase have been counted.
+    Names lead, counts correct. What the words of a phrase mean holds everywhere; what the points of a few
+    labelled scenes say may hold there alone. So the language has `language` votes on a phrase, and every
+    scene has one, however many points it has:
+        P(c | p) = (language L(c | p) + sum of the scenes' votes) / (language + their sum)
+    L: with the share `doubt` the prior, otherwise the named classes by their prior, see `_meant`. If the
+    words name no class, similar phrases lend their counts.
     Decision: the prior is taken over the points that have a phrase. The network's belief contains the general
     prior already.
-    Decision: for a class seen on n points with a phrase, the counts' ratio keeps n / (n + class_points) of
-    its distance to 1. Otherwise a class that the cameras never saw on the labelled scans would be excluded
-    from every point with a phrase. Evidence from names is not reduced: such a class has no other.
+    Decision: for a class seen on n points with a phrase, a ratio below 1 keeps n / (n + class_points) of its
+    distance to 1. Otherwise a class that the cameras never saw on the labelled scans would be excluded from
+    every point with a phrase.
     """
-    of_class, of_phrase = counts.sum(dim=0), counts.sum(dim=1, keepdim=True)
-    prior = (of_class + 1) / (of_class + 1).sum()
-    unit = torch.nn.functional.normalize(phrases.rows, dim=1)
-    expected = [prior.expand_as(counts), *_borrowed(counts, unit, prior, config)]
-    mean = torch.stack(expected).mean(dim=0)
-    posterior = (counts + config.phrase_points * mean) / (of_phrase + config.phrase_points)
+    counts = phrases.counts.sum(dim=0)
+    ratio = meaning_of(phrases, config) / _prior(counts.sum(dim=0))
+    of_class = counts.sum(dim=0)
     seen = of_class / (of_class + config.class_points).clamp(min=1)
-    counted = torch.log(1 + seen * (posterior / prior - 1))
-    if not config.names:
-        return counted
-    unknown = config.phrase_points / (of_phrase + config.phrase_points)
-    return counted + unknown * _by_name(unit, phrases.named, counts.shape[1], config.temperature)
+    ratio = torch.where(ratio < 1, 1 + seen * (ratio - 1), ratio)
+    return ratio.log().clamp(-FURTHEST, FURTHEST)
+
+
+def meaning_of(phrases: PhraseCounts, config: LabelPriorConfig) -> Tensor:
+    """P(class | phrase) (P,C): see `log_ratio`."""
+    counts, scenes = phrases.counts.sum(dim=0), phrases.scenes.sum(dim=0)
+    prior = _prior(counts.sum(dim=0))
+    language = config.doubt * prior + (1 - config.doubt) * _meant(phrases, counts, prior, config)
+    posterior = config.language * language + scenes + _SMALL * prior
+    return posterior / posterior.sum(dim=1, keepdim=True)
+
+
+def named_class(phrases: PhraseCounts) -> Tensor:
+    """The class that the words of each phrase name, (P,) int64; IGNORE for none.
+
+    Of several the one with most labelled points.
+    """
+    of_class = phrases.counts.sum(dim=(0, 1))
+    label = torch.where(phrases.means, of_class, -1).argmax(dim=1)
+    return label.masked_fill(~phrases.means.any(dim=1), IGNORE)
 
 
 def said(evidence: Tensor, votes: PhraseVotes) -> Tensor:
@@ -104,7 +146,11 @@ def said(evidence: Tensor, votes: PhraseVotes) -> Tensor:
 
 
 def posterior(
-    belief: Tensor, evidence: Tensor, named: Tensor, strength: float = 1.0, temperature: float = 1.0
+    belief: Tensor,
+    evidence: Tensor,
+    named: Tensor,
+    strength: float = 1.0,
+    temperature: float | Tensor = 1.0,
 ) -> Tensor:
     """belief^(1/temperature) * exp(strength * evidence of the point), renormalised, (U,C).
 
@@ -114,6 +160,48 @@ def posterior(
     log_belief = belief.clamp(min=torch.finfo(belief.dtype).tiny).log()
     tempered = log_belief / torch.where(named, temperature, 1.0).unsqueeze(1)
     return (tempered + strength * evidence).softmax(dim=1)
+
+
+def _prior(of_class: Tensor) -> Tensor:
+    """P(class) (C,) from points (C,), of which every class gets 0.2 %.
+
+    Decision: a class that no labelled scan shows is rare, and not impossible.
+    """
+    total = of_class.sum().clamp(min=1)
+    smoothed = of_class + _LEAST_SHARE * total
+    return smoothed / smoothed.sum()
+
+
+def _meant(phrases: PhraseCounts, counts: Tensor, prior: Tensor, config: LabelPriorConfig) -> Tensor:
+    """What the phrases mean, as distributions (P,C).
+
+    The classes that its words name, each by its prior: "tree" may be vegetation or trunk, and which of them
+    is the matter of the network. A phrase whose words name none: the mean of what the most similar names say
+    and of what similar phrases have been counted for. The prior if there is nothing.
+    """
+    unit = torch.nn.functional.normalize(phrases.rows, dim=1)
+    by_words = phrases.means.float() * prior
+    is_named = phrases.means.any(dim=1, keepdim=True) & config.names
+    likeness = _likeness(unit, phrases.means, config.temperature) if config.names else 1.0
+    alike = likeness * prior
+    guesses = [alike / alike.sum(dim=-1, keepdim=True), *_borrowed(counts, unit, prior, config)]
+    guess = torch.stack([one.expand_as(counts) for one in guesses]).mean(dim=0)
+    named = by_words / by_words.sum(dim=1, keepdim=True).clamp(min=torch.finfo(prior.dtype).tiny)
+    return torch.where(is_named, named, guess)
+
+
+def _likeness(unit: Tensor, means: Tensor, temperature: float) -> Tensor:
+    """How much better than by chance the K classes that some phrase names fit to a phrase, (P,C).
+
+    The similarity of a class to a phrase is the largest cosine of a phrase that names the class. The value is
+    K times the softmax of it over the K classes; 1 for classes that no phrase names.
+    """
+    found = unit.new_ones(means.shape)
+    known = means.any(dim=0).nonzero().squeeze(1)
+    if len(known):
+        cosine = [(unit @ unit[means[:, one]].T).amax(dim=1) for one in known]
+        found[:, known] = len(known) * (torch.stack(cosine, dim=1) / temperature).softmax(dim=1)
+    return found
 
 
 def _borrowed(counts: Tensor, unit: Tensor, prior: Tensor, config: LabelPriorConfig) -> list[Tensor]:
@@ -130,18 +218,3 @@ def _borrowed(counts: Tensor, unit: Tensor, prior: Tensor, config: LabelPriorCon
         return []
     lent = likeness @ (counts[lenders] / counts[lenders].sum(dim=1, keepdim=True))
     return [torch.where(mass > 0, lent / torch.where(mass > 0, mass, 1), prior)]
-
-
-def _by_name(unit: Tensor, named: Tensor, classes: int, temperature: float) -> Tensor:
-    """The evidence (P,C) from class names, for the K classes that some phrase of the table names; else 0.
-
-    The similarity of a class to a phrase is the largest similarity of a phrase that names the class. s is the
-    softmax of it over the K classes. The evidence is log((1 + K s) / 2): half of the ratio is doubt.
-    """
-    evidence = unit.new_zeros(len(unit), classes)
-    known = named[named >= 0].unique()
-    if len(known):
-        likeness = [(unit @ unit[named == one].T).amax(dim=1) for one in known]
-        share = (torch.stack(likeness, dim=1) / temperature).softmax(dim=1)
-        evidence[:, known] = torch.log((1 + len(known) * share) / 2)
-    return evidence

@@ -19,13 +19,19 @@ import torch
 from torch import Tensor
 
 from lass3d_core.compute import parallel
-from train.methods.parts.label_prior import LabelledVotes, LabelPriorConfig, PhraseCounts, log_ratio, said
+from train.methods.parts.label_prior import (
+    FURTHEST,
+    LabelledVotes,
+    LabelPriorConfig,
+    PhraseCounts,
+    log_ratio,
+    said,
+)
 from train.methods.parts.votes import SIGNS
 
 GROUPS = 5
 
 _HALVINGS = 20  # of the interval [0, 1] that holds t
-_FURTHEST = 6.0  # nats; stronger evidence counts as this
 _APART = 0.125  # nats between two levels of evidence
 _LEAST_POINTS = 20  # of a class that counts: the first points that a young network is sure of are often wrong
 _POOLED_POINTS = 100.0  # of each class that every group gets from all groups together
@@ -74,17 +80,16 @@ def held_out_trust(phrases: PhraseCounts, config: LabelPriorConfig) -> float:
     """The trust on labelled scans: each fold is judged by the counts of the others. NaN if none can be."""
     if len(phrases.counts) < 2:
         return math.nan
-    total = phrases.counts.sum(dim=0)
-    evidence = [log_ratio(total - fold, phrases, config) for fold in phrases.counts]
+    evidence = [log_ratio(phrases.without(fold), config) for fold in range(len(phrases.counts))]
     return likeliest_trust(phrases.counts.flatten(0, 1).T, torch.cat(evidence).T)
 
 
 def held_out_evidence(phrases: PhraseCounts, points: LabelledVotes, config: LabelPriorConfig) -> Tensor:
     """What the phrases of labelled points say of their true class, by the other folds: (n,) in nats."""
-    total, found = phrases.counts.sum(dim=0), torch.zeros(len(points.label))
-    for number, fold in enumerate(phrases.counts):
-        here = points.fold == number
-        evidence = said(log_ratio(total - fold, phrases, config), points.votes[here])
+    found = torch.zeros(len(points.label))
+    for fold in range(len(phrases.counts)):
+        here = points.fold == fold
+        evidence = said(log_ratio(phrases.without(fold), config), points.votes[here])
         found[here] = evidence.gather(1, points.label[here, None]).squeeze(1)
     return found
 
@@ -166,7 +171,7 @@ class UnlabelledTrust(torch.nn.Module):
         super().__init__()
         # After `horizon` batches, the weight of a batch has fallen to 1/e.
         self.decay = 1 - 1 / horizon
-        self.register_buffer("levels", torch.arange(-_FURTHEST, _FURTHEST + _APART, _APART), persistent=False)
+        self.register_buffer("levels", torch.arange(-FURTHEST, FURTHEST + _APART, _APART), persistent=False)
         self.register_buffer("seen", torch.zeros(GROUPS, num_classes, len(self.levels)))
 
     @torch.no_grad()
@@ -179,9 +184,9 @@ class UnlabelledTrust(torch.nn.Module):
         """
         most, label = belief.max(dim=1)
         sure = named & (most >= confidence)
-        level = evidence.gather(1, label.unsqueeze(1)).squeeze(1).clamp(-_FURTHEST, _FURTHEST)
+        level = evidence.gather(1, label.unsqueeze(1)).squeeze(1).clamp(-FURTHEST, FURTHEST)
         row = group * self.seen.shape[1] + label
-        cell = row * len(self.levels) + ((level + _FURTHEST) / _APART).round().long()
+        cell = row * len(self.levels) + ((level + FURTHEST) / _APART).round().long()
         # Whole numbers, so the order in which a GPU adds them does not matter.
         met = torch.zeros_like(self.seen).view(-1).index_add_(0, cell, sure.to(self.seen.dtype))
         self.seen.mul_(self.decay).add_(parallel.all_reduce_sum(met).view_as(self.seen))

@@ -6,8 +6,8 @@ from lass3d_core.datasets.nuscenes.classes import LABEL_SPACE as NUSCENES
 from lass3d_core.datasets.scannet.reader import LABEL_SPACE as SCANNET
 from lass3d_core.datasets.semantickitti.reader import LABEL_SPACE as KITTI
 from lass3d_core.labels import class_phrase
-from preprocess.audit.lexicon import Lexicon
-from preprocess.audit.synonyms import BUILT_IN
+from lass3d_core.words.lexicon import Lexicon
+from lass3d_core.words.synonyms import BUILT_IN
 
 
 def named(phrase: str, *names: str, **synonyms: tuple[str, ...]) -> set[str]:

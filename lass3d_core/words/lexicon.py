@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lass3d_core.labels import class_phrase
-from preprocess.audit.synonyms import BUILT_IN
-from preprocess.lvm.head_words import HeadWords
+from lass3d_core.words.head_words import HeadWords
+from lass3d_core.words.synonyms import BUILT_IN
 
 
 class Lexicon:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preprocess.lvm.head_words import HeadWords
+from lass3d_core.words.head_words import HeadWords
 
 KNOWN = HeadWords[str]()
 for word in ("car", "tree", "trunk", "traffic-sign", "road", "chest of drawers", "glass", "bus", "person"):

@@ -1,0 +1,1 @@
+"""What words mean: which classes a phrase names."""
