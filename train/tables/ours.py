@@ -1,8 +1,16 @@
-"""Tables of LASS3D+, our extension: its result beside its controls, and its parts."""
+"""Our tables: LASS3D+ beside its controls, its parts, and what a label is worth with and without words."""
 
 from __future__ import annotations
 
-from train.tables.paper import LONGER, MEAN_TEACHER, PLUS, PLUS_WITHOUT_TEXT, SUPERVISED
+from train.tables.paper import (
+    LASERMIX,
+    LASS3D,
+    LONGER,
+    MEAN_TEACHER,
+    PLUS,
+    PLUS_WITHOUT_TEXT,
+    SUPERVISED,
+)
 from train.tables.rows import Row, Table
 
 TABLE_PLUS = Table(
@@ -33,5 +41,16 @@ TABLE_PARTS = Table(
     claims=(),
 )
 
-TABLES = {table.name: table for table in (TABLE_PLUS, TABLE_PARTS)}
+TABLE_RATIO = Table(
+    "ratio",
+    "what a label is worth",
+    (SUPERVISED, LASERMIX, LASS3D, PLUS),
+    reference=SUPERVISED.title,
+    claims=(),
+    note="At 100 % no scan is left without labels. Supervised only is then full supervision, and no other "
+    "row has a run.",
+    ratios=(1, 2, 5, 10, 20, 50, 100),
+)
+
+TABLES = {table.name: table for table in (TABLE_PLUS, TABLE_PARTS, TABLE_RATIO)}
 """Ours, by name."""

@@ -54,6 +54,8 @@ class Table:
     reference: str  # title of the row that the others are compared with
     claims: tuple[Claim, ...]
     note: str = ""
+    # Percent, of a simulated world; empty for the demo's ratio. A table with them is drawn over the ratio.
+    ratios: tuple[float, ...] = ()
 
     @property
     def heading(self) -> str:

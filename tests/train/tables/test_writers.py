@@ -61,6 +61,13 @@ def test_a_claim_is_judged_by_the_interval(
     assert line_of(page, "mean")[8] == against
 
 
+def test_steps_and_times_stand_below_the_figures_of_a_ratio(filled_by_hand: Fill) -> None:
+    page = page_of(filled_by_hand({"base": {0: 40.0}}))
+    figures, training, claims = (page.index(words) for words in ("| dream |", "Training: 2 steps", "> base"))
+    assert figures < training < claims
+    assert "take 0 s (*base*), without the evaluation.\n\n## " in page[training:claims]
+
+
 def test_a_table_without_claims_has_no_section_of_them(filled_by_hand: Fill) -> None:
     filled = filled_by_hand({"base": {0: 40.0}})
     silent = replace(filled, plan=replace(filled.plan, table=replace(filled.plan.table, claims=())))
