@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-from train.tables.figures import TableResults
+from train.tables.figures import QUANTITIES, TableResults
 from train.tables.plan import TableRun
 from train.tables.records import CHECK, FINISHED, Recorded, cells_of, checksum, shown
 from train.tables.rows import nearest_ratio
@@ -16,11 +16,18 @@ ROWS = (
     *("row", "ratio", "seeds", "miou_official", "miou", "miou_low", "miou_high"),
     *("reference", "difference", "difference_low", "difference_high", "better_than_reference"),
     *("paper_benchmark", "paper_ratio", "paper_miou", "not_built"),
+    *("accuracy", "miou_camera", "accuracy_camera"),
+    *(
+        f"difference_{quantity}{bound}"
+        for quantity in ("accuracy", "miou_camera", "accuracy_camera")
+        for bound in ("", "_low", "_high")
+    ),
 )
 RUNS = (
     *("row", "ratio", "seed", "state", "split", "miou_official", "absent", "miou", "accuracy"),
     *("scans", "split_scans", "labelled_scans", "training_scans", "protocol", "preset", "steps", "passes"),
-    *("updates", "seconds_per_step", "folder", "digest", "version", "revision", "why", "iou"),
+    *("updates", "seconds_per_step", "folder", "digest", "version", "revision", "why"),
+    *("camera_miou_official", "camera_miou", "camera_accuracy", "iou"),
 )
 """Besides the checksum, which ends a line."""
 
@@ -31,7 +38,8 @@ IDENTITY = ("row", "ratio", "seed", "split")
 def rows_csv(filled: TableResults) -> str:
     """A line per row and ratio: means and intervals in percent, empty if no run is finished.
 
-    miou and differences: absent classes dropped. miou_official: by the official rule.
+    miou and differences: absent classes dropped. miou_official: by the official rule. miou_camera: of the
+    points in camera, as miou.
     """
     plan = filled.plan
     table = plan.table
@@ -45,7 +53,10 @@ def rows_csv(filled: TableResults) -> str:
             reached = [row.title, f"{ratio:g}", seeds, shown(entry.official), *_bounds(entry.miou)]
             against = [table.reference, *_bounds(entry.gap), verdict(entry.gap) if entry.gap else None]
             printed = [benchmark, f"{papers:g}", row.papers(benchmark, papers)]
-            lines.append([*reached, *against, *printed, plan.why_not(row.title, ratio)])
+            further = [filled.further(row.title, ratio, quantity) for quantity in QUANTITIES]
+            means = [shown(mean.mean) if mean else "" for mean, _ in further]
+            gaps = [bound for _, gap in further for bound in _bounds(gap)]
+            lines.append([*reached, *against, *printed, plan.why_not(row.title, ratio), *means, *gaps])
     return _csv(ROWS, lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -10,6 +10,13 @@ from train.tables.plan import TablePlan, TableRun
 from train.tables.rows import Claim, Row
 from train.tables.run_figures import RunFigures
 from train.tables.statistics import Interval, Verdict, differences, interval, verdict
+
+QUANTITIES: dict[str, Callable[[RunFigures], float | None]] = {
+    "accuracy": lambda run: run.accuracy,
+    "mIoU in camera": lambda run: run.camera.miou if run.camera else None,
+    "accuracy in camera": lambda run: run.camera.accuracy if run.camera else None,
+}
+"""What a table may show besides the mIoU of all points, in percent. mIoU: absent classes dropped."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,18 @@ class TableResults:
         """The finished runs of a row that have an mIoU: seed -> percent."""
         found = {seed: run.miou for seed, run in self.runs(title, ratio).items()}
         return {seed: miou for seed, miou in found.items() if miou is not None}
+
+    def further(self, title: str, ratio: float, quantity: str) -> tuple[Interval | None, Interval | None]:
+        """One of QUANTITIES of a row, and its paired difference from the reference row.
+
+        None without runs, and the difference of the reference row itself.
+        """
+        ours, theirs = (
+            {seed: value for seed, run in runs.items() if (value := QUANTITIES[quantity](run)) is not None}
+            for runs in (self.runs(title, ratio), self.runs(self.plan.table.reference, ratio))
+        )
+        gaps = {} if title == self.plan.table.reference else differences(ours, theirs)
+        return interval(list(ours.values())), interval(list(gaps.values()))
 
     def judged(self, claim: Claim, ratio: float) -> tuple[Interval | None, Verdict]:
         """The paired difference that `claim` says is positive, and the verdict."""

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from train.report.words import SPLIT_NAMES
 from train.tables.effort import effort_line
-from train.tables.figures import TableResults
+from train.tables.figures import QUANTITIES, TableResults
 from train.tables.plan import TableRun
 from train.tables.rows import Row, nearest_ratio
 from train.tables.run_figures import RunFigures
@@ -36,7 +36,7 @@ def as_markdown(filled: TableResults, command: str, chart: str) -> str:
     ]
     for ratio in recipe.ratios:
         blocks += [f"## {ratio:g} % labelled{_scans(filled, ratio)}", _figures(filled, ratio)]
-        blocks.append(effort_line(filled, ratio))
+        blocks += [_further(filled, ratio) if table.in_camera else "", effort_line(filled, ratio)]
     if filled.plan.table.claims:
         blocks += ["## The order that the paper claims", _claims(filled)]
     missing = _missing(filled)
@@ -108,6 +108,22 @@ def _figures(filled: TableResults, ratio: float) -> str:
         printed = row.papers(benchmark, papers)
         lines.append([row.title, *figures, *against, "" if printed is None else f"{printed:.1f}"])
     return _table(head, lines)
+
+
+def _further(filled: TableResults, ratio: float) -> str:
+    """Accuracy, and the figures of the points in camera, each with its difference from the reference row."""
+    reference = filled.plan.table.reference
+    head = ["row", *(column for quantity in QUANTITIES for column in (quantity, f"minus {reference}"))]
+    lines = []
+    for row in filled.plan.table.rows:
+        found = [filled.further(row.title, ratio, quantity) for quantity in QUANTITIES]
+        cells = [(interval_words(mean), interval_words(gap, "+")) for mean, gap in found]
+        lines.append([row.title, *(_bounded(*words) for pair in cells for words in pair)])
+    return _table(head, lines)
+
+
+def _bounded(mean: str, bounds: str) -> str:
+    return f"{mean} ({bounds})" if bounds else mean
 
 
 def _claims(filled: TableResults) -> str:

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from lass3d_core.errors import CorruptArtifact, DataError
 from lass3d_core.files.text_lines import text_of
 from train.report.words import counted
-from train.tables.run_figures import RunFigures
+from train.tables.run_figures import CameraFigures, RunFigures
 
 CHECK = "check"
 """The column with the checksum of the other cells of its line: a figure that somebody changed is found."""
@@ -28,7 +28,7 @@ CHECK = "check"
 NEEDED = (
     *("row", "ratio", "seed", "state", "split", "miou_official", "absent", "miou", "accuracy", "scans"),
     *("split_scans", "steps", "passes", "updates", "seconds_per_step", "digest", "version", "revision"),
-    *("iou", CHECK),
+    *("camera_miou_official", "camera_miou", "camera_accuracy", "iou", CHECK),
 )
 """The columns that a record is read from."""
 
@@ -110,6 +110,7 @@ def recorded_lines(path: Path) -> list[Recorded] | None:
 
 def cells_of(figures: RunFigures) -> dict[str, str]:
     """The cells of a recorded line that hold the figures of its run."""
+    camera = figures.camera or CameraFigures(None, None, None)
     return {
         "split": figures.split,
         "miou_official": shown(figures.official),
@@ -125,6 +126,9 @@ def cells_of(figures: RunFigures) -> dict[str, str]:
         "digest": figures.digest,
         "version": figures.version,
         "revision": figures.revision,
+        "camera_miou_official": shown(camera.official),
+        "camera_miou": shown(camera.miou),
+        "camera_accuracy": shown(camera.accuracy),
         "iou": "; ".join(f"{name.translate(_ESCAPES)}: {shown(iou) or '-'}" for name, iou in figures.iou),
     }
 
@@ -194,6 +198,7 @@ def figures_in(cells: Mapping[str, str], where: str) -> RunFigures:
         seconds=read.number("seconds_per_step", cells["seconds_per_step"]),
         version=cells["version"],
         revision=cells["revision"],
+        camera=read.camera(),
     )
 
 
@@ -224,6 +229,11 @@ class _Cells(NamedTuple):
     def share(self, column: str) -> float | None:
         """Per cent, or None for an empty cell."""
         return self.number(column, self.cells[column], 100.0)
+
+    def camera(self) -> CameraFigures | None:
+        """The columns of the points in camera; None if all are empty."""
+        figures = [self.share(f"camera_{column}") for column in ("miou_official", "miou", "accuracy")]
+        return None if figures == [None] * 3 else CameraFigures(*figures)
 
     def iou(self) -> tuple[tuple[str, float | None], ...]:
         """The column `iou`: "car: 71.2; lamp: -"."""

@@ -12,6 +12,15 @@ from train.runs.run import Run
 
 
 @dataclass(frozen=True)
+class CameraFigures:
+    """What a run reached on the points that an image of their scan shows, in percent."""
+
+    official: float | None
+    miou: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
 class RunFigures:
     """What a run reached on a split, and what it cost. Shares are in percent, None if they are not defined.
 
@@ -34,6 +43,7 @@ class RunFigures:
     seconds: float | None  # per step
     version: str = ""  # of this package, when the run was trained
     revision: str = ""  # of its code
+    camera: CameraFigures | None = None  # None if there are no such points, or nobody recorded them
 
     @classmethod
     def read(cls, run: Run) -> tuple[RunFigures, ...]:
@@ -72,7 +82,17 @@ class RunFigures:
             _rounded(seconds),
             version,
             revision,
+            _in_camera(metrics),
         )
+
+
+def _in_camera(metrics: Metrics) -> CameraFigures | None:
+    seen = getattr(metrics, "in_camera", None)  # evaluations of before have none
+    if seen is None:
+        return None
+    return CameraFigures(
+        _percent(seen.miou_official), _percent(seen.miou_absent_dropped), _percent(seen.accuracy)
+    )
 
 
 def _percent(share: float | None) -> float | None:

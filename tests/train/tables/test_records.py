@@ -25,7 +25,7 @@ from train.tables.figures import TableResults
 from train.tables.plan import Recipe, TablePlan, TableRun, plan_table
 from train.tables.records import Records, cells_of, checksum, figures_in, recorded_lines
 from train.tables.rows import Table
-from train.tables.run_figures import RunFigures
+from train.tables.run_figures import CameraFigures, RunFigures
 
 Finish = Callable[[TableRun, int], None]
 Plans = Callable[..., TablePlan]
@@ -269,7 +269,7 @@ DAMAGE: dict[str, tuple[Callable[[list[list[str]]], list[list[str]]], str]] = {
         lambda rows: [*rows[:2], [*rows[2][:5], "99.9", *rows[2][6:]], *rows[3:]],
         r"line 3: a cell was changed after the line was written \(check is .*delete the line",
     ),
-    "a line cut short": (lambda rows: [*rows[:2], rows[2][:7]], "line 3: it has 7 cells, the head has 26"),
+    "a line cut short": (lambda rows: [*rows[:2], rows[2][:7]], "line 3: it has 7 cells, the head has 29"),
     "a conflict of git": (
         lambda rows: [rows[0], ["<<<<<<< HEAD"], *rows[1:]],
         "line 2: it has 1 cell, ",
@@ -358,5 +358,6 @@ def test_what_a_line_says_is_what_is_read_from_it(
     iou: list[tuple[str, float | None]], share: float | None, seconds: float | None, scans: int | None
 ) -> None:
     reached = (share, share, None, "dropped", tuple(iou))
-    figures = RunFigures("0" * 64, "val", *reached, 3, scans, 9, None, 1.0, seconds, "1.2", "a1")
+    camera = None if share is None else CameraFigures(share, None, share)
+    figures = RunFigures("0" * 64, "val", *reached, 3, scans, 9, None, 1.0, seconds, "1.2", "a1", camera)
     assert figures_in(cells_of(figures), "here") == figures
