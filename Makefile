@@ -16,6 +16,7 @@ SPLIT    ?=
 TABLE    ?= 1
 SEEDS    ?=
 RATIOS   ?=
+FIGURES  ?=
 PLAN     ?=
 ONLY     ?=
 LIMIT    ?=
@@ -45,7 +46,7 @@ export OMP_NUM_THREADS ?= 1
 # Make would read it once more to hand it on to the environment of every command.
 unexport PYTHON VENV MANIFEST DATASET METHOD PRESET RATIO SEED TAG SET RESUME PROCESSES SPLIT TABLE SEEDS RATIOS PLAN \
          ONLY LIMIT IMAGE MIRROR INTO SCANS TEXT SCAN SCORE RUN RUNS MODEL INPUT COLUMNS SCALE TTA N STALE \
-         YES
+         YES FIGURES
 define newline
 
 
@@ -98,6 +99,7 @@ help: ## print this help
 	@echo "  YES=1 trains a recipe of many steps on a CPU, which takes weeks; PRESET=demo and PRESET=demo_room take minutes."
 	@echo "  SPLIT=val or SPLIT=test chooses the scans of eval, export and clouds."
 	@echo "  make table TABLE=2 SEEDS=0,1,2 RATIOS=1,10 PROCESSES=2. PLAN=1 prints what it would train and how long that takes."
+	@echo "  FIGURES=docs/tables lets it go on from the figures that are recorded there, and records its own there."
 	@echo "  VENV=.venv-lvm runs any command in the environment of the real models (make setup-lvm)."
 
 setup: $(ENV) ## create the environment in .venv; the other targets do it if it is missing
@@ -194,9 +196,9 @@ compare: $(ENV) ## one page for RUNS="folder folder ..."; INTO=file
 	@$(PY) -m train compare $(DATA) $(call option,--into,INTO) -- \
 		$(or $(call members,RUNS),$(error give RUNS="folder folder ..."))
 
-table: $(ENV) ## TABLE=1..7, fig7, plus, plus-parts or real on DATASET: train the runs that are missing, print the table; SEEDS, RATIOS, PLAN=1
+table: $(ENV) ## TABLE=1..7, fig7, plus, plus-parts, ratio, real on DATASET: train the missing runs, write the table; SEEDS, RATIOS, FIGURES, PLAN=1
 	@$(PY) -m train table $(DATA) $(call option,--table,TABLE) $(call option,--seeds,SEEDS) \
-		$(call option,--ratios,RATIOS) $(ONSPLIT) $(RECIPE) \
+		$(call option,--ratios,RATIOS) $(call option,--figures,FIGURES) $(ONSPLIT) $(RECIPE) \
 		$(call option,--processes,PROCESSES) $(call flag,--plan,PLAN) $(call flag,--yes,YES)
 
 test: lint ## lint, type check and the quick tests

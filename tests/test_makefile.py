@@ -89,6 +89,7 @@ SINGLE = {  # a variable: the target that reads it, and the option that carries 
     "TABLE": ("table", "--table"),
     "SEEDS": ("table", "--seeds"),
     "RATIOS": ("table", "--ratios"),
+    "FIGURES": ("table", "--figures"),
     "ONLY": ("captions", "--only"),
     "LIMIT": ("captions", "--limit"),
     "IMAGE": ("preview", ""),

@@ -159,7 +159,7 @@ def test_the_command_line_is_frozen() -> None:
         "suggest": finished | {"count", "into"},
         "demo": data | {"processes", "tag"},
         "table": {"manifest", "dataset", "command", "after_interrupt", "preset", "tag", "set"}
-        | {"table", "seeds", "ratios", "split", "processes", "plan", "yes"},
+        | {"table", "seeds", "ratios", "split", "processes", "plan", "yes", "figures"},
     }
     for command, flags in expected.items():
         assert set(vars(parser().parse_args([command]))) == flags

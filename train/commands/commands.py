@@ -193,7 +193,7 @@ def table_command(options: argparse.Namespace) -> None:
         manifest,
         dataset,
         seeds_of(options.seeds),
-        ratios_of(options.ratios) if options.ratios else default_ratios(spec),
+        ratios_of(options.ratios) if options.ratios else default_ratios(spec, wanted),
         options.split or default_split(spec),
         options.preset,
         tuple(options.set),
@@ -201,9 +201,9 @@ def table_command(options: argparse.Namespace) -> None:
         None if options.manifest == MANIFEST else str(options.manifest),
     )
     if options.plan:
-        print(planned(wanted, recipe, options.processes))
+        print(planned(wanted, recipe, options.processes, options.figures))
     else:
-        make_table(wanted, recipe, options.processes, options.yes)
+        make_table(wanted, recipe, options.processes, options.yes, options.figures)
 
 
 def query_command(options: argparse.Namespace) -> None:

@@ -101,7 +101,10 @@ def _add_table(command: argparse.ArgumentParser) -> None:
     command.set_defaults(command="table")
     _add_manifest(command)
     command.add_argument(
-        "--table", default="1", metavar="NAME", help="1 to 7, fig7; ours: plus, plus-parts, real (1)"
+        "--table",
+        default="1",
+        metavar="NAME",
+        help="1 to 7, fig7; ours: plus, plus-parts, ratio, real (1)",
     )
     command.add_argument("--seeds", default="0,1,2", metavar="N,N,...", help="seeds of every row (0,1,2)")
     command.add_argument(
@@ -113,6 +116,12 @@ def _add_table(command: argparse.ArgumentParser) -> None:
     _add_recipe(command)
     command.add_argument(
         "--processes", type=processes, metavar="N", help="runs at a time (one per GPU or core)"
+    )
+    command.add_argument(
+        "--figures",
+        type=Path,
+        metavar="FOLDER",
+        help="recorded figures: a run recorded there is not trained, and the table is written there, too",
     )
     command.add_argument("--plan", action="store_true", help="only print the runs and the expected time")
     _add_yes(command)

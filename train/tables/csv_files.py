@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from train.tables.figures import TableResults
+from train.tables.figures import QUANTITIES, TableResults
+from train.tables.plan import TableRun
+from train.tables.records import CHECK, FINISHED, Recorded, cells_of, checksum, shown
 from train.tables.rows import nearest_ratio
 from train.tables.statistics import Interval, verdict
 
@@ -15,18 +16,30 @@ ROWS = (
     *("row", "ratio", "seeds", "miou_official", "miou", "miou_low", "miou_high"),
     *("reference", "difference", "difference_low", "difference_high", "better_than_reference"),
     *("paper_benchmark", "paper_ratio", "paper_miou", "not_built"),
+    *("accuracy", "miou_camera", "accuracy_camera"),
+    *(
+        f"difference_{quantity}{bound}"
+        for quantity in ("accuracy", "miou_camera", "accuracy_camera")
+        for bound in ("", "_low", "_high")
+    ),
 )
 RUNS = (
-    *("row", "ratio", "seed", "state", "split", "miou_official", "absent", "miou", "scans", "split_scans"),
-    *("labelled_scans", "training_scans", "protocol", "preset", "steps", "passes", "updates"),
-    *("seconds_per_step", "folder", "digest", "why"),
+    *("row", "ratio", "seed", "state", "split", "miou_official", "absent", "miou", "accuracy"),
+    *("scans", "split_scans", "labelled_scans", "training_scans", "protocol", "preset", "steps", "passes"),
+    *("updates", "seconds_per_step", "folder", "digest", "version", "revision", "why"),
+    *("camera_miou_official", "camera_miou", "camera_accuracy", "iou"),
 )
+"""Besides the checksum, which ends a line."""
+
+IDENTITY = ("row", "ratio", "seed", "split")
+"""The columns that say which line of a table a line is."""
 
 
 def rows_csv(filled: TableResults) -> str:
     """A line per row and ratio: means and intervals in percent, empty if no run is finished.
 
-    miou and differences: absent classes dropped. miou_official: by the official rule.
+    miou and differences: absent classes dropped. miou_official: by the official rule. miou_camera: of the
+    points in camera, as miou.
     """
     plan = filled.plan
     table = plan.table
@@ -37,56 +50,63 @@ def rows_csv(filled: TableResults) -> str:
         for row in table.rows:
             entry = filled.entry(row, ratio)
             seeds = " ".join(map(str, entry.values))
-            reached = [row.title, f"{ratio:g}", seeds, _figure(entry.official), *_bounds(entry.miou)]
+            reached = [row.title, f"{ratio:g}", seeds, shown(entry.official), *_bounds(entry.miou)]
             against = [table.reference, *_bounds(entry.gap), verdict(entry.gap) if entry.gap else None]
             printed = [benchmark, f"{papers:g}", row.papers(benchmark, papers)]
-            lines.append([*reached, *against, *printed, plan.not_built.get(row.title)])
+            further = [filled.further(row.title, ratio, quantity) for quantity in QUANTITIES]
+            means = [shown(mean.mean) if mean else "" for mean, _ in further]
+            gaps = [bound for _, gap in further for bound in _bounds(gap)]
+            lines.append([*reached, *against, *printed, plan.why_not(row.title, ratio), *means, *gaps])
     return _csv(ROWS, lines)
 
 
-def runs_csv(filled: TableResults) -> str:
-    """A line per run that the table needs, finished or not."""
+def runs_csv(filled: TableResults, before: Sequence[Recorded] = ()) -> str:
+    """A line per run that the table needs, finished or not, and one more for each further split.
+
+    Every line ends with its checksum, so that a later table can take the run from it: see records.py.
+    before: recorded lines of the same table. Those that this plan has no figures for are kept: of other
+    seeds and ratios, or of a run that is not finished anew.
+    """
     lines = []
     for cell in filled.plan.cells:
-        figures = filled.figures.get((cell.row.title, cell.ratio, cell.seed))
-        split = cell.run.split
-        line = {
-            "row": cell.row.title,
-            "ratio": f"{cell.ratio:g}",
-            "seed": cell.seed,
-            "state": cell.state,
-            "split": filled.plan.recipe.split,
-            "labelled_scans": len(split.labelled),
-            "training_scans": len(split.labelled) + len(split.unlabelled),
-            "protocol": split.protocol,
-            "preset": cell.plan.config.preset,
-            "steps": cell.plan.config.schedule.steps,
-            "folder": cell.plan.folder.name,
-            "digest": cell.run.saved.digest,
-            "why": cell.why,
-        }
-        if figures is not None:
-            line |= {
-                "miou": _figure(figures.miou),
-                "miou_official": _figure(figures.official),
-                "absent": figures.metrics.absent,
-                "scans": figures.metrics.scans,
-                "split_scans": figures.metrics.split_scans,
-                "passes": _figure(figures.passes),
-                "updates": _figure(figures.updates),
-                "seconds_per_step": _figure(figures.seconds),
-            }
-        lines.append([line.get(column) for column in RUNS])
-    return _csv(RUNS, lines)
+        key = cell.row.title, cell.ratio, cell.seed
+        figures = filled.figures.get(key)
+        found = (figures, *filled.beside.get(key, ())) if figures else ()
+        lines += [_run_line(cell) | cells_of(one) for one in found]
+        if not found:
+            lines.append(_run_line(cell) | {"split": filled.plan.recipe.split, "state": cell.state})
+    new = {_identity(line) for line in lines if line["state"] == FINISHED}
+    lines += [dict(one.cells) for one in before if _identity(one.cells) not in new]
+    rows = [[line.get(column, "") for column in RUNS] for line in lines]
+    return _csv((*RUNS, CHECK), [[*row, checksum(row)] for row in rows])
+
+
+def _run_line(cell: TableRun) -> dict[str, str]:
+    """The cells of a run's line that its plan tells. It counts as finished, wherever it was trained."""
+    split = cell.run.split
+    return {
+        "row": cell.row.title,
+        "ratio": f"{cell.ratio:g}",
+        "seed": str(cell.seed),
+        "state": FINISHED,
+        "labelled_scans": str(len(split.labelled)),
+        "training_scans": str(len(split.labelled) + len(split.unlabelled)),
+        "protocol": split.protocol,
+        "preset": cell.plan.config.preset,
+        "steps": str(cell.plan.config.schedule.steps),
+        "folder": cell.plan.folder.name,
+        "digest": cell.run.saved.digest,
+        "why": cell.why,
+    }
+
+
+def _identity(line: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(line[column] for column in IDENTITY)
 
 
 def _bounds(found: Interval | None) -> list[str]:
     """Mean, low, high. The bounds are empty for one seed."""
-    return [_figure(bound) for bound in (found.mean, found.low, found.high)] if found else [""] * 3
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None or math.isinf(value) else f"{value:.6g}"
+    return [shown(bound) for bound in (found.mean, found.low, found.high)] if found else [""] * 3
 
 
 def _csv(columns: Sequence[str], lines: Sequence[Sequence[object]]) -> str:

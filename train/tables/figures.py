@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from statistics import fmean
 
-from train.evaluate import Metrics
-from train.runs.logs import column_mean, read_log
 from train.tables.plan import TablePlan, TableRun
 from train.tables.rows import Claim, Row
+from train.tables.run_figures import RunFigures
 from train.tables.statistics import Interval, Verdict, differences, interval, verdict
 
-
-@dataclass(frozen=True)
-class RunFigures:
-    """The metrics and the costs of a finished run: means over the steps; None if the log lacks them."""
-
-    metrics: Metrics
-    passes: float | None  # forward passes through any backbone, per micro-batch
-    updates: float | None  # of the optimiser, per step
-    seconds: float | None  # per step
-
-    @classmethod
-    def of(cls, cell: TableRun, split: str) -> RunFigures:
-        """Read the folder of a finished run. Raises MissingArtifact, CorruptArtifact."""
-        log = read_log(cell.plan.folder / "log.csv")
-        costs = (column_mean(log, column) for column in ("passes", "updates", "seconds"))
-        return cls(cell.run.evaluated(split), *costs)
-
-    @property
-    def miou(self) -> float | None:
-        """mIoU in percent, over the classes that occur in truth or prediction."""
-        return _percent(self.metrics.miou_absent_dropped)
-
-    @property
-    def official(self) -> float | None:
-        """mIoU in percent, by the rule of the data set's official evaluator."""
-        return _percent(self.metrics.miou_official)
+QUANTITIES: dict[str, Callable[[RunFigures], float | None]] = {
+    "accuracy": lambda run: run.accuracy,
+    "mIoU in camera": lambda run: run.camera.miou if run.camera else None,
+    "accuracy in camera": lambda run: run.camera.accuracy if run.camera else None,
+}
+"""What a table may show besides the mIoU of all points, in percent. mIoU: absent classes dropped."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +47,24 @@ class RowResult:
 
 @dataclass(frozen=True)
 class TableResults:
-    """The results of a table. figures: of each finished run, by title of the row, ratio and seed."""
+    """The results of a table.
+
+    figures: of each run that has any, on the table's split, by title of the row, ratio and seed.
+    beside: the figures of these runs on the other splits.
+    """
 
     plan: TablePlan
     figures: Mapping[tuple[str, float, int], RunFigures]
+    beside: Mapping[tuple[str, float, int], tuple[RunFigures, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: TablePlan) -> TableResults:
-        """Read every finished run of `plan`. Raises CorruptArtifact."""
-        finished = [cell for cell in plan.cells if cell.state == "finished"]
+        """Read every finished run of `plan`, and take the recorded ones. Raises CorruptArtifact."""
         split = plan.recipe.split
-        return cls(plan, {(c.row.title, c.ratio, c.seed): RunFigures.of(c, split) for c in finished})
+        every = {(cell.row.title, cell.ratio, cell.seed): _figures_of(cell) for cell in plan.cells}
+        own = {key: one for key, runs in every.items() for one in runs if one.split == split}
+        beside = {key: tuple(one for one in runs if one.split != split) for key, runs in every.items()}
+        return cls(plan, own, beside)
 
     def entry(self, row: Row, ratio: float) -> RowResult:
         """The result of `row` at `ratio`."""
@@ -99,6 +85,18 @@ class TableResults:
         found = {seed: run.miou for seed, run in self.runs(title, ratio).items()}
         return {seed: miou for seed, miou in found.items() if miou is not None}
 
+    def further(self, title: str, ratio: float, quantity: str) -> tuple[Interval | None, Interval | None]:
+        """One of QUANTITIES of a row, and its paired difference from the reference row.
+
+        None without runs, and the difference of the reference row itself.
+        """
+        ours, theirs = (
+            {seed: value for seed, run in runs.items() if (value := QUANTITIES[quantity](run)) is not None}
+            for runs in (self.runs(title, ratio), self.runs(self.plan.table.reference, ratio))
+        )
+        gaps = {} if title == self.plan.table.reference else differences(ours, theirs)
+        return interval(list(ours.values())), interval(list(gaps.values()))
+
     def judged(self, claim: Claim, ratio: float) -> tuple[Interval | None, Verdict]:
         """The paired difference that `claim` says is positive, and the verdict."""
         gaps = differences(self.values(claim.better, ratio), self.values(claim.worse, ratio))
@@ -106,5 +104,6 @@ class TableResults:
         return difference, verdict(difference)
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def _figures_of(cell: TableRun) -> tuple[RunFigures, ...]:
+    """The figures of a run on each split; none if it is not finished. Raises CorruptArtifact."""
+    return RunFigures.read(cell.run) if cell.state == "finished" else cell.recorded

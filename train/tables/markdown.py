@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from train.report.words import SPLIT_NAMES
-from train.tables.figures import RunFigures, TableResults
+from train.tables.effort import effort_line
+from train.tables.figures import QUANTITIES, TableResults
 from train.tables.plan import TableRun
 from train.tables.rows import Row, nearest_ratio
+from train.tables.run_figures import RunFigures
 from train.tables.statistics import Interval, verdict
 
 _AGAINST = {
@@ -34,6 +36,7 @@ def as_markdown(filled: TableResults, command: str, chart: str) -> str:
     ]
     for ratio in recipe.ratios:
         blocks += [f"## {ratio:g} % labelled{_scans(filled, ratio)}", _figures(filled, ratio)]
+        blocks += [_further(filled, ratio) if table.in_camera else "", effort_line(filled, ratio)]
     if filled.plan.table.claims:
         blocks += ["## The order that the paper claims", _claims(filled)]
     missing = _missing(filled)
@@ -98,11 +101,29 @@ def _figures(filled: TableResults, ratio: float) -> str:
         entry = filled.entry(row, ratio)
         gaps = ", ".join(f"{gap:+.1f}" for gap in entry.gaps.values())
         official = "" if entry.official is None else f"{entry.official:.1f}"
+        if (row.title, ratio) in filled.plan.left_out:
+            official = "not built"
         figures = [official, *interval_words(entry.miou), str(len(entry.values) or "")]
         against = [gaps, *interval_words(entry.gap, "+"), _AGAINST[verdict(entry.gap)]]
         printed = row.papers(benchmark, papers)
         lines.append([row.title, *figures, *against, "" if printed is None else f"{printed:.1f}"])
     return _table(head, lines)
+
+
+def _further(filled: TableResults, ratio: float) -> str:
+    """Accuracy, and the figures of the points in camera, each with its difference from the reference row."""
+    reference = filled.plan.table.reference
+    head = ["row", *(column for quantity in QUANTITIES for column in (quantity, f"minus {reference}"))]
+    lines = []
+    for row in filled.plan.table.rows:
+        found = [filled.further(row.title, ratio, quantity) for quantity in QUANTITIES]
+        cells = [(interval_words(mean), interval_words(gap, "+")) for mean, gap in found]
+        lines.append([row.title, *(_bounded(*words) for pair in cells for words in pair)])
+    return _table(head, lines)
+
+
+def _bounded(mean: str, bounds: str) -> str:
+    return f"{mean} ({bounds})" if bounds else mean
 
 
 def _claims(filled: TableResults) -> str:
@@ -123,6 +144,7 @@ def _missing(filled: TableResults) -> str:
     """The rows that cannot be run and the runs without figures, each with the reason."""
     plan = filled.plan
     lines = [f"- {title}: not built ({why})" for title, why in plan.not_built.items()]
+    lines += [f"- {title}, {ratio:g} %: not built ({why})" for (title, ratio), why in plan.left_out.items()]
     lines += [f"- {_named(cell)}: {cell.state}: {cell.why}" for cell in plan.cells if cell.why]
     waiting = [cell for cell in plan.cells if cell.is_to_do]
     lines += [f"- {_named(cell)}: not run yet" for cell in waiting if cell.state == "missing"]
@@ -189,9 +211,9 @@ def _of_runs(found: Mapping[int, RunFigures]) -> list[str]:
         for figures in ([run.official for run in runs], [run.miou for run in runs])
     )
     costs = [[getattr(run, name) for run in runs] for name in ("passes", "updates", "seconds")]
-    prints = " ".join(f"`{run.metrics.run_digest[:12]}`" for run in runs)
+    prints = " ".join(f"`{run.digest[:12]}`" for run in runs)
     return [
-        *(", ".join(map(str, found)), ", ".join(official), ", ".join(reached), str(runs[0].metrics.steps)),
+        *(", ".join(map(str, found)), ", ".join(official), ", ".join(reached), str(runs[0].steps)),
         *(_mean(values) for values in costs),
         prints,
     ]

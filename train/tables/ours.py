@@ -1,8 +1,16 @@
-"""Tables of LASS3D+, our extension: its result beside its controls, its parts, and real frames."""
+"""Our tables: LASS3D+ beside its controls, its parts, what a label is worth, and real frames."""
 
 from __future__ import annotations
 
-from train.tables.paper import LASS3D, LONGER, MEAN_TEACHER, PLUS, PLUS_WITHOUT_TEXT, SUPERVISED, TABLE_1
+from train.tables.paper import (
+    LASERMIX,
+    LASS3D,
+    LONGER,
+    MEAN_TEACHER,
+    PLUS,
+    PLUS_WITHOUT_TEXT,
+    SUPERVISED,
+)
 from train.tables.rows import Row, Table
 
 TABLE_PLUS = Table(
@@ -42,7 +50,7 @@ TABLE_REAL = Table(
         SUPERVISED,
         LONGER,
         MEAN_TEACHER,
-        TABLE_1.row("LaserMix (voxel)"),
+        LASERMIX,
         LASS3D,
         PLUS_WITHOUT_TEXT,
         HARD_WORDS,
@@ -50,9 +58,21 @@ TABLE_REAL = Table(
     ),
     reference=PLUS.title,
     claims=(),
+    in_camera=True,
     note="The preset `drives` was tuned on no real frame. Words of a segmenter bring the supervision of its "
     "own training set. What they are worth without a teacher, the row with them as hard labels says.",
 )
 
-TABLES = {table.name: table for table in (TABLE_PLUS, TABLE_PARTS, TABLE_REAL)}
+TABLE_RATIO = Table(
+    "ratio",
+    "what a label is worth",
+    (SUPERVISED, LASERMIX, LASS3D, PLUS),
+    reference=SUPERVISED.title,
+    claims=(),
+    note="At 100 % no scan is left without labels. Supervised only is then full supervision, and no other "
+    "row has a run.",
+    ratios=(1, 2, 5, 10, 20, 50, 100),
+)
+
+TABLES = {table.name: table for table in (TABLE_PLUS, TABLE_PARTS, TABLE_RATIO, TABLE_REAL)}
 """Ours, by name."""

@@ -42,6 +42,7 @@ MEAN_TEACHER = Row(
     "mean_teacher",
     paper=_outdoors(45.4, 57.1, 59.2, 60.0) | _indoors(48.7, 57.2, 66.1, 67.3, 69.1),
 )
+LASERMIX = Row("LaserMix (voxel)", "lasermix", world="outdoors", paper=_outdoors(50.6, 60.0, 61.9, 62.3))
 GPC = Row("GPC", "gpc", paper=_outdoors(54.1, 62.0, 62.5, 62.8) | _indoors(54.8, 60.5, 66.7, 68.9, 71.3))
 _CBST = Row("CBST", "cbst", paper=_outdoors(48.8, 58.3, 59.4, 59.7) | _indoors(48.5, 57.8, 65.4, 67.3, 69.2))
 _CPS = Row("CPS", "cps", paper=_outdoors(46.7, 58.7, 59.6, 60.5) | _indoors(51.7, 58.6, 66.4, 68.0, 70.5))
@@ -61,7 +62,7 @@ _METHODS = (
     _CPS,
     Row("SSS-Net", "sss_net", world="indoors", paper=_indoors(None, 52.4, 55.1, None, None)),
     _LASERMIX_RANGE,
-    Row("LaserMix (voxel)", "lasermix", world="outdoors", paper=_outdoors(50.6, 60.0, 61.9, 62.3)),
+    LASERMIX,
     Row("IGNet", "ignet", world="outdoors", paper=_outdoors(49.0, 61.3, 63.1, 64.8)),
     GPC,
     Row("LiM3D", "lim3d", world="outdoors", paper=_outdoors(58.4, 62.2, 63.1, 63.6)),

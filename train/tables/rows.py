@@ -54,6 +54,9 @@ class Table:
     reference: str  # title of the row that the others are compared with
     claims: tuple[Claim, ...]
     note: str = ""
+    # Percent, of a simulated world; empty for the demo's ratio. A table with them is drawn over the ratio.
+    ratios: tuple[float, ...] = ()
+    in_camera: bool = False  # whether accuracy, and the points in camera, are shown below the figures
 
     @property
     def heading(self) -> str:

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lass3d_core.files.atomic import write_text
+from lass3d_core.files.json_files import write_json
 from lass3d_core.manifest.reading import read_manifest
 from train.data.paired_scans import PairedScans
 from train.evaluate import Metrics, figures_of
-from train.tables.figures import RunFigures, TableResults
-from train.tables.plan import Recipe, TablePlan, plan_table
+from train.tables.figures import TableResults
+from train.tables.plan import Recipe, TablePlan, TableRun, plan_table
 from train.tables.rows import Claim, Row, Table
+from train.tables.run_figures import RunFigures
 
 TINY = (
     "schedule.steps=2",
@@ -62,13 +65,48 @@ def filled_by_hand(
     def fill(values: Mapping[str, Mapping[int, float]]) -> TableResults:
         plan = plan_of(small, recipe)
         figures = {
-            (title, 20.0, seed): RunFigures(metrics_with(miou, seed), 2.0, 1.0, 0.25)
+            (title, 20.0, seed): RunFigures.of(metrics_with(miou, seed), 2.0, 1.0, 0.25)
             for title, of_row in values.items()
             for seed, miou in of_row.items()
         }
         return TableResults(plan, figures)
 
     return fill
+
+
+@pytest.fixture
+def finish() -> Callable[[TableRun, int], None]:
+    """Leaves the folder of a finished run, as training would, with random figures drawn from a number."""
+    return finished_run
+
+
+def finished_run(cell: TableRun, draw: int) -> None:
+    """The folder of a finished run. Now and then a class is absent."""
+    rng, run = np.random.default_rng(draw), cell.run
+    run.saved.save(run.folder.config)
+    environment = {"packages": {"lass3d": "1.2"}, "revision": f"{draw:012x}"}
+    write_json(run.folder.environment, environment)
+    costs = "".join(f"{step},2,1,{rng.uniform(0.1, 0.9)}\n" for step in range(3))
+    write_text(run.folder.path / "log.csv", f"step,passes,updates,seconds\n{costs}")
+    for split in run.splits:
+        matrix = rng.integers(0, 1000, (3, 3))
+        if rng.random() < 0.4:
+            matrix[2], matrix[:, 2] = 0, 0
+        metrics = Metrics(
+            run_digest=run.saved.digest,
+            split=split,
+            class_names=("grass; moss", "wall: low", "50% lamp"),
+            scans=2,
+            split_scans=2,
+            protocol="nested",
+            ratio=cell.ratio,
+            seed=cell.seed,
+            labelled_scans=2,
+            training_scans=10,
+            steps=cell.plan.config.schedule.steps,
+            **figures_of(matrix),
+        )
+        metrics.save(run.folder.metrics(split))
 
 
 def metrics_with(miou: float, seed: int) -> Metrics:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -39,6 +40,29 @@ def test_missing_runs_are_trained_a_failed_one_leaves_its_place_and_the_next_com
     capsys.readouterr()
     make_table(small, alone, processes=2)
     assert "2 runs, 2 finished; 1 rows not built" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_table_goes_on_from_its_recorded_figures_on_another_machine(
+    small: Table, recipe: Recipe, tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures, runs = tiny.root / "figures", tiny.root / "runs"
+    make_table(small, replace(recipe, seeds=(0,)), processes=2, figures=figures)
+    shutil.rmtree(runs)
+    capsys.readouterr()
+    make_table(small, recipe, processes=2, figures=figures)
+    assert "4 runs, 2 recorded, 2 missing; 1 rows not built" in capsys.readouterr().out
+    assert {path.parent.name for path in runs.glob("*/*/config.json")} == {
+        *("supervised-demo-r20-s1", "mean_teacher-demo-r20-s1-soft")
+    }
+    pages = [folder / "table-2-test.md" for folder in (figures / "tiny", runs / "tiny" / "tables")]
+    first, second = (page.read_text() for page in pages)
+    assert first == second and "not run yet" not in first
+    shutil.rmtree(runs)
+    make_table(small, recipe, processes=2, figures=figures)
+    assert "4 runs, 4 recorded" in capsys.readouterr().out
+    assert pages[1].read_text() == first
+    assert not list(runs.glob("*/*/config.json"))
 
 
 def test_plan_trains_nothing(tiny, capsys: pytest.CaptureFixture[str]) -> None:

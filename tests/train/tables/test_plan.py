@@ -10,6 +10,7 @@ from lass3d_core.errors import DataError, ManifestError
 from train.runs.logs import RunLog
 from train.runs.pace import Pace, duration
 from train.tables.command import seeds_of
+from train.tables.every import table_called
 from train.tables.plan import Recipe, TablePlan, default_ratios, default_split
 from train.tables.rows import Row, Table
 
@@ -88,8 +89,9 @@ def test_a_split_without_labels_is_refused(small: Table, recipe: Recipe, plan_of
 
 def test_a_simulated_world_is_reported_on_test_and_real_data_on_val(recipe: Recipe) -> None:
     real = replace(recipe.spec, simulate=None)
-    assert (default_split(recipe.spec), default_ratios(recipe.spec)) == ("test", (2.0,))
-    assert (default_split(real), default_ratios(real)) == ("val", (1, 10, 20, 50))
+    table = table_called("1")
+    assert (default_split(recipe.spec), default_ratios(recipe.spec, table)) == ("test", (2.0,))
+    assert (default_split(real), default_ratios(real, table)) == ("val", (1, 10, 20, 50))
 
 
 @pytest.mark.parametrize("wrong", ["", "0,x", "-1", "1.5", "nan"])

@@ -13,6 +13,7 @@ from train.tables.csv_files import rows_csv, runs_csv
 from train.tables.figures import TableResults
 from train.tables.markdown import as_markdown
 from train.tables.plot import as_svg
+from train.tables.run_figures import CameraFigures
 
 Fill = Callable[[Mapping[str, Mapping[int, float]]], TableResults]
 
@@ -59,6 +60,40 @@ def test_a_claim_is_judged_by_the_interval(
     page = page_of(filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": of_mean}))
     assert line_of(page, "mean > base")[1].startswith(said)
     assert line_of(page, "mean")[8] == against
+
+
+def test_accuracy_and_points_in_camera_stand_below_the_figures_where_the_table_says_so(
+    filled_by_hand: Fill,
+) -> None:
+    """In camera base has 20 and 22, mean 24 and 28: gaps 4 and 6, mean 5 -+ 12.706."""
+    filled = filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": {0: 42.0, 1: 47.0}})
+    seen = {("base", 0): 20.0, ("base", 1): 22.0, ("mean", 0): 24.0, ("mean", 1): 28.0}
+    figures = {
+        key: replace(one, accuracy=90.0 + key[2], camera=CameraFigures(1.0, seen[key[0], key[2]], 80.0))
+        for key, one in filled.figures.items()
+    }
+    table = replace(filled.plan.table, in_camera=True)
+    page = page_of(replace(filled, figures=figures, plan=replace(filled.plan, table=table)))
+    head = "| row | accuracy | minus base | mIoU in camera | minus base | accuracy in camera | minus base |"
+    below = page[page.index(head) : page.index("Training: ")]
+    assert line_of(below, "base")[1:4] == ["90.5 (84.1 to 96.9)", "", "21.0 (8.3 to 33.7)"]
+    assert line_of(below, "mean")[2:5] == [
+        "+0.0 (+0.0 to +0.0)",
+        "26.0 (0.6 to 51.4)",
+        "+5.0 (-7.7 to +17.7)",
+    ]
+    assert line_of(below, "dream") == ["dream", *[""] * 6]
+    assert head not in page_of(replace(filled, figures=figures))
+    _, mean, _ = csv.DictReader(io.StringIO(rows_csv(replace(filled, figures=figures))))
+    assert (mean["accuracy"], mean["miou_camera"], mean["difference_miou_camera"]) == ("90.5", "26", "5")
+    assert mean["difference_miou_camera_low"] == "-7.7062"
+
+
+def test_steps_and_times_stand_below_the_figures_of_a_ratio(filled_by_hand: Fill) -> None:
+    page = page_of(filled_by_hand({"base": {0: 40.0}}))
+    figures, training, claims = (page.index(words) for words in ("| dream |", "Training: 2 steps", "> base"))
+    assert figures < training < claims
+    assert "take 0 s (*base*), without the evaluation.\n\n## " in page[training:claims]
 
 
 def test_a_table_without_claims_has_no_section_of_them(filled_by_hand: Fill) -> None:
