@@ -22,7 +22,7 @@ from train.data.augment import AugmentConfig
 from train.methods import MethodConfig, config_type, name_of
 from train.optimiser import OptimConfig, ScheduleConfig
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of config.json and of what a training step does; raised when either changes."""
 
 OfMethod = TypeVar("OfMethod", bound=MethodConfig)
@@ -110,18 +110,11 @@ class SavedRun:
         """What decides the run's result, comparable with another run's.
 
         Fields that do not change the result, but for rounding, are left out: the note, the number of workers,
-        the number of scans that a validation sees, and whether algorithms are deterministic. So are younger
-        settings that change nothing as long as they have the value that older runs had: see _AS_BEFORE.
+        the number of scans that a validation sees, and whether algorithms are deterministic.
         """
         config = replace(self.config, note="", data=replace(self.config.data, workers=0))
         params = to_json(config)
         del params["deterministic"], params["schedule"]["validate_scans"]
-        for part, settings in _AS_BEFORE.items():
-            # The setting of that name in LASS3D+ is older and has another default; it stays in the record.
-            usual = to_json(type(getattr(config, part))())
-            for key, value in settings.items():
-                if params[part].get(key) == usual.get(key) == value:
-                    params[part].pop(key, None)
         # A method raises its revision if its code changes so that the same settings train other weights.
         revision = getattr(config.method, "revision", 0)
         return {
@@ -182,16 +175,6 @@ class SavedRun:
             raise CorruptArtifact(
                 f"{path} is no run configuration ({error}); restore it, or train again under another TAG"
             ) from error
-
-
-_AS_BEFORE: dict[str, dict[str, Any]] = {
-    "method": {"ramp_steps": 0, "noise": 0.0, "first_round_steps": 0},
-    "optim": {"once_per_step": False, "pseudo_label_weights": "as_published"},
-}
-"""Settings that are younger than SCHEMA, and the values with which a run is what it was without them.
-
-Decision: a finished run then stays finished, and its figures stay comparable.
-"""
 
 
 def from_plain(values: dict[str, Any], method_name: str) -> RunConfig:

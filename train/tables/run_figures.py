@@ -87,7 +87,7 @@ class RunFigures:
 
 
 def _in_camera(metrics: Metrics) -> CameraFigures | None:
-    seen = getattr(metrics, "in_camera", None)  # evaluations of before have none
+    seen = metrics.in_camera
     if seen is None:
         return None
     return CameraFigures(
