@@ -52,7 +52,7 @@ _NOTE = (
     "scans, and there are 600 steps: by argument and by cost; nothing was tuned on real scans. The teacher "
     "has alpha 0.975. What a method learns from its own predictions rises over 120 steps, in LASS3D+ over "
     "60. LASS3D's progressive negative learning has the form paper; momentum and weight decay count once per "
-    "step. Class weights count for labels alone. CBST and SSS-Net label from step 180 on, in rounds of 60 steps; GPC contrasts from step 60 on and "
-    "LiM3D distils from step 440 on. Student and teacher of Mean Teacher and LiM3D have noise 0.07 of their "
-    "own."
+    "step. Class weights count for labels alone. CBST and SSS-Net label from step 180 on, in rounds of 60 "
+    "steps; GPC contrasts from step 60 on and LiM3D distils from step 440 on. Student and teacher of Mean "
+    "Teacher and LiM3D have noise 0.07 of their own."
 )

@@ -99,6 +99,6 @@ _NOTE = (
     " teacher has alpha 0.9925. What a method learns from its own predictions rises over 400 steps, in "
     "LASS3D+ over 200. LASS3D's progressive negative learning has the form paper; momentum and weight "
     "decay count once per step. Class weights count for labels alone. CBST and SSS-Net label from step 600 "
-    "on, in rounds of 200 steps; GPC contrasts from step 200 on and LiM3D distils from step 1450 on. Student and teacher of Mean Teacher "
-    "and LiM3D have noise {noise} of their own."
+    "on, in rounds of 200 steps; GPC contrasts from step 200 on and LiM3D distils from step 1450 on. Student "
+    "and teacher of Mean Teacher and LiM3D have noise {noise} of their own."
 )
