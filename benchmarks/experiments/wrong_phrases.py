@@ -2,12 +2,15 @@
 
     python benchmarks/experiments/wrong_phrases.py --seeds 0 1 2 3 4 5 6 7 --processes 2
 
-Each seed trains five runs of the demo preset and prints their mIoU on the test split:
+Each seed trains six runs of the preset `street` and prints their mIoU on the test split. With --into FOLDER
+the table is also written to wrong-phrases.md there. --rows takes some of the rows, by the words in brackets:
 
-- supervised only, LASS3D+ without text, and LASS3D+: the ordinary runs, shared with `make table TABLE=plus`;
-- LASS3D+ with 30 % of the phrases of every training scan replaced by random phrases of the data set;
-- LASS3D+ with all phrases of the unlabelled scans replaced. The labelled scans, on which the method counts
-  what a phrase means, keep theirs.
+- supervised only [supervised], LASS3D+ without text [control], and LASS3D+ [plus]: the ordinary runs, shared
+  with `make table TABLE=plus`;
+- LASS3D+ with 30 % of the phrases of every training scan replaced by random phrases of the data set [30];
+- LASS3D+ with all phrases of the unlabelled scans replaced [all]. The labelled scans, on which the method
+  counts what a phrase means, keep theirs;
+- LASS3D+ with the phrases of two classes exchanged on all scans [swapped], see --swap.
 
 Wrong phrases must not leave LASS3D+ below the same recipe without text. Finished runs are not trained again.
 """
@@ -22,17 +25,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lass3d_core.errors import exit_status
+from lass3d_core.files.atomic import write_text
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.records import PairedScan
+from lass3d_core.words.lexicon import Lexicon
 from train.config import with_settings
 from train.data.paired_scans import PairedScans
 from train.demo import train_all
-from train.presets.demo import demo
+from train.presets import preset_for
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 from train.runs.side_by_side import PlannedRun
@@ -40,6 +46,7 @@ from train.tables.markdown import interval_words
 from train.tables.statistics import differences, interval, verdict
 
 CONTROL = "LASS3D+ without text"
+ROWS = ("supervised", "control", "30", "all", "swapped", "plus")
 
 
 @dataclass(frozen=True)
@@ -49,17 +56,36 @@ class WrongPhrases(PairedScans):
     share: probability with which a phrase becomes a random one of the data set.
     right: scans that keep their phrases.
     seed: of the draws. A scan is exchanged in the same way at every read.
+    swap: two classes by name. A phrase that names one of them becomes a phrase that names the other.
     """
 
     share: float
     right: frozenset[str]
     seed: int
+    swap: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, pairs: PairedScans, share: float, right: Sequence[str], seed: int) -> WrongPhrases:
+    def of(
+        cls, pairs: PairedScans, share: float, right: Sequence[str], seed: int, swap: tuple[str, ...] = ()
+    ) -> WrongPhrases:
         """The same shards, with wrong phrases."""
         same = {field.name: getattr(pairs, field.name) for field in fields(PairedScans)}
-        return cls(**same, share=share, right=frozenset(right), seed=seed)
+        return cls(**same, share=share, right=frozenset(right), seed=seed, swap=swap)
+
+    @cached_property
+    def _exchanged(self) -> dict[str, str]:
+        """What becomes of the phrases of the two classes."""
+        lexicon = Lexicon(self.header.class_names, {})
+        of_class: list[list[str]] = [[] for _ in self.swap]
+        for phrase in self.text_table.phrases:
+            named = lexicon.classes_of(phrase)
+            for place, name in enumerate(self.swap):
+                if named == {self.header.class_names.index(name)}:
+                    of_class[place].append(phrase)
+        one, other = of_class or ([], [])
+        there = {phrase: other[place % len(other)] for place, phrase in enumerate(one) if other}
+        back = {phrase: one[place % len(one)] for place, phrase in enumerate(other) if one}
+        return there | back
 
     def read(self, scan_id: str) -> PairedScan:
         """One scan. All points of a phrase are exchanged alike."""
@@ -69,7 +95,9 @@ class WrongPhrases(PairedScans):
         known = self.text_table.phrases
         rng = np.random.default_rng((self.seed, zlib.crc32(scan_id.encode())))
         phrases = tuple(
-            known[rng.integers(len(known))] if rng.random() < self.share else phrase
+            known[rng.integers(len(known))]
+            if rng.random() < self.share
+            else self._exchanged.get(phrase, phrase)
             for phrase in scan.pairs.phrases
         )
         return replace(scan, pairs=replace(scan.pairs, phrases=phrases))
@@ -77,7 +105,7 @@ class WrongPhrases(PairedScans):
     @cached_property
     def training_digest(self) -> str:
         """Differs from the digest of the right pairs, so that no ordinary command reads a stressed run."""
-        content = (super().training_digest, self.share, sorted(self.right), self.seed)
+        content = (super().training_digest, self.share, sorted(self.right), self.seed, self.swap)
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
@@ -87,12 +115,13 @@ class StressedRun(PlannedRun):
 
     share: float
     spare_labelled: bool
+    swap: tuple[str, ...] = ()
 
     def open(self, device: str = "cpu", pairs: PairedScans | None = None) -> Run:
         """The run, which sees its data through WrongPhrases."""
         run = super().open(device, pairs)
         right = run.split.labelled if self.spare_labelled else ()
-        return replace(run, pairs=WrongPhrases.of(run.pairs, self.share, right, self.config.seed))
+        return replace(run, pairs=WrongPhrases.of(run.pairs, self.share, right, self.config.seed, self.swap))
 
 
 def main() -> None:
@@ -103,39 +132,69 @@ def main() -> None:
     parser.add_argument("--ratio", type=float, default=2.0, help="percent of the scans with labels (2)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", nargs="*", default=[], help="key=value settings of every run")
+    parser.add_argument("--preset", default="street")
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), help="(all)")
+    parser.add_argument("--swap", nargs=2, default=("car", "person"), metavar="CLASS", help="(car person)")
+    parser.add_argument("--into", type=Path, help="folder for wrong-phrases.md")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time (1)")
     options = parser.parse_args()
     manifest, dataset = read_manifest(options.manifest, options.dataset)
-    plans = {seed: plans_of(manifest, dataset, options.ratio, seed, options.set) for seed in options.seeds}
-    runs = {(plan.title, seed): plan.open() for seed, of_seed in plans.items() for plan in of_seed}
+    plans = {
+        seed: plans_of(
+            manifest, dataset, options.preset, options.ratio, seed, options.set, tuple(options.swap)
+        )
+        for seed in options.seeds
+    }
+    chosen = {seed: [of_seed[row] for row in options.rows] for seed, of_seed in plans.items()}
+    runs = {(plan.title, seed): plan.open() for seed, of_seed in chosen.items() for plan in of_seed}
     for run in runs.values():
         run.require_own_folder()
-    every = [(plan, seed) for seed, of_seed in plans.items() for plan in of_seed]
+    every = [(plan, seed) for seed, of_seed in chosen.items() for plan in of_seed]
     train_all([plan for plan, seed in every if not runs[plan.title, seed].is_finished], options.processes)
-    print(table({key: run.evaluated("test").miou_absent_dropped or 0.0 for key, run in runs.items()}))
+    told = table({key: run.evaluated("test").miou_absent_dropped or 0.0 for key, run in runs.items()})
+    print(told)
+    if options.into:
+        write_text(options.into / "wrong-phrases.md", page(told, options))
 
 
 def plans_of(
-    manifest: Manifest, dataset: str, ratio: float, seed: int, settings: Sequence[str]
-) -> list[PlannedRun]:
-    """The five runs of a seed, in the order of the table."""
+    manifest: Manifest,
+    dataset: str,
+    preset: str,
+    ratio: float,
+    seed: int,
+    settings: Sequence[str],
+    swap: tuple[str, ...],
+) -> dict[str, PlannedRun]:
+    """The six runs of a seed by ROWS, in the order of the table."""
+    spec = manifest.datasets[dataset]
+    recipe = preset_for(preset, spec)
 
     def planned(title: str, method: str, tag: str | None, *own: str) -> PlannedRun:
-        config = with_settings(demo(dataset, method, ratio, seed), [*settings, *own])
+        config = with_settings(recipe(dataset, method, ratio, seed), [*settings, *own])
         folder = RunFolder.of(manifest.runs, config, tag).path
-        return PlannedRun(title, config, manifest.artifacts_of(dataset), manifest.datasets[dataset], folder)
+        return PlannedRun(title, config, manifest.artifacts_of(dataset), spec, folder)
 
-    def stressed(title: str, tag: str, share: float, spare_labelled: bool) -> PlannedRun:
+    def stressed(title: str, tag: str, share: float, **how: Any) -> PlannedRun:
         plan = planned(title, "lass3d_plus", tag)
-        return StressedRun(**vars(plan), share=share, spare_labelled=spare_labelled)
+        return StressedRun(**vars(plan), share=share, **{"spare_labelled": False} | how)
 
-    return [
+    runs = (
         planned("supervised only", "supervised", None),
         planned(CONTROL, "lass3d_plus", "no-text", "method.strength=0"),
-        stressed("30 % of the phrases random", "wrong-30", 0.3, spare_labelled=False),
+        stressed("30 % of the phrases random", "wrong-30", 0.3),
         stressed("all phrases of unlabelled scans random", "wrong", 1.0, spare_labelled=True),
+        stressed(f"names exchanged: {', '.join(swap)}", "swapped", 0.0, swap=swap),
         planned("LASS3D+", "lass3d_plus", None),
-    ]
+    )
+    return dict(zip(ROWS, runs, strict=True))
+
+
+def page(told: str, options: argparse.Namespace) -> str:
+    """The table as a page, with what it was made from."""
+    seeds = ",".join(map(str, options.seeds))
+    made = f"Preset {options.preset}, {options.ratio:g} % labelled, seeds {seeds}, test split."
+    return f"# LASS3D+ on wrong phrases\n\n{made}\n\n```\n{told}\n```\n"
 
 
 def table(miou: Mapping[tuple[str, int], float]) -> str:
@@ -147,8 +206,12 @@ def table(miou: Mapping[tuple[str, int], float]) -> str:
     lines = [f"{'test mIoU in %':<{width}}   mean  minus {CONTROL}, mean and 95 %"]
     for title, by_seed in values.items():
         mean, _ = interval_words(interval(list(by_seed.values())))
-        gap = interval(list(differences(by_seed, values[CONTROL]).values()))
-        against = "" if title == CONTROL else " ".join((*interval_words(gap, "+"), f"({verdict(gap)})"))
+        gap = interval(list(differences(by_seed, values.get(CONTROL, {})).values()))
+        against = (
+            ""
+            if title == CONTROL or gap is None
+            else " ".join((*interval_words(gap, "+"), f"({verdict(gap)})"))
+        )
         lines.append(f"{title:<{width}} {mean:>6}  {against}")
     return "\n".join(lines)
 

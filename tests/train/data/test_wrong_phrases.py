@@ -27,7 +27,8 @@ def test_phrases_are_exchanged_in_the_same_way_at_every_read_and_some_scans_are_
 
 def test_a_stressed_run_trains_and_is_told_from_the_ordinary_one(tiny) -> None:
     manifest, dataset = read_manifest(tiny.manifest)
-    _, _, _, stressed, ordinary = plans_of(manifest, dataset, 20.0, 0, TINY)
+    plans = plans_of(manifest, dataset, "demo", 20.0, 0, TINY, ())
+    stressed, ordinary = plans["all"], plans["plus"]
     run = stressed.open()
     assert run.config == ordinary.config
     assert run.saved.digest != ordinary.open().saved.digest
