@@ -171,7 +171,9 @@ def plans_of(
     recipe = preset_for(preset, spec)
 
     def planned(title: str, method: str, tag: str | None, *own: str) -> PlannedRun:
-        config = with_settings(recipe(dataset, method, ratio, seed), [*settings, *own])
+        # `method.*` is for LASS3D+.
+        shared = [one for one in settings if method == "lass3d_plus" or not one.startswith("method.")]
+        config = with_settings(recipe(dataset, method, ratio, seed), [*shared, *own])
         folder = RunFolder.of(manifest.runs, config, tag).path
         return PlannedRun(title, config, manifest.artifacts_of(dataset), spec, folder)
 

@@ -86,6 +86,7 @@ class LabelPriorConfig:
     """How names and counts become P(class | phrase). docs/method.md says how the defaults were chosen."""
 
     language: NonNegativeFloat = 1.0  # votes of what a phrase means in the language, against one per scene
+    similar: NonNegativeFloat = 1.0  # votes of the counts of similar phrases
     doubt: float = Field(default=0.3, ge=0, le=1)  # share of a phrase's points that are of any class
     names: bool = True  # words name classes; without it the language knows nothing
     min_cosine: float = Field(default=0.5, ge=-1, le=1)  # least similarity of lenders of counts; 1 = none
@@ -99,9 +100,9 @@ def log_ratio(phrases: PhraseCounts, config: LabelPriorConfig) -> Tensor:
     Names lead, counts correct. What the words of a phrase mean holds everywhere; what the points of a few
     labelled scenes say may hold there alone. So the language has `language` votes on a phrase, and every
     scene has one, however many points it has:
-        P(c | p) = (language L(c | p) + sum of the scenes' votes) / (language + their sum)
-    L: with the share `doubt` the prior, otherwise the named classes by their prior, see `_meant`. If the
-    words name no class, similar phrases lend their counts.
+        P(c | p) = (language L(c | p) + the scenes' votes + similar B(c | p)) / the sum of these votes
+    L: with the share `doubt` the prior, otherwise the named classes by their prior, see `_meant`. B: what
+    similar phrases have been counted for, see `_lent`.
     Decision: the prior is taken over the points that have a phrase. The network's belief contains the general
     prior already.
     Decision: for a class seen on n points with a phrase, a ratio below 1 keeps n / (n + class_points) of its
@@ -120,9 +121,12 @@ def meaning_of(phrases: PhraseCounts, config: LabelPriorConfig) -> Tensor:
     """P(class | phrase) (P,C): see `log_ratio`."""
     counts, scenes = phrases.counts.sum(dim=0), phrases.scenes.sum(dim=0)
     prior = _prior(counts.sum(dim=0))
-    language = config.doubt * prior + (1 - config.doubt) * _meant(phrases, counts, prior, config)
-    posterior = config.language * language + scenes + _SMALL * prior
-    return posterior / posterior.sum(dim=1, keepdim=True)
+    unit = torch.nn.functional.normalize(phrases.rows, dim=1)
+    language = config.doubt * prior + (1 - config.doubt) * _meant(phrases, unit, prior, config)
+    votes = (
+        config.language * language + scenes + config.similar * _lent(counts, unit, config) + _SMALL * prior
+    )
+    return votes / votes.sum(dim=1, keepdim=True)
 
 
 def named_class(phrases: PhraseCounts) -> Tensor:
@@ -172,22 +176,20 @@ def _prior(of_class: Tensor) -> Tensor:
     return smoothed / smoothed.sum()
 
 
-def _meant(phrases: PhraseCounts, counts: Tensor, prior: Tensor, config: LabelPriorConfig) -> Tensor:
-    """What the phrases mean, as distributions (P,C).
+def _meant(phrases: PhraseCounts, unit: Tensor, prior: Tensor, config: LabelPriorConfig) -> Tensor:
+    """What the phrases mean in the language, as distributions (P,C). unit (P,D): their unit rows.
 
     The classes that its words name, each by its prior: "tree" may be vegetation or trunk, and which of them
-    is the matter of the network. A phrase whose words name none: the mean of what the most similar names say
-    and of what similar phrases have been counted for. The prior if there is nothing.
+    is the matter of the network. If the words name none: what the most similar names say.
     """
-    unit = torch.nn.functional.normalize(phrases.rows, dim=1)
-    by_words = phrases.means.float() * prior
-    is_named = phrases.means.any(dim=1, keepdim=True) & config.names
-    likeness = _likeness(unit, phrases.means, config.temperature) if config.names else 1.0
-    alike = likeness * prior
-    guesses = [alike / alike.sum(dim=-1, keepdim=True), *_borrowed(counts, unit, prior, config)]
-    guess = torch.stack([one.expand_as(counts) for one in guesses]).mean(dim=0)
-    named = by_words / by_words.sum(dim=1, keepdim=True).clamp(min=torch.finfo(prior.dtype).tiny)
-    return torch.where(is_named, named, guess)
+    if not config.names:
+        return prior.expand(len(unit), -1)
+    is_named = phrases.means.any(dim=1, keepdim=True)
+    likeness = torch.where(
+        is_named, phrases.means.float(), _likeness(unit, phrases.means, config.temperature)
+    )
+    meant = likeness * prior
+    return meant / meant.sum(dim=1, keepdim=True)
 
 
 def _likeness(unit: Tensor, means: Tensor, temperature: float) -> Tensor:
@@ -204,17 +206,15 @@ def _likeness(unit: Tensor, means: Tensor, temperature: float) -> Tensor:
     return found
 
 
-def _borrowed(counts: Tensor, unit: Tensor, prior: Tensor, config: LabelPriorConfig) -> list[Tensor]:
-    """P(class | similar phrases) (P,C), weighted by the similarity of the unit rows (P,D).
+def _lent(counts: Tensor, unit: Tensor, config: LabelPriorConfig) -> Tensor:
+    """What similar phrases have been counted for: a vote (P,C), or none where no phrase is similar.
 
-    The prior for a phrase without a similar one. An empty list if no phrase has a similar one.
+    counts (P,C). The lenders are weighted by the similarity of their unit rows (P,D).
     """
     lenders = counts.sum(dim=1).nonzero().squeeze(1)
     cosine = unit @ unit[lenders].T
     cosine[lenders, torch.arange(len(lenders))] = -torch.inf  # no phrase borrows from itself
     likeness = torch.where(cosine >= config.min_cosine, (cosine / config.temperature).exp(), 0)
     mass = likeness.sum(dim=1, keepdim=True)
-    if not bool(mass.any()):
-        return []
     lent = likeness @ (counts[lenders] / counts[lenders].sum(dim=1, keepdim=True))
-    return [torch.where(mass > 0, lent / torch.where(mass > 0, mass, 1), prior)]
+    return lent / torch.where(mass > 0, mass, 1)
