@@ -68,10 +68,19 @@ class Lass3dPlusConfig(MethodConfig):
     mix: BandMixConfig = BandMixConfig()  # labelled and unlabelled scans exchange bands; off
     query: QueryConfig = QueryConfig()  # a head for open-vocabulary queries; off
 
+    def __post_init__(self) -> None:
+        if self.targets == "words" and not self.strength:
+            raise ValueError("targets=words takes the classes from the phrases, and strength=0 reads none")
+
     @property
     def reads_text(self) -> bool:
         """Whether the prior or the query head is on."""
         return self.strength > 0 or self.query.weight > 0
+
+    @property
+    def reads_synonyms(self) -> bool:
+        """Whether the prior is on: it knows which classes the words of a phrase name."""
+        return self.strength > 0
 
 
 class Lass3dPlus(StudentAndTeacher):
@@ -94,6 +103,7 @@ class Lass3dPlus(StudentAndTeacher):
         super().__init__(config, ingredients)
         self.weighs_pseudo_labels = config.balanced
         phrases = _phrases(config, ingredients)
+        self.contradictions = phrases.contradictions if phrases is not None else ()
         said_of, self.held_out = _said_of(config, ingredients, phrases)
         self.register_buffer("evidence", said_of.evidence, persistent=False)
         self.register_buffer("meaning", said_of.meaning, persistent=False)
@@ -193,7 +203,7 @@ class Lass3dPlus(StudentAndTeacher):
 
     def _named_classes(self, votes: PhraseVotes) -> Tensor:
         """The class that the phrase of each voxel names, whatever the teacher says; IGNORE for none."""
-        return torch.cat([self.named_class, self.named_class.new_tensor([IGNORE])])[votes.strongest]
+        return torch.cat([self.named_class, self.named_class.new_full((1,), IGNORE)])[votes.strongest]
 
     def _pseudo_labels(self, belief: Tensor, named: Tensor) -> Tensor:
         most, label = belief.max(dim=1)
@@ -206,10 +216,16 @@ class Lass3dPlus(StudentAndTeacher):
         return self.held_out < self.config.least_trust
 
     def hear(self, step: int, measured: Sequence[Mapping[str, float]]) -> None:
-        """Print when the prior turns on or off. A resumed run says again that it is on."""
+        """Print when the prior turns on or off, and at the start which names the labels contradict.
+
+        A resumed run says again that it is on.
+        """
         least = self.config.least_trust
-        if step == 0 and self._is_refused and self.config.strength and self.config.safety:
-            _say(_NEVER.format(held_out=self.held_out, least=least))
+        if step == 0:
+            for line in self.contradictions:
+                _say(line)
+            if self._is_refused and self.config.safety and self.config.targets == "product":
+                _say(_NEVER.format(held_out=self.held_out, least=least))
         for right in (one["phrases_right"] for one in measured if "phrases_right" in one):
             is_on = not self._is_refused and right >= least
             if is_on != self._was_on:

@@ -55,6 +55,7 @@ class PhraseCounts(NamedTuple):
     rows (P,D) float32: the text embedding of each phrase.
     means (P,C) bool: the classes that the words of the phrase name.
     points: some of the counted points; None if they are not known one by one.
+    contradictions: a line for each phrase whose words name classes that the labels contradict.
     """
 
     counts: Tensor
@@ -62,6 +63,7 @@ class PhraseCounts(NamedTuple):
     rows: Tensor
     means: Tensor
     points: LabelledVotes | None = None
+    contradictions: tuple[str, ...] = ()
 
     def without(self, fold: int) -> PhraseCounts:
         """The same without the counts of a fold."""
