@@ -88,10 +88,11 @@ class Lass3dPlus(StudentAndTeacher):
 
     Decision: how far phrases are believed is measured where the teacher has learnt no label. On labelled
     points the teacher has been trained, so it would win any comparison with the product, whatever the phrases
-    say. So the share of right phrases is estimated twice (parts/label_prior.py). Before training: on
-    labelled scans, each judged by the counts of the others. During training: on the unlabelled scans, where
-    the teacher is sure by shape alone. The second estimate weighs the phrases. While either is below
-    `least_trust` the prior is off and the method is identical to its control.
+    say. So the share of right phrases is estimated before training on labelled scenes, each judged by the
+    counts of the others (parts/phrase_trust.py), and during training on the regions of the unlabelled scans
+    (parts/regions.py). While either is below `least_trust` the prior is off and the method is identical to
+    its control. A phrase weighs as much as its region proves right, and as votes of its kind do where the
+    teacher is sure by shape alone.
     """
 
     evidence: Tensor
@@ -169,8 +170,8 @@ class Lass3dPlus(StudentAndTeacher):
 
         coords (U,4) int: (scan, x, y, z) in voxels.
         Returns measures, too: the share of phrases that prove right, the trust in them, which is 0 while the
-        prior is off, and the teacher's temperature. Whether the prior is on is decided on the device, so that
-        nothing waits for it.
+        prior is off and else this share, and the teacher's temperature. Whether the prior is on is decided on
+        the device, so that nothing waits for it.
         """
         config = self.config
         if not config.strength:

@@ -1,6 +1,6 @@
 """Is a phrase right? Asked of whole regions, because a detector names a whole mask rightly or wrongly.
 
-A region are the voxels of one scan, in one cell of 24 x 24 voxels seen from above, with the same phrase p.
+A region is the voxels of one scan in a cell of 24 x 24 voxels seen from above that have the same phrase p.
 Its phrase is right with probability t, or else a random phrase of the unlabelled scans. For a voxel x, a
 right phrase is
 
