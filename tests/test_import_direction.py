@@ -16,7 +16,9 @@ SOURCES = sorted(
     for path in (ROOT / part).rglob("*.py")
 )
 
-NUMPY_ROOMS = [f"lass3d_core.{room}" for room in ("manifest", "files", "geometry", "datasets", "clouds")]
+NUMPY_ROOMS = [
+    f"lass3d_core.{room}" for room in ("manifest", "files", "geometry", "datasets", "clouds", "words")
+]
 TORCH_ROOMS = [f"lass3d_core.{room}" for room in ("paper", "sparse", "nets", "compute")]
 CORE_TOP = [
     f"lass3d_core.{module}"

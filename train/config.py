@@ -94,6 +94,7 @@ class SavedRun:
 
     pairs, split: digests of the training shards and of the choice of labelled scans.
     texts: of the text table; empty if the method reads no text. init: of the model that the run starts from.
+    synonyms: of those in the manifest; empty if there are none, or the method reads none.
     class_names, feature_names: what the network predicts and sees.
     """
 
@@ -102,6 +103,7 @@ class SavedRun:
     split: str
     texts: str = ""
     init: str = ""
+    synonyms: str = ""
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
 
@@ -127,6 +129,8 @@ class SavedRun:
                 "the choice of labelled scans": self.split,
                 "the text table": self.texts,
                 "the model of net.init": self.init,
+                # Runs from before they were read had none.
+                **({"the set of synonyms": self.synonyms} if self.synonyms else {}),
             },
         }
 
@@ -143,6 +147,7 @@ class SavedRun:
             "split": self.split,
             "texts": self.texts,
             "init": self.init,
+            "synonyms": self.synonyms,
             "class_names": self.class_names,
             "feature_names": self.feature_names,
             "method_name": self.config.method_name,
@@ -166,6 +171,7 @@ class SavedRun:
                 split=str(values["split"]),
                 texts=str(values["texts"]),
                 init=str(values["init"]),
+                synonyms=str(values.get("synonyms", "")),
                 class_names=tuple(map(str, values["class_names"])),
                 feature_names=tuple(map(str, values["feature_names"])),
             )

@@ -5,16 +5,16 @@
 Needs the finished run supervised-demo-r2-s<seed> of the manifest, and captions of the split val
 (`caption_splits`). For each form of the prior, and for phrases made wrong on purpose, it prints:
 
-- the two checks of the method: the estimated share of right phrases, on held-out labelled scans and where the
-  teacher is sure. They use no label of the validation scans;
+- the checks of the method: the estimated share of right phrases, on held-out labelled scans, by regions, and
+  where the teacher is sure; and the measured temperature. They use no label of the validation scans;
 - the truth: mIoU over the points with a phrase, of the teacher, of the product that trusts every phrase, and
-  of the product that trusts phrases as far as the second check says.
+  of the product that trusts phrases as far as the last two checks say.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,23 +29,36 @@ from train.config import SavedRun
 from train.data.paired_scans import PairedScans
 from train.data.phrase_counts import phrase_counts
 from train.data.text_batches import TextRowsOf
-from train.methods.lass3d_plus import Lass3dPlusConfig
-from train.methods.parts.label_prior import LabelPriorConfig, PhraseCounts, log_ratio, posterior, said
+from train.methods.parts.label_prior import (
+    LabelPriorConfig,
+    PhraseCounts,
+    log_ratio,
+    meaning_of,
+    posterior,
+    said,
+    scene_votes,
+)
 from train.methods.parts.phrase_trust import UnlabelledTrust, believed, held_out_trust
+from train.methods.parts.regions import RegionTrust
 from train.methods.parts.votes import PhraseVotes
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 
 CONFIDENCE = 0.8
-TEMPERATURE = Lass3dPlusConfig().temperature
-FORMS = {
-    "default": (LabelPriorConfig(), TEMPERATURE),
+PASSES = 5
+"""Over the scans, until the regions are judged."""
+
+FORMS: dict[str, tuple[LabelPriorConfig, float | None]] = {
+    "default": (LabelPriorConfig(), None),
     "teacher not tempered": (LabelPriorConfig(), 1.0),
-    "teacher tempered more, 3": (LabelPriorConfig(), 3.0),
-    "without class names": (LabelPriorConfig(names=False), TEMPERATURE),
-    "and no backing off": (LabelPriorConfig(names=False, min_cosine=1), TEMPERATURE),
-    "100 points a phrase": (LabelPriorConfig(phrase_points=100), TEMPERATURE),
+    "T = 2": (LabelPriorConfig(), 2.0),
+    "without class names": (LabelPriorConfig(names=False), None),
+    "and no borrowing": (LabelPriorConfig(names=False, min_cosine=1), None),
+    "three votes for the language": (LabelPriorConfig(language=3), None),
+    "names alone": (LabelPriorConfig(language=1e6), None),
 }
+"""Name -> the form of the prior, and the teacher's temperature beside a phrase; None: measured."""
+
 WRONG = {f"{share:.0%} of the phrases random": share for share in (0.3, 0.5, 0.6, 0.8, 1.0)}
 
 
@@ -54,11 +67,13 @@ class Seen:
     """A scan as the teacher sees it.
 
     belief (N,C). phrase (N,) int64: row of the text table, -1 for none. labels (N,) uint8.
+    coords (N,4) int: of each point's voxel.
     """
 
     belief: Tensor
     phrase: Tensor
     labels: np.ndarray
+    coords: Tensor
 
 
 def main() -> None:
@@ -66,28 +81,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ratio", type=float, default=2.0, help="percent of the scans with labels (2)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    run = teacher_run(options.manifest, options.seed)
+    run = teacher_run(options.manifest, options.ratio, options.seed)
     scans = seen_by_teacher(run)
-    phrases = phrase_counts(run.pairs, run.split.labelled)
+    phrases = phrase_counts(run.pairs, run.split.labelled, run.synonyms)
     print(
         f"{len(scans)} validation scans; labelled: {', '.join(run.split.labelled)}; {run.saved.digest[:12]}"
     )
-    print(f"{'':32} held out  sure points  teacher  believed all  as far as right")
+    print(f"{'':32} held out  regions  sure points    T  teacher  believed all  as far as right")
     for name, (form, temperature) in FORMS.items():
         report(name, phrases, scans, form, temperature)
-    report("P counted on these scans", counted_here(phrases, scans), scans, LabelPriorConfig(), TEMPERATURE)
+    report(
+        "P counted on these scans", counted_here(phrases, scans), scans, LabelPriorConfig(language=0), None
+    )
     rng = np.random.default_rng(0)
     for name, share in WRONG.items():
-        wrong = [Seen(s.belief, misnamed(s.phrase, share, len(phrases.rows), rng), s.labels) for s in scans]
-        report(f"{name}, here alone", phrases, wrong, LabelPriorConfig(), TEMPERATURE)
+        wrong = [replace(scan, phrase=misnamed(scan.phrase, share, len(phrases.rows), rng)) for scan in scans]
+        report(f"{name}, here alone", phrases, wrong, LabelPriorConfig(), None)
 
 
-def teacher_run(manifest_path: Path, seed: int) -> Run:
+def teacher_run(manifest_path: Path, ratio: float, seed: int) -> Run:
     """The finished supervised run of the default data set."""
     manifest, _ = read_manifest(manifest_path)
-    folder = RunFolder(manifest.runs / manifest.default / f"supervised-demo-r2-s{seed}")
+    folder = RunFolder(manifest.runs / manifest.default / f"supervised-demo-r{ratio:g}-s{seed}")
     saved = SavedRun.load(folder.config)
     pairs = PairedScans.open(manifest.artifacts_of(manifest.default))
     return Run.of(saved.config, pairs, manifest.datasets[manifest.default], folder, torch.device("cpu"))
@@ -103,18 +121,21 @@ def seen_by_teacher(run: Run) -> list[Seen]:
         with torch.no_grad():
             belief = predictor(whole.features, whole.pyramid).softmax(dim=1)[whole.inverse]
         rows = np.append(rows_of.phrase_rows(scan.pairs.phrases), NONE)
-        scans.append(Seen(belief, torch.from_numpy(rows[scan.pairs.entity]), whole.labels))
+        phrase = torch.from_numpy(rows[scan.pairs.entity])
+        scans.append(Seen(belief, phrase, whole.labels, whole.pyramid.coords[0][whole.inverse]))
     return scans
 
 
 def counted_here(phrases: PhraseCounts, scans: list[Seen]) -> PhraseCounts:
     """Counts from the labels of these very scans: the upper bound of any prior by phrase."""
-    counts = torch.zeros_like(phrases.counts[:1])
+    of_scans = []
     for scan in scans:
         known = (scan.phrase != NONE) & torch.from_numpy(scan.labels != IGNORE)
-        cell = scan.phrase[known] * counts.shape[2] + torch.from_numpy(scan.labels.astype(np.int64))[known]
-        counts += torch.bincount(cell, minlength=counts.numel()).view_as(counts)
-    return phrases._replace(counts=counts)
+        counts = torch.zeros(phrases.counts.shape[1:])
+        cell = scan.phrase[known] * counts.shape[1] + torch.from_numpy(scan.labels.astype(np.int64))[known]
+        of_scans.append(torch.bincount(cell, minlength=counts.numel()).view_as(counts).float())
+    votes = [scene_votes(one) for one in of_scans]
+    return phrases._replace(counts=sum(of_scans)[None], scenes=sum(votes)[None])
 
 
 def misnamed(phrase: Tensor, share: float, phrases: int, rng: np.random.Generator) -> Tensor:
@@ -124,32 +145,39 @@ def misnamed(phrase: Tensor, share: float, phrases: int, rng: np.random.Generato
 
 
 def report(
-    name: str, phrases: PhraseCounts, scans: list[Seen], form: LabelPriorConfig, temperature: float
+    name: str, phrases: PhraseCounts, scans: list[Seen], form: LabelPriorConfig, temperature: float | None
 ) -> None:
     """Print one line of the table."""
-    evidence = log_ratio(phrases.counts.sum(dim=0), phrases, form)
-    unlabelled = UnlabelledTrust(evidence.shape[1], horizon=1e9)
-    for scan in scans:
+    evidence, meaning = log_ratio(phrases, form), meaning_of(phrases, form)
+    classes = evidence.shape[1]
+    unlabelled, regions = UnlabelledTrust(classes, 1e9), RegionTrust(classes, len(scans), temperature)
+    for _ in range(PASSES):
+        told = [regions(one.belief, meaning, PhraseVotes.certain(one.phrase), one.coords) for one in scans]
+    judged, right = told[-1], [one.right for one in told]
+    for scan, by_region in zip(scans, right):
         votes = PhraseVotes.certain(scan.phrase)
-        one_group = torch.zeros_like(scan.phrase)
-        unlabelled.update(scan.belief, said(evidence, votes), votes.is_named, one_group, CONFIDENCE)
-    weighed = believed(evidence, unlabelled.trust)
-    figures = [
-        100 * mean_iou(sum(confusion(scan, *prior, temperature) for scan in scans), "dropped")
-        for prior in ((evidence, 0.0), (evidence, 1.0), (weighed, 1.0))
-    ]
+        counted, one_group = votes.is_named & (by_region >= 0.5), torch.zeros_like(scan.phrase)
+        unlabelled.update(scan.belief, said(evidence, votes), counted, one_group, CONFIDENCE)
+    found, trust = float(judged.temperature), unlabelled.trust
+
+    def miou(trusts: list[Tensor], strength: float = 1.0) -> float:
+        seen = [confusion(scan, evidence, one, strength, found) for scan, one in zip(scans, trusts)]
+        return 100 * mean_iou(sum(seen), "dropped")
+
+    whole = [torch.ones_like(one) for one in right]
     print(
-        f"{name:32} {held_out_trust(phrases, form):8.2f}  {unlabelled.trust:11.2f}"
-        f"  {figures[0]:7.1f}  {figures[1]:12.1f}  {figures[2]:15.1f}",
+        f"{name:32} {held_out_trust(phrases, form):8.2f}  {float(judged.share):7.2f}  {trust:11.2f}"
+        f"  {found:3.1f}  {miou(whole, 0.0):7.1f}  {miou(whole):12.1f}"
+        f"  {miou([trust * one for one in right]):15.1f}",
         flush=True,
     )
 
 
-def confusion(scan: Seen, evidence: Tensor, strength: float, temperature: float) -> np.ndarray:
-    """The confusion matrix (C,C) over the points with a phrase."""
+def confusion(scan: Seen, evidence: Tensor, trust: Tensor, strength: float, temperature: float) -> np.ndarray:
+    """The confusion matrix (C,C) over the points with a phrase. trust (N,): in the phrase of each point."""
     paired = scan.phrase != NONE
     votes = PhraseVotes.certain(scan.phrase[paired])
-    of_points = said(evidence, votes)
+    of_points = believed(said(evidence, votes), trust[paired, None])
     belief = posterior(scan.belief[paired], of_points, votes.is_named, strength, temperature)
     return confusion_matrix(scan.labels[paired.numpy()], belief.argmax(dim=1).numpy(), evidence.shape[1])
 

@@ -39,7 +39,7 @@ class ClassesSpec:
     ignore: raw ids that are left out of training and figures.
     unknown: a raw id that is in neither list is refused, or ignored too.
     colours: name -> red, green, blue; chosen where they are absent.
-    synonyms: name -> further words for it, by which the audit judges phrases.
+    synonyms: name -> further words for it, by which the audit and LASS3D+ know what a phrase names.
     """
 
     ids: Mapping[ClassName, RawIds] = field(default_factory=dict)

@@ -10,6 +10,7 @@ import torch
 from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan, labels_or_ignore
 from lass3d_core.words.lexicon import Lexicon
+from train.data.contradictions import Contradictions
 from train.data.paired_scans import PairedScans
 from train.data.text_batches import TextRowsOf, votes_of
 from train.data.voxel_votes import point_votes
@@ -35,6 +36,9 @@ def phrase_counts(
     shape = (phrases, pairs.num_classes)
     counts, votes_of_scenes = torch.zeros(folds, *shape), torch.zeros(folds, *shape)
     found, most = [], MOST_POINTS // max(1, len(labelled))
+    names = pairs.header.class_names
+    means = _meanings(table.phrases, names, synonyms)
+    contradictions = Contradictions(means)
     for number, scans in enumerate(scenes):
         fold, of_scene = number % folds, torch.zeros(shape, dtype=torch.float64)
         for scan_id in scans:  # no other scan is read, so no label can leak
@@ -49,12 +53,14 @@ def phrase_counts(
             found.append(LabelledVotes(torch.full_like(some, fold), label[some], votes[some]))
         counts[fold] += of_scene.float()
         votes_of_scenes[fold] += scene_votes(of_scene.float())
+        contradictions.add(of_scene.numpy())
     return PhraseCounts(
         counts=counts,
         scenes=votes_of_scenes,
         rows=torch.from_numpy(table.phrase_rows.astype(np.float32)),
-        means=torch.from_numpy(_meanings(table.phrases, pairs.header.class_names, synonyms)),
+        means=torch.from_numpy(means),
         points=_together(found),
+        contradictions=contradictions.lines(table.phrases, names),
     )
 
 

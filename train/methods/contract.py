@@ -206,6 +206,11 @@ class MethodConfig:
         """Whether training depends on the table of text rows. It is then part of what identifies a run."""
         return False
 
+    @property
+    def reads_synonyms(self) -> bool:
+        """Whether training depends on the manifest's synonyms. They then are part of it, too."""
+        return False
+
 
 class Method(nn.Module):
     """Base of every method: what the training loop calls.

@@ -68,10 +68,19 @@ class Lass3dPlusConfig(MethodConfig):
     mix: BandMixConfig = BandMixConfig()  # labelled and unlabelled scans exchange bands; off
     query: QueryConfig = QueryConfig()  # a head for open-vocabulary queries; off
 
+    def __post_init__(self) -> None:
+        if self.targets == "words" and not self.strength:
+            raise ValueError("targets=words takes the classes from the phrases, and strength=0 reads none")
+
     @property
     def reads_text(self) -> bool:
         """Whether the prior or the query head is on."""
         return self.strength > 0 or self.query.weight > 0
+
+    @property
+    def reads_synonyms(self) -> bool:
+        """Whether the prior is on: it knows which classes the words of a phrase name."""
+        return self.strength > 0
 
 
 class Lass3dPlus(StudentAndTeacher):
@@ -79,10 +88,11 @@ class Lass3dPlus(StudentAndTeacher):
 
     Decision: how far phrases are believed is measured where the teacher has learnt no label. On labelled
     points the teacher has been trained, so it would win any comparison with the product, whatever the phrases
-    say. So the share of right phrases is estimated twice (parts/label_prior.py). Before training: on
-    labelled scans, each judged by the counts of the others. During training: on the unlabelled scans, where
-    the teacher is sure by shape alone. The second estimate weighs the phrases. While either is below
-    `least_trust` the prior is off and the method is identical to its control.
+    say. So the share of right phrases is estimated before training on labelled scenes, each judged by the
+    counts of the others (parts/phrase_trust.py), and during training on the regions of the unlabelled scans
+    (parts/regions.py). While either is below `least_trust` the prior is off and the method is identical to
+    its control. A phrase weighs as much as its region proves right, and as votes of its kind do where the
+    teacher is sure by shape alone.
     """
 
     evidence: Tensor
@@ -94,6 +104,7 @@ class Lass3dPlus(StudentAndTeacher):
         super().__init__(config, ingredients)
         self.weighs_pseudo_labels = config.balanced
         phrases = _phrases(config, ingredients)
+        self.contradictions = phrases.contradictions if phrases is not None else ()
         said_of, self.held_out = _said_of(config, ingredients, phrases)
         self.register_buffer("evidence", said_of.evidence, persistent=False)
         self.register_buffer("meaning", said_of.meaning, persistent=False)
@@ -159,8 +170,8 @@ class Lass3dPlus(StudentAndTeacher):
 
         coords (U,4) int: (scan, x, y, z) in voxels.
         Returns measures, too: the share of phrases that prove right, the trust in them, which is 0 while the
-        prior is off, and the teacher's temperature. Whether the prior is on is decided on the device, so that
-        nothing waits for it.
+        prior is off and else this share, and the teacher's temperature. Whether the prior is on is decided on
+        the device, so that nothing waits for it.
         """
         config = self.config
         if not config.strength:
@@ -193,7 +204,7 @@ class Lass3dPlus(StudentAndTeacher):
 
     def _named_classes(self, votes: PhraseVotes) -> Tensor:
         """The class that the phrase of each voxel names, whatever the teacher says; IGNORE for none."""
-        return torch.cat([self.named_class, self.named_class.new_tensor([IGNORE])])[votes.strongest]
+        return torch.cat([self.named_class, self.named_class.new_full((1,), IGNORE)])[votes.strongest]
 
     def _pseudo_labels(self, belief: Tensor, named: Tensor) -> Tensor:
         most, label = belief.max(dim=1)
@@ -206,10 +217,16 @@ class Lass3dPlus(StudentAndTeacher):
         return self.held_out < self.config.least_trust
 
     def hear(self, step: int, measured: Sequence[Mapping[str, float]]) -> None:
-        """Print when the prior turns on or off. A resumed run says again that it is on."""
+        """Print when the prior turns on or off, and at the start which names the labels contradict.
+
+        A resumed run says again that it is on.
+        """
         least = self.config.least_trust
-        if step == 0 and self._is_refused and self.config.strength and self.config.safety:
-            _say(_NEVER.format(held_out=self.held_out, least=least))
+        if step == 0:
+            for line in self.contradictions:
+                _say(line)
+            if self._is_refused and self.config.safety and self.config.targets == "product":
+                _say(_NEVER.format(held_out=self.held_out, least=least))
         for right in (one["phrases_right"] for one in measured if "phrases_right" in one):
             is_on = not self._is_refused and right >= least
             if is_on != self._was_on:

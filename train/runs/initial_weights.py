@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, MissingArtifact
 from lass3d_core.model.file import read_model
 
 _BACKBONE = "segmenter.backbone."
@@ -53,6 +54,14 @@ def take_weights(path: str, backbone: nn.Module) -> TakenWeights:
         missing=tuple(name for name in ours if name not in theirs),
         left=tuple(name for name in theirs if name not in ours),
     )
+
+
+def digest_of(path: str) -> str:
+    """SHA-256 of the model file at `path`. Raises MissingArtifact."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise MissingArtifact(f"net.init: {path} cannot be read: {error.strerror or error}") from None
 
 
 def initialised(make_backbone: Callable[[], nn.Module], path: str) -> Callable[[], nn.Module]:

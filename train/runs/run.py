@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from lass3d_core import nets
 from lass3d_core.compute import parallel
 from lass3d_core.datasets import submission_of
 from lass3d_core.datasets.places import LABELS
-from lass3d_core.errors import DataError, MissingArtifact, StaleArtifact
+from lass3d_core.errors import DataError, StaleArtifact
 from lass3d_core.files.fingerprint import canonical_json
 from lass3d_core.files.splits import LabelledSplit, spread
 from lass3d_core.labels import AbsentClasses
@@ -46,7 +45,7 @@ from train.loop import step_seed
 from train.methods.contract import Ingredients, Method
 from train.report.words import counted, labels_of
 from train.runs import checkpoint
-from train.runs.initial_weights import initialised
+from train.runs.initial_weights import digest_of, initialised
 from train.runs.progress import progress_bar
 from train.runs.run_folder import RunFolder
 from train.runs.stopping import Stopping
@@ -124,18 +123,18 @@ class Run:
             config,
             pairs=pairs.training_digest,
             split=hashlib.sha256(canonical_json(to_json(self.split)).encode()).hexdigest(),
-            texts=self._texts if config.method.reads_text else "",
-            init=hashlib.sha256(_model_bytes(config.net.init)).hexdigest() if config.net.init else "",
+            texts=pairs.text_digest if config.method.reads_text else "",
+            init=digest_of(config.net.init) if config.net.init else "",
+            synonyms=self._words if config.method.reads_synonyms else "",
             class_names=pairs.header.class_names,
             feature_names=pairs.header.feature_names,
         )
 
     @property
-    def _texts(self) -> str:
-        """The digest of the text table, and of the manifest's synonyms if there are any."""
-        table = self.pairs.text_digest
-        words = {name: sorted(found) for name, found in self.synonyms.items()}
-        return hashlib.sha256(canonical_json([table, words]).encode()).hexdigest() if words else table
+    def _words(self) -> str:
+        """The digest of the manifest's synonyms, in whatever order they stand; empty if there are none."""
+        words = {name: sorted(found) for name, found in self.synonyms.items() if found}
+        return hashlib.sha256(canonical_json(words).encode()).hexdigest() if words else ""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -342,13 +341,6 @@ class Run:
             batches = stopping.until(batches)
         matrices = confusions(predictor, batches, self.pairs.num_classes, self.device, sample)
         return parallel.all_reduce_sum(torch.from_numpy(matrices).to(self.device)).cpu().numpy()
-
-
-def _model_bytes(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise MissingArtifact(f"net.init: {path} cannot be read: {error.strerror or error}") from None
 
 
 def _require_fit(folder: RunFolder, what: str, trained: Sequence[str], here: Sequence[str]) -> None:

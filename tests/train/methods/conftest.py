@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid
+from tests.phrase_counts import counts_of
 from train.methods.contract import BatchCounts, Ingredients, SemiBatch
 from train.methods.lass3d import Lass3d, Lass3dConfig
 from train.methods.parts.label_prior import PhraseCounts
@@ -40,9 +41,9 @@ def ingredients() -> Ingredients:
 
 
 def phrase_counts() -> PhraseCounts:
-    """Two folds; phrase p < 5 is on ten points of class p and two of each other one, phrase 5 on none."""
+    """Two scenes; phrase p < 5 is on ten points of class p and two of each other one, phrase 5 on none."""
     counts = torch.cat([8 * torch.eye(CLASSES) + 2, torch.zeros(1, CLASSES)])
-    return PhraseCounts(counts.expand(2, -1, -1), torch.eye(6, TEXT_DIM), torch.full((6,), -1))
+    return counts_of(counts.expand(2, -1, -1), rows=torch.eye(6, TEXT_DIM))
 
 
 @pytest.fixture

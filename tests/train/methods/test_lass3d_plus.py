@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from lass3d_core.labels import IGNORE
 from lass3d_core.paper.losses import cross_entropy
+from tests.phrase_counts import counts_of
+from train.methods import lass3d_plus
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.lass3d_plus import Lass3dPlus, Lass3dPlusConfig
 from train.methods.parts.band_mix import BandMixConfig
@@ -21,9 +24,10 @@ from train.methods.parts.label_prior import (
 )
 from train.methods.parts.phrase_trust import believed
 from train.methods.parts.query import QueryConfig
+from train.methods.parts.regions import CELL, TEMPERATURES
 from train.methods.parts.votes import PhraseVotes
 
-EVERY = Lass3dPlusConfig(ramp_steps=0, tau_text=0.0, tau_free=0.0, safety=False)
+EVERY = Lass3dPlusConfig(ramp_steps=0, tau_text=0.0, tau_free=0.0, safety=False, temperature=2.0)
 """Every unlabelled point has a pseudo-label, from the first step on, whatever an untrained teacher thinks."""
 SAFE = replace(EVERY, safety=True)
 
@@ -52,9 +56,7 @@ def test_pseudo_label_is_the_best_class_of_teacher_and_phrase(
 ) -> None:
     method = another_teacher(Lass3dPlus(EVERY, ingredients))
     student, teacher, phrase = beliefs(method, batch)
-    evidence = log_ratio(
-        ingredients.phrase_counts().counts.sum(dim=0), ingredients.phrase_counts(), EVERY.prior
-    )
+    evidence = log_ratio(ingredients.phrase_counts(), EVERY.prior)
     likelihood = torch.cat([evidence.exp(), torch.ones(1, 5)])[phrase]
     tempered = teacher ** (1 / EVERY.temperature)
     expected = cross_entropy(student, (tempered * likelihood).argmax(dim=1))
@@ -95,15 +97,15 @@ def test_no_gradient_reaches_the_teacher(batch: SemiBatch, ingredients: Ingredie
     assert all(bool(parameter.grad.any()) for parameter in method.student.classifier.parameters())
 
 
-def counts_of(*folds: Tensor) -> PhraseCounts:
-    return PhraseCounts(torch.stack(folds), torch.eye(6, 16), torch.full((6,), -1))
+def counted(*scenes: Tensor) -> PhraseCounts:
+    return counts_of(torch.stack(scenes), rows=torch.eye(6, 16))
 
 
 def test_phrases_that_differ_between_labelled_scans_are_left_out_aloud(
     batch: SemiBatch, ingredients: Ingredients, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = torch.cat([40 * torch.eye(5), torch.zeros(1, 5)])
-    misleading = replace(ingredients, phrase_counts=lambda: counts_of(table, table.roll(1, dims=0)))
+    misleading = replace(ingredients, phrase_counts=lambda: counted(table, table.roll(1, dims=0)))
     method = Lass3dPlus(SAFE, misleading)
     for step in range(3):
         take_losses(method, batch, step)
@@ -119,13 +121,14 @@ def sure_teacher(method: Lass3dPlus, batch: SemiBatch, truth: Tensor) -> None:
     method.teacher.classifier.weight.data = 20 * torch.eye(5, 12)
 
 
+@pytest.mark.parametrize("regions", [True, False])
 def test_phrases_wrong_on_unlabelled_scans_alone_are_noticed_and_forgiven(
-    batch: SemiBatch, ingredients: Ingredients, capsys: pytest.CaptureFixture[str]
+    batch: SemiBatch, ingredients: Ingredients, capsys: pytest.CaptureFixture[str], regions: bool
 ) -> None:
     truth = torch.arange(240) % 5
     right = replace(batch, votes=PhraseVotes.certain(truth))
     wrong = replace(batch, votes=PhraseVotes.certain(torch.where(batch.is_labelled, truth, (truth + 1) % 5)))
-    method = Lass3dPlus(replace(SAFE, horizon=2.0), ingredients)
+    method = Lass3dPlus(replace(SAFE, horizon=2.0, regions=regions), ingredients)
     sure_teacher(method, batch, truth)
     trusts = []
     for step, seen in enumerate([right, wrong, wrong, wrong, right, right, right]):
@@ -138,7 +141,7 @@ def test_phrases_wrong_on_unlabelled_scans_alone_are_noticed_and_forgiven(
 
 def test_without_safety_misleading_phrases_are_believed(batch: SemiBatch, ingredients: Ingredients) -> None:
     table = torch.cat([40 * torch.eye(5), torch.zeros(1, 5)])
-    misleading = replace(ingredients, phrase_counts=lambda: counts_of(table, table.roll(1, dims=0)))
+    misleading = replace(ingredients, phrase_counts=lambda: counted(table, table.roll(1, dims=0)))
     method = Lass3dPlus(EVERY, misleading)
     method.losses(batch, 0)
     assert method.held_out < 0.1 and method.measures["phrase_trust"] == 1
@@ -149,14 +152,13 @@ def test_phrases_weigh_as_much_as_they_prove_right(batch: SemiBatch, ingredients
     truth = torch.arange(240) % 5
     phrase = torch.where(torch.arange(240) % 25 < 10, (truth + 1) % 5, truth)
     seen = replace(batch, votes=PhraseVotes.certain(phrase))
-    config = replace(SAFE, least_trust=0.3)
-    counted = counts_of(40000 * torch.eye(6, 5))
-    method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: counted))
+    config = replace(SAFE, least_trust=0.3, regions=False, prior=LabelPriorConfig(language=0))
+    method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: counted(40000 * torch.eye(6, 5))))
     sure_teacher(method, batch, truth)
     method.losses(seen, 0)
     assert method.measures["phrase_trust"] == pytest.approx(0.5, abs=0.03)
     teacher = torch.tensor([[0.6, 0.4, 0, 0, 0]])
-    told, found = method._product(teacher, PhraseVotes.certain(torch.tensor([1])))
+    told, found = method._product(teacher, PhraseVotes.certain(torch.tensor([1])), torch.zeros(1, 4))
     discounted = believed(method.evidence[1:2], found["phrase_trust"].float())
     expected = posterior(teacher, discounted, torch.tensor([True]), temperature=SAFE.temperature)
     torch.testing.assert_close(told, expected)
@@ -167,7 +169,7 @@ def test_a_single_labelled_scan_leaves_the_check_to_the_unlabelled_ones(
 ) -> None:
     table = torch.cat([40 * torch.eye(5), torch.zeros(1, 5)])
     truth = torch.arange(240) % 5
-    method = Lass3dPlus(SAFE, replace(ingredients, phrase_counts=lambda: counts_of(table)))
+    method = Lass3dPlus(SAFE, replace(ingredients, phrase_counts=lambda: counted(table)))
     sure_teacher(method, batch, truth)
     method.losses(replace(batch, votes=PhraseVotes.certain(truth)), 0)
     assert math.isnan(method.held_out) and method.measures["phrase_trust"] > 0.9
@@ -267,8 +269,9 @@ def test_votes_of_a_group_that_proves_wrong_are_not_believed(
     fold = torch.arange(240) // 10 % 2
     counts = torch.zeros(2, 6, 5)
     counts.index_put_((fold[~far], phrase[~far], truth[~far]), torch.full((120,), 1000.0), accumulate=True)
-    known = PhraseCounts(counts, torch.eye(6, 16), torch.full((6,), -1), LabelledVotes(fold, truth, votes))
-    method = Lass3dPlus(replace(SAFE, least_trust=0.1), replace(ingredients, phrase_counts=lambda: known))
+    known = counts_of(counts, rows=torch.eye(6, 16), points=LabelledVotes(fold, truth, votes))
+    config = replace(SAFE, least_trust=0.1, regions=False)
+    method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: known))
     sure_teacher(method, batch, truth)
     for step in range(40):
         method.losses(replace(batch, votes=votes), step)
@@ -277,3 +280,113 @@ def test_votes_of_a_group_that_proves_wrong_are_not_believed(
     assert group[~far].min() > group[far].max()
     by_group = method.unlabelled_trust.by_group
     assert by_group[group[~far]].min() > 0.8 and by_group[group[far]].max() < 0.4
+
+
+def by_name(ingredients: Ingredients) -> Ingredients:
+    """Phrase p < 5 names class p and was never counted; phrase 5 names none."""
+    phrases = counts_of(torch.zeros(1, 6, 5), [[0], [1], [2], [3], [4], []], torch.eye(6, 16))
+    return replace(ingredients, phrase_counts=lambda: phrases)
+
+
+def test_hard_words_label_the_voxels_whose_phrase_names_a_class_whatever_the_teacher_says(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    config = replace(EVERY, targets="words", tau_text=1.0, tau_free=0.0)
+    method = Lass3dPlus(config, by_name(ingredients))
+    student, _, phrase = beliefs(method, batch)
+    is_named = (phrase >= 0) & (phrase < 5)
+    expected = cross_entropy(student, torch.where(is_named, phrase, IGNORE))
+    told = method.losses(batch, 0)["ce_u"]
+    torch.testing.assert_close(told, expected)
+    assert method.measures["ce_u_points"] == is_named.sum() and 0 < is_named.sum() < len(phrase)
+    assert torch.equal(another_teacher(method).losses(batch, 0)["ce_u"], told)
+
+
+def test_hard_words_do_not_ask_how_many_phrases_are_right(
+    batch: SemiBatch, ingredients: Ingredients, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = torch.cat([40 * torch.eye(5), torch.zeros(1, 5)])
+    misleading = replace(ingredients, phrase_counts=lambda: counted(table, table.roll(1, dims=0)))
+    method = Lass3dPlus(replace(SAFE, targets="words"), misleading)
+    take_losses(method, batch, 0)
+    assert method.held_out < 0.1 and "phrases_right" not in method.measures
+    assert capsys.readouterr().err == ""
+
+
+def test_hard_words_without_phrases_are_refused() -> None:
+    with pytest.raises(ValueError, match="strength=0 reads none"):
+        Lass3dPlusConfig(targets="words", strength=0)
+
+
+@pytest.mark.parametrize("regions", [True, False])
+def test_a_region_that_is_judged_wrong_keeps_the_label_of_the_teacher(
+    batch: SemiBatch, ingredients: Ingredients, regions: bool
+) -> None:
+    """Phrases are right, but for those on the 12 voxels of class 4 in scan 2, which name class 0.
+
+    At T = 2 the teacher gives them the odds e^2 of their class, and a phrase that is believed overrules that.
+    """
+    truth, scan = torch.arange(240) % 5, batch.scan
+    is_wrong = (truth == 4) & (scan == 2)
+    votes = PhraseVotes.certain(torch.where(is_wrong, 0, truth))
+    config = replace(SAFE, regions=regions, horizon=5.0, prior=LabelPriorConfig(language=0))
+    phrases = counted(1000 * torch.eye(6, 5))
+    method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: phrases))
+    sure_teacher(method, batch, truth)
+    method.teacher.classifier.weight.data *= 4 / 20
+    coords = batch.pyramid.coords[0].clone()
+    coords[:, 1] += 10 * CELL * is_wrong  # no voxel of class 0 is near
+    unlabelled = scan >= 2
+    teacher = beliefs(method, batch)[1]
+    for _ in range(20):
+        belief, measures = method._product(teacher, votes[unlabelled], coords[unlabelled])
+    assert measures["phrase_trust"] > 0.5
+    expected = truth.masked_fill(is_wrong, 4 if regions else 0)[unlabelled]
+    assert torch.equal(belief.argmax(dim=1), expected)
+
+
+def test_the_temperature_is_measured_or_given_and_written_down(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    for config, among in ((replace(SAFE, temperature="measured"), TEMPERATURES), (SAFE, (2.0,))):
+        method = Lass3dPlus(config, ingredients)
+        method.losses(batch, 0)
+        assert float(method.measures["temperature"]) in among
+        assert method.region_trust.temperatures.tolist() == list(among)
+    without = Lass3dPlus(replace(SAFE, strength=0.0), ingredients)
+    without.losses(batch, 0)
+    assert "temperature" not in without.measures
+
+
+def test_a_resumed_run_judges_regions_as_one_that_went_on(batch: SemiBatch, ingredients: Ingredients) -> None:
+    config = replace(SAFE, temperature="measured", horizon=3.0)
+    whole, resumed = (another_teacher(Lass3dPlus(config, ingredients)) for _ in range(2))
+    first = {name: value.clone() for name, value in whole.region_trust.state_dict().items()}
+    for step in range(3):
+        whole.losses(batch, step)
+    resumed.load_state_dict(whole.state_dict())
+    for step in (3, 4):
+        terms, again = whole.losses(batch, step), resumed.losses(batch, step)
+        assert torch.equal(terms["ce_u"], again["ce_u"])
+        assert {**whole.measures} == {**resumed.measures}
+    for name, value in whole.region_trust.state_dict().items():
+        assert torch.equal(value, resumed.region_trust.state_dict()[name])
+        assert not torch.equal(value, first[name]), f"{name} was learnt"
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_names_that_the_labels_contradict_are_said_once_by_the_first_process(
+    batch: SemiBatch,
+    ingredients: Ingredients,
+    rank: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lass3d_plus.parallel, "rank", lambda: rank)
+    phrases = ingredients.phrase_counts()._replace(contradictions=("car is person", "person is car"))
+    for strength, expected in ((1.0, ["car is person", "person is car"]), (0.0, [])):
+        config = replace(EVERY, strength=strength)
+        method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: phrases))
+        for step in range(3):
+            take_losses(method, batch, step)
+        assert capsys.readouterr().err.splitlines() == (expected if rank == 0 else [])

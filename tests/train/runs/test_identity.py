@@ -9,11 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from lass3d_core.errors import StaleArtifact
 from lass3d_core.files.pair_index import IndexedShard, read_index, write_index
 from lass3d_core.files.shards import ShardReader, write_shard
+from lass3d_core.manifest.classes import ClassesSpec
+from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
 from tests.text_tables import write_text_table
 from train.__main__ import main
+from train.config import SavedRun, with_settings
+from train.data.paired_scans import PairedScans
+from train.presets.demo import demo
+from train.runs.run import Run
+from train.runs.run_folder import RunFolder
 
 RUN = "supervised-demo-r20-s0"
 
@@ -67,6 +76,44 @@ def test_another_text_encoder_is_another_run_for_a_method_that_reads_text(tiny, 
     assert main(tiny.arguments("eval", "--method", "lass3d_plus", "--ratio", "20")) == 0
 
 
+def of_synonyms(tiny, method: str, synonyms: dict[str, tuple[str, ...]], *settings: str) -> Run:
+    """A run of the tiny data with these synonyms in its manifest."""
+    classes = ClassesSpec(synonyms=synonyms)
+    spec = DatasetSpec("semantickitti", Path(), SplitSpec(("0",), ("1",), ("2",)), classes=classes)
+    config = with_settings(demo("tiny", method, 20.0, 0), settings)
+    folder = RunFolder(tiny.run("synonyms"))
+    return Run.of(config, PairedScans.open(tiny.artifacts), spec, folder, torch.device("cpu"))
+
+
+def test_other_synonyms_are_another_run_for_a_method_that_reads_them_and_for_no_other(tiny) -> None:
+    def digest(synonyms: dict[str, tuple[str, ...]], method: str = "lass3d_plus", *settings: str) -> str:
+        return of_synonyms(tiny, method, synonyms, *settings).saved.digest
+
+    none, two = digest({}), {"pole": ("bulb", "light"), "fence": ("partition",)}
+    assert len({none, digest(two), digest({"pole": ("bulb",)}), digest({"fence": ("bulb",)})}) == 4
+    assert digest({"pole": ()}) == none, "no word is no synonym"
+    assert digest({"fence": ("partition",), "pole": ("light", "bulb")}) == digest(two), "in whatever order"
+    for method, *settings in (("lass3d",), ("supervised",), ("lass3d_plus", "method.strength=0")):
+        assert digest(two, method, *settings) == digest({}, method, *settings)
+
+
+def test_a_run_with_other_synonyms_says_that_they_are_why(tiny) -> None:
+    before, after = (of_synonyms(tiny, "lass3d_plus", {"pole": (word,)}) for word in ("bulb", "light"))
+    before.saved.save(before.folder.config)
+    assert SavedRun.load(before.folder.config) == before.saved
+    with pytest.raises(StaleArtifact, match=r"holds another run \(the set of synonyms was redone\)"):
+        after.require_own_folder()
+
+
+def test_the_synonyms_of_a_run_reach_the_prior(tiny) -> None:
+    """The phrase in row 0 is "the ground", which may be a word for a lamp, too."""
+    run = of_synonyms(tiny, "lass3d_plus", {})
+    names, also = (
+        replace(run, synonyms=synonyms).make_method().meaning[0] for synonyms in ({}, {"lamp": ("ground",)})
+    )
+    assert also[2] > names[2] and also[0] < names[0]
+
+
 def test_a_moved_project_and_a_copied_run_still_evaluate(tiny, tmp_path, monkeypatch, capsys) -> None:
     assert main(tiny.training()) == 0
     figures = (tiny.run(RUN) / "metrics-val.json").read_text()
@@ -104,18 +151,13 @@ def test_other_classes_are_refused(tiny, capsys) -> None:
 
 def test_the_model_file_labels_as_the_export_does(tiny, capsys) -> None:
     import lass3d_core
-    from train.data.paired_scans import PairedScans
 
     assert main(tiny.training()) == 0
     model = lass3d_core.load(tiny.run(RUN) / "model.safetensors")
     pairs = PairedScans.open(tiny.artifacts)
     assert model.classes == pairs.header.class_names and model.features == pairs.header.feature_names
-    import torch
-
     from lass3d_core.manifest.reading import read_manifest
     from train.evaluate import predict
-    from train.runs.run import Run
-    from train.runs.run_folder import RunFolder
 
     manifest, name = read_manifest(tiny.manifest, None)
     run = Run.existing(RunFolder(tiny.run(RUN)), pairs, manifest.datasets[name], torch.device("cpu"))

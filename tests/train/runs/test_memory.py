@@ -14,6 +14,7 @@ from lass3d_core.compute.precision import autocast
 from lass3d_core.paper.safm import TextBatch
 from lass3d_core.sparse.maps import build_pyramid
 from lass3d_core.sparse.voxels import collate, voxelise
+from tests.phrase_counts import counts_of
 from train.config import RunConfig, with_settings
 from train.methods import METHODS, make_method
 from train.methods.contract import BatchCounts, Ingredients, Method, SemiBatch
@@ -72,7 +73,7 @@ def a_batch(labelled: int, unlabelled: int, levels: int) -> SemiBatch:
 def phrase_counts() -> PhraseCounts:
     """Phrase p < 19 is mostly on class p."""
     counts = torch.cat([8 * torch.eye(CLASSES) + 2, torch.ones(PHRASES - CLASSES, CLASSES)])
-    return PhraseCounts(counts.expand(2, -1, -1), torch.randn(PHRASES, TEXT_DIM), torch.full((PHRASES,), -1))
+    return counts_of(counts.expand(2, -1, -1), rows=torch.randn(PHRASES, TEXT_DIM))
 
 
 def config_of(name: str, *settings: str) -> RunConfig:

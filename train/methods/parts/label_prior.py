@@ -1,8 +1,8 @@
 """Language as a label prior: what the phrases on a point say about its class.
 
-Our extension, not the paper's. Any method with pseudo-labels can use it. On labelled scans, the points with
-the same phrase are counted by class, which gives P(class | phrase). On an unlabelled point with a phrase, the
-network's belief becomes
+Our extension, not the paper's. Any method with pseudo-labels can use it. P(class | phrase) comes from the
+classes that the words of a phrase name, and from the points of labelled scenes that have the phrase. On an
+unlabelled point with a phrase, the network's belief becomes
 
     q(c) ~ belief(c | x)^(1/T) * P(c | phrase) / prior(c).
 
@@ -11,7 +11,7 @@ time: the product makes targets, and a network that sees points alone learns the
 
 If views have voted, a point has several phrases with shares s. Then P(c | phrase) / prior(c) is the mean of
 its phrases' ratios by their shares, and a ratio of 1 for what is left of the votes.
-How far phrases are trusted is the matter of phrase_trust.py.
+How far phrases are trusted is the matter of phrase_trust.py and regions.py.
 Letters: K folds of the labelled scans, P phrases of the text table, C classes, D text dimension, U points.
 """
 
@@ -55,6 +55,7 @@ class PhraseCounts(NamedTuple):
     rows (P,D) float32: the text embedding of each phrase.
     means (P,C) bool: the classes that the words of the phrase name.
     points: some of the counted points; None if they are not known one by one.
+    contradictions: a line for each phrase whose words name classes that the labels contradict.
     """
 
     counts: Tensor
@@ -62,6 +63,7 @@ class PhraseCounts(NamedTuple):
     rows: Tensor
     means: Tensor
     points: LabelledVotes | None = None
+    contradictions: tuple[str, ...] = ()
 
     def without(self, fold: int) -> PhraseCounts:
         """The same without the counts of a fold."""

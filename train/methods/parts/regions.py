@@ -1,6 +1,6 @@
 """Is a phrase right? Asked of whole regions, because a detector names a whole mask rightly or wrongly.
 
-A region are the voxels of one scan, in one cell of 24 x 24 voxels seen from above, with the same phrase p.
+A region is the voxels of one scan in a cell of 24 x 24 voxels seen from above that have the same phrase p.
 Its phrase is right with probability t, or else a random phrase of the unlabelled scans. For a voxel x, a
 right phrase is
 
@@ -33,9 +33,10 @@ CELL = 24  # voxels: about the size of a car, on the voxels of any recipe
 WORTH = 10.0  # independent voxels that a region counts as, at most
 
 # Regions are counted in a table of fixed size, by a hash, so that nothing waits for a GPU. Two regions that
-# share a bucket count as one; of a thousand regions a few per cent do.
+# share a bucket count as one; of a thousand regions three per cent do.
 _BUCKETS = 2**14
-_PRIMES = (73_856_093, 19_349_663, 83_492_791)
+# Any large numbers, the second one odd. Not 0: of a number and its negative the bits differ too little.
+_START, _ODD = 0x632BE59BD9B4E019, 0x2545F4914F6CDD1D
 _FURTHEST = 20.0  # of a logarithm of L
 _FIRST_SHARE, _FIRST_TEMPERATURE = 0.9, 2.0
 
@@ -58,11 +59,11 @@ def region_of(coords: Tensor, phrase: Tensor) -> Tensor:
     coords (U,4) int: (scan, x, y, z) in voxels. phrase (U,) int64.
     """
     cell = torch.div(coords[:, 1:3], CELL, rounding_mode="floor").long()
-    scan = coords[:, 0].long()
-    mixed = (
-        (phrase * _PRIMES[0]) ^ (cell[:, 0] * _PRIMES[1]) ^ (cell[:, 1] * _PRIMES[2]) ^ (scan * 0x5BD1E995)
-    )
-    return torch.remainder(mixed ^ (mixed >> 15), _BUCKETS)
+    mixed = torch.full_like(phrase, _START)
+    for part in (coords[:, 0].long(), cell[:, 0], cell[:, 1], phrase):
+        mixed = (mixed + part) * _ODD  # modulo 2^64
+        mixed = mixed ^ (mixed >> 32)
+    return torch.remainder(mixed, _BUCKETS)
 
 
 class RegionTrust(torch.nn.Module):
@@ -86,8 +87,9 @@ class RegionTrust(torch.nn.Module):
         first = _FIRST_TEMPERATURE if temperature is None else temperature
         self.register_buffer("temperatures", torch.tensor(values), persistent=False)
         self.register_buffer("share", torch.full((len(values),), _FIRST_SHARE, dtype=torch.float64))
-        # Until phrases have been met, the first temperature is the best.
-        self.register_buffer("fit", torch.tensor(values, dtype=torch.float64).eq(first).double() - 1)
+        # Until phrases have been met, the first temperature is the best. By so little that they decide then.
+        ahead = 1e-9 * torch.tensor(values, dtype=torch.float64).eq(first)
+        self.register_buffer("fit", ahead)
         self.register_buffer("met", torch.zeros(num_classes, dtype=torch.float64))
         self.register_buffer("known", torch.tensor(False))
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.phrase_counts import counts_of
 from train.methods.parts.label_prior import LabelledVotes, LabelPriorConfig, PhraseCounts, log_ratio
 from train.methods.parts.phrase_trust import (
     GROUPS,
@@ -22,14 +23,12 @@ from train.methods.parts.phrase_trust import (
 )
 from train.methods.parts.votes import PhraseVotes
 
-PLAIN = LabelPriorConfig(phrase_points=10, class_points=0, min_cosine=1, names=False)
+PLAIN = LabelPriorConfig(language=0.3, class_points=0, min_cosine=1, names=False)
 
 
-def unrelated(*folds: Tensor) -> PhraseCounts:
-    """Phrases none of which is like another or a class's name."""
-    stacked = torch.stack(folds).float()
-    phrases = stacked.shape[1]
-    return PhraseCounts(stacked, torch.eye(phrases), torch.full((phrases,), -1))
+def unrelated(*scenes: Tensor) -> PhraseCounts:
+    """Phrases none of which is like another or names a class."""
+    return counts_of(torch.stack(scenes))
 
 
 def test_half_believed_evidence_is_the_mean_of_its_ratio_and_one() -> None:
@@ -220,7 +219,7 @@ def counted(margin: Tensor, phrase: Tensor, label: Tensor, folds: int = 2) -> Ph
     counts = torch.zeros(folds, 2, 2)
     counts.index_put_((fold, phrase, label), torch.ones(len(label)), accumulate=True)
     points = LabelledVotes(fold, label, voted(margin, torch.zeros_like(margin), phrase))
-    return PhraseCounts(counts, torch.eye(2), torch.full((2,), -1), points)
+    return counts_of(counts, points=points)
 
 
 def test_votes_are_grouped_by_the_sign_that_tells_right_phrases() -> None:
@@ -239,8 +238,8 @@ def test_held_out_evidence_is_that_of_the_other_folds() -> None:
     phrases = counted(torch.ones(6), phrase, label)
     found = held_out_evidence(phrases, phrases.points, PLAIN)
     for point in range(6):
-        alone = phrases._replace(counts=phrases.counts[1 - point % 2 :][:1])
-        expected = log_ratio(alone.counts[0], alone, PLAIN)[phrase[point], label[point]]
+        other = phrases.counts[[1 - point % 2]]
+        expected = log_ratio(counts_of(other), PLAIN)[phrase[point], label[point]]
         torch.testing.assert_close(found[point], expected)
 
 
