@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
@@ -30,7 +30,6 @@ from train.methods.parts.label_prior import (
     LabelPriorConfig,
     PhraseCounts,
     log_ratio,
-    meaning_of,
     named_class,
     posterior,
     said,
@@ -38,7 +37,6 @@ from train.methods.parts.label_prior import (
 from train.methods.parts.phrase_trust import SignGroups, UnlabelledTrust, believed, held_out_trust
 from train.methods.parts.query import QueryConfig, QueryHead
 from train.methods.parts.ramp import ramp
-from train.methods.parts.regions import RegionTrust
 from train.methods.parts.votes import PhraseVotes
 
 
@@ -48,19 +46,17 @@ class Lass3dPlusConfig(MethodConfig):
 
     lambda_u: NonNegativeFloat = 1.0  # weight of the pseudo-labels
     ramp_steps: NonNegativeInt = 2500  # steps over which that weight rises from 0; a tenth of the schedule
-    tau_text: Share = 0.5  # least belief of a pseudo-label on a point with a phrase
+    tau_text: Share = 0.6  # least belief of a pseudo-label on a point with a phrase
     tau_free: Share = 0.8  # the same on a point without a phrase
     targets: Literal["product", "words"] = "product"  # words: a control, the class that a phrase names
     balanced: bool = True  # pseudo-labels have class weights, while the recipe says `as_published`
 
     strength: NonNegativeFloat = 1.0  # exponent of the phrase's evidence; 0 = no text
-    # Of the teacher beside a phrase: it is surer than it is right. See parts/regions.py.
-    temperature: PositiveFloat | Literal["measured"] = "measured"
+    temperature: PositiveFloat = 3.0  # of the teacher beside a phrase: it is surer than it is right
     prior: LabelPriorConfig = LabelPriorConfig()
     votes: Literal["shares", "strongest"] = "shares"  # all phrases of a voted point, or the strongest alone
     # Trust in a phrase: by the vote's margin, score, views and distance, or the same for all.
     trust: Literal["by_vote", "one"] = "by_vote"
-    regions: bool = True  # a phrase is right or wrong on a whole region
     safety: bool = True  # phrases count as much as they prove right, and not at all if too few do
     least_trust: Share = 0.5  # share of right phrases below which the prior is off
     horizon: float = Field(default=50.0, ge=1)  # steps that the check on unlabelled scans remembers
@@ -89,14 +85,12 @@ class Lass3dPlus(StudentAndTeacher):
     Decision: how far phrases are believed is measured where the teacher has learnt no label. On labelled
     points the teacher has been trained, so it would win any comparison with the product, whatever the phrases
     say. So the share of right phrases is estimated before training on labelled scenes, each judged by the
-    counts of the others (parts/phrase_trust.py), and during training on the regions of the unlabelled scans
-    (parts/regions.py). While either is below `least_trust` the prior is off and the method is identical to
-    its control. A phrase weighs as much as its region proves right, and as votes of its kind do where the
-    teacher is sure by shape alone.
+    counts of the others, and during training on the unlabelled scans, where the teacher is sure by shape
+    alone (parts/phrase_trust.py). The second estimate weighs the phrases. While either is below `least_trust`
+    the prior is off and the method is identical to its control.
     """
 
     evidence: Tensor
-    meaning: Tensor
     named_class: Tensor
     is_on: Tensor
 
@@ -105,14 +99,11 @@ class Lass3dPlus(StudentAndTeacher):
         self.weighs_pseudo_labels = config.balanced
         phrases = _phrases(config, ingredients)
         self.contradictions = phrases.contradictions if phrases is not None else ()
-        said_of, self.held_out = _said_of(config, ingredients, phrases)
-        self.register_buffer("evidence", said_of.evidence, persistent=False)
-        self.register_buffer("meaning", said_of.meaning, persistent=False)
-        self.register_buffer("named_class", said_of.named_class, persistent=False)
+        evidence, named, self.held_out = _said_of(config, ingredients, phrases)
+        self.register_buffer("evidence", evidence, persistent=False)
+        self.register_buffer("named_class", named, persistent=False)
         self.groups = SignGroups(phrases if config.trust == "by_vote" else None, config.prior)
         self.unlabelled_trust = UnlabelledTrust(ingredients.num_classes, config.horizon)
-        fixed = None if config.temperature == "measured" else config.temperature
-        self.region_trust = RegionTrust(ingredients.num_classes, config.horizon, fixed)
         self.register_buffer("is_on", torch.tensor(False))
         self._was_on = False
         self.query_head: QueryHead | None = None
@@ -135,7 +126,7 @@ class Lass3dPlus(StudentAndTeacher):
             if self.config.targets == "words":
                 pseudo_labels = self._named_classes(votes)
             else:
-                belief, trust = self._product(teacher, votes, batch.pyramid.coords[0][unlabelled])
+                belief, trust = self._product(teacher, votes)
                 pseudo_labels = self._pseudo_labels(belief, votes.is_named)
         self.measures = _measures(batch, teacher, pseudo_labels, votes) | trust
 
@@ -163,44 +154,29 @@ class Lass3dPlus(StudentAndTeacher):
         cross_entropy = losses.cross_entropy(self.student(features, pyramid), targets, weights)
         return self.config.mix.weight * cross_entropy
 
-    def _product(
-        self, teacher: Tensor, votes: PhraseVotes, coords: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def _product(self, teacher: Tensor, votes: PhraseVotes) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The belief (U,C): teacher (U,C) times what its phrases say, as far as they are trusted.
 
-        coords (U,4) int: (scan, x, y, z) in voxels.
-        Returns measures, too: the share of phrases that prove right, the trust in them, which is 0 while the
-        prior is off and else this share, and the teacher's temperature. Whether the prior is on is decided on
-        the device, so that nothing waits for it.
+        Returns two measures, too: the share of phrases that prove right, and the trust in them, which is 0
+        while the prior is off. Whether it is on is decided on the device, so that nothing waits for it.
         """
         config = self.config
         if not config.strength:
             return teacher, {"phrase_trust": 0.0}
         evidence = said(self.evidence, votes)
-        judged = self.region_trust(teacher, self.meaning, votes, coords)
         if not config.safety:
-            return self._posterior(teacher, evidence, votes, judged.temperature), {"phrase_trust": 1.0}
-        right = judged.right if config.regions else torch.ones_like(judged.right)
+            return self._posterior(teacher, evidence, votes), {"phrase_trust": 1.0}
         group = self.groups(votes.signs)
-        counted = votes.is_named & (right >= 0.5)
-        self.unlabelled_trust.update(teacher, evidence, counted, group, config.tau_free)
-        sure, by_group = self.unlabelled_trust.estimates()
-        share = judged.share.double() if config.regions else sure
-        is_on = (share >= config.least_trust) & (not self._is_refused)
-        evidence = believed(evidence, (by_group[group] * right).unsqueeze(1))
-        product = self._posterior(teacher, evidence, votes, judged.temperature)
+        self.unlabelled_trust.update(teacher, evidence, votes.is_named, group, config.tau_free)
+        right, by_group = self.unlabelled_trust.estimates()
+        is_on = (right >= config.least_trust) & (not self._is_refused)
+        evidence = believed(evidence, by_group[group].unsqueeze(1))
+        belief = torch.where(is_on, self._posterior(teacher, evidence, votes), teacher)
         self.is_on.copy_(is_on)
-        measures = {
-            "phrase_trust": torch.where(is_on, share, 0.0),
-            "phrases_right": share,
-            "temperature": judged.temperature,
-        }
-        return torch.where(is_on, product, teacher), measures
+        return belief, {"phrase_trust": torch.where(is_on, right, 0.0), "phrases_right": right}
 
-    def _posterior(
-        self, teacher: Tensor, evidence: Tensor, votes: PhraseVotes, temperature: Tensor
-    ) -> Tensor:
-        return posterior(teacher, evidence, votes.is_named, self.config.strength, temperature)
+    def _posterior(self, teacher: Tensor, evidence: Tensor, votes: PhraseVotes) -> Tensor:
+        return posterior(teacher, evidence, votes.is_named, self.config.strength, self.config.temperature)
 
     def _named_classes(self, votes: PhraseVotes) -> Tensor:
         """The class that the phrase of each voxel names, whatever the teacher says; IGNORE for none."""
@@ -249,24 +225,14 @@ def _phrases(config: Lass3dPlusConfig, ingredients: Ingredients) -> PhraseCounts
     return ingredients.phrase_counts() if config.strength and ingredients.phrase_counts is not None else None
 
 
-class _SaidOf(NamedTuple):
-    """What phrases say. evidence, meaning (P,C): see `log_ratio`, `meaning_of`. named_class (P,) int64."""
-
-    evidence: Tensor
-    meaning: Tensor
-    named_class: Tensor
-
-
 def _said_of(
     config: Lass3dPlusConfig, ingredients: Ingredients, phrases: PhraseCounts | None
-) -> tuple[_SaidOf, float]:
-    """From all labelled scans, and the trust on held-out ones."""
+) -> tuple[Tensor, Tensor, float]:
+    """The evidence (P,C) and the named class (P,) from all labelled scans; the trust on held-out ones."""
     if phrases is None:
-        none = torch.empty(0, ingredients.num_classes)
-        return _SaidOf(none, none, torch.empty(0, dtype=torch.int64)), math.nan
+        return torch.empty(0, ingredients.num_classes), torch.empty(0, dtype=torch.int64), math.nan
     prior = config.prior
-    said_of = _SaidOf(log_ratio(phrases, prior), meaning_of(phrases, prior), named_class(phrases))
-    return said_of, held_out_trust(phrases, prior)
+    return log_ratio(phrases, prior), named_class(phrases), held_out_trust(phrases, prior)
 
 
 def _measures(

@@ -90,12 +90,7 @@ class Run:
 
     @classmethod
     def of(
-        cls,
-        config: RunConfig,
-        pairs: PairedScans,
-        spec: DatasetSpec,
-        folder: RunFolder,
-        device: torch.device,
+        cls, config: RunConfig, pairs: PairedScans, spec: DatasetSpec, folder: RunFolder, device: torch.device
     ) -> Run:
         """Choose the labelled scans. Raises DataError if there are none, or too few scans of a kind."""
         if not pairs.labelled_scans("train"):
@@ -110,8 +105,8 @@ class Run:
                 f"ratio {config.ratio:g} leaves no unlabelled scan, which {config.method_name} needs; "
                 "take a smaller ratio, or METHOD=supervised"
             )
-        absent, synonyms = submission_of(spec).absent, spec.classes.synonyms
-        return cls(config, pairs, split, folder, device, absent, synonyms=synonyms)
+        absent = submission_of(spec).absent
+        return cls(config, pairs, split, folder, device, absent, synonyms=spec.classes.synonyms)
 
     @cached_property
     def saved(self) -> SavedRun:

@@ -113,7 +113,7 @@ def test_a_run_with_two_names_exchanged_says_so_once_and_the_scenes_outvote_them
     said = capsys.readouterr().err.splitlines()
     assert [line for line in said if line.startswith("the phrase")] == list(EXCHANGED)
     run = RunFolder(tiny.run("lass3d_plus-demo-r20-s0"))
-    assert {"phrases_right", "phrase_trust", "temperature"} <= read_log(run.path / "log.csv")[0].keys()
+    assert {"phrases_right", "phrase_trust"} <= read_log(run.path / "log.csv")[0].keys()
     labelled = LabelledSplit.load(run.split).labelled
     told = phrase_counts(PairedScans.open(tiny.artifacts), labelled, {})
     assert meaning_of(told, LabelPriorConfig()).argmax(dim=1).tolist() == [0, 2, 1]

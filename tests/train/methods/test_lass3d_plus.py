@@ -24,7 +24,6 @@ from train.methods.parts.label_prior import (
 )
 from train.methods.parts.phrase_trust import believed
 from train.methods.parts.query import QueryConfig
-from train.methods.parts.regions import CELL, TEMPERATURES
 from train.methods.parts.votes import PhraseVotes
 
 EVERY = Lass3dPlusConfig(ramp_steps=0, tau_text=0.0, tau_free=0.0, safety=False, temperature=2.0)
@@ -121,14 +120,13 @@ def sure_teacher(method: Lass3dPlus, batch: SemiBatch, truth: Tensor) -> None:
     method.teacher.classifier.weight.data = 20 * torch.eye(5, 12)
 
 
-@pytest.mark.parametrize("regions", [True, False])
 def test_phrases_wrong_on_unlabelled_scans_alone_are_noticed_and_forgiven(
-    batch: SemiBatch, ingredients: Ingredients, capsys: pytest.CaptureFixture[str], regions: bool
+    batch: SemiBatch, ingredients: Ingredients, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = torch.arange(240) % 5
     right = replace(batch, votes=PhraseVotes.certain(truth))
     wrong = replace(batch, votes=PhraseVotes.certain(torch.where(batch.is_labelled, truth, (truth + 1) % 5)))
-    method = Lass3dPlus(replace(SAFE, horizon=2.0, regions=regions), ingredients)
+    method = Lass3dPlus(replace(SAFE, horizon=2.0), ingredients)
     sure_teacher(method, batch, truth)
     trusts = []
     for step, seen in enumerate([right, wrong, wrong, wrong, right, right, right]):
@@ -152,13 +150,13 @@ def test_phrases_weigh_as_much_as_they_prove_right(batch: SemiBatch, ingredients
     truth = torch.arange(240) % 5
     phrase = torch.where(torch.arange(240) % 25 < 10, (truth + 1) % 5, truth)
     seen = replace(batch, votes=PhraseVotes.certain(phrase))
-    config = replace(SAFE, least_trust=0.3, regions=False, prior=LabelPriorConfig(language=0))
+    config = replace(SAFE, least_trust=0.3, prior=LabelPriorConfig(language=0))
     method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: counted(40000 * torch.eye(6, 5))))
     sure_teacher(method, batch, truth)
     method.losses(seen, 0)
     assert method.measures["phrase_trust"] == pytest.approx(0.5, abs=0.03)
     teacher = torch.tensor([[0.6, 0.4, 0, 0, 0]])
-    told, found = method._product(teacher, PhraseVotes.certain(torch.tensor([1])), torch.zeros(1, 4))
+    told, found = method._product(teacher, PhraseVotes.certain(torch.tensor([1])))
     discounted = believed(method.evidence[1:2], found["phrase_trust"].float())
     expected = posterior(teacher, discounted, torch.tensor([True]), temperature=SAFE.temperature)
     torch.testing.assert_close(told, expected)
@@ -270,7 +268,7 @@ def test_votes_of_a_group_that_proves_wrong_are_not_believed(
     counts = torch.zeros(2, 6, 5)
     counts.index_put_((fold[~far], phrase[~far], truth[~far]), torch.full((120,), 1000.0), accumulate=True)
     known = counts_of(counts, rows=torch.eye(6, 16), points=LabelledVotes(fold, truth, votes))
-    config = replace(SAFE, least_trust=0.1, regions=False)
+    config = replace(SAFE, least_trust=0.1)
     method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: known))
     sure_teacher(method, batch, truth)
     for step in range(40):
@@ -316,62 +314,6 @@ def test_hard_words_do_not_ask_how_many_phrases_are_right(
 def test_hard_words_without_phrases_are_refused() -> None:
     with pytest.raises(ValueError, match="strength=0 reads none"):
         Lass3dPlusConfig(targets="words", strength=0)
-
-
-@pytest.mark.parametrize("regions", [True, False])
-def test_a_region_that_is_judged_wrong_keeps_the_label_of_the_teacher(
-    batch: SemiBatch, ingredients: Ingredients, regions: bool
-) -> None:
-    """Phrases are right, but for those on the 12 voxels of class 4 in scan 2, which name class 0.
-
-    At T = 2 the teacher gives them the odds e^2 of their class, and a phrase that is believed overrules that.
-    """
-    truth, scan = torch.arange(240) % 5, batch.scan
-    is_wrong = (truth == 4) & (scan == 2)
-    votes = PhraseVotes.certain(torch.where(is_wrong, 0, truth))
-    config = replace(SAFE, regions=regions, horizon=5.0, prior=LabelPriorConfig(language=0))
-    phrases = counted(1000 * torch.eye(6, 5))
-    method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: phrases))
-    sure_teacher(method, batch, truth)
-    method.teacher.classifier.weight.data *= 4 / 20
-    coords = batch.pyramid.coords[0].clone()
-    coords[:, 1] += 10 * CELL * is_wrong  # no voxel of class 0 is near
-    unlabelled = scan >= 2
-    teacher = beliefs(method, batch)[1]
-    for _ in range(20):
-        belief, measures = method._product(teacher, votes[unlabelled], coords[unlabelled])
-    assert measures["phrase_trust"] > 0.5
-    expected = truth.masked_fill(is_wrong, 4 if regions else 0)[unlabelled]
-    assert torch.equal(belief.argmax(dim=1), expected)
-
-
-def test_the_temperature_is_measured_or_given_and_written_down(
-    batch: SemiBatch, ingredients: Ingredients
-) -> None:
-    for config, among in ((replace(SAFE, temperature="measured"), TEMPERATURES), (SAFE, (2.0,))):
-        method = Lass3dPlus(config, ingredients)
-        method.losses(batch, 0)
-        assert float(method.measures["temperature"]) in among
-        assert method.region_trust.temperatures.tolist() == list(among)
-    without = Lass3dPlus(replace(SAFE, strength=0.0), ingredients)
-    without.losses(batch, 0)
-    assert "temperature" not in without.measures
-
-
-def test_a_resumed_run_judges_regions_as_one_that_went_on(batch: SemiBatch, ingredients: Ingredients) -> None:
-    config = replace(SAFE, temperature="measured", horizon=3.0)
-    whole, resumed = (another_teacher(Lass3dPlus(config, ingredients)) for _ in range(2))
-    first = {name: value.clone() for name, value in whole.region_trust.state_dict().items()}
-    for step in range(3):
-        whole.losses(batch, step)
-    resumed.load_state_dict(whole.state_dict())
-    for step in (3, 4):
-        terms, again = whole.losses(batch, step), resumed.losses(batch, step)
-        assert torch.equal(terms["ce_u"], again["ce_u"])
-        assert {**whole.measures} == {**resumed.measures}
-    for name, value in whole.region_trust.state_dict().items():
-        assert torch.equal(value, resumed.region_trust.state_dict()[name])
-        assert not torch.equal(value, first[name]), f"{name} was learnt"
 
 
 @pytest.mark.parametrize("rank", [0, 1])

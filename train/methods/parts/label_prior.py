@@ -11,7 +11,7 @@ time: the product makes targets, and a network that sees points alone learns the
 
 If views have voted, a point has several phrases with shares s. Then P(c | phrase) / prior(c) is the mean of
 its phrases' ratios by their shares, and a ratio of 1 for what is left of the votes.
-How far phrases are trusted is the matter of phrase_trust.py and regions.py.
+How far phrases are trusted is the matter of phrase_trust.py.
 Letters: K folds of the labelled scans, P phrases of the text table, C classes, D text dimension, U points.
 """
 
@@ -156,7 +156,7 @@ def posterior(
     evidence: Tensor,
     named: Tensor,
     strength: float = 1.0,
-    temperature: float | Tensor = 1.0,
+    temperature: float = 1.0,
 ) -> Tensor:
     """belief^(1/temperature) * exp(strength * evidence of the point), renormalised, (U,C).
 

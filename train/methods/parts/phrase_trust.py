@@ -180,8 +180,8 @@ class UnlabelledTrust(torch.nn.Module):
     ) -> None:
         """Count the points that have a phrase and whose belief reaches `confidence`.
 
-        belief (U,C). evidence (U,C), in nats: from `said`. named (U,) bool: the points with a phrase, or
-        those of them whose regions prove right. group (U,) int64.
+        belief (U,C). evidence (U,C), in nats: from `said`. named (U,) bool: whether a point has a phrase.
+        group (U,) int64.
         """
         most, label = belief.max(dim=1)
         sure = named & (most >= confidence)
