@@ -16,12 +16,14 @@ from train.tables.rows import Row, Table
 TABLE_PLUS = Table(
     "plus",
     "language as a label prior",
-    (SUPERVISED, LONGER, MEAN_TEACHER, PLUS_WITHOUT_TEXT, PLUS),
+    (SUPERVISED, LONGER, MEAN_TEACHER, LASERMIX, PLUS_WITHOUT_TEXT, PLUS),
     reference=PLUS.title,
     claims=(),
     note="A step of LASS3D+ costs two to three times a step of supervised-only: hence the row with three "
     "times the steps. LASS3D+ without text is the same recipe with strength 0 of the prior.",
 )
+
+HARD_WORDS = Row("the words as hard labels", "lass3d_plus", ("method.targets=words",), "words")
 
 TABLE_PARTS = Table(
     "plus-parts",
@@ -32,7 +34,10 @@ TABLE_PARTS = Table(
         PLUS,
         Row("whole scans, no panoramas", "lass3d_plus", ("data.panorama=false",), "whole"),
         Row("teacher not tempered", "lass3d_plus", ("method.temperature=1",), "untempered"),
-        Row("without class names", "lass3d_plus", ("method.prior.names=false",), "no-names"),
+        Row("without names", "lass3d_plus", ("method.prior.names=false",), "no-names"),
+        Row("names alone, without counts", "lass3d_plus", ("method.prior.language=1000",), "names-alone"),
+        Row("without similar phrases", "lass3d_plus", ("method.prior.similar=0",), "no-similar"),
+        HARD_WORDS,
         Row("the strongest phrase alone", "lass3d_plus", ("method.votes=strongest",), "strongest"),
         Row("the same trust in every phrase", "lass3d_plus", ("method.trust=one",), "one-trust"),
         Row("with bands of labelled scans exchanged", "lass3d_plus", ("method.mix.weight=1",), "bands"),
@@ -40,8 +45,6 @@ TABLE_PARTS = Table(
     reference=PLUS.title,
     claims=(),
 )
-
-HARD_WORDS = Row("the words as hard labels", "lass3d_plus", ("method.targets=words",), "words")
 
 TABLE_REAL = Table(
     "real",

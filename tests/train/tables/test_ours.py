@@ -25,17 +25,14 @@ def test_the_table_of_real_frames_has_the_controls_that_a_critic_asks_for() -> N
     assert table.reference == "LASS3D+"
 
 
-def test_real_frames_are_planned_and_hard_words_only_with_their_switch(
+def test_every_row_of_real_frames_is_planned(
     recipe: Recipe, plan_of: Callable[[Table, Recipe], TablePlan]
 ) -> None:
     table = table_called("real")
     plan = plan_of(table, recipe)
     planned = {cell.row.title: cell.plan.config for cell in plan.cells}
-    assert planned.keys() | {HARD_WORDS.title} == {row.title for row in table.rows}
+    assert planned.keys() == {row.title for row in table.rows}
     assert planned["LaserMix (voxel)"].net.view == "voxel"
     longer, plain = planned["supervised only, 3 times the steps"], planned["supervised only"]
     assert longer.schedule.steps == 3 * plain.schedule.steps
-    if HARD_WORDS.title in planned:
-        assert planned[HARD_WORDS.title].method.targets == "words"
-    else:  # a version without the switch says so, and trains the others
-        assert plan.not_built == {HARD_WORDS.title: "method.targets: unknown key"}
+    assert planned[HARD_WORDS.title].method.targets == "words" and not plan.not_built
