@@ -2,8 +2,8 @@
 
     python benchmarks/experiments/wrong_phrases.py --seeds 0 1 2 3 4 5 6 7 --processes 2
 
-Each seed trains six runs of the preset `street` and prints their mIoU on the test split. With --into FOLDER
-the table is also written to wrong-phrases.md there. --rows takes some of the rows, by the words in brackets:
+Each seed trains six runs of the preset `street` and prints their mIoU on the test split. With --figures
+FOLDER the table is also written to DATASET/wrong-phrases.md there. --rows takes some of the rows, by the words in brackets:
 
 - supervised only [supervised], LASS3D+ without text [control], and LASS3D+ [plus]: the ordinary runs, shared
   with `make table TABLE=plus`;
@@ -135,7 +135,7 @@ def main() -> None:
     parser.add_argument("--preset", default="street")
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), help="(all)")
     parser.add_argument("--swap", nargs=2, default=("car", "person"), metavar="CLASS", help="(car person)")
-    parser.add_argument("--into", type=Path, help="folder for wrong-phrases.md")
+    parser.add_argument("--figures", type=Path, help="folder for DATASET/wrong-phrases.md")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time (1)")
     options = parser.parse_args()
     manifest, dataset = read_manifest(options.manifest, options.dataset)
@@ -153,8 +153,8 @@ def main() -> None:
     train_all([plan for plan, seed in every if not runs[plan.title, seed].is_finished], options.processes)
     told = table({key: run.evaluated("test").miou_absent_dropped or 0.0 for key, run in runs.items()})
     print(told)
-    if options.into:
-        write_text(options.into / "wrong-phrases.md", page(told, options))
+    if options.figures:
+        write_text(options.figures / dataset / "wrong-phrases.md", page(told, options))
 
 
 def plans_of(

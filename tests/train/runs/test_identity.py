@@ -109,7 +109,7 @@ def test_the_synonyms_of_a_run_reach_the_prior(tiny) -> None:
     """The phrase in row 0 is "the ground", which may be a word for a lamp, too."""
     run = of_synonyms(tiny, "lass3d_plus", {})
     names, also = (
-        replace(run, synonyms=synonyms).make_method().meaning[0] for synonyms in ({}, {"lamp": ("ground",)})
+        replace(run, synonyms=synonyms).make_method().evidence[0] for synonyms in ({}, {"lamp": ("ground",)})
     )
     assert also[2] > names[2] and also[0] < names[0]
 
