@@ -3,7 +3,8 @@
     python benchmarks/experiments/wrong_phrases.py --seeds 0 1 2 3 4 5 6 7 --processes 2
 
 Each seed trains six runs of the preset `street` and prints their mIoU on the test split. With --figures
-FOLDER the table is also written to DATASET/wrong-phrases.md there. --rows takes some of the rows, by the words in brackets:
+FOLDER the table is also written to DATASET/wrong-phrases.md there. --rows takes some of the rows, by the
+words in brackets:
 
 - supervised only [supervised], LASS3D+ without text [control], and LASS3D+ [plus]: the ordinary runs, shared
   with `make table TABLE=plus`;
