@@ -48,7 +48,7 @@ TEMPERATURE = Lass3dPlusConfig().temperature
 FORMS = {
     "default": (LabelPriorConfig(), TEMPERATURE),
     "teacher not tempered": (LabelPriorConfig(), 1.0),
-    "teacher tempered less, 2": (LabelPriorConfig(), 2.0),
+    "teacher tempered more, 3": (LabelPriorConfig(), 3.0),
     "without class names": (LabelPriorConfig(names=False), TEMPERATURE),
     "and no similar phrases": (LabelPriorConfig(names=False, similar=0), TEMPERATURE),
     "names alone": (LabelPriorConfig(language=1000), TEMPERATURE),

@@ -34,7 +34,7 @@ from train.methods.parts.label_prior import (
     posterior,
     said,
 )
-from train.methods.parts.phrase_trust import SignGroups, UnlabelledTrust, believed, held_out_trust
+from train.methods.parts.phrase_trust import SURE, SignGroups, UnlabelledTrust, believed, held_out_trust
 from train.methods.parts.query import QueryConfig, QueryHead
 from train.methods.parts.ramp import ramp
 from train.methods.parts.votes import PhraseVotes
@@ -52,7 +52,7 @@ class Lass3dPlusConfig(MethodConfig):
     balanced: bool = True  # pseudo-labels have class weights, while the recipe says `as_published`
 
     strength: NonNegativeFloat = 1.0  # exponent of the phrase's evidence; 0 = no text
-    temperature: PositiveFloat = 3.0  # of the teacher beside a phrase: it is surer than it is right
+    temperature: PositiveFloat = 2.0  # of the teacher beside a phrase: it is surer than it is right
     prior: LabelPriorConfig = LabelPriorConfig()
     votes: Literal["shares", "strongest"] = "shares"  # all phrases of a voted point, or the strongest alone
     # Trust in a phrase: by the vote's margin, score, views and distance, or the same for all.
@@ -167,7 +167,7 @@ class Lass3dPlus(StudentAndTeacher):
         if not config.safety:
             return self._posterior(teacher, evidence, votes), {"phrase_trust": 1.0}
         group = self.groups(votes.signs)
-        self.unlabelled_trust.update(teacher, evidence, votes.is_named, group, config.tau_free)
+        self.unlabelled_trust.update(teacher, evidence, votes.is_named, group, SURE)
         right, by_group = self.unlabelled_trust.estimates()
         is_on = (right >= config.least_trust) & (not self._is_refused)
         evidence = believed(evidence, by_group[group].unsqueeze(1))

@@ -30,6 +30,8 @@ from train.methods.parts.label_prior import (
 from train.methods.parts.votes import SIGNS
 
 GROUPS = 5
+SURE = 0.8
+"""Least belief with which a teacher is sure of a class by shape alone."""
 
 _HALVINGS = 20  # of the interval [0, 1] that holds t
 _APART = 0.125  # nats between two levels of evidence
