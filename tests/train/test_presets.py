@@ -252,11 +252,13 @@ def test_the_rounds_of_a_demo_reach_the_last_portion_of_cbst() -> None:
 
 
 @pytest.mark.parametrize(("long", "short"), [(street, demo), (street_room, demo_room)])
-def test_a_long_recipe_has_the_demo_s_data_network_and_rate(long, short) -> None:
+def test_a_long_recipe_has_the_demo_s_data_and_network(long, short) -> None:
     for method in METHODS:
         one, other = long("any", method, 2.0, 0), short("any", method, 2.0, 0)
         assert (one.data, one.net) == (other.data, other.net)
-        assert one.optim == replace(other.optim, once_per_step=True, pseudo_label_weights="none")
+        rate = 5e-3 if long is street else 1e-2
+        alike = {"once_per_step": True, "pseudo_label_weights": "none"}
+        assert one.optim == replace(other.optim, peak_lr=rate, **alike)
         assert (one.schedule.shape, one.schedule.warm_up) == (other.schedule.shape, other.schedule.warm_up)
         assert one.schedule.steps == 2000 and one.method.alpha == 0.9925
 
@@ -299,7 +301,7 @@ def test_a_long_recipe_says_what_it_sets(preset) -> None:
     note = config.note
     teacher, cbst = (preset("any", name, 2.0, 0).method for name in ("mean_teacher", "cbst"))
     said = (teacher.alpha, f"noise {teacher.noise}", f"{teacher.ramp_steps} steps", cbst.first_round_steps)
-    learnt = "nothing was tuned" if preset is drives else "to be chosen"
+    learnt = {drives: "nothing was tuned", street: "the best of four", street_room: "to be chosen"}[preset]
     more = (f"in rounds of {cbst.round_steps} steps", f"{config.schedule.steps} steps", learnt)
     assert all(str(value) in note for value in (*said, *more))
     own = {name: preset("any", name, 2.0, 0).method for name in ("lass3d_plus", "gpc", "lim3d")}
