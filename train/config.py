@@ -129,7 +129,7 @@ class SavedRun:
                 "the choice of labelled scans": self.split,
                 "the text table": self.texts,
                 "the model of net.init": self.init,
-                # Runs from before they were read had none.
+                # Most manifests have none, and a run without any is the same as before they were read.
                 **({"the set of synonyms": self.synonyms} if self.synonyms else {}),
             },
         }
@@ -171,7 +171,7 @@ class SavedRun:
                 split=str(values["split"]),
                 texts=str(values["texts"]),
                 init=str(values["init"]),
-                synonyms=str(values.get("synonyms", "")),
+                synonyms=str(values["synonyms"]),
                 class_names=tuple(map(str, values["class_names"])),
                 feature_names=tuple(map(str, values["feature_names"])),
             )
