@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from lass3d_core.errors import CorruptArtifact, DataError
 from lass3d_core.files.text_lines import text_of
 from train.report.words import counted
-from train.tables.run_figures import CameraFigures, RunFigures
+from train.tables.run_figures import CameraShares, RunFigures
 
 CHECK = "check"
 """The column with the checksum of the other cells of its line: a figure that somebody changed is found."""
@@ -110,7 +110,7 @@ def recorded_lines(path: Path) -> list[Recorded] | None:
 
 def cells_of(figures: RunFigures) -> dict[str, str]:
     """The cells of a recorded line that hold the figures of its run."""
-    camera = figures.camera or CameraFigures(None, None, None)
+    camera = figures.camera or CameraShares(None, None, None)
     return {
         "split": figures.split,
         "miou_official": shown(figures.official),
@@ -230,10 +230,10 @@ class _Cells(NamedTuple):
         """Per cent, or None for an empty cell."""
         return self.number(column, self.cells[column], 100.0)
 
-    def camera(self) -> CameraFigures | None:
+    def camera(self) -> CameraShares | None:
         """The columns of the points in camera; None if all are empty."""
         figures = [self.share(f"camera_{column}") for column in ("miou_official", "miou", "accuracy")]
-        return None if figures == [None] * 3 else CameraFigures(*figures)
+        return None if figures == [None] * 3 else CameraShares(*figures)
 
     def iou(self) -> tuple[tuple[str, float | None], ...]:
         """The column `iou`: "car: 71.2; lamp: -"."""

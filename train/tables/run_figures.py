@@ -12,7 +12,7 @@ from train.runs.run import Run
 
 
 @dataclass(frozen=True)
-class CameraFigures:
+class CameraShares:
     """What a run reached on the points that an image of their scan shows, in percent."""
 
     official: float | None
@@ -43,7 +43,7 @@ class RunFigures:
     seconds: float | None  # per step
     version: str = ""  # of this package, when the run was trained
     revision: str = ""  # of its code
-    camera: CameraFigures | None = None  # None if there are no such points, or nobody recorded them
+    camera: CameraShares | None = None  # None if there are no such points, or nobody recorded them
 
     @classmethod
     def read(cls, run: Run) -> tuple[RunFigures, ...]:
@@ -86,11 +86,11 @@ class RunFigures:
         )
 
 
-def _in_camera(metrics: Metrics) -> CameraFigures | None:
+def _in_camera(metrics: Metrics) -> CameraShares | None:
     seen = metrics.in_camera
     if seen is None:
         return None
-    return CameraFigures(
+    return CameraShares(
         _percent(seen.miou_official), _percent(seen.miou_absent_dropped), _percent(seen.accuracy)
     )
 

@@ -25,7 +25,7 @@ from train.tables.figures import TableResults
 from train.tables.plan import Recipe, TablePlan, TableRun, plan_table
 from train.tables.records import Records, cells_of, checksum, figures_in, recorded_lines
 from train.tables.rows import Table
-from train.tables.run_figures import CameraFigures, RunFigures
+from train.tables.run_figures import CameraShares, RunFigures
 
 Finish = Callable[[TableRun, int], None]
 Plans = Callable[..., TablePlan]
@@ -358,6 +358,6 @@ def test_what_a_line_says_is_what_is_read_from_it(
     iou: list[tuple[str, float | None]], share: float | None, seconds: float | None, scans: int | None
 ) -> None:
     reached = (share, share, None, "dropped", tuple(iou))
-    camera = None if share is None else CameraFigures(share, None, share)
+    camera = None if share is None else CameraShares(share, None, share)
     figures = RunFigures("0" * 64, "val", *reached, 3, scans, 9, None, 1.0, seconds, "1.2", "a1", camera)
     assert figures_in(cells_of(figures), "here") == figures

@@ -13,7 +13,7 @@ from train.tables.csv_files import rows_csv, runs_csv
 from train.tables.figures import TableResults
 from train.tables.markdown import as_markdown
 from train.tables.plot import as_svg
-from train.tables.run_figures import CameraFigures
+from train.tables.run_figures import CameraShares
 
 Fill = Callable[[Mapping[str, Mapping[int, float]]], TableResults]
 
@@ -69,7 +69,7 @@ def test_accuracy_and_points_in_camera_stand_below_the_figures_where_the_table_s
     filled = filled_by_hand({"base": {0: 40.0, 1: 44.0}, "mean": {0: 42.0, 1: 47.0}})
     seen = {("base", 0): 20.0, ("base", 1): 22.0, ("mean", 0): 24.0, ("mean", 1): 28.0}
     figures = {
-        key: replace(one, accuracy=90.0 + key[2], camera=CameraFigures(1.0, seen[key[0], key[2]], 80.0))
+        key: replace(one, accuracy=90.0 + key[2], camera=CameraShares(1.0, seen[key[0], key[2]], 80.0))
         for key, one in filled.figures.items()
     }
     table = replace(filled.plan.table, in_camera=True)
