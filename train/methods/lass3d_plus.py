@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
@@ -34,7 +34,14 @@ from train.methods.parts.label_prior import (
     posterior,
     said,
 )
-from train.methods.parts.phrase_trust import SURE, SignGroups, UnlabelledTrust, believed, held_out_trust
+from train.methods.parts.phrase_trust import (
+    SURE,
+    SignGroups,
+    TrustCeiling,
+    UnlabelledTrust,
+    believed,
+    held_out_trust,
+)
 from train.methods.parts.query import QueryConfig, QueryHead
 from train.methods.parts.ramp import ramp
 from train.methods.parts.votes import PhraseVotes
@@ -44,8 +51,11 @@ from train.methods.parts.votes import PhraseVotes
 class Lass3dPlusConfig(MethodConfig):
     """Defaults: chosen on the simulated street (docs/method.md). `strength: 0`: the control without text."""
 
+    revision: ClassVar[int] = 1  # see SavedRun.record; trust stopped rising once phrases teach
+
     lambda_u: NonNegativeFloat = 1.0  # weight of the pseudo-labels
-    ramp_steps: NonNegativeInt = 2500  # steps over which that weight rises from 0; a tenth of the schedule
+    labels_first: NonNegativeInt = 0  # steps on labels alone, until the teacher can correct a wrong phrase
+    ramp_steps: NonNegativeInt = 2500  # steps after these over which that weight rises from 0
     tau_text: Share = 0.6  # least belief of a pseudo-label on a point with a phrase
     tau_free: Share = 0.8  # the same on a point without a phrase
     targets: Literal["product", "words"] = "product"  # words: a control, the class that a phrase names
@@ -104,6 +114,7 @@ class Lass3dPlus(StudentAndTeacher):
         self.register_buffer("named_class", named, persistent=False)
         self.groups = SignGroups(phrases if config.trust == "by_vote" else None, config.prior)
         self.unlabelled_trust = UnlabelledTrust(ingredients.num_classes, config.horizon)
+        self.ceiling = TrustCeiling(config.horizon)
         self.register_buffer("is_on", torch.tensor(False))
         self._was_on = False
         self.query_head: QueryHead | None = None
@@ -126,11 +137,11 @@ class Lass3dPlus(StudentAndTeacher):
             if self.config.targets == "words":
                 pseudo_labels = self._named_classes(votes)
             else:
-                belief, trust = self._product(teacher, votes)
+                belief, trust = self._product(teacher, votes, still_rising=self._risen(step) < 1)
                 pseudo_labels = self._pseudo_labels(belief, votes.is_named)
         self.measures = _measures(batch, teacher, pseudo_labels, votes) | trust
 
-        config, risen = self.config, ramp(step, self.config.ramp_steps)
+        config, risen = self.config, self._risen(step)
         weights = self.pseudo_label_weights
         ce_u = losses.cross_entropy(logits[unlabelled], pseudo_labels, weights)
         terms = {
@@ -154,7 +165,13 @@ class Lass3dPlus(StudentAndTeacher):
         cross_entropy = losses.cross_entropy(self.student(features, pyramid), targets, weights)
         return self.config.mix.weight * cross_entropy
 
-    def _product(self, teacher: Tensor, votes: PhraseVotes) -> tuple[Tensor, dict[str, Tensor | float]]:
+    def _risen(self, step: int) -> float:
+        """The factor of what pseudo-labels teach in `step`."""
+        return ramp(step - self.config.labels_first, self.config.ramp_steps)
+
+    def _product(
+        self, teacher: Tensor, votes: PhraseVotes, still_rising: bool
+    ) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The belief (U,C): teacher (U,C) times what its phrases say, as far as they are trusted.
 
         Returns two measures, too: the share of phrases that prove right, and the trust in them, which is 0
@@ -165,18 +182,27 @@ class Lass3dPlus(StudentAndTeacher):
             return teacher, {"phrase_trust": 0.0}
         evidence = said(self.evidence, votes)
         if not config.safety:
-            return self._posterior(teacher, evidence, votes), {"phrase_trust": 1.0}
+            return self._posterior(teacher, evidence, votes, 1.0), {"phrase_trust": 1.0}
         group = self.groups(votes.signs)
         self.unlabelled_trust.update(teacher, evidence, votes.is_named, group, SURE)
-        right, by_group = self.unlabelled_trust.estimates()
+        right, by_group = self.ceiling(*self.unlabelled_trust.estimates(), still_rising)
         is_on = (right >= config.least_trust) & (not self._is_refused)
         evidence = believed(evidence, by_group[group].unsqueeze(1))
-        belief = torch.where(is_on, self._posterior(teacher, evidence, votes), teacher)
+        belief = torch.where(is_on, self._posterior(teacher, evidence, votes, right), teacher)
         self.is_on.copy_(is_on)
         return belief, {"phrase_trust": torch.where(is_on, right, 0.0), "phrases_right": right}
 
-    def _posterior(self, teacher: Tensor, evidence: Tensor, votes: PhraseVotes) -> Tensor:
-        return posterior(teacher, evidence, votes.is_named, self.config.strength, self.config.temperature)
+    def _posterior(
+        self, teacher: Tensor, evidence: Tensor, votes: PhraseVotes, right: Tensor | float
+    ) -> Tensor:
+        """The product, with a teacher that is tempered as far as phrases are right.
+
+        Decision: T - 1 falls to 0 as the share of right phrases falls to a half. A tempered teacher lets a
+        phrase overrule it. Of phrases that are often wrong Bayes' rule, T = 1, is enough.
+        """
+        surer = torch.as_tensor(2 * right - 1).clamp(min=0).to(teacher.dtype)
+        temperature = 1 + (self.config.temperature - 1) * surer
+        return posterior(teacher, evidence, votes.is_named, self.config.strength, temperature)
 
     def _named_classes(self, votes: PhraseVotes) -> Tensor:
         """The class that the phrase of each voxel names, whatever the teacher says; IGNORE for none."""

@@ -156,10 +156,45 @@ def test_phrases_weigh_as_much_as_they_prove_right(batch: SemiBatch, ingredients
     method.losses(seen, 0)
     assert method.measures["phrase_trust"] == pytest.approx(0.5, abs=0.03)
     teacher = torch.tensor([[0.6, 0.4, 0, 0, 0]])
-    told, found = method._product(teacher, PhraseVotes.certain(torch.tensor([1])))
-    discounted = believed(method.evidence[1:2], found["phrase_trust"].float())
-    expected = posterior(teacher, discounted, torch.tensor([True]), temperature=SAFE.temperature)
+    told, found = method._product(teacher, PhraseVotes.certain(torch.tensor([1])), still_rising=False)
+    right = found["phrase_trust"].float()
+    discounted = believed(method.evidence[1:2], right)
+    temperature = 1 + (SAFE.temperature - 1) * max(0.0, float(2 * right - 1))
+    expected = posterior(teacher, discounted, torch.tensor([True]), temperature=temperature)
     torch.testing.assert_close(told, expected)
+
+
+def test_the_teacher_is_tempered_as_far_as_phrases_are_right(ingredients: Ingredients) -> None:
+    """T = 3: 1 + 2 * (2 * 0.75 - 1) = 2, and 1 for phrases of which less than a half is right."""
+    method = Lass3dPlus(replace(SAFE, temperature=3.0), ingredients)
+    teacher, silent = torch.tensor([[0.9, 0.1, 0, 0, 0]]), torch.zeros(1, 5)
+    votes = PhraseVotes.certain(torch.tensor([1]))
+    for right, odds in ((1.0, 9 ** (1 / 3)), (0.75, 3.0), (0.5, 9.0), (0.2, 9.0)):
+        told = method._posterior(teacher, silent, votes, torch.tensor(right, dtype=torch.float64))
+        assert float(told[0, 0] / told[0, 1]) == pytest.approx(odds, rel=1e-5)
+
+
+def test_labels_alone_teach_at_first(batch: SemiBatch, ingredients: Ingredients) -> None:
+    method = Lass3dPlus(replace(EVERY, labels_first=3, ramp_steps=2), ingredients)
+    terms = [float(method.losses(batch, step)["ce_u"].detach()) for step in range(6)]
+    assert terms[:3] == [0, 0, 0]
+    assert terms[3] > 0 and terms[4] == pytest.approx(2 * terms[3]) and terms[5] == terms[4]
+
+
+def test_trust_does_not_rise_once_phrases_teach(batch: SemiBatch, ingredients: Ingredients) -> None:
+    """Half of the phrases are right until the ramp's end, then all are, then none."""
+    truth = torch.arange(240) % 5
+    half = torch.where(torch.arange(240) % 25 < 10, (truth + 1) % 5, truth)
+    config = replace(SAFE, least_trust=0.0, ramp_steps=20, horizon=1.0, prior=LabelPriorConfig(language=0))
+    method = Lass3dPlus(config, replace(ingredients, phrase_counts=lambda: counted(40000 * torch.eye(6, 5))))
+    sure_teacher(method, batch, truth)
+    trusts = []
+    for phrase, steps in ((half, range(20)), (truth, range(20, 40)), ((truth + 1) % 5, range(40, 60))):
+        for step in steps:
+            method.losses(replace(batch, votes=PhraseVotes.certain(phrase)), step)
+        trusts.append(float(method.measures["phrase_trust"]))
+    assert trusts[0] == pytest.approx(0.5, abs=0.03) and trusts[1] == pytest.approx(trusts[0], abs=0.01)
+    assert trusts[2] < 0.1
 
 
 def test_a_single_labelled_scan_leaves_the_check_to_the_unlabelled_ones(

@@ -156,7 +156,7 @@ def posterior(
     evidence: Tensor,
     named: Tensor,
     strength: float = 1.0,
-    temperature: float = 1.0,
+    temperature: float | Tensor = 1.0,
 ) -> Tensor:
     """belief^(1/temperature) * exp(strength * evidence of the point), renormalised, (U,C).
 

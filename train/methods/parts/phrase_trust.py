@@ -224,6 +224,40 @@ class UnlabelledTrust(torch.nn.Module):
         return torch.where(seen.sum(dim=1, keepdim=True) >= _LEAST_POINTS, seen, 0)
 
 
+class TrustCeiling(torch.nn.Module):
+    """The most that phrases are trusted: what the check on unlabelled scans found before phrases taught.
+
+    Later the teacher learns from the phrases, wrong ones too. It agrees with them more and more, and the
+    estimate rises: with 30 % random phrases on the street from 0.7 to 0.9 (docs/method.md). So from then on
+    it may fall, and not rise.
+    Decision: it may also rise for `horizon` steps after something is known at all. The first points of which
+    a network is sure are often wrong, and in a short schedule they come late.
+    most () float64: the ceiling. age () int64: steps since something is known.
+    """
+
+    most: Tensor
+    age: Tensor
+
+    def __init__(self, horizon: float) -> None:
+        super().__init__()
+        self.horizon = horizon
+        self.register_buffer("most", torch.ones((), dtype=torch.float64))
+        self.register_buffer("age", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def forward(self, right: Tensor, by_group: Tensor, still_rising: bool) -> tuple[Tensor, Tensor]:
+        """`right` () and `by_group` (G,) of `UnlabelledTrust.estimates`, the former at most the ceiling.
+
+        The groups fall by the same factor. still_rising: whether the weight of what phrases teach still
+        rises; then, and while the estimate is young, the ceiling follows it.
+        """
+        self.age.add_(right > 0)
+        follows = (self.age <= self.horizon) | still_rising
+        self.most.copy_(torch.where(follows, right, self.most))
+        factor = torch.where(right > self.most, self.most / right, 1.0)
+        return factor * right, factor.to(by_group.dtype) * by_group
+
+
 def _quantiles(values: Tensor, places: Tensor) -> Tensor:
     """The values (n,) below which the shares `places` of them lie."""
     # torch.quantile takes at most 16 million values.

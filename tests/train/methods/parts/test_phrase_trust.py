@@ -13,6 +13,7 @@ from train.methods.parts.label_prior import LabelledVotes, LabelPriorConfig, Phr
 from train.methods.parts.phrase_trust import (
     GROUPS,
     SignGroups,
+    TrustCeiling,
     UnlabelledTrust,
     believed,
     held_out_evidence,
@@ -169,6 +170,38 @@ def test_a_group_is_drawn_to_all_groups_by_a_hundred_points_of_each_class() -> N
     see(trusted, sure(0).expand(100, 2), evidence, zeros + 1, group=0)
     assert trusted.trust == pytest.approx(0.5, abs=0.03)
     assert trusted.by_group.tolist() == pytest.approx([0, 1, 0.5, 0.5, 0.5], abs=0.03)
+
+
+def capped(ceiling: TrustCeiling, right: float, still_rising: bool) -> tuple[float, float]:
+    """What becomes of an estimate whose only group has half of it."""
+    of_all = torch.tensor(right, dtype=torch.float64)
+    found, by_group = ceiling(of_all, torch.tensor([right / 2]), still_rising)
+    return float(found), float(by_group[0])
+
+
+def test_a_ceiling_follows_the_estimate_while_the_ramp_rises_and_holds_it_afterwards() -> None:
+    ceiling = TrustCeiling(horizon=1)
+    assert capped(ceiling, 0.9, still_rising=True) == pytest.approx((0.9, 0.45))
+    assert capped(ceiling, 0.6, still_rising=True) == pytest.approx((0.6, 0.3))
+    assert capped(ceiling, 0.8, still_rising=False) == pytest.approx((0.6, 0.3))
+    assert capped(ceiling, 0.5, still_rising=False) == pytest.approx((0.5, 0.25)), "it may fall"
+    assert capped(ceiling, 0.7, still_rising=False) == pytest.approx((0.6, 0.3)), "and rise as far as before"
+
+
+def test_a_ceiling_waits_for_the_first_estimates_of_a_short_schedule() -> None:
+    ceiling = TrustCeiling(horizon=2)
+    for _ in range(5):
+        assert capped(ceiling, 0.0, still_rising=False) == (0, 0), "nothing is known yet"
+    assert capped(ceiling, 0.3, still_rising=False)[0] == pytest.approx(0.3)
+    assert capped(ceiling, 0.7, still_rising=False)[0] == pytest.approx(0.7)
+    assert capped(ceiling, 0.9, still_rising=False)[0] == pytest.approx(0.7)
+
+
+def test_a_ceiling_is_part_of_a_checkpoint() -> None:
+    ceiling, resumed = TrustCeiling(horizon=1), TrustCeiling(horizon=1)
+    capped(ceiling, 0.6, still_rising=True)
+    resumed.load_state_dict(ceiling.state_dict())
+    assert capped(resumed, 0.9, still_rising=False) == pytest.approx((0.6, 0.3))
 
 
 def voted(margin: Tensor, distance: Tensor, phrase: Tensor) -> PhraseVotes:
