@@ -288,6 +288,7 @@ def test_every_method_of_a_long_recipe_rises_and_labels_alone_come_first(preset)
     ramps = {name: config.method.ramp_steps for name, config in of.items() if name != "supervised"}
     steps, cbst = of["cbst"].schedule.steps, of["cbst"].method
     assert ramps.pop("lass3d_plus") == steps / 10 and set(ramps.values()) == {steps / 5}
+    assert of["lass3d_plus"].method.labels_first == cbst.first_round_steps
     assert cbst.first_round_steps > of["cbst"].schedule.warm_up * steps  # after the peak of the rate
     last = (steps - cbst.first_round_steps) // cbst.round_steps
     assert cbst.portion_of(last) == cbst.portion_limit > cbst.portion_of(last - 1)
@@ -305,6 +306,7 @@ def test_a_long_recipe_says_what_it_sets(preset) -> None:
     more = (f"in rounds of {cbst.round_steps} steps", f"{config.schedule.steps} steps", learnt)
     assert all(str(value) in note for value in (*said, *more))
     own = {name: preset("any", name, 2.0, 0).method for name in ("lass3d_plus", "gpc", "lim3d")}
-    assert f"in LASS3D+ over {own['lass3d_plus'].ramp_steps}" in note
+    plus = own["lass3d_plus"]
+    assert f"in LASS3D+ from step {plus.labels_first} on over {plus.ramp_steps}" in note
     assert f"contrasts from step {own['gpc'].labels_first} on" in note
     assert f"distils from step {own['lim3d'].distil_from} on" in note
