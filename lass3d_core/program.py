@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lass3d_core import __version__
+
 Main = Callable[[Sequence[str] | None], int]  # runs a command line, gives the exit status
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -28,6 +30,17 @@ class CommandLine(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and exit with status 2."""
         self.exit(2, f"error: {message.removeprefix('argument ')}; see {self.prog} --help\n")
+
+
+def command_line(command: str, module: str, description: str) -> CommandLine:
+    """The parser of a program, with its --version.
+
+    It calls itself as it was called: by its console command, or by `python -m` and its module.
+    """
+    called = command if Path(sys.argv[0]).stem == command else f"python -m {module}"
+    parser = CommandLine(prog=called, description=description)
+    parser.add_argument("--version", action="version", version=f"lass3d {__version__}")
+    return parser
 
 
 def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
