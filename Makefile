@@ -72,7 +72,8 @@ space  := $(subst ,, )
 STAMP  := $(value VENV)/.ready
 MADE   := $(or $(shell cat $(call quoted,$(STAMP)) 2>/dev/null),dev)
 GIVEN  := $(filter command environment,$(origin EXTRAS))
-WANTED := $(if $(GIVEN),$(or $(subst $(space),$(comma),$(strip $(value EXTRAS))),plain),$(MADE))
+NAMED  := $(subst $(space),$(comma),$(strip $(subst $(comma),$(space),$(value EXTRAS))))
+WANTED := $(if $(GIVEN),$(or $(NAMED),plain),$(MADE))
 MODELS := $(if $(filter %-lvm %-lvm-paper,$(lastword $(value VENV))),lvm)$(if $(filter \
           %-lvm-paper,$(lastword $(value VENV))),$(comma)lvm-paper)
 BOTH   := $(subst $(space),$(comma),$(strip $(filter-out plain,$(WANTED)) $(MODELS)))

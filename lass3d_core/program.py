@@ -23,6 +23,8 @@ Main = Callable[[Sequence[str] | None], int]  # runs a command line, gives the e
 
 INTERRUPTED = 128 + signal.SIGINT
 
+VERSION = f"lass3d {__version__}"
+
 
 class CommandLine(argparse.ArgumentParser):
     """A parser whose complaint is one line, as every other error of ours; the usage is in --help."""
@@ -39,7 +41,7 @@ def command_line(command: str, module: str, description: str) -> CommandLine:
     """
     called = command if Path(sys.argv[0]).stem == command else f"python -m {module}"
     parser = CommandLine(prog=called, description=description)
-    parser.add_argument("--version", action="version", version=f"lass3d {__version__}")
+    parser.add_argument("--version", action="version", version=VERSION)
     return parser
 
 
@@ -82,9 +84,12 @@ def run_program(load: Callable[[], Main], arguments: Sequence[str] | None = None
 
     load: imports the program and gives its `main`. Ctrl-C ends the imports without a word, with status 130.
     An output that is lost, because the disk is full, is one line and status 2.
+    --version alone is answered before the imports, which may be what is broken.
     """
     if arguments is None:
         _name_files_in_utf8()
+    if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        load = _tell_version
     with _outputs() as lost:
         try:
             with _quiet_ctrl_c():
@@ -100,6 +105,14 @@ def run_program(load: Callable[[], Main], arguments: Sequence[str] | None = None
                 f"error: the output cannot be written: {lost[0].strerror}; send it elsewhere", file=sys.stderr
             )
         return status or (2 if lost else 0)
+
+
+def _tell_version() -> Main:
+    def tell(arguments: Sequence[str] | None) -> int:
+        print(VERSION)
+        return 0
+
+    return tell
 
 
 def _name_files_in_utf8() -> None:

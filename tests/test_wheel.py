@@ -110,13 +110,11 @@ def test_modules_and_their_files_come_from_the_wheel(environment: Path, place: P
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_tells_its_version_and_its_name_beside_files_of_the_same_name(
+def test_a_command_runs_beside_files_that_are_called_as_our_packages_are(
     environment: Path, place: Path, command: str
 ) -> None:
     told = run(environment, place, command, "--version")
     assert (told.returncode, told.stdout) == (0, f"lass3d {__version__}\n"), told.stderr
-    wrong = run(environment, place, command, "--nonsense")
-    assert wrong.returncode == 2 and wrong.stderr.endswith(f"; see {command} --help\n")
 
 
 @pytest.mark.parametrize("command", [("lass3d-preprocess", "status"), ("lass3d-train", "runs")])
