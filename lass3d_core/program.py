@@ -25,6 +25,11 @@ INTERRUPTED = 128 + signal.SIGINT
 
 VERSION = f"lass3d {__version__}"
 
+_WITHOUT_MAKE = (
+    "Messages name targets of the Makefile. Without it, `make NAME` is the command NAME of lass3d-preprocess "
+    "or lass3d-train, `make train` is `lass3d-train run`, and `make setup-lvm` is `pip install 'lass3d[lvm]'`."
+)
+
 
 class CommandLine(argparse.ArgumentParser):
     """A parser whose complaint is one line, as every other error of ours; the usage is in --help."""
@@ -40,8 +45,8 @@ def command_line(command: str, module: str, description: str) -> CommandLine:
     It calls itself as it was called: by its console command, or by `python -m` and its module.
     """
     called = command if Path(sys.argv[0]).stem == command else f"python -m {module}"
-    parser = CommandLine(prog=called, description=description)
-    parser.add_argument("--version", action="version", version=VERSION)
+    parser = CommandLine(prog=called, description=description, epilog=_WITHOUT_MAKE)
+    parser.add_argument("--version", action="version", version=VERSION, help="print the version")
     return parser
 
 

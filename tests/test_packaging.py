@@ -1,4 +1,4 @@
-"""What a release consists of agrees: version, lock files, container, hooks. tests/test_wheel.py builds the wheel."""
+"""The parts of a release agree: version, lock files, container, hooks. test_wheel.py builds the wheel."""
 
 from __future__ import annotations
 
@@ -123,9 +123,8 @@ def instructions() -> list[tuple[str, list[str]]]:
 
 
 def test_the_image_copies_files_that_are_there_and_not_ignored() -> None:
-    ignored = [
-        line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] not in ("#", "")
-    ]
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    ignored = [line for line in lines if line and not line.startswith("#")]
     assert ignored[0] == "*"
     kept = {line[1:] for line in ignored if line.startswith("!")}
     copies = [words for name, words in instructions() if name == "COPY"]
@@ -143,9 +142,7 @@ def test_the_image_copies_files_that_are_there_and_not_ignored() -> None:
 
 def test_every_stage_has_a_fixed_base_that_setup_allows() -> None:
     said = instructions()
-    (python,) = [
-        word.removeprefix("PYTHON=") for name, (word, *_) in said if name == "ARG" and "PYTHON=" in word
-    ]
+    python = dict(words[0].split("=", 1) for name, words in said if name == "ARG")["PYTHON"]
     assert re.fullmatch(r"3\.\d+\.\d+-slim-[a-z]+", python) and python.rsplit(".", 1)[0] in PYTHONS
     stages: set[str] = set()
     for words in (words for name, words in said if name == "FROM"):

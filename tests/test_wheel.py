@@ -48,7 +48,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copyfile(ROOT / name, copy / name)
     with tarfile.open(built("sdist", copy, folder)) as archive:
-        archive.extractall(folder)
+        archive.extractall(folder, filter="data")
     return built("wheel", folder / f"lass3d-{__version__}", folder)
 
 
