@@ -27,7 +27,8 @@ VERSION = f"lass3d {__version__}"
 
 _WITHOUT_MAKE = (
     "Messages name targets of the Makefile. Without it, `make NAME` is the command NAME of lass3d-preprocess "
-    "or lass3d-train, `make train` is `lass3d-train run`, and `make setup-lvm` is `pip install 'lass3d[lvm]'`."
+    "or lass3d-train, `make train` is `lass3d-train run`, and `make setup-lvm` is "
+    "`pip install 'lass3d[lvm]'`."
 )
 
 
