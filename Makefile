@@ -44,8 +44,8 @@ export OMP_NUM_THREADS ?= 1
 # A value reaches a program as it was typed. `value` keeps make from reading it, single quotes keep the shell from
 # reading it, and OPTION=VALUE in one word keeps the program from taking a value that begins with "-" for an option.
 # Make would read it once more to hand it on to the environment of every command.
-unexport PYTHON VENV MANIFEST DATASET METHOD PRESET RATIO SEED TAG SET RESUME PROCESSES SPLIT TABLE SEEDS RATIOS PLAN \
-         ONLY LIMIT IMAGE MIRROR INTO SCANS TEXT SCAN SCORE RUN RUNS MODEL INPUT COLUMNS SCALE TTA N STALE \
+unexport PYTHON VENV EXTRAS MANIFEST DATASET METHOD PRESET RATIO SEED TAG SET RESUME PROCESSES SPLIT TABLE SEEDS \
+         RATIOS PLAN ONLY LIMIT IMAGE MIRROR INTO SCANS TEXT SCAN SCORE RUN RUNS MODEL INPUT COLUMNS SCALE TTA N STALE \
          YES FIGURES
 define newline
 
@@ -64,15 +64,23 @@ odd     = $(filter-out 1 yes true 0 no false,$(value $(1)))$(word 2,$(value $(1)
 flag    = $(if $(call odd,$(2)),$(error $(2) is 1, yes, true, or 0, no, false, not $(value $(2))),$(if \
           $(filter 1 yes true,$(value $(2))),$(1)))
 
-# An environment whose name ends in -lvm also gets the packages of the real models, in versions that were tested
-# together. One in -lvm-paper gets the authors' packages of GroundedSAM besides.
-EXTRAS := dev$(if $(filter %-lvm %-lvm-paper,$(lastword $(value VENV))),$(comma)lvm)$(if $(filter \
-          %-lvm-paper,$(lastword $(value VENV))),$(comma)lvm-paper)
-PINS   := $(if $(findstring lvm,$(EXTRAS)),constraints-lvm.txt,constraints.txt)
-
+# EXTRAS names what is installed beside the project: extras of setup.cfg, such as dev,segmenter. With EXTRAS=
+# a plain user gets no test tools. An environment keeps its extras, which .ready names, until EXTRAS is given anew.
+# One whose name ends in -lvm also gets the packages of the real models, in versions that were tested together.
+# One in -lvm-paper gets the authors' packages of GroundedSAM besides.
 space  := $(subst ,, )
+STAMP  := $(value VENV)/.ready
+MADE   := $(or $(shell cat $(call quoted,$(STAMP)) 2>/dev/null),dev)
+GIVEN  := $(filter command environment,$(origin EXTRAS))
+NAMED  := $(subst $(space),$(comma),$(strip $(subst $(comma),$(space),$(value EXTRAS))))
+WANTED := $(if $(GIVEN),$(or $(NAMED),plain),$(MADE))
+MODELS := $(if $(filter %-lvm %-lvm-paper,$(lastword $(value VENV))),lvm)$(if $(filter \
+          %-lvm-paper,$(lastword $(value VENV))),$(comma)lvm-paper)
+BOTH   := $(subst $(space),$(comma),$(strip $(filter-out plain,$(WANTED)) $(MODELS)))
+PINS   := $(if $(MODELS),constraints-lvm.txt,constraints.txt)
+
 PY     := $(call quoted,$(value VENV)/bin/python)
-ENV    := $(subst $(space),\$(space),$(value VENV))/.ready
+ENV    := $(subst $(space),\$(space),$(STAMP))
 DATA    = $(call option,--manifest,MANIFEST) $(call option,--dataset,DATASET)
 RECIPE  = $(call option,--preset,PRESET) $(call option,--tag,TAG) $(call options,--set,SET)
 CHOICE  = $(call option,--method,METHOD) $(call option,--ratio,RATIO) $(call option,--seed,SEED) $(RECIPE)
@@ -86,8 +94,9 @@ OF_SCAN = --scan=$(call needed,SCAN,$(GIVE))
 # Commands build on each other's files, so `make -j4 captions pairs` runs them in order all the same.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-lvm setup-lvm-paper demo street room captions pairs status audit doctor weights preview train profile eval report \
-        export clouds query model predict onnx suggest runs compare table test test-slow test-lvm lint bench bench-lvm results faults clean
+.PHONY: help setup again tools setup-lvm setup-lvm-paper lock demo street room captions pairs status audit doctor weights \
+        preview train profile eval report export clouds query model predict onnx suggest runs compare table test \
+        test-quick test-slow test-lvm lint bench bench-lvm results faults clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
@@ -102,18 +111,35 @@ help: ## print this help
 	@echo "  FIGURES=docs/tables lets it go on from the figures that are recorded there, and records its own there."
 	@echo "  VENV=.venv-lvm runs any command in the environment of the real models (make setup-lvm)."
 
-setup: $(ENV) ## create the environment in .venv; the other targets do it if it is missing
+setup: $(ENV) ## create the environment in .venv; other targets do it if it is missing; EXTRAS= leaves out test tools
 
-$(ENV): setup.cfg pyproject.toml $(PINS)
+$(ENV): setup.cfg pyproject.toml $(PINS) $(if $(filter-out $(MADE),$(WANTED)),again)
 	$(call typed,PYTHON) -m venv $(call typed,VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c $(PINS) -e ".[$(EXTRAS)]"
-	@touch $(call quoted,$@)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c $(PINS) -e $(call quoted,.$(if $(BOTH),[$(BOTH)]))
+	@echo $(call quoted,$(WANTED)) > $(call quoted,$(STAMP))
+
+again:
+
+tools: $(ENV)
+	@$(if $(filter dev,$(subst $(comma),$(space),$(WANTED))),:,$(error \
+		$(value VENV) has no test tools; make setup EXTRAS=dev adds them))
 
 setup-lvm: ## create .venv-lvm with the packages of the real models (6 GB); any command uses it with VENV=.venv-lvm
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm
 
 setup-lvm-paper: ## the same with the authors' packages for grounded_sam, in .venv-lvm-paper
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm-paper
+
+# uv resolves for Python 3.10 and every later one, and for every system, at once. What a file pins already stays.
+LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --no-annotate \
+       --custom-compile-command 'make lock' setup.cfg
+NAMES = $(shell sed -n '/^\[options.extras_require\]/,/^\[tool/s/^\([a-z0-9-]*\) =$$/\1/p' setup.cfg)
+
+lock: ## resolve constraints.txt and constraints-lvm.txt from setup.cfg; a pin stays until its line is deleted
+	$(call typed,PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(LOCK) $(addprefix --extra=,$(filter-out lvm lvm-paper,$(NAMES))) --output-file constraints.txt
+	$(LOCK) --all-extras --output-file constraints-lvm.txt
 
 demo: $(ENV) ## the whole path on a simulated street, minutes on a CPU: data, captions, pairs, training, evaluation, report
 	@$(PY) -m preprocess simulate $(call option,--manifest,MANIFEST) --dataset street
@@ -201,20 +227,23 @@ table: $(ENV) ## TABLE=1..7, fig7, plus, plus-parts, ratio, real on DATASET: tra
 		$(call option,--ratios,RATIOS) $(call option,--figures,FIGURES) $(ONSPLIT) $(RECIPE) \
 		$(call option,--processes,PROCESSES) $(call flag,--plan,PLAN) $(call flag,--yes,YES)
 
-test: lint ## lint, type check and the quick tests
+test: lint test-quick ## lint, type check and the quick tests
+
+test-quick: tools ## the quick tests alone
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
-test-slow: $(ENV) ## the other tests: faults, many processes, whole paths
+test-slow: tools ## the other tests: faults, many processes, whole paths
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile -m slow
 
 test-lvm: setup-lvm setup-lvm-paper ## the tests of the real models, on small random weights, in both environments
 	@HF_HUB_OFFLINE=1 .venv-lvm/bin/python -m pytest tests/preprocess/lvm
 	@HF_HUB_OFFLINE=1 .venv-lvm-paper/bin/python -m pytest tests/preprocess/lvm
 
-lint: $(ENV) ## ruff and mypy
+lint: tools ## ruff, mypy and hadolint
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(call quoted,$(value VENV)/bin/hadolint) Dockerfile
 
 bench: $(ENV) ## speed and size against a peer or a limit, into docs/measurements.md; ONLY="pairing step" only prints
 	@$(PY) benchmarks/performance.py $(call members,ONLY)

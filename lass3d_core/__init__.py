@@ -36,6 +36,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lass3d_core.model.predict import Model
 
+__version__ = "0.1.0"
+"""The one place of the project's version: the wheel, `--version` and model files have it from here."""
+
 
 def load(path: str | Path, device: str = "cpu", backend: str | None = None) -> Model:
     """The finished model in the file at `path`; see lass3d_core/model/predict.py.

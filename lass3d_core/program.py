@@ -17,9 +17,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lass3d_core import __version__
+
 Main = Callable[[Sequence[str] | None], int]  # runs a command line, gives the exit status
 
 INTERRUPTED = 128 + signal.SIGINT
+
+VERSION = f"lass3d {__version__}"
+
+_WITHOUT_MAKE = (
+    "Messages name targets of the Makefile. Without it, `make NAME` is the command NAME of lass3d-preprocess "
+    "or lass3d-train, `make train` is `lass3d-train run`, and `make setup-lvm` is "
+    "`pip install 'lass3d[lvm]'`."
+)
 
 
 class CommandLine(argparse.ArgumentParser):
@@ -28,6 +38,17 @@ class CommandLine(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and exit with status 2."""
         self.exit(2, f"error: {message.removeprefix('argument ')}; see {self.prog} --help\n")
+
+
+def command_line(command: str, module: str, description: str) -> CommandLine:
+    """The parser of a program, with its --version.
+
+    It calls itself as it was called: by its console command, or by `python -m` and its module.
+    """
+    called = command if Path(sys.argv[0]).stem == command else f"python -m {module}"
+    parser = CommandLine(prog=called, description=description, epilog=_WITHOUT_MAKE)
+    parser.add_argument("--version", action="version", version=VERSION, help="print the version")
+    return parser
 
 
 def whole_number(least: int, most: int = 10**9) -> Callable[[str], int]:
@@ -69,9 +90,12 @@ def run_program(load: Callable[[], Main], arguments: Sequence[str] | None = None
 
     load: imports the program and gives its `main`. Ctrl-C ends the imports without a word, with status 130.
     An output that is lost, because the disk is full, is one line and status 2.
+    --version alone is answered before the imports, which may be what is broken.
     """
     if arguments is None:
         _name_files_in_utf8()
+    if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        load = _tell_version
     with _outputs() as lost:
         try:
             with _quiet_ctrl_c():
@@ -87,6 +111,14 @@ def run_program(load: Callable[[], Main], arguments: Sequence[str] | None = None
                 f"error: the output cannot be written: {lost[0].strerror}; send it elsewhere", file=sys.stderr
             )
         return status or (2 if lost else 0)
+
+
+def _tell_version() -> Main:
+    def tell(arguments: Sequence[str] | None) -> int:
+        print(VERSION)
+        return 0
+
+    return tell
 
 
 def _name_files_in_utf8() -> None:

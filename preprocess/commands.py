@@ -10,7 +10,7 @@ from typing import Any
 from lass3d_core.errors import ManifestError, exit_status
 from lass3d_core.files.lock import only_one
 from lass3d_core.manifest.reading import read_manifest
-from lass3d_core.program import CommandLine, percent, seed, whole_number
+from lass3d_core.program import CommandLine, command_line, percent, seed, whole_number
 from preprocess.audit.audit import audit
 from preprocess.audit.preview import first_images, preview
 from preprocess.clean import clean
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> CommandLine:
-    parser = CommandLine(prog="python -m preprocess", description="images and scans -> shards")
+    parser = command_line("lass3d-preprocess", "preprocess", "images and scans -> shards")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)

@@ -222,7 +222,33 @@ def test_the_ending_of_an_environment_chooses_its_packages(
 ) -> None:
     done, _ = make(tmp_path / f"an environment{ending}", "--dry-run", "setup")
     (line,) = [line for line in done.stdout.splitlines() if " pip install " in line]
-    assert line.endswith(f' -c {pins} -e ".[{extras}]"')
+    assert line.endswith(f" -c {pins} -e '.[{extras}]'")
+
+
+@pytest.mark.parametrize(
+    ("given", "project", "kept"),
+    [("EXTRAS=", ".", "plain"), ("EXTRAS=segmenter, ray", ".[segmenter,ray]", "segmenter,ray")],
+)
+def test_a_user_chooses_the_extras_of_an_environment(
+    tmp_path: Path, given: str, project: str, kept: str
+) -> None:
+    done, _ = make(tmp_path / "an environment", "--dry-run", "setup", given)
+    assert f" -e '{project}'\n" in done.stdout and f"echo '{kept}' > " in done.stdout
+
+
+def test_an_environment_keeps_its_extras_until_others_are_given(environment: Path, tmp_path: Path) -> None:
+    plain = environment_in(tmp_path / "plain")
+    (plain / ".ready").write_text("plain\n")
+    for extras in ((), ("EXTRAS=",)):
+        done, _ = make(plain, "--dry-run", "setup", *extras)
+        assert " pip install " not in done.stdout
+    done, _ = make(plain, "--dry-run", "setup", "EXTRAS=dev")
+    assert " -e '.[dev]'" in done.stdout
+    for target in ("lint", "test", "test-slow"):
+        done, _ = make(plain, target)
+        (line,) = done.stderr.splitlines()
+        assert done.returncode == 2 and "has no test tools; make setup EXTRAS=dev adds them" in line
+    assert " pytest " in make(environment, "--dry-run", "test-quick")[0].stdout
 
 
 def test_a_world_has_the_name_of_its_target(environment: Path) -> None:

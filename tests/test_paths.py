@@ -12,9 +12,9 @@ import lass3d_core
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("lass3d_core", "preprocess", "train", "docs", "benchmarks", "tests")
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
-OTHERS = [ROOT / name for name in ("Makefile", "setup.cfg", "data_manifest.yaml", ".ci/run")]
+OTHERS = [ROOT / name for name in ("Makefile", "setup.cfg", "Dockerfile", "data_manifest.yaml", ".ci/run")]
 
 PATH = re.compile(rf"(?<![\w/.{{-])(?:{'|'.join(ROOMS)})(?:/[\w*.-]+)+")
 MODULE = re.compile(r"(?<![\w/.-])(?:lass3d_core|preprocess|train|benchmarks)(?:\.[a-z]\w*)+")

@@ -76,7 +76,7 @@ def read_manifest(
 
 def _load(path: Path) -> Any:
     try:
-        values = load_yaml(text_of(path, "give MANIFEST=path or run from the project's folder"))
+        values = load_yaml(text_of(path, "give MANIFEST=path (--manifest) or run from the project's folder"))
     except DataError as error:
         raise ManifestError(str(error)) from None
     except ValueError as error:

@@ -22,7 +22,7 @@ from lass3d_core.files.atomic import atomic_write, write_text
 from lass3d_core.model.columns import features_of
 from lass3d_core.model.page import MOST_PICTURES, SeenCloud, page, seen_cloud
 from lass3d_core.model.predict import Model, load
-from lass3d_core.program import CommandLine, whole_number
+from lass3d_core.program import CommandLine, command_line, whole_number
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,8 @@ def _scales(texts: Sequence[str]) -> tuple[tuple[str, float], ...]:
 
 
 def _parser() -> CommandLine:
-    parser = CommandLine(
-        prog="lass3d-predict", description="Label every point of a cloud with a finished model."
-    )
+    what = "Label every point of a cloud with a finished model."
+    parser = command_line("lass3d-predict", "lass3d_core.model", what)
     parser.add_argument("model", type=Path, help="a model.safetensors, as training and `make model` write it")
     parser.add_argument("input", type=Path, help=f"a cloud ({', '.join(SUFFIXES)}) or a folder of them")
     parser.add_argument("--into", type=Path, help="folder to write (INPUT-predicted)")

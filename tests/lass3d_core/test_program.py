@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lass3d_core.program import CommandLine
+from lass3d_core import __version__
+from lass3d_core.program import CommandLine, Main, command_line, run_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +30,32 @@ def work():
 
 sys.exit(run_program(lambda: lambda arguments: exit_status(work)))
 """
+
+
+@pytest.mark.parametrize(
+    ("called", "told"),
+    [
+        ("/x/bin/lass3d-train", "lass3d-train"),
+        ("/x/train/__main__.py", "python -m train"),
+        ("-c", "python -m train"),
+    ],
+)
+def test_a_program_calls_itself_as_it_was_called(
+    called: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called])
+    with pytest.raises(SystemExit):
+        command_line("lass3d-train", "train", "Train.").parse_args(["--nonsense"])
+    assert capsys.readouterr().err.endswith(f"; see {told} --help\n")
+
+
+def test_the_version_is_told_also_where_the_imports_are_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    def load() -> Main:
+        raise ImportError("torch is broken")
+
+    assert run_program(load, ["--version"]) == 0
+    assert capsys.readouterr().out == f"lass3d {__version__}\n"
+    assert "--version" in command_line("lass3d-train", "train", "Train.").format_help()
 
 
 def started(tmp_path: Path, end: str = "", **streams: object) -> subprocess.Popen[bytes]:

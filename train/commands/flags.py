@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lass3d_core.program import CommandLine, percent, seed, whole_number
+from lass3d_core.program import CommandLine, command_line, percent, seed, whole_number
 from train.outputs import query_command, suggest_command
 from train.presets import PAPER, PRESETS
 
@@ -17,10 +17,7 @@ processes = whole_number(1, 1024)
 
 def parser() -> CommandLine:
     """The command line."""
-    top = CommandLine(
-        prog="python -m train",
-        description="Train and evaluate networks on pair shards.",
-    )
+    top = command_line("lass3d-train", "train", "Train and evaluate networks on pair shards.")
     top.set_defaults(after_interrupt="run the same command again")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="train a run and evaluate it")

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
+from lass3d_core import __version__
 from lass3d_core.files.json_files import write_json
 
-_PACKAGES = ("lass3d", "torch", "numpy", "h5py")
+_PACKAGES = ("torch", "numpy", "h5py")
 
 
 def write_environment(path: Path, device: torch.device) -> None:
@@ -27,7 +28,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     name, processor = machine_of(device)
     return {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {"lass3d": __version__} | {name: _version(name) for name in _PACKAGES},
         "system": platform.platform(),
         "processor": processor,
         "cores": os.cpu_count(),
@@ -68,7 +69,9 @@ def _processor() -> str:
 def _revision() -> str | None:
     """The git revision of this code, with "-dirty" if there are local changes; None outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    here = Path(__file__).parent
+    here = Path(__file__).parents[2]
+    if not (here / ".git").exists():  # installed, perhaps below the repository of another project
+        return None
     try:
         answer = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
+from lass3d_core import __version__
 from lass3d_core.errors import DataError
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.splits import spread
@@ -118,7 +118,7 @@ def origin_of(run: Run, metrics: Sequence[Metrics]) -> Origin:
         training_scans=len(run.split.labelled) + len(run.split.unlabelled),
         steps=config.schedule.steps,
         digest=run.saved.digest,
-        version=metadata.version("lass3d"),
+        version=__version__,
         figures=tuple(
             Figures(
                 split=one.split,

@@ -30,6 +30,9 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 _HERE = "127.0.0.1"
 
+_PROGRAM = "import sys; sys.path[:] = {path}; from train.__main__ import main; sys.exit(main())"
+"""This program, found where this process found it. `-m train` would take a train.py of the current folder."""
+
 
 def is_one_of_several() -> bool:
     """Whether this process was started to train together with others."""
@@ -37,7 +40,7 @@ def is_one_of_several() -> bool:
 
 
 def train_together(processes: int, arguments: Sequence[str]) -> int:
-    """Run `python -m train` with `arguments` in `processes` processes; gives the status of the first to fail.
+    """Run this program with `arguments` in `processes` processes; gives the status of the first to fail.
 
     Raises Lass3dError if one was killed, BackendUnavailable if there are fewer GPUs than processes.
     """
@@ -94,7 +97,7 @@ def _start(
     told = {"RANK": rank, "LOCAL_RANK": rank, **of_all, **of_store, LAST_WORDS: folder / f"{rank}.words"}
     with (folder / f"{rank}.stderr").open("wb") as stderr:
         return subprocess.Popen(
-            [sys.executable, "-m", "train", *arguments],
+            [sys.executable, "-c", _PROGRAM.format(path=sys.path), *arguments],
             env={"OMP_NUM_THREADS": "1", **os.environ, **{name: str(value) for name, value in told.items()}},
             stdin=subprocess.PIPE,
             stderr=stderr if rank > 0 else None,

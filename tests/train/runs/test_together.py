@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lass3d_core import __version__
 from lass3d_core.errors import BackendUnavailable, Lass3dError
 from lass3d_core.files.lock import only_one
 from train.runs import together
@@ -62,6 +63,16 @@ def test_more_processes_than_gpus_are_one_line(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(together.torch.cuda, "device_count", lambda: 1)
     with pytest.raises(BackendUnavailable, match="2 processes need a GPU each, and there are 1"):
         together.train_together(2, [])
+
+
+def test_the_processes_run_this_program_and_no_train_py_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    with together._start(0, 1, 0, tmp_path, ["--version"]) as process:
+        assert process.wait() == 0
+    assert capfd.readouterr().out == f"lass3d {__version__}\n"
 
 
 def started(tiny: Any, *more: str) -> subprocess.Popen[str]:
