@@ -1,4 +1,4 @@
-"""Checks the built site: every link and picture leads somewhere in it, and nothing is loaded from elsewhere."""
+"""Checks the built site: every link leads somewhere in it, and nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "object": "data"}
-_LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch", "manifest"}
+_LOADED_LINKS = {
+    "stylesheet",
+    "icon",
+    "preload",
+    "modulepreload",
+    "prefetch",
+    "preconnect",
+    "dns-prefetch",
+    "manifest",
+}
 _IN_CSS = re.compile(r"""(?:url\(|@import\s+)\s*["']?((?:https?:)?//[^"')\s]+)""")
 
 
@@ -43,7 +52,9 @@ def problems_of(site: Path) -> list[str]:
         for words in (*_dead(path, page, pages), *_foreign(path, page))
     ]
     for path in sorted(site.rglob("*.css")):
-        found += [f"{path.relative_to(site)}: loads {one}" for one in _IN_CSS.findall(path.read_text("utf-8"))]
+        found += [
+            f"{path.relative_to(site)}: loads {one}" for one in _IN_CSS.findall(path.read_text("utf-8"))
+        ]
     return found
 
 

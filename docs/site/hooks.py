@@ -19,7 +19,8 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]  # a plain checkout
+sys.path.insert(1, str(ROOT))  # a plain checkout
+sys.path.insert(1, str(Path(__file__).parent))
 
 import code_in_pages
 import pages

@@ -1,7 +1,7 @@
 """The settings reference, made of the classes that check the settings: key, default, values and the comment.
 
-A group of settings is a pydantic dataclass (lass3d_core/settings.py). Its docstring stands above its table. The
-comment of a field stands behind it, or on the lines above it.
+A group of settings is a pydantic dataclass (lass3d_core/settings.py). Its docstring stands above its table.
+The comment of a field stands behind it, or on the lines above it.
 """
 
 from __future__ import annotations
@@ -59,16 +59,23 @@ def method_settings(_: Path) -> str:
     for name, (settings, method) in METHODS.items():
         first = (inspect.getdoc(inspect.getmodule(method)) or "").split("\n")[0]
         parts.append(f"### `METHOD={name}`\n\n{_text(first)}")
-        parts += [_section(group, "####", with_title=bool(i)) for i, group in enumerate(groups("method", settings))]
+        parts += [
+            _section(group, "####", with_title=bool(i)) for i, group in enumerate(groups("method", settings))
+        ]
     return "\n\n".join(parts)
 
 
 def manifest_settings(_: Path) -> str:
     """The keys of data_manifest.yaml."""
     found = {group.prefix: group for group in groups("", Manifest)}
-    of_data = [group._replace(prefix=f"datasets.NAME.{group.prefix}".rstrip(".")) for group in groups("", DatasetSpec)]
+    of_data = [
+        group._replace(prefix=f"datasets.NAME.{group.prefix}".rstrip("."))
+        for group in groups("", DatasetSpec)
+    ]
     # What a data set replaces has the same keys as the manifest's own.
-    repeated = tuple(f"datasets.NAME.{key}" for key in ("image_captions", "entities", "text_embeddings", "pairs"))
+    repeated = tuple(
+        f"datasets.NAME.{key}" for key in ("image_captions", "entities", "text_embeddings", "pairs")
+    )
     own = [group for group in of_data if not group.prefix.startswith(repeated)]
     return "\n\n".join(_section(group, "###") for group in (*found.values(), *own))
 
@@ -79,7 +86,10 @@ def model_settings(_: Path) -> str:
     for stage, models in ADAPTERS.items():
         for name, (settings, _adapter) in models.items():
             parts.append(f"### `{stage}: {{name: {name}}}`")
-            parts += [_section(group, "####", with_title=bool(i)) for i, group in enumerate(groups("params", settings))]
+            parts += [
+                _section(group, "####", with_title=bool(i))
+                for i, group in enumerate(groups("params", settings))
+            ]
     return "\n\n".join(parts)
 
 
@@ -88,7 +98,9 @@ def presets(_: Path) -> str:
     parts = []
     for name, preset in PRESETS.items():
         config = preset("DATASET", "lass3d", 10.0, 0)
-        changed = _differences(to_json(config), to_json(RunConfig("DATASET", name, 10.0, 0, METHODS["lass3d"][0]())))
+        changed = _differences(
+            to_json(config), to_json(RunConfig("DATASET", name, 10.0, 0, METHODS["lass3d"][0]()))
+        )
         rows = [f"| `{key}` | `{_plain(value)}` |" for key, value in changed if key != "note"]
         first = (inspect.getdoc(preset) or "").split("\n\n")[0].removesuffix(" Raises UnknownName.")
         parts.append(f"### `PRESET={name}`\n\n{_text(first)}\n\n{_text(config.note)}")
@@ -125,7 +137,11 @@ def groups(prefix: str, settings: type, default: Any = None) -> Iterator[Group]:
 
 def rows(group: Group) -> list[Row]:
     """The settings of a group that have a value, in the order of the class."""
-    schema, comments, hints = _schema(group.settings), comments_of(group.settings), get_type_hints(group.settings)
+    schema, comments, hints = (
+        _schema(group.settings),
+        comments_of(group.settings),
+        get_type_hints(group.settings),
+    )
     found = []
     for field in dataclasses.fields(group.settings):
         if _group_in(hints[field.name]) is not None and not _is_optional(hints[field.name]):
@@ -139,7 +155,7 @@ def rows(group: Group) -> list[Row]:
 
 @functools.cache
 def comments_of(settings: type) -> dict[str, str]:
-    """Field -> the comment behind it, or on the lines above it. Of a derived class: with those of its bases."""
+    """Field -> the comment behind it, or on the lines above it; also of the fields of the bases."""
     found: dict[str, str] = {}
     for cls in reversed(settings.__mro__):
         if dataclasses.is_dataclass(cls) and cls is not object:
@@ -158,7 +174,9 @@ def _comments_in(source: str) -> dict[str, str]:
     for node in ast.parse(source).body[0].body:  # type: ignore[attr-defined]
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
-        behind = [comments[line][0] for line in range(node.lineno, (node.end_lineno or 0) + 1) if line in comments]
+        behind = [
+            comments[line][0] for line in range(node.lineno, (node.end_lineno or 0) + 1) if line in comments
+        ]
         above: list[str] = []
         line = node.lineno - 1
         while line in comments and comments[line][1]:
@@ -281,7 +299,12 @@ def _in_words(schema: dict[str, Any]) -> str:
 
 
 def _bounds(schema: dict[str, Any]) -> Iterator[str]:
-    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    words = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
     for key, word in words.items():
         if key in schema:
             yield f"{word} {schema[key]:g}"

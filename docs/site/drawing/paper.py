@@ -37,7 +37,9 @@ def problem() -> str:
         x, y = 30 + number % 5 * 40, 52 + number // 5 * 40
         labelled = number in (1, 11)
         spots = [(x + chance.uniform(4, 28), y + chance.uniform(4, 28)) for _ in range(14)]
-        scans.append(f'<rect class="{"ours" if labelled else "box"}" x="{x}" y="{y}" width="32" height="32" rx="4"/>')
+        scans.append(
+            f'<rect class="{"ours" if labelled else "box"}" x="{x}" y="{y}" width="32" height="32" rx="4"/>'
+        )
         if labelled:
             scans += [dots(spots[start::3], colour, 2.2) for start, colour in enumerate((TEAL, AMBER, RED))]
         else:
@@ -91,14 +93,24 @@ def teacher() -> str:
 
 def pairs() -> str:
     """Eq. (2): a point, its pixel, the mask there, the phrase."""
-    cloud = [(58, 150), (72, 146), (86, 143), (100, 141), (64, 132), (80, 128), (96, 126), (74, 114), (90, 112)]
+    cloud = [
+        (58, 150),
+        (72, 146),
+        (86, 143),
+        (100, 141),
+        (64, 132),
+        (80, 128),
+        (96, 126),
+        (74, 114),
+        (90, 112),
+    ]
     ground = [(36 + 13 * n, 172 + (n % 3) * 5) for n in range(9)]
     rows = (("image", "0", "“a street with a red car”"), ("entity", "2", "“a red car”"))
     return figure(
         262,
         "From a point to a phrase",
-        "A point of the scan is projected into the image. The caption of the image and the phrase of the mask at "
-        "its pixel are its texts.",
+        "A point of the scan is projected into the image. Its texts are the caption of the image and the phrase "
+        "of the mask at its pixel.",
         panel(16, 14, 150, 186),
         text(30, 38, "scan", "sub"),
         dots(ground, "#9aa3ab", 2.4),
@@ -120,7 +132,10 @@ def pairs() -> str:
         text(342, 186, "of a detector", "sub middle"),
         panel(444, 14, 140, 186),
         text(458, 38, "texts", "sub"),
-        *(box(458, 52 + 74 * n, 112, 58, name, f"row {row}", "ours" if n else "box") for n, (name, row, _) in enumerate(rows)),
+        *(
+            box(458, 52 + 74 * n, 112, 58, name, f"row {row}", "ours" if n else "box")
+            for n, (name, row, _) in enumerate(rows)
+        ),
         arrow((412, 80), (454, 80)),
         arrow((392, 128), (430, 152), (454, 152)),
         *(text(30, 224 + 22 * n, f"{name}: {words}", "sub") for n, (name, _, words) in enumerate(rows)),
@@ -134,8 +149,8 @@ def safm() -> str:
     return figure(
         300,
         "Semantic-aware adaptive fusion",
-        "The 3D features are mapped up to the text dimension, attend to the rows of the image caption, get the row "
-        "of the phrase added, are mapped down and added to the features they started from.",
+        "The 3D features are mapped up to the text dimension, attend to the rows of the caption, get the row of "
+        "the phrase added, are mapped down and added to the features they started from.",
         text(22, 141, "f", "bold"),
         text(22, 160, "of points", "sub"),
         arrow((78, 136), (98, 136)),
@@ -168,8 +183,9 @@ def adapter() -> str:
     return figure(
         236,
         "Distillation into the fusion adapter",
-        "Student: backbone and SAFM give features with text. Teacher: averaged backbone and adapter give features "
-        "without. A divergence pulls the adapter's output to the student's; its gradient reaches the adapter alone.",
+        "Student: backbone and SAFM give features with text. Teacher: averaged backbone and adapter give others "
+        "without. A divergence pulls the adapter's output to the student's. Its gradient reaches no more than "
+        "the adapter.",
         panel(16, 14, 568, 88),
         text(30, 36, "student, with text", "sub"),
         box(30, 44, 124, 46, "backbone"),
@@ -202,8 +218,8 @@ def reliable() -> str:
     return figure(
         282,
         "Which points are reliable",
-        "The plane of the teacher's and the student's probability of a class. Reliable: teacher at least 0.9 and "
-        "the two at most 0.447 apart.",
+        "The plane of the teacher's and the student's probability of a class. Reliable: teacher at least 0.9, "
+        "and the two at most 0.447 apart.",
         rect(left, low - side, side, side, "#ffffff", rx=0),
         f'<path d="M{x} {low - side}H{left + side}V{low - side * (1 - apart):.1f}L{x} '
         f'{low - side * (tau_r - apart):.1f}z" fill="{TEAL}" opacity="0.85"/>',
@@ -215,14 +231,23 @@ def reliable() -> str:
         text(left + side + 6, low + 18, "1", "sub middle"),
         text(left - 8, low - side + 6, "1", "sub end"),
         text(left + side / 2, low + 38, "teacher’s probability of a class", "sub middle"),
-        text(0, 0, "student’s probability of it", "sub middle").replace("<text", f'<text transform="translate(44 {low - side / 2}) rotate(-90)"'),
+        text(0, 0, "student’s probability of it", "sub middle").replace(
+            "<text", f'<text transform="translate(44 {low - side / 2}) rotate(-90)"'
+        ),
         arrow((330, 62), (275, 62)),
         text(336, 60, "reliable", "bold teal"),
         lines(336, 80, ("for some class: pseudo-label, Eq. (8)",)),
         arrow((330, 152), (200, 152)),
         text(336, 150, "unreliable", "bold"),
         lines(336, 170, ("for every class: negative learning,", "Eq. (5) and (6)")),
-        lines(336, 222, ("dashed: τ<tspan dy='3' font-size='10'>r</tspan><tspan dy='-3'> = 0.9 and</tspan>", "variance (a − b)² / 4 = 0.05")),
+        lines(
+            336,
+            222,
+            (
+                "dashed: τ<tspan dy='3' font-size='10'>r</tspan><tspan dy='-3'> = 0.9 and</tspan>",
+                "variance (a − b)² / 4 = 0.05",
+            ),
+        ),
     )
 
 
@@ -249,11 +274,14 @@ def negative() -> str:
         ]
     parts.append(text(172, 109, "τ", "sub amber"))
     words = ("not a person", "not a tree", "nothing below τ is left")
-    parts += [text(16 + 190 * n + 89, 229, line, "sub red middle" if n < 2 else "sub middle") for n, line in enumerate(words)]
+    parts += [
+        text(16 + 190 * n + 89, 229, line, "sub red middle" if n < 2 else "sub middle")
+        for n, line in enumerate(words)
+    ]
     return figure(
         250,
         "Progressive negative learning of one point",
-        "In every iteration the least likely class below the threshold becomes a negative label and is used up.",
+        "In every iteration the least likely class below the threshold becomes a negative label.",
         *parts,
     )
 
@@ -266,13 +294,19 @@ def objective() -> str:
         ("Eq. (6)", "unreliable points", "student’s classes", "negative classes", "0.1"),
         ("Eq. (3)", "unlabelled points", "teacher’s adapter", "student’s features", "0.1"),
     )
-    parts = [text(x, 32, word, "sub") for x, word in ((96, "on"), (236, "trains"), (384, "towards"), (530, "weight"))]
+    parts = [
+        text(x, 32, word, "sub")
+        for x, word in ((96, "on"), (236, "trains"), (384, "towards"), (530, "weight"))
+    ]
     for number, (name, points, trains, towards, weight) in enumerate(rows):
         y = 44 + 44 * number
         parts += [
-            f'<rect class="{"ours" if number == 3 else "box"}" x="16" y="{y}" width="568" height="36" rx="6"/>',
+            box(16, y, 568, 36, kind="ours" if number == 3 else "box"),
             text(28, y + 23, name, "bold"),
-            *(text(x, y + 23, word) for x, word in ((96, points), (236, trains), (384, towards), (540, weight))),
+            *(
+                text(x, y + 23, word)
+                for x, word in ((96, points), (236, trains), (384, towards), (540, weight))
+            ),
         ]
     return figure(
         228,
