@@ -18,13 +18,14 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(1, str(ROOT))  # a plain checkout
-sys.path.insert(1, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).resolve().parents[2]))  # a plain checkout
+sys.path.insert(1, str(Path(__file__).resolve().parent))
 
 import code_in_pages
 import pages
 import python_pages
+
+ROOT = Path(__file__).resolve().parents[2]
 
 _LINK = re.compile(r"\]\((?:\.\./)+(?P<path>[^)#\s]+)(?:#[^)\s]*)?\)")
 

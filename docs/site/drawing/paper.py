@@ -109,8 +109,8 @@ def pairs() -> str:
     return figure(
         262,
         "From a point to a phrase",
-        "A point of the scan is projected into the image. Its texts are the caption of the image and the phrase "
-        "of the mask at its pixel.",
+        "A point of the scan is projected into the image. Its texts are the image's caption and the "
+        "phrase of the mask at its pixel.",
         panel(16, 14, 150, 186),
         text(30, 38, "scan", "sub"),
         dots(ground, "#9aa3ab", 2.4),
@@ -149,8 +149,8 @@ def safm() -> str:
     return figure(
         300,
         "Semantic-aware adaptive fusion",
-        "The 3D features are mapped up to the text dimension, attend to the rows of the caption, get the row of "
-        "the phrase added, are mapped down and added to the features they started from.",
+        "The 3D features are mapped up to the text dimension, attend to the rows of the caption, get the "
+        "row of the phrase added, are mapped down and added to the features they started from.",
         text(22, 141, "f", "bold"),
         text(22, 160, "of points", "sub"),
         arrow((78, 136), (98, 136)),
@@ -183,9 +183,9 @@ def adapter() -> str:
     return figure(
         236,
         "Distillation into the fusion adapter",
-        "Student: backbone and SAFM give features with text. Teacher: averaged backbone and adapter give others "
-        "without. A divergence pulls the adapter's output to the student's. Its gradient reaches no more than "
-        "the adapter.",
+        "Student: backbone and SAFM give features with text. Teacher: averaged backbone and adapter give "
+        "others without. A divergence pulls the adapter's output to the student's. Its gradient reaches no "
+        "more than the adapter.",
         panel(16, 14, 568, 88),
         text(30, 36, "student, with text", "sub"),
         box(30, 44, 124, 46, "backbone"),
@@ -218,8 +218,8 @@ def reliable() -> str:
     return figure(
         282,
         "Which points are reliable",
-        "The plane of the teacher's and the student's probability of a class. Reliable: teacher at least 0.9, "
-        "and the two at most 0.447 apart.",
+        "The plane of the teacher's and the student's probability of a class. Reliable: teacher at least "
+        "0.9, and the two at most 0.447 apart.",
         rect(left, low - side, side, side, "#ffffff", rx=0),
         f'<path d="M{x} {low - side}H{left + side}V{low - side * (1 - apart):.1f}L{x} '
         f'{low - side * (tau_r - apart):.1f}z" fill="{TEAL}" opacity="0.85"/>',

@@ -66,7 +66,7 @@ def product() -> str:
     return figure(
         248,
         "Teacher times phrase",
-        "The teacher believes in a car. The phrase says truck. With a tempered teacher the product says truck.",
+        "The teacher believes in a car. The phrase says truck. With a tempered teacher the product says so.",
         *parts,
     )
 
@@ -130,7 +130,7 @@ def votes() -> str:
     return figure(
         274,
         "The votes on what a phrase means",
-        "The language, every labelled scene and the counts of similar phrases vote. Their mean is the result.",
+        "The language, every labelled scene and the counts of similar phrases vote. Their mean counts.",
         *parts,
     )
 
@@ -200,8 +200,8 @@ def panorama() -> str:
     return figure(
         238,
         "A panorama",
-        "Four scans of which a front camera saw a quarter each. Turned about the sensor, the quarters make one "
-        "cloud whose points nearly all have a text.",
+        "Four scans of which a front camera saw a quarter each. Turned about the sensor, the quarters make "
+        "one cloud whose points nearly all have a text.",
         *parts,
     )
 

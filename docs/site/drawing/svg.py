@@ -9,8 +9,8 @@ INK, GREY, LINE, TEAL, AMBER, RED = "#171a1e", "#59626d", "#c3c9ce", "#00707a", 
 BLUE = "#41698a"
 
 _STYLE = """
-    text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial,
-           sans-serif; font-size: 15px; fill: #171a1e; }
+    text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans",
+           Arial, sans-serif; font-size: 15px; fill: #171a1e; }
     .sub { font-size: 13px; fill: #59626d; }
     .bold { font-weight: 600; }
     .teal { fill: #00707a; } .amber { fill: #b86e00; } .red { fill: #b3372f; } .white { fill: #ffffff; }
