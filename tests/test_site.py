@@ -151,7 +151,7 @@ def test_the_settings_reference_has_every_setting_with_its_comment() -> None:
             below = {one.prefix.rpartition(".")[2] for one in pages.groups("method", settings)}
             assert {row.key.rpartition(".")[2] for row in pages.rows(group)} == given - below
     assert "| `method.tau_r` | `0.9` | number, at least 0, at most 1 | least teacher confidence" in text
-    assert "| `datasets.NAME.reader` | must be given |" in pages.manifest_settings(ROOT)
+    assert "| `datasets.NAME.reader` | required |" in pages.manifest_settings(ROOT)
     assert "`params.prompt` | `brief` | `brief`, `detailed` |" in pages.model_settings(ROOT)
     assert "### `PRESET=street`" in pages.presets(ROOT)
 

@@ -1,9 +1,11 @@
 """Make the pictures of docs/start.md again, from a finished `make demo`.
 
     python docs/site/pictures.py --image data/street/sequences/00/image_2/000000.png \
+        --audit artifacts/street/audit/00-000011-image_2.png \
         --page runs/street/lass3d_plus-demo-r2-s0/report.html
 
-The first is what `make preview` writes. The second is the page in Chromium, which must be installed.
+The first is what `make preview` writes, the second what `make audit RATIO=2` wrote. The third is the page in
+Chromium, which must be installed.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ def main() -> int:
     """Write docs/pictures/."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--image", type=Path, help="an image of the street")
+    parser.add_argument("--audit", type=Path, help="a picture of the audit")
     parser.add_argument("--page", type=Path, help="the page of a run")
     options = parser.parse_args()
     INTO.mkdir(exist_ok=True)
@@ -42,6 +45,8 @@ def main() -> int:
         ]
         subprocess.run(command, cwd=ROOT, check=True)
         small(ROOT / "artifacts" / "street" / "preview" / f"{options.image.stem}.png", INTO / "preview.png")
+    if options.audit:
+        small(options.audit, INTO / "audit.png")
     if options.page:
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
         if browser is None:

@@ -45,8 +45,8 @@ def _page(folder: Path) -> str:
 def _text(folder: Path, root: Path) -> str:
     room = ".".join(folder.relative_to(root).parts)
     modules = [path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
-    names = [room, *(f"{room}.{path.stem}" for path in modules)]
-    return "\n\n".join([f"# {room}", *(f"::: {name}" for name in names)]) + "\n"
+    of_room = f"# {room}\n\n::: {room}\n    options: {{show_root_heading: false}}"
+    return "\n\n".join([of_room, *(f"::: {room}.{path.stem}" for path in modules)]) + "\n"
 
 
 def _docstring(path: Path) -> str | None:

@@ -220,7 +220,7 @@ def _default(instance: Any, field: dataclasses.Field[Any]) -> str:
     if instance is not None:
         return f"`{_plain(to_json(getattr(instance, field.name)))}`"
     default = _given(field)
-    return "must be given" if default is dataclasses.MISSING else f"`{_plain(to_json(default))}`"
+    return "required" if default is dataclasses.MISSING else f"`{_plain(to_json(default))}`"
 
 
 def _given(field: dataclasses.Field[Any]) -> Any:
