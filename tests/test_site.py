@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import importlib
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -176,3 +177,12 @@ def test_a_dead_link_and_a_foreign_script_are_found(tmp_path: Path) -> None:
         "a.html: no.png is not there",
         "c.css: loads //x.org/z.png",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_site_is_built_without_a_warning() -> None:
+    """What `make docs` runs. It needs the packages of the extra `docs`."""
+    pytest.importorskip("mkdocstrings")
+    done = subprocess.run([sys.executable, str(DOCS / "site" / "build.py")], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout == "site/index.html\n", done.stdout + done.stderr
