@@ -1,4 +1,4 @@
-"""The comment `<!-- code: FILE NAME -->` in a page: the source of a function or class, or of a whole file."""
+"""The comment `<!-- code: FILE NAME -->`, alone on a line: the source of a function, a class, or a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-_MARK = re.compile(r"<!-- code: (?P<path>\S+)(?: (?P<name>\S+))? -->")
+_MARK = re.compile(r"^<!-- code: (?P<path>\S+)(?: (?P<name>\S+))? -->$", re.MULTILINE)
 
 
 def marks(markdown: str) -> list[tuple[str, str | None]]:
@@ -30,7 +30,7 @@ def source_of(root: Path, path: str, name: str) -> str:
             if isinstance(child, (ast.FunctionDef, ast.ClassDef))
         }
         if part not in named:
-            raise KeyError(f"{path} has no {name}; mend the comment in the page")
+            raise KeyError(f"{path} has no {name}")
         node = named[part]
     assert isinstance(node, (ast.FunctionDef, ast.ClassDef))
     start = min([node.lineno, *(one.lineno for one in node.decorator_list)])

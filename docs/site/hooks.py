@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -42,8 +43,10 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     source = page.file.src_uri
     if source.startswith("python/"):
         return markdown
-    markdown = pages.filled(markdown, ROOT)
-    markdown = code_in_pages.filled(markdown, ROOT)
+    try:
+        markdown = code_in_pages.filled(pages.filled(markdown, ROOT), ROOT)
+    except (KeyError, OSError) as error:
+        raise PluginError(f"{source}: {error}; mend its comment") from error
     depth = source.count("/")
     return _LINK.sub(lambda found: _into_the_site(found, depth), markdown)
 

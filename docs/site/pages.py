@@ -1,4 +1,4 @@
-"""The comment `<!-- made: NAME -->` in a page: what the code says, as Markdown."""
+"""The comment `<!-- made: NAME -->`, alone on a line of a page: what the code says, as Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import python_pages
 import settings_pages
 
-_MARK = re.compile(r"<!-- made: (?P<name>\S+) -->")
+_MARK = re.compile(r"^<!-- made: (?P<name>\S+) -->$", re.MULTILINE)
 
 MADE: dict[str, Callable[[Path], str]] = {
     "python": python_pages.contents,
