@@ -186,3 +186,24 @@ def test_the_site_is_built_without_a_warning() -> None:
     pytest.importorskip("mkdocstrings")
     done = subprocess.run([sys.executable, str(DOCS / "site" / "build.py")], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout == "site/index.html\n", done.stdout + done.stderr
+
+
+def test_a_docstring_becomes_paragraphs_and_formulas() -> None:
+    docstring = """Do a thing:
+    q = a * b
+All is well.
+left, right (N,3): metres, of the
+    two sides.
+count: how many.
+Returns (N,) bool.
+Decision: the first
+of the two."""
+    assert site("docstring_paragraphs").as_markdown(docstring).split("\n\n") == [
+        "Do a thing:",
+        "    q = a * b",
+        "All is well.",
+        "**left, right** (N,3): metres, of the\ntwo sides.",
+        "**count**: how many.",
+        "Returns (N,) bool.",
+        "Decision: the first\nof the two.",
+    ]

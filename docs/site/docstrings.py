@@ -1,14 +1,16 @@
-"""An extension of griffe: paragraphs in docstrings, which are written line by line."""
+"""An extension of griffe: docstrings reach the pages with their paragraphs."""
 
 from __future__ import annotations
 
-import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import griffe
 
-# In the sources these words begin a line; on a page they begin a paragraph.
-_BEGINS = re.compile(r"\n(?=(?:Decision|Returns?|Raises|Letters|Implementation|Warns)\b)")
+sys.path.insert(1, str(Path(__file__).resolve().parent))
+
+from docstring_paragraphs import as_markdown
 
 
 class Paragraphs(griffe.Extension):
@@ -17,4 +19,4 @@ class Paragraphs(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Called for every module, class, function and attribute."""
         if obj.docstring:
-            obj.docstring.value = _BEGINS.sub("\n\n", obj.docstring.value)
+            obj.docstring.value = as_markdown(obj.docstring.value)
