@@ -81,6 +81,7 @@ PINS   := $(if $(MODELS),constraints-lvm.txt,constraints.txt)
 
 PY     := $(call quoted,$(value VENV)/bin/python)
 ENV    := $(subst $(space),\$(space),$(STAMP))
+DOCS   := $(subst $(space),\$(space),$(value VENV))/.docs
 DATA    = $(call option,--manifest,MANIFEST) $(call option,--dataset,DATASET)
 RECIPE  = $(call option,--preset,PRESET) $(call option,--tag,TAG) $(call options,--set,SET)
 CHOICE  = $(call option,--method,METHOD) $(call option,--ratio,RATIO) $(call option,--seed,SEED) $(RECIPE)
@@ -96,7 +97,7 @@ OF_SCAN = --scan=$(call needed,SCAN,$(GIVE))
 .DEFAULT_GOAL := help
 .PHONY: help setup again tools setup-lvm setup-lvm-paper lock demo street room captions pairs status audit doctor weights \
         preview train profile eval report export clouds query model predict onnx suggest runs compare table test \
-        test-quick test-slow test-lvm lint bench bench-lvm results faults clean
+        test-quick test-slow test-lvm lint bench bench-lvm results docs faults clean
 
 help: ## print this help
 	@echo "LASS3D: language-assisted semi-supervised 3D semantic segmentation"; echo
@@ -254,6 +255,13 @@ bench-lvm: ## images per second of the real models, batched and in the documente
 
 results: $(ENV) ## fill the marked tables and figures of README and docs from the files of docs/tables
 	@$(PY) benchmarks/fill_pages.py
+
+docs: $(DOCS) ## build the documentation site into site/, strictly, and check its links
+	@$(PY) docs/site/build.py
+
+$(DOCS): $(ENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check -c $(PINS) -e ".[docs]"
+	@touch $(call quoted,$(value VENV)/.docs)
 
 faults: $(ENV) ## kill commands 200 times and flip 500 bytes: no result may be lost (make test-slow has a short form)
 	@$(PY) benchmarks/faults.py --kills 200 --flips 500

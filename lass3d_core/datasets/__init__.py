@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lass3d_core import plugins
 from lass3d_core.clouds.headerless_look import other_layout
 from lass3d_core.errors import DataError, UnknownName, reading
 from lass3d_core.files.images import image_size
 from lass3d_core.files.names import is_plain, is_plain_path
 from lass3d_core.files.text_lines import at, text_lines
 from lass3d_core.labels import AbsentClasses, LabelSpace, own_label_space
-from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
+from lass3d_core.manifest.schema import READERS, DatasetSpec, SplitSpec
 from lass3d_core.records import FilePart, ImageFile, Scan, View
 
 
@@ -172,6 +173,9 @@ def submission_of(spec: DatasetSpec) -> Submission:
 
 
 def _module_of(reader: str) -> Any:
+    """The module with DATASET and SUBMISSION: ours, or one that another package brings."""
+    if reader not in READERS:
+        return plugins.load("readers", reader)
     return import_module(f"{__name__}.{reader}.reader")
 
 

@@ -14,9 +14,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo
 from pydantic.dataclasses import dataclass
 
+from lass3d_core import plugins
 from lass3d_core.files.names import is_plain
 from lass3d_core.manifest.classes import ClassesSpec
-from lass3d_core.settings import SETTINGS
+from lass3d_core.settings import SETTINGS, nearest
+
+READERS = ("semantickitti", "scannet", "nuscenes", "plain")
+"""The readers in lass3d_core/datasets. Other packages bring further ones, see lass3d_core/plugins."""
 
 SCHEMA = 1
 
@@ -44,6 +48,13 @@ def _sequence(name: str, info: ValidationInfo) -> str:
 def _folder_name(name: str) -> str:
     if not is_plain(name):
         raise ValueError(f"{name!r} is no name of a folder")
+    return name
+
+
+def _reader(name: str) -> str:
+    known = (*READERS, *plugins.names("readers"))
+    if name not in known:
+        raise ValueError(f"{name!r} is not one of {', '.join(known)}{nearest(name, known)}")
     return name
 
 
@@ -192,7 +203,7 @@ class DatasetSpec:
         lass3d_core/datasets/points.py.
     """
 
-    reader: Literal["semantickitti", "scannet", "nuscenes", "plain"]  # a module of lass3d_core.datasets
+    reader: Annotated[str, AfterValidator(_reader)]  # a folder of lass3d_core/datasets, or brought
     root: PathInFile
     splits: SplitSpec
     # Image folders or cameras. None: image_2, all six cameras, or every folder. Empty: no image is used.

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lass3d_core import plugins
 from lass3d_core.errors import BackendUnavailable, UnknownName
 from lass3d_core.manifest.schema import LvmSpec, LvmStage, Manifest
 from lass3d_core.records import Entity, ImageCaption, TextRows
@@ -21,7 +22,8 @@ from preprocess.lvm import params
 from preprocess.lvm.weights import content_of
 
 # Stage -> name -> (parameters, module:class) of every model that can serve it. A new model is one line.
-# Nothing is loaded here: a package is imported only if its model is chosen.
+# Nothing is loaded here: a package is imported only if its model is chosen. Other packages bring further
+# models by entry points, see lass3d_core/plugins.
 ADAPTERS: dict[str, dict[str, tuple[type, str]]] = {
     "image_captions": {
         "palette": (params.PaletteCaptionParams, "palette:PaletteCaptioner"),
@@ -128,17 +130,20 @@ def extra_of(models: Iterable[str]) -> str:
 
 
 def _read(stage: str, spec: LvmSpec, path: str) -> Any:
-    known = ADAPTERS[stage]
+    known = (*ADAPTERS[stage], *plugins.names(stage))
     if spec.name not in known:
         names = ", ".join(known)
         raise WrongSettings(
             [f"{path}.name: there is no model {spec.name!r} (known: {names}){nearest(spec.name, known)}"]
         )
-    return read(known[spec.name][0], spec.params, f"{path}.params")
+    ours = ADAPTERS[stage].get(spec.name) or plugins.load(stage, spec.name)
+    return read(ours[0], spec.params, f"{path}.params")
 
 
 def _load(stage: LvmStage, spec: LvmSpec) -> Any:
     chosen = params_of(stage, spec)
+    if spec.name not in ADAPTERS[stage]:
+        return plugins.load(stage, spec.name)[1](chosen)
     module, adapter = ADAPTERS[stage][spec.name][1].split(":")
     try:
         return getattr(import_module(f"preprocess.lvm.{module}"), adapter)(chosen)

@@ -12,12 +12,14 @@ To add one, write its file and add its line to METHODS:
 
     METHODS = {..., "my_method": (MyConfig, MyMethod)}
 
-METHODS is the only list of methods. tests/train/methods/test_every_method.py checks every entry: its settings
-survive being written and read, it trains, saves, loads and evaluates.
+METHODS is the only list of our methods; other packages bring theirs by entry points (lass3d_core/plugins).
+tests/train/methods/test_every_method.py checks every entry: its settings survive being written and
+read, it trains, saves, loads and evaluates.
 """
 
 from __future__ import annotations
 
+from lass3d_core import plugins
 from lass3d_core.errors import UnknownName
 from lass3d_core.settings import nearest
 from train.methods.cbst import Cbst, CbstConfig
@@ -51,20 +53,29 @@ METHODS: dict[str, tuple[type[MethodConfig], type[Method]]] = {
 
 def config_type(name: str) -> type[MethodConfig]:
     """The class of the settings of the method `name`; its defaults are the paper's. Raises UnknownName."""
-    if name not in METHODS:
-        known = f"{', '.join(METHODS)}{nearest(name, METHODS)}"
-        raise UnknownName(f"method {name!r} does not exist; known: {known}")
-    return METHODS[name][0]
+    known = (*METHODS, *plugins.names("methods"))
+    if name not in known:
+        raise UnknownName(f"method {name!r} does not exist; known: {', '.join(known)}{nearest(name, known)}")
+    return _method(name)[0]
 
 
 def name_of(config: MethodConfig) -> str:
     """The name of the method that `config` belongs to. Raises UnknownName for settings of no method."""
-    for name, (settings, _) in METHODS.items():
-        if type(config) is settings:  # not isinstance: settings may derive from those of another method
+    for name in (*METHODS, *plugins.names("methods")):
+        # Not isinstance: settings may derive from those of another method.
+        if type(config) is _method(name)[0]:
             return name
     raise UnknownName(f"{type(config).__name__} is in no line of METHODS in train/methods/__init__.py")
 
 
 def make_method(config: MethodConfig, ingredients: Ingredients) -> Method:
     """The method of `config`, with freshly initialised networks."""
-    return METHODS[name_of(config)][1](config, ingredients)
+    return _method(name_of(config))[1](config, ingredients)
+
+
+def _method(name: str) -> tuple[type[MethodConfig], type[Method]]:
+    """Our method of that name, or the one that another package brings."""
+    if name in METHODS:
+        return METHODS[name]
+    brought: tuple[type[MethodConfig], type[Method]] = plugins.load("methods", name)
+    return brought

@@ -53,9 +53,9 @@ def preset_for(name: str | None, spec: DatasetSpec) -> Preset:
     Raises UnknownName.
     """
     if name is None:
-        return _PAPER_OF[spec.reader] if spec.simulate is None else demo_for(spec)
+        return _paper_of(spec) if spec.simulate is None else demo_for(spec)
     if name == PAPER:
-        return _PAPER_OF[spec.reader]
+        return _paper_of(spec)
     if name not in PRESETS:
         known = (*PRESETS, PAPER)
         raise UnknownName(f"preset {name!r} does not exist; known: {', '.join(known)}{nearest(name, known)}")
@@ -64,7 +64,12 @@ def preset_for(name: str | None, spec: DatasetSpec) -> Preset:
 
 def demo_for(spec: DatasetSpec) -> Preset:
     """The short recipe for this kind of data: scans outdoors, or RGB-D rooms."""
-    return _DEMO_OF[spec.reader]
+    return _DEMO_OF.get(spec.reader, demo)
+
+
+def _paper_of(spec: DatasetSpec) -> Preset:
+    # Decision: a reader that another package brings is taken for scans outdoors, as the plain layout is.
+    return _PAPER_OF.get(spec.reader, semantickitti)
 
 
 def is_published(name: str) -> bool:

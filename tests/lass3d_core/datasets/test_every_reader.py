@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,13 +15,11 @@ from lass3d_core.errors import DataError, ManifestError, UnknownName
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.classes import ClassesSpec
 from lass3d_core.manifest.reading import read_manifest
-from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
+from lass3d_core.manifest.schema import READERS, DatasetSpec, SplitSpec
 from tests.lass3d_core.datasets.nuscenes_files import write_nuscenes
 from tests.lass3d_core.datasets.plain_files import write_plain
 from tests.lass3d_core.datasets.scannet_files import write_scannet
 from tests.lass3d_core.datasets.semantickitti_files import write_semantickitti
-
-READERS = get_args(get_type_hints(DatasetSpec)["reader"])
 
 
 def semantickitti(root: Path) -> SplitSpec:

@@ -1,0 +1,1 @@
+"""The figures of docs/paper.md and docs/plus.md, drawn by `python docs/site/draw.py`."""
