@@ -13,11 +13,11 @@ from PIL import Image
 
 import preprocess.__main__
 import train.__main__
-from lass3d_core import plugins
 from lass3d_core.datasets import open_dataset
-from lass3d_core.errors import BackendUnavailable, ManifestError, UnknownName
+from lass3d_core.errors import ManifestError, UnknownName
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import DatasetSpec, SplitSpec
+from tests.own_package import forget, install
 from train.data.paired_scans import PairedScans
 from train.methods import config_type, name_of
 
@@ -27,34 +27,15 @@ EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 MODULES = ("own_method", "own_reader", "own_captioner")
 
 
-def forget() -> None:
-    plugins.names.cache_clear()
-    plugins.load.cache_clear()
-
-
-def install(folder: Path, groups: dict[str, dict[str, str]]) -> None:
-    """What `pip install` of a package with these entry points leaves, beside its modules."""
-    metadata = folder / "my_lass3d-0.1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-lass3d\nVersion: 0.1.0\n")
-    lines = [
-        line
-        for group, named in groups.items()
-        for line in (f"[{group}]", *(f"{k} = {v}" for k, v in named.items()))
-    ]
-    (metadata / "entry_points.txt").write_text("\n".join(lines) + "\n")
-
-
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The example package, as if installed."""
     project = tomllib.loads((EXAMPLES / "pyproject.toml").read_text())["project"]
     packages = tmp_path / "site-packages"
     packages.mkdir()
-    install(packages, project["entry-points"])
     monkeypatch.syspath_prepend(str(packages))
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    forget()
+    install(packages, project["entry-points"])
     yield
     forget()
     for name in MODULES:
@@ -132,14 +113,3 @@ def test_the_three_examples_work_together_from_images_to_a_model(installed: None
     given = ["--manifest", str(manifest), "--method", "soft_labels", "--preset", "demo", "--ratio", "50"]
     assert train.__main__.main(["run", *given, *(word for one in settings for word in ("--set", one))]) == 0
     assert (manifest.parent / "runs/mine/soft_labels-demo-r50-s0/model.safetensors").is_file()
-
-
-def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, {"lass3d.methods": {"broken": "not_there:METHOD"}})
-    monkeypatch.syspath_prepend(str(tmp_path))
-    forget()
-    with pytest.raises(
-        BackendUnavailable, match=r"broken of the entry points lass3d\.methods cannot be loaded"
-    ):
-        config_type("broken")
-    forget()

@@ -100,7 +100,7 @@ def messages() -> tuple[str, ...]:
 
 
 def quoted() -> list[str]:
-    return re.findall(r"^```text\n(.*)\n```$", (DOCS / "faq.md").read_text(encoding="utf-8"), re.M)
+    return re.findall(r"^```output\n(.*)\n```$", (DOCS / "faq.md").read_text(encoding="utf-8"), re.M)
 
 
 @pytest.mark.parametrize("line", quoted())
@@ -191,6 +191,8 @@ def test_the_site_is_built_without_a_warning() -> None:
 def test_a_docstring_becomes_paragraphs_and_formulas() -> None:
     docstring = """Do a thing:
     q = a * b
+
+    r = q
 All is well.
 left, right (N,3): metres, of the
     two sides.
@@ -201,6 +203,7 @@ of the two."""
     assert site("docstring_paragraphs").as_markdown(docstring).split("\n\n") == [
         "Do a thing:",
         "    q = a * b",
+        "    r = q",
         "All is well.",
         "**left, right** (N,3): metres, of the\ntwo sides.",
         "**count**: how many.",

@@ -23,9 +23,9 @@ def as_markdown(docstring: str) -> str:
         is_indented = line.startswith("    ") and bool(line.strip())
         was_indented = before.startswith("    ")
         hangs = is_indented and bool(_NAMES.match(start))
-        turns = bool(before.strip()) and is_indented != was_indented and not _NAMES.match(start)
+        turns = is_indented != was_indented and not _NAMES.match(start)
         begins = bool(made) and not is_indented and bool(_BEGINS.match(line))
-        if (turns or begins) and before.strip():
+        if (turns or begins) and before.strip() and line.strip():
             made.append("")
         made.append(_NAMED.sub(r"**\1**\2", line) if begins else line.strip() if hangs else line)
         if not is_indented and (not before.strip() or begins or was_indented):
