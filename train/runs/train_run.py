@@ -56,6 +56,7 @@ def train_run(run: Run, resume: bool, introduce: Callable[[Run], str] = start_li
             run.split.save(run.folder.split)
             write_environment(run.folder.environment, run.device)
             tqdm.write(introduce(run))
+            sys.stdout.flush()  # into a log file before the first line of stderr
             _record_start(run)
         parallel.wait_for_all()
         with deterministic(run.config.deterministic):
