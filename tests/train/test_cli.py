@@ -149,7 +149,7 @@ def test_the_command_line_is_frozen() -> None:
     choice = data | {"method", "preset", "tag", "set"}
     finished = choice | {"run"}
     expected = {
-        "run": choice | {"resume", "processes", "yes"},
+        "run": choice | {"resume", "processes", "yes", "log"},
         "eval": finished | {"split", "tta"},
         "report": finished,
         "model": finished | {"into"},

@@ -50,6 +50,7 @@ from train.runs.train_run import train_run
 from train.tables.command import make_table, planned, ratios_of, seeds_of
 from train.tables.every import table_called
 from train.tables.plan import Recipe, default_ratios, default_split
+from train.trackers import require_packages
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(options: argparse.Namespace) -> int:
     """Train, evaluate, and print the figures and the folder."""
+    require_packages(options.log)
     if options.processes > 1 and not is_one_of_several():
         return train_together(options.processes, options.arguments)
     end_with_starter()
@@ -71,7 +73,7 @@ def run_command(options: argparse.Namespace) -> int:
         run.require_own_folder()
         if not (options.resume or run.is_finished):
             require_consent([run], options.yes, demo_for(manifest.datasets[dataset]).__name__)
-        trained = train_run(run, options.resume, start_summary)
+        trained = train_run(run, options.resume, start_summary, options.log)
         if parallel.rank() > 0:
             return 0
         for split in run.splits:

@@ -8,6 +8,7 @@ from pathlib import Path
 from lass3d_core.program import CommandLine, percent, seed, whole_number
 from train.outputs import query_command, suggest_command
 from train.presets import PAPER, PRESETS
+from train.trackers import PACKAGES
 
 MANIFEST = Path("data_manifest.yaml")
 
@@ -31,6 +32,13 @@ def parser() -> CommandLine:
     run.add_argument("--resume", action="store_true", help="continue an unfinished run")
     run.add_argument(
         "--processes", type=processes, default=1, metavar="N", help="that share every batch, one per GPU (1)"
+    )
+    run.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=tuple(PACKAGES),
+        help="where the figures go besides the run's folder; may be given several times",
     )
     _add_yes(run)
     evaluate = commands.add_parser("eval", help="point-level mIoU of a run")
