@@ -156,6 +156,7 @@ def test_the_command_line_is_frozen() -> None:
         "runs": {"manifest", "dataset", "command", "after_interrupt"},
         "export": finished | {"split", "into", "tta"},
         "clouds": finished | {"split", "into", "scans", "limit"},
+        "view": finished | {"split", "sequence", "limit", "into"},
         "suggest": finished | {"count", "into"},
         "demo": data | {"processes", "tag"},
         "table": {"manifest", "dataset", "command", "after_interrupt", "preset", "tag", "set"}

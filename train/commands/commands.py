@@ -34,6 +34,7 @@ from train.data.text_models import warn_of_stand_ins
 from train.evaluate import metrics_table
 from train.outputs import query_command as query
 from train.outputs import suggest_command as suggest
+from train.outputs import view_command as view
 from train.outputs.clouds import chosen_scans, clouds_line, write_clouds
 from train.outputs.export import export
 from train.presets import demo_for, preset_for
@@ -176,6 +177,15 @@ def clouds_command(options: argparse.Namespace) -> None:
     scan_ids = chosen_scans(run, options.split, options.scans, options.limit)
     written = write_clouds(run, scan_ids, folder)
     print(clouds_line(run, options.split, scan_ids, len(written), folder))
+
+
+def view_command(options: argparse.Namespace) -> None:
+    """Write a Rerun recording of a sequence with the predictions of a finished run."""
+    view.require_package()
+    manifest, dataset = read_manifest(options.manifest, _dataset(options))
+    run = _existing(options)
+    on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    print(view.run_view(run, on_disk, _split(options, run), options))
 
 
 def demo_command(options: argparse.Namespace) -> None:
@@ -330,6 +340,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "report": report_command,
     "export": export_command,
     "clouds": clouds_command,
+    "view": view_command,
     "demo": demo_command,
     "table": table_command,
     "query": query_command,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from lass3d_core.program import CommandLine, percent, seed, whole_number
-from train.outputs import query_command, suggest_command
+from train.outputs import query_command, suggest_command, view_command
 from train.presets import PAPER, PRESETS
 from train.trackers import PACKAGES
 
@@ -67,6 +67,7 @@ def parser() -> CommandLine:
     _add_finished(report)
     _add_export(commands.add_parser("export", help="write predictions in the format of the benchmark"))
     _add_clouds(commands.add_parser("clouds", help="write PLY files of truth, prediction, error and text"))
+    _add_view(commands.add_parser("view", help="write a Rerun recording of a sequence"))
     _add_query(commands.add_parser("query", help="find the points of a scan that match a text"))
     _add_suggest(commands.add_parser("suggest", help="name the scans to label next, and say why"))
     demo = commands.add_parser("demo", help="train and compare supervised, LASS3D without text and LASS3D")
@@ -91,6 +92,12 @@ def _add_clouds(command: argparse.ArgumentParser) -> None:
     _add_files(command, "clouds")
     command.add_argument("--scans", nargs="+", metavar="SCAN", help="scans to write, such as 08/000000")
     command.add_argument("--limit", type=count, metavar="N", help="number of scans, evenly spread (5)")
+
+
+def _add_view(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command="view")
+    _add_finished(command)
+    view_command.add_flags(command)
 
 
 def _add_query(command: argparse.ArgumentParser) -> None:

@@ -85,7 +85,8 @@ def _log(run: Run, names: Sequence[str]) -> Iterator[RunLog | None]:
     steps_done = checkpoint.steps_of(found[-1]) if found else 0
     project = f"lass3d-{run.config.dataset}"
     measured = ("val_miou", *(f"final/{split}_miou" for split in run.splits))
-    tracked = TrackedRun(run.folder.path, project, to_json(run.config), measured, steps_done)
+    settings = {"method_name": run.config.method_name, **to_json(run.config)}
+    tracked = TrackedRun(run.folder.path, project, settings, measured, steps_done)
     with Trackers(tracked, names) as trackers, RunLog(run.folder.path, steps_done, trackers) as log:
         yield log
 

@@ -16,7 +16,7 @@ from train.runs.logs import RunLog
 from train.runs.run import Run
 from train.runs.stopping import Stopping
 
-PICTURE = "truth, prediction, error"
+PICTURE = "truth_prediction_error"
 _SIZE_HW = (300, 420)
 _GAP = 6  # pixels between the three
 

@@ -41,7 +41,7 @@ class Trackio:
     def finish(self, ending: Ending) -> None:
         """See Tracker."""
         with redirect_stdout(io.StringIO()):
-            self._run.finish()
+            trackio.finish()  # not the run's own: trackio would finish it once more when Python ends
 
 
 start = Trackio
