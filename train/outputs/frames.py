@@ -6,7 +6,7 @@ Letters: N points of a scan.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ from train.runs.run import Run
 
 MOST_FRAMES = 100
 """Frames that are taken if no limit is given: a drive of SemanticKITTI has thousands, of 2 MB each."""
+
+_NOTHING = PicturedImage("", None, None, ())
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def chosen_sequence(run: Run, split: str, name: str | None, limit: int | None) -
 def frames_of(run: Run, dataset: Dataset, sequence: Sequence3D) -> Iterator[Frame]:
     """Predict the scans of a sequence by the trained run.
 
-    A scan whose images or pose cannot be read has none; the first reason goes to stderr.
+    If poses cannot be read, every scan stands at the origin. A scan whose cameras cannot be read has no
+    images. The first reason of each goes to stderr.
     Raises MissingArtifact (the run is not trained), CorruptArtifact.
     """
     predictor = run.trained_predictor()
@@ -101,9 +104,17 @@ def frames_of(run: Run, dataset: Dataset, sequence: Sequence3D) -> Iterator[Fram
     numbers = dict(zip(sequence.scan_ids, sequence.numbers))
     scans = scan_loader(run.whole_scans_of(sequence.scan_ids), run.config.data.workers)
     ahead = with_progress(scans, len(sequence.scan_ids), "frames")
+    without_images = False
     for whole, prediction in predictions(predictor, ahead, run.device):
         one = whole.scan_id
-        images = _images(dataset, one, said)
+        views: tuple[View, ...] = ()
+        try:
+            views = dataset.views(one)
+        except Lass3dError as error:
+            if not without_images:
+                print(f"note: {one} has no images: {error}", file=sys.stderr)
+            without_images = True
+        images = tuple(FrameImage(view, said.get(view.image_id, _NOTHING)) for view in views)
         yield Frame(numbers[one], run.pairs.read(one), prediction, poses[one], images)
 
 
@@ -116,13 +127,3 @@ def _poses(dataset: Dataset, scan_ids: Sequence[str]) -> dict[str, np.ndarray]:
         return {scan_id: np.eye(4) for scan_id in scan_ids}
     first_from_world = invert_rigid(poses[scan_ids[0]])
     return {scan_id: first_from_world @ pose for scan_id, pose in poses.items()}
-
-
-def _images(dataset: Dataset, scan_id: str, said: Mapping[str, PicturedImage]) -> tuple[FrameImage, ...]:
-    try:
-        views = dataset.views(scan_id)
-    except Lass3dError as error:
-        print(f"note: {scan_id} has no images: {error}", file=sys.stderr)
-        return ()
-    nothing = PicturedImage("", None, None, ())
-    return tuple(FrameImage(view, said.get(view.image_id, nothing)) for view in views)
