@@ -24,23 +24,7 @@ def parser() -> CommandLine:
     )
     top.set_defaults(after_interrupt="run the same command again")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="train a run and evaluate it")
-    run.set_defaults(
-        command="run", after_interrupt="the same command with --resume (make: RESUME=1) resumes the run"
-    )
-    _add_choice(run)
-    run.add_argument("--resume", action="store_true", help="continue an unfinished run")
-    run.add_argument(
-        "--processes", type=processes, default=1, metavar="N", help="that share every batch, one per GPU (1)"
-    )
-    run.add_argument(
-        "--log",
-        action="append",
-        default=[],
-        choices=tuple(PACKAGES),
-        help="where the figures go besides the run's folder; may be given several times",
-    )
-    _add_yes(run)
+    _add_run(commands.add_parser("run", help="train a run and evaluate it"))
     evaluate = commands.add_parser("eval", help="point-level mIoU of a run")
     evaluate.set_defaults(command="eval")
     _add_finished(evaluate)
@@ -77,6 +61,25 @@ def parser() -> CommandLine:
     demo.add_argument("--processes", type=processes, default=2, metavar="N", help="runs at a time (2)")
     _add_table(commands.add_parser("table", help="train the runs of a table and write the table"))
     return top
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(
+        command="run", after_interrupt="the same command with --resume (make: RESUME=1) resumes the run"
+    )
+    _add_choice(command)
+    command.add_argument("--resume", action="store_true", help="continue an unfinished run")
+    command.add_argument(
+        "--processes", type=processes, default=1, metavar="N", help="that share every batch, one per GPU (1)"
+    )
+    command.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=tuple(PACKAGES),
+        help="where the figures go besides the run's folder; may be given several times",
+    )
+    _add_yes(command)
 
 
 def _add_export(command: argparse.ArgumentParser) -> None:

@@ -115,7 +115,7 @@ def _memory(run: Run, size: BatchSize, networks: Networks) -> str:
 def _time(run: Run) -> str:
     seconds = expected_seconds(run)
     if seconds is None:
-        return "the progress bar tells the time after the first steps"
+        return "the first steps tell the time"
     return f"about {duration(seconds)} without evaluation, at the pace of similar runs on this machine"
 
 
