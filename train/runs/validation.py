@@ -10,6 +10,7 @@ from torch import nn
 from lass3d_core.model.pictures import GROUND, picture
 from lass3d_core.paper.metrics import iou, mean_iou
 from train import evaluate
+from train.data.evaluation_scans import evaluation_scan
 from train.evaluate import Metrics
 from train.outputs.colours import class_colours, error_colours
 from train.runs.logs import RunLog
@@ -49,7 +50,9 @@ def final_figures(metrics: Metrics) -> dict[str, float]:
 def pictured(run: Run, predictor: nn.Module, scan_id: str) -> np.ndarray:
     """Truth, prediction and error of a scan side by side, (H,W,3) uint8."""
     scan = run.pairs.read(scan_id)
-    prediction = evaluate.predict(predictor, run.whole_scan(scan_id), run.device)
+    # A pass of its own: the validation keeps no predictions, and one scan of hundreds costs little.
+    whole = evaluation_scan(scan, run.config.data, run.levels, for_gpu=run.device.type == "cuda")
+    prediction = evaluate.predict(predictor, whole, run.device)
     table = class_colours(run.pairs.header.colours)
     shown = [table[prediction]]
     if scan.labels is not None:
