@@ -37,6 +37,8 @@ TTA      ?=
 N        ?= 10
 STALE    ?=
 YES      ?=
+LOG      ?=
+SEQUENCE ?=
 
 # One thread per process: on busy cores two OpenMP threads are often far slower than one.
 export OMP_NUM_THREADS ?= 1
@@ -46,7 +48,7 @@ export OMP_NUM_THREADS ?= 1
 # Make would read it once more to hand it on to the environment of every command.
 unexport PYTHON VENV EXTRAS MANIFEST DATASET METHOD PRESET RATIO SEED TAG SET RESUME PROCESSES SPLIT TABLE SEEDS \
          RATIOS PLAN ONLY LIMIT IMAGE MIRROR INTO SCANS TEXT SCAN SCORE RUN RUNS MODEL INPUT COLUMNS SCALE TTA N STALE \
-         YES FIGURES
+         YES FIGURES LOG SEQUENCE
 define newline
 
 
@@ -96,7 +98,7 @@ OF_SCAN = --scan=$(call needed,SCAN,$(GIVE))
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help setup again tools setup-lvm setup-lvm-paper lock demo street room captions pairs status audit doctor weights \
-        preview train profile eval report export clouds query model predict onnx suggest runs compare table test \
+        preview train profile eval report export clouds view query model predict onnx suggest runs compare table test \
         test-quick test-slow test-lvm lint bench bench-lvm results docs faults clean
 
 help: ## print this help
@@ -177,8 +179,9 @@ weights: $(ENV) ## download the weights that the manifest names; MIRROR=folder r
 preview: $(ENV) ## caption, phrases and masks of IMAGE=file by the manifest's models, as a picture and as text
 	@$(PY) -m preprocess preview $(DATA) -- $(call needed,IMAGE,IMAGE=file)
 
-train: $(ENV) ## train METHOD with labels for RATIO % of the scans
-	@$(PY) -m train run $(DATA) $(CHOICE) $(call option,--processes,PROCESSES) $(call flag,--resume,RESUME) $(call flag,--yes,YES)
+train: $(ENV) ## train METHOD with labels for RATIO % of the scans; LOG=wandb, trackio or mlflow shows the figures there, too
+	@$(PY) -m train run $(DATA) $(CHOICE) $(call option,--processes,PROCESSES) $(call flag,--resume,RESUME) $(call flag,--yes,YES) \
+		$(call options,--log,LOG)
 
 profile: $(ENV) ## time and peak memory of one step of that run, part by part; writes nothing
 	@$(PY) -m train profile $(DATA) $(CHOICE)
@@ -194,6 +197,10 @@ export: $(ENV) ## that run's predictions on SPLIT in the benchmark's format; INT
 
 clouds: $(ENV) ## PLY files of truth, prediction, error and text on SPLIT; SCANS="id ...", LIMIT=n, INTO=folder
 	@$(PY) -m train clouds $(DATA) $(FINISHED) $(ONSPLIT) $(if $(value SCANS),--scans $(call members,SCANS)) \
+		$(call option,--limit,LIMIT) $(call option,--into,INTO)
+
+view: $(ENV) ## a Rerun recording of a SEQUENCE of SPLIT: points, prediction, truth, images, entities; LIMIT=n, INTO=file.rrd
+	@$(PY) -m train view $(DATA) $(FINISHED) $(ONSPLIT) $(call option,--sequence,SEQUENCE) \
 		$(call option,--limit,LIMIT) $(call option,--into,INTO)
 
 query: $(ENV) ## points of SCAN=08/000010 that are like TEXT="a parked car", as PLY and page; SCORE=1: mAP of the class names

@@ -97,8 +97,13 @@ def exit_status(
         except KeyboardInterrupt as error:
             stop = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
             if not stop.quiet:
-                print(f"{stop}; {how_to_resume}", file=sys.stderr)
+                print(f"{_fresh_line()}{stop}; {how_to_resume}", file=sys.stderr)
             return stop.status
+
+
+def _fresh_line() -> str:
+    """What clears a terminal's line, on which "^C" stands and perhaps a bar that nobody closed."""
+    return "\r\033[K" if sys.stderr is not None and sys.stderr.isatty() else ""
 
 
 def _say(words: str) -> None:

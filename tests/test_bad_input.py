@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -401,8 +402,8 @@ def test_a_full_disk_gets_one_clear_line(
 
 
 def error_line(capfd: pytest.CaptureFixture[str]) -> str:
-    """The only line on stderr that is no progress bar and no warning."""
-    lines = [line for line in capfd.readouterr().err.splitlines() if line and "/s]" not in line]
-    lines = [line for line in lines if not line.startswith("warning: ")]
+    """The only line on stderr that is no progress, which begins with a time stamp, and no warning."""
+    lines = [line for line in capfd.readouterr().err.splitlines() if line]
+    lines = [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d |warning: ", line)]
     assert len(lines) == 1, lines
     return lines[0]

@@ -17,7 +17,8 @@ SOURCES = sorted(
 )
 
 NUMPY_ROOMS = [
-    f"lass3d_core.{room}" for room in ("manifest", "files", "geometry", "datasets", "clouds", "words")
+    f"lass3d_core.{room}"
+    for room in ("manifest", "files", "geometry", "datasets", "clouds", "words", "progress")
 ]
 TORCH_ROOMS = [f"lass3d_core.{room}" for room in ("paper", "sparse", "nets", "compute")]
 CORE_TOP = [
@@ -40,7 +41,14 @@ RULES = {  # a folder: what no file in it may import
     # The finished model needs neither program: of files it may use the atomic write alone.
     "lass3d_core/model": ["lass3d_core.manifest", "lass3d_core.datasets", "lass3d_core.files.shards", "h5py"],
 }
-OWNERS = {"preprocess/lvm": HEAVY, "lass3d_core/sparse": HEAVY, "preprocess/engine": ["ray"]}
+TRACKERS = ["wandb", "trackio", "mlflow"]
+OWNERS = {
+    "preprocess/lvm": HEAVY,
+    "lass3d_core/sparse": HEAVY,
+    "preprocess/engine": ["ray"],
+    "train/trackers": TRACKERS,
+    "train/outputs": ["rerun"],
+}
 
 
 def imported(path: str) -> set[str]:
@@ -74,7 +82,7 @@ def test_no_file_imports_against_the_direction() -> None:
 
 
 def test_heavy_packages_are_imported_only_in_the_room_that_owns_them() -> None:
-    heavy = {(path, name) for path in SOURCES for name in found(path, [*HEAVY, "ray"])}
+    heavy = {(path, name) for path in SOURCES for name in found(path, [*HEAVY, *TRACKERS, "ray", "rerun"])}
     owned = {
         (path, name)
         for path, name in heavy
@@ -106,7 +114,7 @@ def test_a_method_imports_no_other_method() -> None:
         ("preprocess.__main__", {"numpy"}),  # Ctrl-C is quiet from the first import on
         ("train.__main__", {"numpy"}),
         ("lass3d_core.model.__main__", {"numpy"}),
-        ("train.commands.commands", {*HEAVY[:4], "preprocess"}),
+        ("train.commands.commands", {*HEAVY[:4], *TRACKERS, "rerun", "preprocess"}),
     ],
 )
 def test_a_fresh_interpreter_loads_only_what_it_needs(module: str, absent: set[str]) -> None:

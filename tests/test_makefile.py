@@ -103,9 +103,11 @@ SINGLE = {  # a variable: the target that reads it, and the option that carries 
     "COLUMNS": ("predict MODEL=x INPUT=x", "--columns"),
     "TTA": ("eval", "--tta"),
     "N": ("suggest", "--count"),
+    "SEQUENCE": ("view", "--sequence"),
 }
 LISTS = {
     "SET": ("train", "--set"),
+    "LOG": ("train", "--log"),
     "SCANS": ("clouds", ""),
     "RUNS": ("compare", ""),
     "SCALE": ("predict MODEL=x INPUT=x", "--scale"),

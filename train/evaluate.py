@@ -24,11 +24,11 @@ from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.labels import IGNORE, AbsentClasses
 from lass3d_core.model.calibration import CalibrationError, fit_temperature
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou, other_rule, rule_in_words
+from lass3d_core.progress.bars import progress_bar
 from lass3d_core.settings import read, to_json
 from train.data.evaluation_batches import EvaluationBatch, ScanPoints
 from train.data.evaluation_scans import EvaluationScan
 from train.report.words import counted, labels_of, percent, scans_of
-from train.runs.progress import progress_bar
 
 
 @torch.inference_mode()

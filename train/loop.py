@@ -21,11 +21,14 @@ from torch.amp import GradScaler
 from lass3d_core.compute import parallel
 from lass3d_core.compute.precision import Precision, autocast
 from lass3d_core.errors import Lass3dError
+from lass3d_core.progress.bars import progress_bar
 from train.config import RunConfig
 from train.methods.contract import Measures, Method, SemiBatch
 from train.optimiser import learning_rate, plain_step, set_rate
 from train.runs.environment import peak_memory_gib
-from train.runs.progress import progress_bar
+
+LOG_LINES = 50
+"""About how many lines a run writes into a log file in place of its bar."""
 
 Figures = dict[str, float]
 Terms = dict[str, Tensor]
@@ -58,7 +61,7 @@ def train(
     Raises Lass3dError, which names step and term, if a loss or a gradient is not finite.
     """
     schedule = config.schedule
-    look: dict[str, Any] = {"desc": callbacks.title, "unit": "step", "mininterval": 0.5}
+    look: dict[str, Any] = {"desc": callbacks.title, "unit": "step", "mininterval": 0.5, "lines": LOG_LINES}
     bar = progress_bar(total=schedule.steps, initial=steps_done, disable=parallel.rank() > 0, **look)
     groups = zip(*[iter(batches)] * config.data.accumulate)  # the micro-batches of each step
     shown: dict[str, str] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,9 +38,9 @@ class Ended:
 
     @property
     def error_lines(self) -> list[str]:
-        """The lines on stderr without progress bars."""
-        lines = self.errors.replace("\r", "\n").splitlines()
-        return [line for line in lines if line.strip() and "it/s" not in line and "%|" not in line]
+        """The lines on stderr without those of progress, which begin with a time stamp."""
+        lines = self.errors.splitlines()
+        return [line for line in lines if line.strip() and not re.match(r"\d{4}-\d\d-\d\d ", line)]
 
 
 class Warm:

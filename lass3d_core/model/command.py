@@ -23,6 +23,7 @@ from lass3d_core.model.columns import features_of
 from lass3d_core.model.page import MOST_PICTURES, SeenCloud, page, seen_cloud
 from lass3d_core.model.predict import Model, load
 from lass3d_core.program import CommandLine, command_line, whole_number
+from lass3d_core.progress.bars import progress_bar
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def predict_files(model: Model, model_name: str, source: Path, into: Path | None
     _require_place(source, folder, clouds)
     base = source if source.is_dir() else source.parent
     seen: list[SeenCloud] = []
-    bar = tqdm(clouds, desc="predicting", unit="cloud", dynamic_ncols=True, disable=len(clouds) == 1)
+    bar = progress_bar(clouds, desc="predicting", unit="cloud", disable=len(clouds) == 1)
     for path in bar:
         name = path.relative_to(base).as_posix()
         target = folder / path.relative_to(base)

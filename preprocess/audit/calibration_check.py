@@ -17,6 +17,7 @@ from lass3d_core.files.images import read_image
 from lass3d_core.files.splits import spread
 from lass3d_core.geometry.visible_pixels import Visibility, visible_pixels
 from lass3d_core.manifest.schema import PairsSpec
+from lass3d_core.progress.bars import progress_bar
 from lass3d_core.records import View
 from preprocess.audit.calibration import NUDGES, Alignment, Nudge, Observation, compare, observe
 from preprocess.audit.outlines import depth_outline
@@ -51,7 +52,7 @@ def check_calibration(project: Project, points_of: Callable[[str], np.ndarray]) 
     """
     chosen = [(split, scan_id) for split in SPLITS for scan_id in _chosen(project.dataset.scan_ids(split))]
     observed: dict[tuple[str, str, str], list[Observation]] = defaultdict(list)
-    for split, scan_id in tqdm(chosen, "calibration", unit="scan", disable=None):
+    for split, scan_id in progress_bar(chosen, desc="calibration", unit="scan"):
         points = points_of(scan_id)
         for view in spread(project.dataset.views(scan_id), VIEWS):
             key = split, scan_id.split("/")[0], camera_of(view, scan_id)

@@ -15,13 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from lass3d_core.errors import BackendUnavailable, DataError
 from lass3d_core.files.atomic import storage_errors, write_text
 from lass3d_core.files.json_files import parse_json
 from lass3d_core.files.names import is_plain
 from lass3d_core.pool import OnProgress, Work, WorkerDied, run_tasks
+from lass3d_core.progress.bars import progress_bar
 
 Task = TypeVar("Task")
 
@@ -72,7 +71,7 @@ def do_all(write: Callable[[Task], None], tasks: Sequence[Task], workers: int, n
     """
     slots = [None] * max(1, min(workers or os.cpu_count() or 1, len(tasks)))
     ended = run_tasks(partial(_ignoring_progress, write), tasks, slots, one_thread=True)
-    with tqdm(total=len(tasks), desc=name, unit=unit, disable=not tasks) as bar, closing(ended):
+    with progress_bar(total=len(tasks), desc=name, unit=unit, disable=not tasks) as bar, closing(ended):
         for finished in ended:
             if isinstance(finished.error, WorkerDied):
                 raise BackendUnavailable(

@@ -8,12 +8,11 @@ from collections.abc import Collection, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lass3d_core.errors import CorruptArtifact, DataError, MissingArtifact, StaleArtifact
 from lass3d_core.files import pair_index
 from lass3d_core.files.atomic import remove_parts, storage_errors
 from lass3d_core.manifest.stand_ins import stand_in_warning
+from lass3d_core.progress.bars import progress_bar
 from preprocess.engine import run_shards
 from preprocess.lvm.fetch_weights import models_of
 from preprocess.project import ABSENT, Project
@@ -85,11 +84,11 @@ def _make(project: Project, planned: StagePlan) -> None:
             (where / pair_index.NAME).unlink(missing_ok=True)
     failures = _failures_on_disk(stage, [shard for shard in planned.shards if shard.state == "fresh"])
     started, units = time.monotonic(), 0
-    with tqdm(total=_total(project, planned), desc=stage.name, unit=stage.unit[:-1], disable=None) as bar:
+    with progress_bar(total=_total(project, planned), desc=stage.name, unit=stage.unit[:-1]) as bar:
 
         def on_progress(newly_done: int) -> None:
             nonlocal units
-            units += newly_done  # the bar does not count while it is hidden
+            units += newly_done
             bar.update(newly_done)
 
         with closing(run_shards(project, stage.name, jobs, on_progress)) as made:

@@ -149,13 +149,14 @@ def test_the_command_line_is_frozen() -> None:
     choice = data | {"method", "preset", "tag", "set"}
     finished = choice | {"run"}
     expected = {
-        "run": choice | {"resume", "processes", "yes"},
+        "run": choice | {"resume", "processes", "yes", "log"},
         "eval": finished | {"split", "tta"},
         "report": finished,
         "model": finished | {"into"},
         "runs": {"manifest", "dataset", "command", "after_interrupt"},
         "export": finished | {"split", "into", "tta"},
         "clouds": finished | {"split", "into", "scans", "limit"},
+        "view": finished | {"split", "sequence", "limit", "into"},
         "suggest": finished | {"count", "into"},
         "demo": data | {"processes", "tag"},
         "table": {"manifest", "dataset", "command", "after_interrupt", "preset", "tag", "set"}

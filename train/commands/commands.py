@@ -34,6 +34,7 @@ from train.data.text_models import warn_of_stand_ins
 from train.evaluate import metrics_table
 from train.outputs import query_command as query
 from train.outputs import suggest_command as suggest
+from train.outputs import view_command as view
 from train.outputs.clouds import chosen_scans, clouds_line, write_clouds
 from train.outputs.export import export
 from train.presets import demo_for, preset_for
@@ -50,6 +51,7 @@ from train.runs.train_run import train_run
 from train.tables.command import make_table, planned, ratios_of, seeds_of
 from train.tables.every import table_called
 from train.tables.plan import Recipe, default_ratios, default_split
+from train.trackers import require_packages
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(options: argparse.Namespace) -> int:
     """Train, evaluate, and print the figures and the folder."""
+    require_packages(options.log)
     if options.processes > 1 and not is_one_of_several():
         return train_together(options.processes, options.arguments)
     end_with_starter()
@@ -71,7 +74,7 @@ def run_command(options: argparse.Namespace) -> int:
         run.require_own_folder()
         if not (options.resume or run.is_finished):
             require_consent([run], options.yes, demo_for(manifest.datasets[dataset]).__name__)
-        trained = train_run(run, options.resume, start_summary)
+        trained = train_run(run, options.resume, start_summary, options.log)
         if parallel.rank() > 0:
             return 0
         for split in run.splits:
@@ -174,6 +177,15 @@ def clouds_command(options: argparse.Namespace) -> None:
     scan_ids = chosen_scans(run, options.split, options.scans, options.limit)
     written = write_clouds(run, scan_ids, folder)
     print(clouds_line(run, options.split, scan_ids, len(written), folder))
+
+
+def view_command(options: argparse.Namespace) -> None:
+    """Write a Rerun recording of a sequence with the predictions of a finished run."""
+    view.require_package()
+    manifest, dataset = read_manifest(options.manifest, _dataset(options))
+    run = _existing(options)
+    on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    print(view.run_view(run, on_disk, _split(options, run), options))
 
 
 def demo_command(options: argparse.Namespace) -> None:
@@ -328,6 +340,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "report": report_command,
     "export": export_command,
     "clouds": clouds_command,
+    "view": view_command,
     "demo": demo_command,
     "table": table_command,
     "query": query_command,

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from lass3d_core.program import CommandLine, command_line, percent, seed, whole_number
-from train.outputs import query_command, suggest_command
+from train.outputs import query_command, suggest_command, view_command
 from train.presets import PAPER, PRESETS
+from train.trackers import PACKAGES
 
 MANIFEST = Path("data_manifest.yaml")
 
@@ -20,16 +21,7 @@ def parser() -> CommandLine:
     top = command_line("lass3d-train", "train", "Train and evaluate networks on pair shards.")
     top.set_defaults(after_interrupt="run the same command again")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="train a run and evaluate it")
-    run.set_defaults(
-        command="run", after_interrupt="the same command with --resume (make: RESUME=1) resumes the run"
-    )
-    _add_choice(run)
-    run.add_argument("--resume", action="store_true", help="continue an unfinished run")
-    run.add_argument(
-        "--processes", type=processes, default=1, metavar="N", help="that share every batch, one per GPU (1)"
-    )
-    _add_yes(run)
+    _add_run(commands.add_parser("run", help="train a run and evaluate it"))
     evaluate = commands.add_parser("eval", help="point-level mIoU of a run")
     evaluate.set_defaults(command="eval")
     _add_finished(evaluate)
@@ -56,6 +48,7 @@ def parser() -> CommandLine:
     _add_finished(report)
     _add_export(commands.add_parser("export", help="write predictions in the format of the benchmark"))
     _add_clouds(commands.add_parser("clouds", help="write PLY files of truth, prediction, error and text"))
+    _add_view(commands.add_parser("view", help="write a Rerun recording of a sequence"))
     _add_query(commands.add_parser("query", help="find the points of a scan that match a text"))
     _add_suggest(commands.add_parser("suggest", help="name the scans to label next, and say why"))
     demo = commands.add_parser("demo", help="train and compare supervised, LASS3D without text and LASS3D")
@@ -65,6 +58,25 @@ def parser() -> CommandLine:
     demo.add_argument("--processes", type=processes, default=2, metavar="N", help="runs at a time (2)")
     _add_table(commands.add_parser("table", help="train the runs of a table and write the table"))
     return top
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(
+        command="run", after_interrupt="the same command with --resume (make: RESUME=1) resumes the run"
+    )
+    _add_choice(command)
+    command.add_argument("--resume", action="store_true", help="continue an unfinished run")
+    command.add_argument(
+        "--processes", type=processes, default=1, metavar="N", help="that share every batch, one per GPU (1)"
+    )
+    command.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=tuple(PACKAGES),
+        help="where the figures go besides the run's folder; may be given several times",
+    )
+    _add_yes(command)
 
 
 def _add_export(command: argparse.ArgumentParser) -> None:
@@ -80,6 +92,12 @@ def _add_clouds(command: argparse.ArgumentParser) -> None:
     _add_files(command, "clouds")
     command.add_argument("--scans", nargs="+", metavar="SCAN", help="scans to write, such as 08/000000")
     command.add_argument("--limit", type=count, metavar="N", help="number of scans, evenly spread (5)")
+
+
+def _add_view(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(command="view")
+    _add_finished(command)
+    view_command.add_flags(command)
 
 
 def _add_query(command: argparse.ArgumentParser) -> None:

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
 from lass3d_core.files.fingerprint import canonical_json, digest
@@ -18,6 +17,7 @@ from lass3d_core.files.shards import ShardHeader, ShardReader, ShardsByScan
 from lass3d_core.files.splits import LabelledSplit, labelled_split
 from lass3d_core.files.text_table import TEXT_TABLE, TextRowsFile, read_text_table_record
 from lass3d_core.manifest.schema import LabelledSpec
+from lass3d_core.progress.bars import progress_bar
 from lass3d_core.records import NONE, PairedScan
 from lass3d_core.settings import to_json
 
@@ -45,7 +45,7 @@ class PairedScans:
         index = read_index(folder / "pairs")
         splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
         shard_of, first = ShardsByScan(), None
-        for shard in tqdm(index.shards, desc="opening shards", unit="shard", leave=False, delay=2):
+        for shard in progress_bar(index.shards, desc="opening shards", unit="shard", leave=False, delay=2):
             reader = ShardReader(folder / "pairs" / shard.file)
             if reader.header.fingerprint != shard.fingerprint:
                 raise StaleArtifact(f'{reader.path} is not the shard that the index names; run "make pairs"')

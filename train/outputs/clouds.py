@@ -18,18 +18,14 @@ from lass3d_core.clouds.ply import write_ply
 from lass3d_core.errors import DataError, UnknownName
 from lass3d_core.files.shards import ShardHeader
 from lass3d_core.files.splits import spread
-from lass3d_core.labels import IGNORE
 from lass3d_core.records import NONE, PairedScan
 from lass3d_core.settings import nearest
 from train.data.evaluation_scans import scan_loader
 from train.evaluate import predictions, with_progress
-from train.outputs.colours import Colour, distinct_colours
+from train.outputs.colours import GREY, RIGHT, WRONG, Colour, class_colours, distinct_colours, error_colours
 from train.report.words import counted
 from train.runs.run import Run
 
-GREY: Colour = (128, 128, 128)  # points without a class, an entity or an image
-RIGHT: Colour = (150, 170, 190)
-WRONG: Colour = (225, 35, 25)
 SOME_SCANS = 5  # are written if neither scans nor a limit are given: a whole split is large
 
 
@@ -97,17 +93,14 @@ def clouds_of(
 
     prediction (N,): uint8 train ids. colour_of: the colour of every phrase.
     """
-    table = np.full((256, 3), GREY, np.uint8)
-    table[: len(header.colours)] = header.colours
+    table = class_colours(header.colours)
     classes = [f"{_words(rgb)} {name}" for name, rgb in zip(header.class_names, header.colours)]
     classes.append(f"{_words(GREY)} no class")
     if scan.labels is not None:
         yield ColouredCloud("truth", table[scan.labels], {"label": scan.labels}, classes)
-        colours = np.where((scan.labels == prediction)[:, None], RIGHT, WRONG).astype(np.uint8)
-        colours[scan.labels == IGNORE] = GREY
         meaning = f"{_words(WRONG)} wrong", f"{_words(RIGHT)} right", f"{_words(GREY)} without a true class"
         scalars = {"label": scan.labels, "prediction": prediction}
-        yield ColouredCloud("error", colours, scalars, meaning)
+        yield ColouredCloud("error", error_colours(scan.labels, prediction), scalars, meaning)
     yield ColouredCloud("prediction", table[prediction], {"prediction": prediction}, classes)
     pairs = scan.pairs
     phrases = [colour_of[phrase] for phrase in pairs.phrases]

@@ -1,14 +1,39 @@
-"""Colours for phrases and images: any number of them, none grey."""
+"""Colours of points: of classes and errors; of phrases and images, any number of them, none grey.
+
+Letters: N points.
+"""
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence, Set
 
+import numpy as np
+
+from lass3d_core.labels import IGNORE
+
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
+GREY: Colour = (128, 128, 128)  # points without a class, an entity or an image
+RIGHT: Colour = (150, 170, 190)
+WRONG: Colour = (225, 35, 25)
+
 _SURELY_DIFFERENT = 24
+
+
+def class_colours(colours: Sequence[Colour]) -> np.ndarray:
+    """The colour of every train id, (256,3) uint8; grey for those that are no class."""
+    table = np.full((256, 3), GREY, np.uint8)
+    table[: len(colours)] = colours
+    return table
+
+
+def error_colours(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """(N,3) uint8: red where the train ids (N,) differ, grey where there is no truth."""
+    colours = np.where((truth == prediction)[:, None], RIGHT, WRONG).astype(np.uint8)
+    colours[truth == IGNORE] = GREY
+    return colours
 
 
 def distinct_colours(count: int) -> list[Colour]:

@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from lass3d_core.datasets import Submission, submission_of
 from lass3d_core.errors import CorruptArtifact, DataError, Lass3dError, StaleArtifact
@@ -22,12 +21,12 @@ from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.model.predict import load
+from lass3d_core.progress.bars import progress_bar
 from lass3d_core.settings import read, to_json
 from train.data.evaluation_scans import scan_loader
 from train.data.paired_scans import PairedScans
 from train.evaluate import predictions, with_progress
 from train.report.words import counted
-from train.runs.progress import progress_bar
 from train.runs.run import Run
 
 T = TypeVar("T")
@@ -229,4 +228,4 @@ def _entry(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def _bar(items: Sequence[T], what: str) -> Iterable[T]:
-    return tqdm(items, desc=what, unit="file", leave=False, delay=1, dynamic_ncols=True)
+    return progress_bar(items, desc=what, unit="file", leave=False, delay=1)

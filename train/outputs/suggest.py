@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lass3d_core.errors import DataError
+from lass3d_core.progress.bars import progress_bar
 from train.outputs.scan_answers import ScanAnswer, ScanNetwork
 from train.report.words import counted
-from train.runs.progress import progress_bar
 from train.runs.run import Run
 
 VIEWS = 4

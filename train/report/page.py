@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from lass3d_core.datasets import Dataset
 from lass3d_core.errors import CorruptArtifact, MissingArtifact, StaleArtifact
@@ -18,6 +17,7 @@ from lass3d_core.files.splits import spread
 from lass3d_core.labels import LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.manifest.stand_ins import stand_in_warning
+from lass3d_core.progress.bars import progress_bar
 from lass3d_core.records import PairedScan
 from train import evaluate
 from train.data.paired_scans import PairedScans
@@ -107,7 +107,7 @@ def _clouds(run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Pred
     except (MissingArtifact, StaleArtifact, CorruptArtifact) as error:
         return {"problem": error}
     chosen = spread(scans.labelled_scans(split), _CLOUDS)
-    read = map(scans.read, tqdm(chosen, desc="predicting", unit="scan", leave=False, delay=2))
+    read = map(scans.read, progress_bar(chosen, desc="predicting", unit="scan", leave=False, delay=2))
     viewer = cloud_viewer([PicturedScan(scan, predict(scan)) for scan in read], space)
     counts = len(chosen), len(scans.labelled_scans(split)), len(scans.splits[split])
     return {"problem": "", "split": split, "viewer": viewer, "counts": counts}
@@ -148,7 +148,7 @@ def _pairing(run: RunRecord, scans: PairedScans, space: LabelSpace) -> dict[str,
     labelled = set(run.split.labelled)
     coverage, agreement = Coverage(), Agreement(space.names)
     chosen = spread(scans.splits["train"], _COVERAGE_SCANS) + spread(run.split.labelled, _COVERAGE_SCANS)
-    for scan_id in tqdm(dict.fromkeys(chosen), desc="coverage", unit="scan", leave=False, delay=2):
+    for scan_id in progress_bar(dict.fromkeys(chosen), desc="coverage", unit="scan", leave=False, delay=2):
         scan = scans.read(scan_id)
         coverage.add(scan)
         if scan_id in labelled and scan.labels is not None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 
 from lass3d_core.errors import Lass3dError
+from lass3d_core.progress.lines import duration
 from train.presets import is_published
 from train.runs.checkpoint import checkpoints
 from train.runs.layers import BatchSize, multiplications
 from train.runs.memory import graphs
-from train.runs.pace import duration
 from train.runs.run import Run
 from train.runs.start_line import expected_seconds, largest_batch
 

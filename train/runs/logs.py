@@ -1,6 +1,6 @@
-"""The figures of a run by step: log.csv for people and programs, TensorBoard events for curves.
+"""The figures of a run by step: log.csv for people and programs, and the trackers for curves.
 
-A resumed run continues both files. It first drops the rows of the steps that it takes again, so that each
+A resumed run continues the file. It first drops the rows of the steps that it takes again, so that each
 step has one row.
 """
 
@@ -15,25 +15,32 @@ import numpy as np
 
 from lass3d_core.errors import CorruptArtifact
 from lass3d_core.files.atomic import storage_errors, write_text
+from train.trackers.guarded import Trackers
 
 
 class RunLog:
     """The log of a run, for a `with` block. Raises StorageError if a file cannot be written."""
 
-    def __init__(self, folder: Path, steps_done: int) -> None:
-        """steps_done: the first step that will be written. Later rows of `folder/log.csv` are dropped."""
-        from torch.utils.tensorboard import SummaryWriter
+    def __init__(self, folder: Path, steps_done: int, trackers: Trackers | None = None) -> None:
+        """steps_done: the first step that will be written. Later rows of `folder/log.csv` are dropped.
 
+        trackers: get all figures, too.
+        """
         self._path = folder / "log.csv"
         rows = [row for row in read_log(self._path) if int(row["step"]) < steps_done]
         self._columns: list[str] = list(rows[0]) if rows else ["step"]
         self.last: dict[str, str] = rows[-1] if rows else {}  # the last row
         self._reopen(rows)
-        self._events = SummaryWriter(folder / "events", purge_step=steps_done or None)
+        self._trackers = trackers
+        self._pictures: dict[str, np.ndarray] = {}
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """Append the row of `step`, or add figures to it. A new figure becomes a new column."""
-        row = {"step": str(step)} | {name: f"{value:.6g}" for name, value in figures.items()}
+        """Append the row of `step`, or add figures to it. A new figure becomes a new column.
+
+        The figures of single classes, "val_iou/car", go to the trackers alone: they are as many as classes.
+        """
+        columns = {name: value for name, value in figures.items() if "/" not in name}
+        row = {"step": str(step)} | {name: f"{value:.6g}" for name, value in columns.items()}
         new = [name for name in row if name not in self._columns]
         goes_on = row["step"] == self.last.get("step")
         self.last = self.last | row if goes_on else row
@@ -46,15 +53,24 @@ class RunLog:
             else:
                 self._file.write(_as_csv(self._columns, [row]))
                 self._file.flush()
-        for name, value in figures.items():
-            self._events.add_scalar(name, value, step)
+        self.tell(step, figures)
+        while self._trackers is not None and self._pictures:
+            self._trackers.picture(step, *self._pictures.popitem())
+
+    def tell(self, step: int, figures: Mapping[str, float]) -> None:
+        """Give figures to the trackers alone: other files of the run have them."""
+        if self._trackers is not None:
+            self._trackers.log(step, figures)
+
+    def show(self, name: str, image: np.ndarray) -> None:
+        """Give an image (H,W,3) uint8 to the trackers, with the next row."""
+        self._pictures[name] = image
 
     def __enter__(self) -> RunLog:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-        self._events.close()
 
     def _reopen(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Write the file anew, and open it to append."""

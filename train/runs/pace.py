@@ -54,18 +54,6 @@ class Pace:
         return sum(known) / at_a_time if len(known) == len(paces) else None
 
 
-def duration(seconds: float | None) -> str:
-    """ "40 s", "12 min", "3 h 20 min", "12 days"; a question mark for None."""
-    if seconds is None:
-        return "?"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    if hours >= 48:
-        return f"{hours / 24:.0f} days"
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"
-
-
 def _keys(config: RunConfig) -> Iterator[Any]:
     """Keys that runs of about the same pace share, the most similar runs first."""
     data = replace(config.data, workers=0)

@@ -25,6 +25,7 @@ from lass3d_core.model.calibration import CalibrationError
 from lass3d_core.model.file import read_model
 from lass3d_core.model.network import load_weights, make_network
 from lass3d_core.model.predict import load
+from lass3d_core.progress.bars import progress_bar
 from lass3d_core.records import labels_or_ignore
 from lass3d_core.settings import to_json
 from train import methods
@@ -46,7 +47,6 @@ from train.methods.contract import Ingredients, Method
 from train.report.words import counted, labels_of
 from train.runs import checkpoint
 from train.runs.initial_weights import digest_of, initialised
-from train.runs.progress import progress_bar
 from train.runs.run_folder import RunFolder
 from train.runs.stopping import Stopping
 

@@ -2,8 +2,9 @@
 
 runs/<dataset>/<method>-<preset>-r<ratio>-s<seed>[-tag]/
   config.json  split.json  environment.json  log.csv  events/  checkpoints/  metrics-{val,test}.json  lock
-  model.safetensors
+  model.safetensors  trackers.json
   export-SPLIT/  clouds-SPLIT/  queries/  retrieval-SPLIT.json  suggest/
+  view-SPLIT-SEQUENCE.rrd
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ from lass3d_core.compute.shared_memory import SHARED_MEMORY
 from lass3d_core.files.atomic import storage_errors
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.pool import OnProgress, Work, run_tasks
+from lass3d_core.progress.bars import draw_in_row
 from lass3d_core.signals import Interrupted
 from train.config import RunConfig
 from train.data.paired_scans import PairedScans
-from train.runs.progress import draw_in_row
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 from train.runs.train_run import train_run

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 
 from lass3d_core.compute import parallel
+from lass3d_core.progress.lines import duration
 from train.data.batches import RankShare, StepBatches
 from train.report.words import counted
 from train.runs import checkpoint
 from train.runs.environment import machine_of
 from train.runs.layers import BatchSize
 from train.runs.memory import GIB, Networks, expected_memory
-from train.runs.pace import Pace, duration
+from train.runs.pace import Pace
 from train.runs.run import Run
 
 _MEASURED = 2  # micro-batches that are built to know their size; the largest counts
@@ -114,7 +115,7 @@ def _memory(run: Run, size: BatchSize, networks: Networks) -> str:
 def _time(run: Run) -> str:
     seconds = expected_seconds(run)
     if seconds is None:
-        return "the progress bar tells the time after the first steps"
+        return "the first steps tell the time"
     return f"about {duration(seconds)} without evaluation, at the pace of similar runs on this machine"
 
 

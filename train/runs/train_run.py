@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from tqdm import tqdm
@@ -15,7 +16,6 @@ from lass3d_core.compute.precision import make_scaler, require_precision
 from lass3d_core.errors import DataError
 from lass3d_core.files.json_files import write_json
 from lass3d_core.nets import make_backbone
-from lass3d_core.paper.metrics import mean_iou
 from lass3d_core.settings import to_json
 from lass3d_core.signals import Request, interruptible
 from train.data.batches import RankShare, StepBatches, batch_loader
@@ -31,13 +31,22 @@ from train.runs.logs import RunLog
 from train.runs.run import Run
 from train.runs.start_line import start_line
 from train.runs.stopping import Stopping
+from train.runs.validation import final_figures, validate
+from train.trackers.contract import TrackedRun
+from train.trackers.guarded import Trackers
 
 
-def train_run(run: Run, resume: bool, introduce: Callable[[Run], str] = start_line) -> bool:
+def train_run(
+    run: Run,
+    resume: bool,
+    introduce: Callable[[Run], str] = start_line,
+    trackers: Sequence[str] = (),
+) -> bool:
     """Train, evaluate, and write everything into the run's folder. False if that was done before.
 
     resume: continue an unfinished run from its last checkpoint.
     introduce: what to print before the first step; a line, because several runs may start side by side.
+    trackers: names of train/trackers that get the figures, too.
     Raises StaleArtifact if the folder holds another run, Lass3dError if it holds an unfinished one and
     `resume` is false, ManifestError if the GPU lacks the precision, BackendUnavailable if it is to be
     deterministic and an operation cannot be. From the first step on, a signal ends the run with a checkpoint:
@@ -56,25 +65,44 @@ def train_run(run: Run, resume: bool, introduce: Callable[[Run], str] = start_li
             run.split.save(run.folder.split)
             write_environment(run.folder.environment, run.device)
             tqdm.write(introduce(run))
+            sys.stdout.flush()  # into a log file before the first line of stderr
             _record_start(run)
         parallel.wait_for_all()
         with deterministic(run.config.deterministic):
             method = run.make_method()
-            with interruptible(held=True) as request:
-                _finish(run, method, request)
+            with interruptible(held=True) as request, _log(run, trackers) as log:
+                _finish(run, method, request, log)
     return True
 
 
-def _finish(run: Run, method: Method, request: Request) -> None:
+@contextmanager
+def _log(run: Run, names: Sequence[str]) -> Iterator[RunLog | None]:
+    """The log of the process that writes the files, with the trackers `names`; None in the others."""
+    if parallel.rank() > 0:
+        yield None
+        return
+    found = checkpoint.checkpoints(run.folder.checkpoints)
+    steps_done = checkpoint.steps_of(found[-1]) if found else 0
+    project = f"lass3d-{run.config.dataset}"
+    measured = ("val_miou", *(f"final/{split}_miou" for split in run.splits))
+    settings = {"method_name": run.config.method_name, **to_json(run.config)}
+    tracked = TrackedRun(run.folder.path, project, settings, measured, steps_done)
+    with Trackers(tracked, names) as trackers, RunLog(run.folder.path, steps_done, trackers) as log:
+        yield log
+
+
+def _finish(run: Run, method: Method, request: Request, log: RunLog | None) -> None:
     """Take the steps that are left, evaluate, write the model. Raises Interrupted if there is a request."""
     leads = parallel.rank() == 0
     stopping = Stopping(request, run.device)
-    _train(run, method, stopping)
+    _train(run, method, stopping, log)
     evaluated: list[Metrics] = []
     for split in run.splits:
         if leads and evaluated:
             evaluated[-1].save(run.folder.metrics(evaluated[-1].split))
         evaluated.append(run.metrics(method.predictor, split, stopping))
+        if log is not None:
+            log.tell(run.config.schedule.steps - 1, final_figures(evaluated[-1]))
     if leads:
         _write_model(run, method, evaluated)
         for metrics in evaluated[-1:]:  # the last file: with it a run counts as finished
@@ -97,7 +125,7 @@ def _write_model(run: Run, method: Method, evaluated: Sequence[Metrics]) -> None
         tqdm.write(f"no {run.folder.model.name} was written: {error}", file=sys.stderr)
 
 
-def _train(run: Run, method: Method, stopping: Stopping) -> None:
+def _train(run: Run, method: Method, stopping: Stopping, log: RunLog | None) -> None:
     """Take the steps that are left. Raises as `stopping.check` does."""
     config, steps = run.config, run.config.schedule.steps
     optimiser = make_optimiser(config.optim, method.parameters())
@@ -111,15 +139,6 @@ def _train(run: Run, method: Method, stopping: Stopping) -> None:
     parallel.broadcast_module(method)
     leads = parallel.rank() == 0
 
-    def validate() -> dict[str, float]:
-        if "val" not in run.splits:
-            return {}  # nothing to measure: a NaN in the log would look like a failure
-        scan_ids = run.validated_scans
-        every, _ = run.confusions(method.predictor, scan_ids, stopping=stopping)
-        if stopping.agreed():
-            return {}  # the loop asks again before the next step, and ends; a resumed run begins with it
-        return {"val_miou": mean_iou(every, run.absent), "val_scans": float(len(scan_ids))}
-
     def save(done: int) -> None:
         if leads:
             checkpoint.save(run.folder.checkpoints, done, run.saved.digest, method, optimiser, scaler)
@@ -130,14 +149,14 @@ def _train(run: Run, method: Method, stopping: Stopping) -> None:
     batches = StepBatches(
         run.pairs, run.split, config.data, config.seed, run.levels, steps, part, for_gpu=on_gpu
     )
-    with RunLog(run.folder.path, steps_done) if leads else nullcontext() as log:
-        write = log.write if log is not None else _ignore
-        if _lacks_validation(run, log, steps_done):
-            write(steps_done - 1, validate())
-            stopping.check()
-        loader = stopping.until(batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu))
-        callbacks = Callbacks(run.folder.path.name, write, validate, save, stopping.agreed)
-        train(config, method, optimiser, loader, run.device, steps_done, callbacks, scaler)
+    write = log.write if log is not None else _ignore
+    measure = partial(validate, run, method.predictor, stopping, log)
+    if _lacks_validation(run, log, steps_done):
+        write(steps_done - 1, measure())
+        stopping.check()
+    loader = stopping.until(batch_loader(batches, steps_done, config.data.workers, pinned=on_gpu))
+    callbacks = Callbacks(run.folder.path.name, write, measure, save, stopping.agreed)
+    train(config, method, optimiser, loader, run.device, steps_done, callbacks, scaler)
     stopping.check()
 
 

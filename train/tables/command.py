@@ -14,11 +14,13 @@ from tqdm import tqdm
 from lass3d_core.errors import Lass3dError, ManifestError
 from lass3d_core.files.atomic import remove_parts, write_text
 from lass3d_core.program import percent, seed
+from lass3d_core.progress.bars import progress_bar
+from lass3d_core.progress.lines import duration
 from train.data.paired_scans import PairedScans
 from train.data.text_models import warn_of_stand_ins
 from train.presets import demo_for
 from train.runs.consent import require_consent
-from train.runs.pace import Pace, duration
+from train.runs.pace import Pace
 from train.runs.side_by_side import every_device, max_parallel, outcomes
 from train.tables.csv_files import rows_csv, runs_csv
 from train.tables.figures import TableResults
@@ -190,7 +192,9 @@ def _train(plan: TablePlan, at_a_time: int, failed: dict[Path, str], figures: Pa
     left = {cell.plan.folder: cell for cell in plan.to_do}
     plans = [cell.plan for cell in left.values()]
     with (
-        tqdm(total=len(plans), desc=plan.table.heading, unit="run", position=at_a_time) as bar,
+        progress_bar(
+            total=len(plans), desc=plan.table.heading, unit="run", position=at_a_time, lines=len(plans)
+        ) as bar,
         closing(outcomes(plans, at_a_time, every_device())) as ended,
     ):
         for outcome in ended:
@@ -198,15 +202,15 @@ def _train(plan: TablePlan, at_a_time: int, failed: dict[Path, str], figures: Pa
             del left[folder]
             if outcome.error is not None:
                 failed[folder] = outcome.error
-                bar.write(f"{folder.name} failed: {outcome.error}")
+                tqdm.write(f"{folder.name} failed: {outcome.error}")
             else:
                 plan = plan.with_finished(folder)
                 try:
                     write(with_failures(plan, failed), figures)
                 except Lass3dError as error:  # the other runs go on; if it lasts, the last write raises it
-                    bar.write(f"after {folder.name} the table could not be written: {error}")
+                    tqdm.write(f"after {folder.name} the table could not be written: {error}")
             seconds = Pace.of(_runs(plan.recipe)).left((cell.work for cell in left.values()), at_a_time)
-            bar.set_postfix_str(f"about {duration(seconds)} left", refresh=False)
+            bar.set_postfix_str(f"{duration(seconds)} at the pace of earlier runs", refresh=False)
             bar.update()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import NamedTuple
 
-from train.runs.pace import duration
+from lass3d_core.progress.lines import duration
 from train.tables.figures import TableResults
 from train.tables.plan import TableRun
 

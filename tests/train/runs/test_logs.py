@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lass3d_core.errors import CorruptArtifact
 from train.runs.logs import RunLog, read_log
+from train.trackers.guarded import Trackers
 
 
 def steps(folder: Path) -> list[int]:
@@ -48,13 +49,33 @@ def test_a_new_run_in_the_folder_of_an_old_one_starts_its_log_anew(tmp_path: Pat
     assert steps(tmp_path) == [0, 1]
 
 
-def test_tensorboard_shows_every_step_once_after_a_restart(tmp_path: Path) -> None:
-    written(tmp_path, 0, 7)
-    # Files of one second are sorted by a number without leading zeros; a restart takes longer than that.
-    time.sleep(1.1)
-    written(tmp_path, 5, 9)
-    events = EventAccumulator(str(tmp_path / "events")).Reload()
-    assert [event.step for event in events.Scalars("loss")] == list(range(9))
+def test_figures_of_single_classes_and_pictures_go_to_the_trackers_alone(tmp_path: Path) -> None:
+    seen: list[tuple[object, ...]] = []
+
+    class Listener(Trackers):
+        def __init__(self) -> None:
+            """Starts none."""
+
+        def log(self, step: int, figures: Mapping[str, float]) -> None:
+            seen.append((step, dict(figures)))
+
+        def picture(self, step: int, name: str, image: np.ndarray) -> None:
+            seen.append((step, name))
+
+    with RunLog(tmp_path, 0, Listener()) as log:
+        log.write(0, {"loss": 1.0})
+        log.show("scan", np.zeros((2, 2, 3), np.uint8))
+        log.write(1, {"loss": 0.5, "val_iou/car": 0.25})
+        log.write(2, {"loss": 0.25})
+        log.tell(2, {"final/val_miou": 0.5})
+    assert [list(row) for row in read_log(tmp_path / "log.csv")] == [["step", "loss"]] * 3
+    assert seen == [
+        (0, {"loss": 1.0}),
+        (1, {"loss": 0.5, "val_iou/car": 0.25}),
+        (1, "scan"),
+        (2, {"loss": 0.25}),
+        (2, {"final/val_miou": 0.5}),
+    ]
 
 
 @pytest.mark.parametrize("text", ["step,loss\nx,1\n", "step,loss\n1\n", "a,b\n1,2\n"])

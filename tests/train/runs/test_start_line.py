@@ -34,7 +34,7 @@ def test_a_run_says_in_six_lines_what_it_will_do(tiny: Any, capsys: pytest.Captu
     assert "parameters to train" in network
     assert step.startswith("2 x (2 labelled + 2 unlabelled) scans, about 2") and step.endswith("; 12 steps")
     assert expect.startswith("about ") and "MiB of memory" in expect
-    assert expect.endswith("the progress bar tells the time after the first steps")
+    assert expect.endswith("the first steps tell the time")
 
 
 def test_a_method_without_text_and_unlabelled_scans_says_so(
@@ -50,7 +50,7 @@ def test_the_time_is_known_from_an_earlier_run_on_the_same_machine(
     summary(tiny, capsys)
     assert "s without evaluation, at the pace of similar runs" in summary(tiny, capsys, "--tag", "b")[-1]
     monkeypatch.setattr(start_line, "machine_of", lambda device: ("another GPU", "another processor"))
-    assert "tells the time" in summary(tiny, capsys, "--tag", "c")[-1]
+    assert "tell the time" in summary(tiny, capsys, "--tag", "c")[-1]
 
 
 def test_nothing_is_introduced_twice(tiny: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,8 +64,14 @@ def at_call(patch: pytest.MonkeyPatch, owner: Any, name: str, count: int, act: C
         (signal.SIGUSR1, train.evaluate, "voxel_logits", 1, 6),  # as step 6 validates its first batch
         (signal.SIGHUP, checkpoint, "save", 1, 4),  # while step 4 saves
         (signal.SIGTERM, PairedScans, "read", SUMMARY + 12, 2),  # while a batch is built
-        (signal.SIGINT, train.evaluate, "voxel_logits", 2, 12),  # in the last validation
-        (signal.SIGUSR1, train.evaluate, "voxel_logits", 3, 12),  # in the evaluation
+        (
+            signal.SIGINT,
+            train.evaluate,
+            "voxel_logits",
+            3,
+            12,
+        ),  # in the last validation; each has a call for its picture
+        (signal.SIGUSR1, train.evaluate, "voxel_logits", 5, 12),  # in the evaluation
     ],
 )
 def test_a_signal_saves_and_the_resumed_run_is_the_same_to_the_bit(
@@ -120,7 +126,11 @@ def damage() -> None:
 
 @pytest.mark.parametrize(
     ("read", "steps"),
-    [(21, 5), (25, 6), (53, 12)],  # reads: four for each step, two for each validation
+    [
+        (21, 5),
+        (25, 6),
+        (55, 12),
+    ],  # reads: four a step, two a validation, one for its picture
 )
 def test_a_fault_of_the_data_loses_no_step_either(
     tiny: Any, read: int, steps: int, capsys: pytest.CaptureFixture[str]

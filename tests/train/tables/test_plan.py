@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from lass3d_core.errors import DataError, ManifestError
+from lass3d_core.progress.lines import duration
 from train.runs.logs import RunLog
-from train.runs.pace import Pace, duration
+from train.runs.pace import Pace
 from train.tables.command import seeds_of
 from train.tables.every import table_called
 from train.tables.plan import Recipe, TablePlan, default_ratios, default_split
