@@ -62,7 +62,7 @@ function photoPane(viewer, { found, taken, shown }) {
       if (!rgb) continue;
       const [u, v] = pixelOf(photo, absolute(cloud, i));
       context.fillStyle = `rgb(${rgb})`;
-      context.fillRect(u * scale - 1.5, v * scale - 1.5, 3, 3);
+      context.fillRect(u * scale - 2, v * scale - 2, 4, 4);
     }
   }
 

@@ -14,6 +14,7 @@ function rowsOf(cloud, classes, i) {
     rows.push(["votes", cloud.text[i] >= 2 ? `${images}, ${percentOf(cloud.share[i])} for it` : images]);
   }
   if (cloud.likeness) rows.push(["similarity", similarityOf(cloud, i)]);
+  if (cloud.photos.length && !cloud.seen[i]) rows.push(["image", "none shows it"]);
   return rows;
 }
 

@@ -227,7 +227,9 @@ def test_the_point_clouds_are_predicted_by_the_runs_own_checkpoint(project: Tiny
     for scan_id in scans.labelled_scans("test"):
         scan = scans.read(scan_id)
         counts = scan.labels != IGNORE
-        right += int((predict(scan) == scan.labels)[counts].sum())
+        found = predict(scan)
+        right += int((found.labels == scan.labels)[counts].sum())
+        assert found.confidence.shape == scan.labels.shape and 1 / 3 <= found.confidence.min()
         counted += int(counts.sum())
     assert right / counted == pytest.approx(run.metrics["test"].accuracy)
 
