@@ -54,7 +54,7 @@ def confident(
 
 
 def confident_of_points(logits: Tensor, scan: EvaluationScan) -> Prediction:
-    """The most likely train id of every point of `scan`, and its probability, from logits (M,C) of the voxels."""
+    """The most likely train id of every point, and its probability, from the logits (M,C) of the voxels."""
     confidence = logits.float().softmax(dim=1).amax(dim=1).cpu()[scan.inverse].numpy()
     return Prediction(of_points(logits, scan), confidence)
 

@@ -76,9 +76,7 @@ def seen_cloud(
     seen = SeenCloud(name, len(points), float(confidence.mean()), classes, tuple(notes))
     if place < MOST_VIEWED:
         has_sensor = not card.from_corner
-        return replace(
-            seen, pictured=PicturedCloud(name, points, labels, confidence, has_sensor=has_sensor)
-        )
+        return replace(seen, pictured=PicturedCloud(name, points, labels, confidence, has_sensor=has_sensor))
     if place < MOST_PICTURES:
         table = np.array(card.colours, np.uint8)
         return replace(seen, picture=as_data_url(picture(points, table[labels])))

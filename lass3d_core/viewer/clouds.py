@@ -1,4 +1,4 @@
-"""What the viewer shows of clouds: points, classes, confidences, words and camera images, packed for the page.
+"""What the viewer shows of clouds: points, classes, confidences, words and images, packed for the page.
 
 Letters: N points of a cloud, S points that are shown.
 """
@@ -43,7 +43,10 @@ CONFIDENCE = Mode(
     "confidence", "Confidence", "of the prediction", (("quiet", "sure"), ("loud", "50 % or less"))
 )
 WORDS = Mode(
-    "words", "Text", "on the points", (("strong", "a phrase"), ("middle", "an image's caption"), ("quiet", "none"))
+    "words",
+    "Text",
+    "on the points",
+    (("strong", "a phrase"), ("middle", "an image's caption"), ("quiet", "none")),
 )
 
 

@@ -31,7 +31,7 @@ def viewer_style() -> Markup:
 @cache
 def script() -> Markup:
     """All scripts as one, whose names no other script sees."""
-    return Markup("(() => {\n\"use strict\";\n" + "\n".join(map(_text, SCRIPTS)) + "})();\n")
+    return Markup('(() => {\n"use strict";\n' + "\n".join(map(_text, SCRIPTS)) + "})();\n")
 
 
 def _text(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Numbers of points as text for a page: quantised, byte planes apart, deflated, base64. unpacking.js reads it.
+"""Numbers of points as text for a page: quantised, deflated, in base64. unpacking.js reads it.
 
 Letters: S points that are shown.
 """
@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 LEAST_STEP_M = 0.005
-"""No finer grid is kept. A scanner errs by two centimetres, and finer digits are noise that no codec shrinks."""
+"""No finer grid is kept: a scanner errs by two centimetres, and finer digits are noise that does not shrink."""
 
 _LEVELS = 65535
 
@@ -40,8 +40,8 @@ def packed_levels(levels: np.ndarray) -> str:
     """`levels` (S,3) uint16, each axis as differences of neighbours modulo 2^16; small ones, of either sign,
     become small numbers (0, -1, 1, -2, ... -> 0, 1, 2, 3, ...).
     """
-    steps = np.diff(levels.astype(np.int64), axis=0, prepend=0)
-    signed = ((steps + 32768) % 65536 - 32768).T.ravel()
+    # uint16 wraps around, and as int16 the step is the shorter way.
+    signed = np.diff(levels, axis=0, prepend=np.uint16(0)).view(np.int16).T.astype(np.int64).ravel()
     return packed(np.where(signed < 0, -2 * signed - 1, 2 * signed).astype(np.uint16))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.clouds.ply import write_ply
-from lass3d_core.errors import ManifestError
 from lass3d_core.datasets import Dataset
+from lass3d_core.errors import ManifestError
 from lass3d_core.files.atomic import write_text
 from lass3d_core.viewer.clouds import Likeness
 from lass3d_core.viewer.html import viewer_html

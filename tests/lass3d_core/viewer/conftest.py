@@ -32,7 +32,7 @@ InNode = Callable[..., Any]
 
 @pytest.fixture
 def in_node() -> InNode:
-    """in_node(body, **given): what the JavaScript `body` returns. It sees the viewer's functions, and `given`."""
+    """in_node(body, **given): what the JavaScript `body` returns. It sees the viewer's functions too."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed; it runs the page's script without a browser")
@@ -73,7 +73,9 @@ def pictured() -> PicturedCloud:
         photos.append(Photo(name, rng.integers(0, 256, (120, 320, 3), np.uint8), eye, seen))
     voted = rng.random(900) < 0.3
     words = PointWords(
-        text=np.where(voted, FIRST_PHRASE + rng.integers(0, 2, 900), rng.integers(0, 2, 900)).astype(np.uint16),
+        text=np.where(voted, FIRST_PHRASE + rng.integers(0, 2, 900), rng.integers(0, 2, 900)).astype(
+            np.uint16
+        ),
         phrases=("a </script> wall", "a lamp"),
         views=np.where(voted, rng.integers(1, 9, 900), 0).astype(np.uint8),
         share=np.where(voted, 204, 0).astype(np.uint8),

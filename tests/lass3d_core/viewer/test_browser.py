@@ -26,7 +26,9 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-s
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
     if CHROMIUM is None:
         pytest.skip("there is no chromium; install your system's package")
     with api.sync_playwright() as playwright:
@@ -39,7 +41,7 @@ def browser() -> Iterator[Any]:
 def address(pictured: PicturedCloud, tmp_path: Path) -> str:
     other = PicturedCloud("b", pictured.points[:1], pictured.prediction[:1])
     viewer = viewer_html(viewer_of([pictured, other], NAMES, COLOURS))
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head += f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     style = ":root { --paper: #fff; --ink: #000; --rule: #ccc; --accent: #00707a; } " + viewer_style()
     path = tmp_path / "page.html"

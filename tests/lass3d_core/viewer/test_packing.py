@@ -37,7 +37,8 @@ def test_the_script_reads_what_is_packed(in_node: InNode) -> None:
     text, small = rng.integers(0, 65536, 500).astype(np.uint16), rng.integers(0, 256, 500).astype(np.uint8)
     found = in_node(
         """return { xyz: [...positions(wide(await inflated(given.xyz)), 1)],
-                    text: [...wide(await inflated(given.text))], small: [...await inflated(given.small)] };""",
+                    text: [...wide(await inflated(given.text))],
+                    small: [...await inflated(given.small)] };""",
         xyz=packed_levels(levels),
         text=packed(text),
         small=packed(small),

@@ -27,7 +27,10 @@ def relative(payload: dict[str, Any], in_node: InNode) -> np.ndarray:
 
 def on_screen(view: dict[str, Any], points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The twin of `onScreen` by matrices: columns, rows and distances (N,)."""
-    cy, sy, cp, sp = *(f(view["yaw"]) for f in (np.cos, np.sin)), *(f(view["pitch"]) for f in (np.cos, np.sin))
+    cy, sy, cp, sp = (
+        *(f(view["yaw"]) for f in (np.cos, np.sin)),
+        *(f(view["pitch"]) for f in (np.cos, np.sin)),
+    )
     axes = np.array([[-sy, cy, 0], [-sp * cy, -sp * sy, cp], [-cp * cy, -cp * sy, -sp]])
     assert np.allclose(axes @ axes.T, np.eye(3))
     eye = np.array(view["target"]) - view["away"] * axes[2]
@@ -78,7 +81,8 @@ def test_a_pick_is_the_nearest_pixel_with_a_point_and_of_several_the_nearest_poi
 ) -> None:
     cursors = np.random.default_rng(0).uniform([0, 0], [90, 60], (300, 2)).round(2)
     found = in_node(
-        f"""{DRAWN} return {{ seen: [...buffers.seen], depth: [...buffers.depth].map((far) => Math.min(far, 1e9)),
+        f"""{DRAWN} return {{ seen: [...buffers.seen],
+              depth: [...buffers.depth].map((far) => Math.min(far, 1e9)),
               picks: given.cursors.map(([x, y]) => pointNear(buffers, x, y, 5)) }};""",
         payload=payload, view=VIEWS[0], screen=SCREEN, ratio=0.5, cursors=cursors,
     )  # fmt: skip
@@ -118,7 +122,8 @@ def test_a_place_in_an_image_finds_the_nearest_point_that_the_image_shows(
 ) -> None:
     places = np.random.default_rng(place).uniform([0, 0], [320, 120], (100, 2)).round(1)
     found = in_node(
-        f"""{OPEN} return given.places.map(([u, v]) => pointInPhoto(cloud, given.place, u, v, 12, (i) => i % 5));""",
+        f"""{OPEN} const shown = (i) => i % 5 > 0;
+            return given.places.map(([u, v]) => pointInPhoto(cloud, given.place, u, v, 12, shown));""",
         payload=payload, places=places, place=place,
     )  # fmt: skip
     xyz = relative(payload, in_node) + payload["origin"]
@@ -137,7 +142,8 @@ def test_a_picture_of_a_place_leads_back_to_the_place(payload: dict[str, Any], i
     xyz = relative(payload, in_node)[:50]
     found = in_node(
         f"""{OPEN} return given.xyz.map((point) => {{
-              const at = onScreen(view, given.screen, point); return [at, inSpace(view, given.screen, ...at)]; }});""",
+              const at = onScreen(view, given.screen, point);
+              return [at, inSpace(view, given.screen, ...at)]; }});""",
         payload=payload, view=VIEWS[1], screen=SCREEN, xyz=xyz,
     )  # fmt: skip
     assert np.allclose([back for _, back in found], xyz, atol=1e-6)
@@ -151,7 +157,8 @@ def test_zooming_keeps_the_place_under_the_cursor(
     place = relative(payload, in_node)[7]
     before, after, away = in_node(
         f"""{OPEN} const next = zoomed(view, given.factor, given.place, cloud.reach);
-            return [onScreen(view, given.screen, given.place), onScreen(next, given.screen, given.place), next.away];""",
+            const seenIn = (one) => onScreen(one, given.screen, given.place);
+            return [seenIn(view), seenIn(next), next.away];""",
         payload=payload, view=VIEWS[0], screen=SCREEN, place=place, factor=factor,
     )  # fmt: skip
     assert away == pytest.approx(45 / factor)
@@ -186,8 +193,10 @@ def test_the_box_of_a_point_never_leaves_the_window(in_node: InNode) -> None:
     corners = np.array(
         in_node(
             "return given.cursors.map((cursor, k) => boxCorner(cursor, given.sizes[k], given.rooms[k]));",
-            cursors=cursors, sizes=sizes, rooms=rooms,
-        )  # fmt: skip
+            cursors=cursors,
+            sizes=sizes,
+            rooms=rooms,
+        )
     )
     assert (corners >= 4).all() and (corners + sizes <= rooms - 4).all()
     # It covers the cursor only where the window is too small for anything else.
@@ -224,7 +233,8 @@ def test_a_hidden_class_takes_the_points_with_it_that_are_of_no_other(
     pictured: PicturedCloud, payload: dict[str, Any], in_node: InNode
 ) -> None:
     shown = in_node(
-        f"{OPEN} const shown = showing(cloud, new Set([0, 2])); return Array.from({{ length: 900 }}, (_, i) => shown(i));",
+        f"""{OPEN} const shown = showing(cloud, new Set([0, 2]));
+            return Array.from({{ length: 900 }}, (_, i) => shown(i));""",
         payload=payload,
     )
     assert np.array_equal(shown, (pictured.prediction == 1) | (pictured.truth == 1))
@@ -234,7 +244,8 @@ def test_colours_say_right_and_wrong_sure_and_unsure(
     pictured: PicturedCloud, payload: dict[str, Any], in_node: InNode
 ) -> None:
     found = in_node(
-        f"""{OPEN} const palette = {{ quiet: [0, 0, 0], loud: [255, 255, 255], classes: [[1, 1, 1], [2, 2, 2], [3, 3, 3]] }};
+        f"""{OPEN} const classes = [[1, 1, 1], [2, 2, 2], [3, 3, 3]];
+            const palette = {{ quiet: [0, 0, 0], loud: [255, 255, 255], classes }};
             const of = (mode) => {{ const colour = colouring(mode, cloud, {{ ignore: 255 }}, palette);
               return Array.from({{ length: 900 }}, (_, i) => colour(i)?.[0] ?? -1); }};
             return ["error", "confidence", "truth", "prediction"].map(of);""",
