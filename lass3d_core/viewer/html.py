@@ -12,7 +12,7 @@ from lass3d_core.viewer.clouds import Viewer
 
 SCRIPTS = (
     "unpacking.js", "space.js", "picking.js", "projecting.js", "telling.js", "colouring.js", "drawing.js",
-    "gestures.js", "photo.js", "viewer.js",
+    "gestures.js", "photo.js", "stage.js", "viewer.js",
 )  # fmt: skip
 """In the order in which the page needs them. All but the last only define functions."""
 

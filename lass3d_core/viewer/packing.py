@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 LEAST_STEP_M = 0.005
-"""No finer grid is kept: a scanner errs by two centimetres, and finer digits are noise that does not shrink."""
+"""No finer grid is kept: a scanner errs by two centimetres, and noise does not shrink."""
 
 _LEVELS = 65535
 

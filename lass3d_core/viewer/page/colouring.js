@@ -12,18 +12,30 @@ function legible(colour, ground) {
   }
 }
 
+// The colours of the page as it is now, light or dark.
+function paletteOf(viewer, classes) {
+  const style = getComputedStyle(viewer);
+  const css = (name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
+  const named = ["quiet", "loud", "middle", "strong"].map((name) => [name, css(`--point-${name}`)]);
+  const legibles = classes.colours.map((colour) => legible(colour, css("--ground")));
+  return { ...Object.fromEntries(named), classes: legibles };
+}
+
 // 256 colours from one to another.
 const ramp = (from, to) =>
   Array.from({ length: 256 }, (_, level) => from.map((low, k) => low + ((to[k] - low) * level) / 255));
 
-// i -> [r, g, b], or null where the mode leaves the point out. palette: ground, quiet, loud, middle, strong.
+// i -> [r, g, b], or null where the mode leaves the point out. palette: as paletteOf gives it.
 function colouring(mode, cloud, classes, palette) {
   const { prediction, truth, text, likeness, confidence } = cloud, { quiet, loud, middle, strong } = palette;
   const absent = () => null;
   switch (mode) {
     case "prediction": return (i) => palette.classes[prediction[i]];
     case "truth": return truth ? (i) => palette.classes[truth[i]] ?? null : absent;
-    case "error": return truth ? (i) => (truth[i] === classes.ignore ? null : truth[i] === prediction[i] ? quiet : loud) : absent;
+    case "error": {
+      const judged = (i) => (truth[i] === prediction[i] ? quiet : loud);
+      return truth ? (i) => (truth[i] === classes.ignore ? null : judged(i)) : absent;
+    }
     case "confidence": {
       const unsure = ramp(quiet, loud); // all of it at 50 %
       return confidence ? (i) => unsure[Math.min(255, 2 * (255 - confidence[i]))] : absent;

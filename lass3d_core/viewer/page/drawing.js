@@ -2,8 +2,8 @@
 // `seen`: which point each pixel shows. Every canvas then only colours that buffer its own way.
 
 function buffersOf(width, height) {
-  const pixels = width * height;
-  return { width, height, seen: new Int32Array(pixels), depth: new Float32Array(pixels), shade: new Uint8Array(pixels) };
+  const count = width * height;
+  return { width, height, seen: new Int32Array(count), depth: new Float32Array(count), shade: new Uint8Array(count) };
 }
 
 // ratio: canvas pixels per CSS pixel.

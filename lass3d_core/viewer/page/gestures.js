@@ -1,6 +1,6 @@
 // Mouse, fingers and keys on a canvas -> actions. Places are in CSS pixels from the corner of the canvas.
-// actions: turn(dx, dy), pan(dx, dy), zoom(factor, x, y), hover(x, y), leave(), pick(x, y, radius, tells), centre(x, y),
-// reset(), full(), drop(), takesWheel().
+// actions: turn(dx, dy), pan(dx, dy), zoom(factor, x, y), hover(x, y), leave(), pick(x, y, radius, tells),
+// centre(x, y), reset(), full(), drop(), takesWheel().
 
 const STILL = 5; // a press that moves less is a click
 const isFinger = (event) => event.pointerType === "touch";
@@ -63,7 +63,8 @@ function listen(canvas, actions) {
 
   canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const [x, y] = [canvas.clientWidth / 2, canvas.clientHeight / 2], move = event.shiftKey ? actions.turn : actions.pan;
+    const [x, y] = [canvas.clientWidth / 2, canvas.clientHeight / 2];
+    const move = event.shiftKey ? actions.turn : actions.pan;
     const keys = {
       ArrowLeft: () => move(event.shiftKey ? -15 : 40, 0), ArrowRight: () => move(event.shiftKey ? 15 : -40, 0),
       ArrowUp: () => move(0, event.shiftKey ? 13 : 40), ArrowDown: () => move(0, event.shiftKey ? -13 : -40),

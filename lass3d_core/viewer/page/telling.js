@@ -10,7 +10,8 @@ function rowsOf(cloud, classes, i) {
   else rows.push(["position", `${place.map((metres) => metres.toFixed(2)).join(", ")} m`]);
   if (cloud.text) rows.push(["text", textOf(cloud, i)]);
   if (cloud.views?.[i]) {
-    const images = `${cloud.views[i]}${cloud.views[i] === 255 ? " or more" : ""} ${cloud.views[i] === 1 ? "image" : "images"}`;
+    const many = `${cloud.views[i]}${cloud.views[i] === 255 ? " or more" : ""}`;
+    const images = cloud.views[i] === 1 ? "1 image" : `${many} images`;
     rows.push(["votes", cloud.text[i] >= 2 ? `${images}, ${percentOf(cloud.share[i])} for it` : images]);
   }
   if (cloud.likeness) rows.push(["similarity", similarityOf(cloud, i)]);
@@ -30,6 +31,19 @@ function similarityOf({ likeness, similarity: [low, high] }, i) {
 }
 
 const sentenceOf = (rows) => `${rows.map(([what, words]) => `${what} ${words}`).join(", ")}.`;
+
+// The rows as a list of terms; swatch: stands before the prediction.
+function descriptionList(rows, swatch) {
+  const list = document.createElement("dl");
+  for (const [what, words] of rows) {
+    const [row, term, text] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+    [term.textContent, text.textContent] = [what, words];
+    if (what === "prediction") text.prepend(swatch);
+    row.append(term, text);
+    list.append(row);
+  }
+  return list;
+}
 
 // The corner of a box of `size` beside the cursor, such that the box stays within `room`.
 function boxCorner(cursor, size, room) {
