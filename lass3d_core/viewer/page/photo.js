@@ -57,12 +57,14 @@ function photoPane(viewer, { found, taken, shown }) {
     if (canvas.hidden || !colour || !cloud.photos.length) return;
     const photo = cloud.photos[place], scale = 1000 / photo.width, context = canvas.getContext("2d");
     [canvas.width, canvas.height] = [1000, Math.round(photo.height * scale)];
+    context.globalAlpha = 0.75; // the image stays to be seen
+    const size = Math.min(5, Math.max(2, 250 / Math.sqrt(cloud.seen.filter((bits) => bits & (1 << place)).length)));
     for (let i = 0; i < cloud.count; i++) {
       const rgb = sees(i, place) && shown(i) ? colour(i) : null;
       if (!rgb) continue;
       const [u, v] = pixelOf(photo, absolute(cloud, i));
       context.fillStyle = `rgb(${rgb})`;
-      context.fillRect(u * scale - 2, v * scale - 2, 4, 4);
+      context.fillRect(u * scale - size / 2, v * scale - size / 2, size, size);
     }
   }
 
