@@ -17,7 +17,8 @@ SOURCES = sorted(
 )
 
 NUMPY_ROOMS = [
-    f"lass3d_core.{room}" for room in ("manifest", "files", "geometry", "datasets", "clouds", "words")
+    f"lass3d_core.{room}"
+    for room in ("manifest", "files", "geometry", "datasets", "clouds", "words", "viewer")
 ]
 TORCH_ROOMS = [f"lass3d_core.{room}" for room in ("paper", "sparse", "nets", "compute")]
 CORE_TOP = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ from lass3d_core.viewer.clouds import (
     Viewer,
     viewer_of,
 )
-from lass3d_core.viewer.photos import Photo
+from lass3d_core.viewer.photos import MOST_PHOTOS, Photo
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,22 @@ def cloud_viewer(scans: Sequence[PicturedScan], space: LabelSpace) -> Viewer:
 
 
 def photos_of(scan: PairedScan, dataset: Dataset | None) -> tuple[Photo, ...]:
-    """The images of `scan` that show a point of it, as the pairs recorded which points an image shows.
+    """The images that show most points of `scan`, as the pairs recorded which points an image shows.
 
     dataset: knows where the images lie; without it, and of a data set that moved, there are none.
     """
+    pairs = scan.pairs
+    slot_of = {image_id: slot for slot, image_id in enumerate(pairs.image_ids)}
+    counts = np.bincount(pairs.image[pairs.image != NONE], minlength=len(slot_of))
+    views = [view for view in _views(scan.scan_id, dataset) if view.image_id in slot_of]
+    # A room may have hundreds of images; only those that are shown are read.
+    best = sorted(views, key=lambda view: -counts[slot_of[view.image_id]])[:MOST_PHOTOS]
+    kept = {view.image_id for view in best}
     photos = []
-    for view in _views(scan.scan_id, dataset):
-        if view.image_id not in scan.pairs.image_ids:
-            continue
-        seen = (scan.pairs.image == scan.pairs.image_ids.index(view.image_id)).any(axis=1)
-        try:
-            image = read_image(view.image)
-        except DataError:
-            continue
-        name = view.image_id.rpartition("/")[2] or view.image_id
-        photos.append(Photo(name, image, view.camera, seen))
+    for view in (view for view in views if view.image_id in kept):
+        seen = (pairs.image == slot_of[view.image_id]).any(axis=1)
+        with suppress(DataError):
+            photos.append(Photo(view.image_id.rpartition("/")[2], read_image(view.image), view.camera, seen))
     return tuple(photos)
 
 

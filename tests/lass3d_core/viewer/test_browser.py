@@ -1,4 +1,4 @@
-"""The viewer in a real browser: mouse, fingers and keys. It needs chromium and the package playwright."""
+"""The viewer in a real browser: mouse, fingers and keys. It needs chromium and the extra [browser]."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-s
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-    )
+    api = pytest.importorskip("playwright.sync_api", reason="needs the [browser] extra")
     if CHROMIUM is None:
         pytest.skip("there is no chromium; install your system's package")
     with api.sync_playwright() as playwright:
@@ -246,6 +244,14 @@ def test_another_cloud_is_opened_without_what_it_lacks(page: Page) -> None:
     page.canvas.focus()
     page.page.keyboard.press("Enter")
     assert re.fullmatch(r"Picked: prediction \S+, distance [\d.]+ m from the sensor\.", page.said())
+
+
+def test_a_browser_that_cannot_unpack_says_so(browser: Any, address: str) -> None:
+    old = browser.new_context().new_page()
+    old.add_init_script("delete window.DecompressionStream")
+    old.goto(address)
+    assert "it lacks DecompressionStream" in old.locator(".sorry:visible").inner_text()
+    old.context.close()
 
 
 def test_a_finger_turns_two_zoom_and_a_tap_picks(browser: Any, address: str) -> None:

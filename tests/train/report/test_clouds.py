@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,16 +101,18 @@ def test_a_query_shows_its_likeness_first() -> None:
 
 
 class OneCamera:
-    """A data set of one scan with two images, of which the pairs know one."""
+    """A data set of one scan; the pairs know the first of its images."""
 
-    def __init__(self, folder: Path, problem: str = "") -> None:
-        self.folder, self.problem = folder, problem
+    def __init__(
+        self, folder: Path, problem: str = "", names: Sequence[str] = ("image_2", "image_3")
+    ) -> None:
+        self.folder, self.problem, self.names = folder, problem, names
 
     def views(self, scan_id: str) -> tuple[View, ...]:
         if self.problem:
             raise DataError(self.problem)
         eye = Camera(np.diag([20.0, 20, 1]), np.eye(4), (24, 32))
-        files = (FilePart(self.folder / f"{name}.png") for name in ("image_2", "image_3"))
+        files = (FilePart(self.folder / f"{name}.png") for name in self.names)
         return tuple(View(f"{scan_id}/{part.path.stem}", part, eye) for part in files)
 
 
@@ -127,6 +130,19 @@ def test_the_images_that_the_pairs_know_stand_beside_the_scan(pictures: Path) ->
     assert photo.seen.tolist() == [False, True, True] * 3
     pictured = replace(_pictured(scan), photos=(photo,))
     assert cloud_viewer([pictured], _SPACE).has_photos and _column(pictured, "seen") == [0, 1, 1] * 3
+
+
+def test_of_many_images_those_that_show_most_points_are_read(pictures: Path) -> None:
+    names = [f"image_{number}" for number in range(10)]
+    for name in names:
+        Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(pictures / f"{name}.png")
+    image = np.full((40, 10), -1, np.int16)
+    for slot in range(10):  # image 0 shows 9 points, image 9 none
+        image[: 9 - slot, slot] = slot
+    pairs = PointTextPairs(image, np.full(40, -1, np.int16), tuple(f"0/0/{name}" for name in names), ())
+    found = photos_of(replace(_scan(40), pairs=pairs), OneCamera(pictures, names=names[::-1]))
+    assert [photo.name for photo in found] == [f"image_{number}" for number in (5, 4, 3, 2, 1, 0)]
+    assert [int(photo.seen.sum()) for photo in found] == [4, 5, 6, 7, 8, 9]
 
 
 def test_images_that_are_gone_are_left_out(tmp_path: Path) -> None:
