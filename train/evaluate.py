@@ -23,6 +23,7 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.json_files import read_json, write_json
 from lass3d_core.labels import IGNORE, AbsentClasses
 from lass3d_core.model.calibration import CalibrationError, fit_temperature
+from lass3d_core.model.predict import Prediction
 from lass3d_core.paper.metrics import accuracy, confusion_matrix, iou, mean_iou, other_rule, rule_in_words
 from lass3d_core.progress.bars import progress_bar
 from lass3d_core.settings import read, to_json
@@ -43,6 +44,19 @@ def voxel_logits(
 def predict(predictor: nn.Module, scan: EvaluationScan, device: torch.device) -> np.ndarray:
     """The train id of every point of `scan` in raw order, (N,) uint8. Keeps the mode of `predictor`."""
     return of_points(voxel_logits(predictor, scan, device), scan)
+
+
+def confident(
+    predictor: nn.Module, scan: EvaluationScan, device: torch.device, temperature: float = 1.0
+) -> Prediction:
+    """As `predict`, with the probability of each label. temperature: divides the logits."""
+    return confident_of_points(voxel_logits(predictor, scan, device) / temperature, scan)
+
+
+def confident_of_points(logits: Tensor, scan: EvaluationScan) -> Prediction:
+    """The most likely train id of every point, and its probability, from the logits (M,C) of the voxels."""
+    confidence = logits.float().softmax(dim=1).amax(dim=1).cpu()[scan.inverse].numpy()
+    return Prediction(of_points(logits, scan), confidence)
 
 
 def of_points(logits: Tensor, scan: EvaluationScan | EvaluationBatch) -> np.ndarray:

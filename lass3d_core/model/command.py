@@ -20,7 +20,7 @@ from lass3d_core.clouds.ply import write_ply
 from lass3d_core.errors import DataError, exit_status
 from lass3d_core.files.atomic import atomic_write, write_text
 from lass3d_core.model.columns import features_of
-from lass3d_core.model.page import MOST_PICTURES, SeenCloud, page, seen_cloud
+from lass3d_core.model.page import SeenCloud, page, seen_cloud
 from lass3d_core.model.predict import Model, load
 from lass3d_core.program import CommandLine, command_line, whole_number
 from lass3d_core.progress.bars import progress_bar
@@ -64,7 +64,7 @@ def predict_files(model: Model, model_name: str, source: Path, into: Path | None
     for path in bar:
         name = path.relative_to(base).as_posix()
         target = folder / path.relative_to(base)
-        seen.append(_predict_one(model, path, name, target, settings, draw=len(seen) < MOST_PICTURES))
+        seen.append(_predict_one(model, path, name, target, settings, place=len(seen)))
     write_text(folder / "index.html", page(model.card, model_name, seen, settings.tta))
     return folder
 
@@ -82,7 +82,7 @@ def clouds_in(source: Path) -> list[Path]:
 
 
 def _predict_one(
-    model: Model, path: Path, name: str, target: Path, settings: Settings, draw: bool
+    model: Model, path: Path, name: str, target: Path, settings: Settings, place: int
 ) -> SeenCloud:
     cloud = read_cloud(path, settings.columns if path.suffix.lower() in (".bin", ".npy") else None)
     columns = features_of(cloud, model.card.features, dict(settings.scales), str(path))
@@ -105,7 +105,7 @@ def _predict_one(
         write_ply(
             target.with_suffix(".ply"), cloud.points.astype(np.float32), table[labels], scalars, meaning
         )
-    return seen_cloud(model.card, name, cloud.points, labels, confidence, notes, draw)
+    return seen_cloud(model.card, name, cloud.points, labels, confidence, notes, place)
 
 
 def _require_place(source: Path, folder: Path, clouds: Sequence[Path]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
@@ -12,9 +12,14 @@ import numpy as np
 
 from lass3d_core.model.card import ModelCard
 from lass3d_core.model.pictures import as_data_url, picture
+from lass3d_core.viewer.clouds import PicturedCloud, viewer_of
+from lass3d_core.viewer.html import viewer_html, viewer_style
+
+MOST_VIEWED = 8
+"""Clouds that can be turned. The next ones have pictures."""
 
 MOST_PICTURES = 24
-"""Pictures of a page; of more clouds it shows the first, and all of them in its table."""
+"""Clouds that are shown at all; the table has all of them."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +34,18 @@ class ClassShare:
 
 @dataclass(frozen=True)
 class SeenCloud:
-    """A cloud on the page. picture: a data URL, None beyond MOST_PICTURES. notes: scalings and warnings."""
+    """A cloud on the page. notes: scalings and warnings.
+
+    pictured: what the viewer shows; None beyond MOST_VIEWED. picture: the data URL of those that follow.
+    """
 
     name: str
     points: int
     confidence: float
     classes: tuple[ClassShare, ...]
-    picture: str | None
     notes: tuple[str, ...]
+    pictured: PicturedCloud | None = None
+    picture: str | None = None
 
 
 def seen_cloud(
@@ -46,9 +55,12 @@ def seen_cloud(
     labels: np.ndarray,
     confidence: np.ndarray,
     notes: Sequence[str] = (),
-    draw: bool = True,
+    place: int = 0,
 ) -> SeenCloud:
-    """What the page says of one cloud: points (N,3), labels (N,) uint8, confidence (N,) float32."""
+    """What the page says of one cloud: points (N,3), labels (N,) uint8, confidence (N,) float32.
+
+    place: among the clouds of the page; the first are shown.
+    """
     counts = np.bincount(labels, minlength=card.num_classes)
     sums = np.bincount(labels, confidence, minlength=card.num_classes)
     classes = tuple(
@@ -61,14 +73,22 @@ def seen_cloud(
         for label in np.argsort(-counts, kind="stable").tolist()
         if counts[label]
     )
-    table = np.array(card.colours, np.uint8)
-    shown = as_data_url(picture(points, table[labels])) if draw else None
-    return SeenCloud(name, len(points), float(confidence.mean()), classes, shown, tuple(notes))
+    seen = SeenCloud(name, len(points), float(confidence.mean()), classes, tuple(notes))
+    if place < MOST_VIEWED:
+        has_sensor = not card.from_corner
+        return replace(seen, pictured=PicturedCloud(name, points, labels, confidence, has_sensor=has_sensor))
+    if place < MOST_PICTURES:
+        table = np.array(card.colours, np.uint8)
+        return replace(seen, picture=as_data_url(picture(points, table[labels])))
+    return seen
 
 
 def page(card: ModelCard, model_name: str, clouds: Sequence[SeenCloud], tta: int) -> str:
-    """The whole document."""
-    return _template().render(card=card, model_name=model_name, clouds=clouds, tta=tta)
+    """The whole document of at least one cloud."""
+    pictured = [cloud.pictured for cloud in clouds if cloud.pictured]
+    viewer = viewer_html(viewer_of(pictured, card.class_names, card.colours))
+    values = {"card": card, "model_name": model_name, "clouds": clouds, "tta": tta, "viewer": viewer}
+    return _template().render(style=viewer_style(), shown=clouds[:MOST_PICTURES], **values)
 
 
 @cache

@@ -220,7 +220,9 @@ def table_command(options: argparse.Namespace) -> None:
 
 def query_command(options: argparse.Namespace) -> None:
     """Find the points of a scan that match a text, or score how well class names are found."""
-    print(query.run_query(_existing(options), options))
+    manifest, dataset = read_manifest(options.manifest, _dataset(options))
+    on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
+    print(query.run_query(_existing(options), options, on_disk))
 
 
 def suggest_command(options: argparse.Namespace) -> None:

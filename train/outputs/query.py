@@ -13,10 +13,12 @@ import torch.nn.functional as F
 
 from lass3d_core.errors import MissingArtifact, UnknownName
 from lass3d_core.files.query_texts import query_rows
+from lass3d_core.model.predict import Prediction
 from lass3d_core.nets.segmenter import Segmenter
 from lass3d_core.records import PairedScan
 from lass3d_core.settings import nearest
 from train.data.evaluation_scans import EvaluationScan
+from train.evaluate import confident_of_points
 from train.methods.parts.query import QueryHead
 from train.runs.run import Run
 
@@ -31,6 +33,7 @@ class QueryNetwork:
     segmenter: Segmenter
     head: QueryHead
     device: torch.device
+    temperature: float = 1.0  # of the confidences
 
     @classmethod
     def of(cls, run: Run) -> QueryNetwork:
@@ -47,19 +50,19 @@ class QueryNetwork:
                 f"no training scan of {run.config.dataset} has text, so {run.folder.path} learnt none and "
                 "answers no query; get images, and train again"
             )
-        return cls(segmenter.eval(), head.eval(), run.device)
+        return cls(segmenter.eval(), head.eval(), run.device, run.fitted_temperature() or 1.0)
 
     @torch.inference_mode()
-    def answer(self, scan: EvaluationScan, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def answer(self, scan: EvaluationScan, rows: np.ndarray) -> tuple[np.ndarray, Prediction]:
         """Compare every point of `scan` with text rows (T,D); one forward pass also gives its classes.
 
-        Returns, in raw point order: cosine similarities (N,T) float32, train ids (N,) uint8.
+        Returns, in raw point order: cosine similarities (N,T) float32, train ids with their confidences.
         """
         features = self.segmenter.embed(scan.features.to(self.device), scan.pyramid.to(self.device))
         texts = F.normalize(torch.from_numpy(rows).to(self.device), dim=1)
         similarity = (self.head(features) @ texts.T).cpu()[scan.inverse]
-        label = self.segmenter.classifier(features).argmax(dim=1).cpu()[scan.inverse]
-        return similarity.numpy(), label.numpy().astype(np.uint8)
+        logits = self.segmenter.classifier(features) / self.temperature
+        return similarity.numpy(), confident_of_points(logits, scan)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Answer:
     text: str
     scan: PairedScan
     similarity: np.ndarray  # (N,) float32 in [-1,1]
-    prediction: np.ndarray  # (N,) uint8 train ids
+    prediction: Prediction
 
     @property
     def median(self) -> float:

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from lass3d_core.clouds.ply import write_ply
+from lass3d_core.datasets import Dataset
 from lass3d_core.errors import ManifestError
 from lass3d_core.files.atomic import write_text
+from lass3d_core.viewer.clouds import Likeness
+from lass3d_core.viewer.html import viewer_html
 from train.outputs.query import LIKE, UNLIKE, Answer, answer_query, colours
 from train.outputs.retrieval import score_queries
 from train.report.artifacts import label_space
-from train.report.clouds import LIKENESS, PREDICTION, TRUTH, PicturedScan, cloud_viewer
+from train.report.clouds import PicturedScan, cloud_viewer, photos_of
 from train.report.render import render
 from train.runs.run import Run
 
@@ -31,8 +34,10 @@ def add_flags(command: ArgumentParser) -> None:
     command.add_argument("--into", type=Path, metavar="FOLDER", help=into)
 
 
-def run_query(run: Run, options: Namespace) -> str:
+def run_query(run: Run, options: Namespace, dataset: Dataset | None = None) -> str:
     """Do what the flags ask, with a trained run. Returns what to print.
+
+    dataset: knows where the camera images of the page lie.
 
     Raises ManifestError if the flags ask nothing, and what the answer or the score raises.
     """
@@ -41,10 +46,10 @@ def run_query(run: Run, options: Namespace) -> str:
     if not options.text or not options.scan:
         raise ManifestError('query: give --text "a parked car" and --scan SCAN, or --score')
     answer = answer_query(run, options.text, options.scan)
-    return write_answer(answer, run, options.into or run.folder.queries)
+    return write_answer(answer, run, options.into or run.folder.queries, dataset)
 
 
-def write_answer(answer: Answer, run: Run, folder: Path) -> str:
+def write_answer(answer: Answer, run: Run, folder: Path, dataset: Dataset | None = None) -> str:
     """Write SCAN-TEXT.ply and .html into `folder`; returns the line to print. Raises StorageError."""
     scan = answer.scan
     name = f"{scan.scan_id.replace('/', '_')}-{file_name(answer.text)}"
@@ -53,20 +58,25 @@ def write_answer(answer: Answer, run: Run, folder: Path) -> str:
         f"{'{} {} {}'.format(*UNLIKE)} up to the scan's median, {answer.median:.3f}",
         f"{'{} {} {}'.format(*LIKE)} its highest, {answer.highest:.3f}",
     )
-    scalars = {"similarity": answer.similarity.astype(np.float32), "prediction": answer.prediction}
+    scalars = {"similarity": answer.similarity.astype(np.float32), "prediction": answer.prediction.labels}
     write_ply(folder / f"{name}.ply", scan.points, colours(answer.likeness), scalars, comments)
-    write_page(folder / f"{name}.html", answer, run)
+    write_page(folder / f"{name}.html", answer, run, dataset)
     return (
         f"wrote {folder / name}.ply and .html: {answer.text!r} in {scan.scan_id}, "
         f"top similarity {answer.highest:.2f}, median {answer.median:.2f}"
     )
 
 
-def write_page(path: Path, answer: Answer, run: Run) -> None:
+def write_page(path: Path, answer: Answer, run: Run, dataset: Dataset | None = None) -> None:
     """Write the page of one answer: the scan to turn, coloured by how like the text its points are."""
-    pictured = PicturedScan(answer.scan, answer.prediction, answer.likeness)
-    panels = (LIKENESS, PREDICTION if answer.scan.labels is None else TRUTH)
-    viewer = cloud_viewer([pictured], label_space(run.pairs.header), panels)
+    pictured = PicturedScan(
+        answer.scan,
+        answer.prediction,
+        photos_of(answer.scan, dataset),
+        Likeness(answer.likeness, answer.median, answer.highest),
+        has_sensor=not run.config.data.from_corner,
+    )
+    viewer = viewer_html(cloud_viewer([pictured], label_space(run.pairs.header)))
     write_text(path, render("query.html", answer=answer, run=run.folder.path.name, viewer=viewer))
 
 

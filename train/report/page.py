@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lass3d_core.datasets import Dataset
@@ -17,14 +16,16 @@ from lass3d_core.files.splits import spread
 from lass3d_core.labels import LabelSpace
 from lass3d_core.manifest.schema import DatasetSpec
 from lass3d_core.manifest.stand_ins import stand_in_warning
+from lass3d_core.model.predict import Prediction
 from lass3d_core.progress.bars import progress_bar
 from lass3d_core.records import PairedScan
+from lass3d_core.viewer.html import viewer_html
 from train import evaluate
 from train.data.paired_scans import PairedScans
 from train.data.text_models import text_models, uses_text
 from train.outputs.retrieval import Retrieval
 from train.report.artifacts import label_space, pictured_images
-from train.report.clouds import PicturedScan, cloud_viewer
+from train.report.clouds import PicturedScan, cloud_viewer, photos_of
 from train.report.images import ShownImage, image_gallery
 from train.report.learning import learning
 from train.report.render import render
@@ -35,8 +36,8 @@ from train.report.words import grouped, percent
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 
-Predict = Callable[[PairedScan], np.ndarray]
-"""The predicted train id of every point of a scan, (N,) uint8, in raw order."""
+Predict = Callable[[PairedScan], Prediction]
+"""The predicted train id of every point of a scan, in raw order, with its confidence."""
 
 _IMAGES = 6
 _CLOUDS = 6
@@ -73,7 +74,7 @@ def write_report(
         run=run,
         results=results(runs, space),
         learning=learning(runs),
-        clouds=_clouds(run, scans, space, predict),
+        clouds=_clouds(run, scans, space, predict, dataset),
         queries=_queries(run),
         images=_images(scans, dataset),
         words=_words(scans, spec),
@@ -87,18 +88,21 @@ def write_report(
 
 
 def predictor(run: RunRecord, scans: PairedScans) -> Predict:
-    """Predict with the run's last checkpoint, on the CPU.
+    """Predict with the run's last checkpoint, on the CPU. Confidences are calibrated if it was evaluated.
 
     Raises MissingArtifact, StaleArtifact, CorruptArtifact.
     """
     device = torch.device("cpu")
     again = Run(run.config, scans, run.split, RunFolder(run.folder), device, known=run.saved)
     network = again.trained_predictor()
-    return lambda scan: evaluate.predict(network, again.whole_scan(scan.scan_id), device)
+    temperature = again.fitted_temperature() or 1.0
+    return lambda scan: evaluate.confident(network, again.whole_scan(scan.scan_id), device, temperature)
 
 
-def _clouds(run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Predict | None) -> dict[str, Any]:
-    """Point clouds of one split. problem: why there are none."""
+def _clouds(
+    run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Predict | None, dataset: Dataset | None
+) -> dict[str, Any]:
+    """Point clouds of one split, with their camera images. problem: why there are none."""
     split = next((name for name in SPLITS if scans.labelled_scans(name)), None)
     if split is None:
         return {"problem": "no test or validation scan has labels"}
@@ -108,7 +112,11 @@ def _clouds(run: RunRecord, scans: PairedScans, space: LabelSpace, predict: Pred
         return {"problem": error}
     chosen = spread(scans.labelled_scans(split), _CLOUDS)
     read = map(scans.read, progress_bar(chosen, desc="predicting", unit="scan", leave=False, delay=2))
-    viewer = cloud_viewer([PicturedScan(scan, predict(scan)) for scan in read], space)
+    has_sensor = not run.config.data.from_corner
+    pictured = [
+        PicturedScan(scan, predict(scan), photos_of(scan, dataset), has_sensor=has_sensor) for scan in read
+    ]
+    viewer = viewer_html(cloud_viewer(pictured, space))
     counts = len(chosen), len(scans.labelled_scans(split)), len(scans.splits[split])
     return {"problem": "", "split": split, "viewer": viewer, "counts": counts}
 

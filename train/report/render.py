@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from lass3d_core.viewer.html import viewer_style
 from train.report.words import SPLIT_NAMES, grouped, percent, plural, scans_of
 
 
@@ -31,6 +32,7 @@ def environment(package: str = "train.report") -> Environment:
     made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     made.filters |= {"percent": percent, "plural": plural, "grouped": grouped}
     made.globals |= {"split_names": SPLIT_NAMES, "verbatim": _verbatim, "scans_of": scans_of}
+    made.globals["viewer_style"] = viewer_style
     return made
 
 

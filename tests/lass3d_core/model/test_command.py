@@ -8,6 +8,7 @@ import pytest
 import lass3d_core
 from lass3d_core.clouds.ply import read_ply
 from lass3d_core.model.__main__ import main
+from lass3d_core.model.page import MOST_PICTURES, MOST_VIEWED
 from tests.lass3d_core.model.conftest import CARD
 
 
@@ -36,7 +37,7 @@ def test_a_file_gets_its_labels_a_cloud_and_a_page(
     assert np.array_equal(vertex["label"], expected.labels)
     assert np.array_equal(vertex["red"], np.array(CARD.colours)[expected.labels][:, 0])
     page = (folder / "index.html").read_text()
-    assert "data:image/png;base64," in page and "http" not in page
+    assert 'data-mode="confidence"' in page and "http" not in page
 
 
 def test_a_folder_keeps_its_tree(model_path: Path, scan: Path, cloud: np.ndarray, tmp_path: Path) -> None:
@@ -46,6 +47,20 @@ def test_a_folder_keeps_its_tree(model_path: Path, scan: Path, cloud: np.ndarray
     assert run(model_path, scan.parent, "--into", tmp_path / "out", "--no-ply") == 0
     written = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*"))
     assert written == ["a.label", "index.html", "more/b.label"]
+
+
+def test_the_first_clouds_can_be_turned_the_next_have_pictures_and_the_table_has_all(
+    model_path: Path, cloud: np.ndarray, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(MOST_PICTURES + 1):
+        np.save(folder / f"{number:02d}.npy", cloud[:20])
+    assert run(model_path, folder, "--into", tmp_path / "out", "--no-ply") == 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert page.count('class="cloud">') == MOST_VIEWED
+    assert page.count("data:image/png;base64,") == MOST_PICTURES - MOST_VIEWED
+    assert page.count("<h2>") == MOST_PICTURES + 1 and page.count("<tr><td>") == MOST_PICTURES + 1
 
 
 def test_a_scale_and_columns_are_taken(model_path: Path, tmp_path: Path, cloud: np.ndarray) -> None:

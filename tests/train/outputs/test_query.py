@@ -13,6 +13,7 @@ import torch
 
 from lass3d_core.clouds.ply import read_ply
 from lass3d_core.files.query_texts import write_asked
+from lass3d_core.model.predict import Prediction
 from train.__main__ import main
 from train.config import SavedRun
 from train.outputs.query import LIKE, UNLIKE, Answer, colours
@@ -28,6 +29,7 @@ TINY = (
     "net.encoder=[6, 6, 6]",
     "net.decoder=[6, 6, 6]",
 )
+NOTHING = Prediction(np.zeros(5, np.uint8), np.ones(5, np.float32))
 FOUND = ("ground", "wall", "lamp")
 """The names of the classes, which the text table of the tiny data has only as "the ground", "a wall", ..."""
 
@@ -65,7 +67,7 @@ def test_answer_is_a_cloud_and_a_page_and_the_last_line_says_so(asked: Any, make
     best = vertex[similarity.argmax()]
     assert (best["red"], best["green"], best["blue"]) == LIKE
     page = Path(f"{name}.html").read_text()
-    assert 'data-show="likeness"' in page and "“a lamp”" in page and "://" not in page
+    assert 'data-mode="likeness"' in page and "“a lamp”" in page and "://" not in page
 
 
 def test_score_beats_chance_and_stands_on_the_page(asked: Any, capsys) -> None:
@@ -126,13 +128,13 @@ def test_a_network_without_a_head_is_told_which_switch_it_lacks(tiny: Any, capsy
 
 def test_likeness_is_pale_up_to_the_median_and_full_at_the_top(make_tiny_scan) -> None:
     similarity = np.array([-0.5, 0.0, 0.1, 0.3, 0.5], np.float32)
-    answer = Answer("a lamp", make_tiny_scan("1/1", 101), similarity, np.zeros(5, np.uint8))
+    answer = Answer("a lamp", make_tiny_scan("1/1", 101), similarity, NOTHING)
     assert answer.likeness.tolist() == [0, 0, 0, 128, 255]
     assert [tuple(row) for row in colours(answer.likeness).tolist()][::4] == [UNLIKE, LIKE]
 
 
 def test_a_scan_without_any_difference_is_pale(make_tiny_scan) -> None:
-    same = Answer("a lamp", make_tiny_scan("1/1", 101), np.full(5, 0.3, np.float32), np.zeros(5, np.uint8))
+    same = Answer("a lamp", make_tiny_scan("1/1", 101), np.full(5, 0.3, np.float32), NOTHING)
     assert not same.likeness.any()
 
 

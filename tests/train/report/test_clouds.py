@@ -1,132 +1,152 @@
 from __future__ import annotations
 
 import base64
+import zlib
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from PIL import Image
 
+from lass3d_core.errors import DataError
 from lass3d_core.labels import IGNORE, LabelSpace
-from lass3d_core.records import PairedScan, PointTextPairs
-from train.report.clouds import LIKENESS, TRUTH, PicturedScan, cloud_viewer, quantise
-from train.report.render import render
+from lass3d_core.model.predict import Prediction
+from lass3d_core.records import Camera, FilePart, PairedScan, PointTextPairs, PointVotes, View
+from lass3d_core.viewer.clouds import Likeness
+from train.report.clouds import PicturedScan, cloud_viewer, photos_of
 
 _SPACE = LabelSpace(
-    ("ground", "<b>wall</b>", "lamp"), {1: 0, 2: 1, 3: 2}, (1, 2, 3), ((9, 9, 9), (200, 0, 0), (0, 0, 200))
+    ("ground", "wall", "lamp"), {1: 0, 2: 1, 3: 2}, (1, 2, 3), ((9, 9, 9), (200, 0, 0), (0, 0, 200))
 )
+_IMAGE = "0/0/image_2"
 
 
-def _scan(points: np.ndarray, labels: np.ndarray | None, phrases: tuple[str, ...] = ("a", "b")) -> PairedScan:
-    count = len(points)
+def _scan(count: int, labels: np.ndarray | None = None) -> PairedScan:
     pairs = PointTextPairs(
         image=np.where(np.arange(count) % 3 > 0, 0, -1).astype(np.int16)[:, None],
         entity=np.where(np.arange(count) % 3 == 2, 1, -1).astype(np.int16),
-        image_ids=("0/0/image",),
-        phrases=phrases,
+        image_ids=(_IMAGE,),
+        phrases=("a", "b"),
     )
-    return PairedScan("0/0", points.astype(np.float32), np.zeros((count, 1), np.float32), labels, pairs)
+    points = np.random.default_rng(1).uniform(-5, 5, (count, 3)).astype(np.float32)
+    return PairedScan("0/0", points, np.zeros((count, 1), np.float32), labels, pairs)
 
 
-def _decoded(text: str, dtype: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), dtype)
+def _pictured(scan: PairedScan) -> PicturedScan:
+    count = len(scan.points)
+    labels = (np.arange(count) % 3).astype(np.uint8)
+    return PicturedScan(scan, Prediction(labels, np.linspace(0, 1, count).astype(np.float32)))
 
 
-@settings(max_examples=50, deadline=None)
-@given(
-    seed=st.integers(0, 99), size=st.floats(0.1, 1e3), shift=st.floats(-1e3, 1e3), count=st.integers(1, 50)
-)
-def test_quantised_points_come_back_within_half_a_step(
-    seed: int, size: float, shift: float, count: int
-) -> None:
-    points = (shift + size * np.random.default_rng(seed).random((count, 3))).astype(np.float32)
-    levels, origin, step = quantise(points)
-    assert np.abs(origin + step * levels.astype(float) - points).max() <= 0.5 * step + 1e-9
+def _column(pictured: PicturedScan, name: str) -> list[int]:
+    text = cloud_viewer([pictured], _SPACE).clouds[0].payload[name]
+    return list(zlib.decompress(base64.b64decode(text)))
 
 
-def test_a_hundred_metres_are_kept_to_a_millimetre() -> None:
-    points = np.random.default_rng(0).uniform(-50, 50, (1000, 3)).astype(np.float32)
-    levels, origin, step = quantise(points)
-    assert np.abs(origin + step * levels.astype(float) - points).max() < 1e-3
+def _text(pictured: PicturedScan) -> list[int]:
+    """Its high bytes come first."""
+    both = _column(pictured, "text")
+    half = len(both) // 2
+    return [256 * high + low for high, low in zip(both[:half], both[half:])]
 
 
-def test_what_the_page_holds_decodes_to_the_scan() -> None:
-    points = np.random.default_rng(1).uniform(-5, 5, (9, 3))
-    labels = np.array([0, 1, 2, 0, 1, 2, 0, 1, IGNORE], np.uint8)
-    prediction = np.roll(labels % 3, 1).astype(np.uint8)
-    payload = cloud_viewer([PicturedScan(_scan(points, labels), prediction)], _SPACE).scans[0].payload
-    levels = _decoded(payload["xyz"], "<u2").reshape(-1, 3)
-    back = np.array(payload["origin"]) + payload["step"] * levels
-    assert np.abs(back - points).max() <= payload["step"]
-    assert _decoded(payload["prediction"], "u1").tolist() == prediction.tolist()
-    assert _decoded(payload["truth"], "u1").tolist() == labels.tolist()
-    assert _decoded(payload["text"], "<u2").tolist() == [0, 1, 3] * 3
+def test_a_scan_is_shown_with_its_prediction_its_confidence_and_its_labels() -> None:
+    labels = np.array([0, 1, 2, IGNORE, 1, 1, 0, 0, 0], np.uint8)
+    pictured = _pictured(_scan(9, labels))
+    assert _column(pictured, "truth") == labels.tolist()
+    assert _column(pictured, "prediction") == [0, 1, 2] * 3
+    assert _column(pictured, "confidence") == [0, 32, 64, 96, 128, 159, 191, 223, 255]
+    viewer = cloud_viewer([pictured], _SPACE)
+    assert [mode.name for mode in viewer.modes] == ["prediction", "truth", "error", "confidence", "words"]
+    assert viewer.clouds[0].name == "0/0" and viewer.clouds[0].right == 5 / 8
+
+
+def test_each_point_has_a_phrase_a_caption_or_neither() -> None:
+    assert _text(_pictured(_scan(9))) == [0, 1, 3] * 3
 
 
 def test_an_entity_is_shown_without_an_image_of_its_own() -> None:
     """A vote gives them, by images of other scans."""
-    scan = _scan(np.zeros((3, 3)), None)
+    scan = _scan(3)
     voted = replace(scan.pairs, entity=np.array([0, 1, -1], np.int16))
-    pictured = PicturedScan(replace(scan, pairs=voted), np.zeros(3, np.uint8))
-    payload = cloud_viewer([pictured], _SPACE).scans[0].payload
-    assert scan.pairs.image[0, 0] == -1 and _decoded(payload["text"], "<u2").tolist() == [2, 3, 1]
+    assert _text(_pictured(replace(scan, pairs=voted))) == [2, 3, 1]
+
+
+def test_how_many_views_voted_is_shown_if_they_did() -> None:
+    scan = _scan(3)
+    votes = PointVotes(
+        phrase=np.array([[-1, -1], [-1, -1], [1, 0]], np.int16),
+        share=np.array([[0, 0], [0, 0], [200, 55]], np.uint8),
+        score=np.array([0, 0, 180], np.uint8),
+        views=np.array([0, 0, 7], np.uint8),
+    )
+    pictured = _pictured(replace(scan, pairs=replace(scan.pairs, votes=votes)))
+    assert _column(pictured, "views") == [0, 0, 7] and _column(pictured, "share") == [0, 0, 200]
+    assert "views" not in cloud_viewer([_pictured(scan)], _SPACE).clouds[0].payload
 
 
 def test_a_scan_without_labels_is_shown_without_truth() -> None:
-    scan = _scan(np.zeros((6, 3)), None)
-    viewer = cloud_viewer([PicturedScan(scan, np.zeros(6, np.uint8))], _SPACE)
-    assert set(_decoded(viewer.scans[0].payload["truth"], "u1")) == {IGNORE}
-    assert "no truth" in render("viewer.html", viewer=viewer)
+    viewer = cloud_viewer([_pictured(_scan(6))], _SPACE)
+    assert viewer.clouds[0].right is None and "truth" not in viewer.clouds[0].payload
 
 
-def test_a_large_scan_is_thinned_and_the_page_says_so() -> None:
-    count = 50_000
-    points = np.random.default_rng(2).uniform(-50, 50, (count, 3))
-    labels = np.zeros(count, np.uint8)
-    viewer = cloud_viewer([PicturedScan(_scan(points, labels), labels)], _SPACE)
-    assert len(_decoded(viewer.scans[0].payload["prediction"], "u1")) == 40_000
-    assert viewer == cloud_viewer([PicturedScan(_scan(points, labels), labels)], _SPACE)
-    drawn = render("viewer.html", viewer=viewer)
-    assert "40\u202f000 shown" in drawn
-    assert len(drawn) < 1e6
+def test_a_query_shows_its_likeness_first() -> None:
+    likeness = Likeness(np.array([0, 90, 255, 3], np.uint8), 0.1, 0.8)
+    pictured = replace(_pictured(_scan(4)), likeness=likeness)
+    viewer = cloud_viewer([pictured], _SPACE)
+    assert viewer.modes[0].name == "likeness" and viewer.clouds[0].payload["similarity"] == [0.1, 0.8]
+    assert _column(pictured, "likeness") == [0, 90, 255, 3]
 
 
-def test_phrases_and_class_names_are_escaped() -> None:
-    hostile = "</script><script>alert(1)</script>"
-    scan = _scan(np.zeros((3, 3)), np.array([1, 1, 1], np.uint8), ("a", hostile))
-    viewer = cloud_viewer([PicturedScan(scan, np.ones(3, np.uint8))], _SPACE)
-    drawn = render("viewer.html", viewer=viewer)
-    assert hostile not in drawn
-    assert "<b>wall" not in drawn
+class OneCamera:
+    """A data set of one scan; the pairs know the first of its images."""
+
+    def __init__(
+        self, folder: Path, problem: str = "", names: Sequence[str] = ("image_2", "image_3")
+    ) -> None:
+        self.folder, self.problem, self.names = folder, problem, names
+
+    def views(self, scan_id: str) -> tuple[View, ...]:
+        if self.problem:
+            raise DataError(self.problem)
+        eye = Camera(np.diag([20.0, 20, 1]), np.eye(4), (24, 32))
+        files = (FilePart(self.folder / f"{name}.png") for name in self.names)
+        return tuple(View(f"{scan_id}/{part.path.stem}", part, eye) for part in files)
 
 
-def test_the_legend_names_the_classes_that_occur_and_no_other() -> None:
-    scan = _scan(np.zeros((3, 3)), np.array([0, 0, IGNORE], np.uint8))
-    viewer = cloud_viewer([PicturedScan(scan, np.zeros(3, np.uint8))], _SPACE)
-    assert viewer.legend == [(0, "ground", "rgb(9 9 9)")]
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for name in ("image_2", "image_3"):
+        Image.fromarray(np.full((24, 32, 3), 90, np.uint8)).save(tmp_path / f"{name}.png")
+    return tmp_path
 
 
-@pytest.mark.parametrize(("truth", "expected"), [([0, 1, 255, 1], 2 / 3), ([255] * 4, None), (None, None)])
-def test_the_share_of_right_points_is_taken_over_the_labelled_points(
-    truth: list[int] | None, expected: float | None
-) -> None:
-    scan = _scan(np.zeros((4, 3)), None if truth is None else np.array(truth, np.uint8))
-    viewer = cloud_viewer([PicturedScan(scan, np.array([0, 1, 1, 2], np.uint8))], _SPACE)
-    assert viewer.scans[0].right == expected
+def test_the_images_that_the_pairs_know_stand_beside_the_scan(pictures: Path) -> None:
+    scan = _scan(9)
+    (photo,) = photos_of(scan, OneCamera(pictures))
+    assert photo.name == "image_2" and photo.image.shape == (24, 32, 3)
+    assert photo.seen.tolist() == [False, True, True] * 3
+    pictured = replace(_pictured(scan), photos=(photo,))
+    assert cloud_viewer([pictured], _SPACE).has_photos and _column(pictured, "seen") == [0, 1, 1] * 3
 
 
-def test_all_points_in_one_place_are_no_fault() -> None:
-    scan = _scan(np.full((4, 3), 7.0), np.zeros(4, np.uint8))
-    payload = cloud_viewer([PicturedScan(scan, np.zeros(4, np.uint8))], _SPACE).scans[0].payload
-    assert payload["origin"] == (7.0, 7.0, 7.0) and payload["step"] > 0
+def test_of_many_images_those_that_show_most_points_are_read(pictures: Path) -> None:
+    names = [f"image_{number}" for number in range(10)]
+    for name in names:
+        Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(pictures / f"{name}.png")
+    image = np.full((40, 10), -1, np.int16)
+    for slot in range(10):  # image 0 shows 9 points, image 9 none
+        image[: 9 - slot, slot] = slot
+    pairs = PointTextPairs(image, np.full(40, -1, np.int16), tuple(f"0/0/{name}" for name in names), ())
+    found = photos_of(replace(_scan(40), pairs=pairs), OneCamera(pictures, names=names[::-1]))
+    assert [photo.name for photo in found] == [f"image_{number}" for number in (5, 4, 3, 2, 1, 0)]
+    assert [int(photo.seen.sum()) for photo in found] == [4, 5, 6, 7, 8, 9]
 
 
-def test_a_query_shows_its_likeness_beside_the_truth() -> None:
-    scan = _scan(np.random.default_rng(2).uniform(-5, 5, (4, 3)), np.array([0, 1, 2, 255], np.uint8))
-    likeness = np.array([0, 90, 255, 3], np.uint8)
-    pictured = PicturedScan(scan, np.zeros(4, np.uint8), likeness)
-    viewer = cloud_viewer([pictured], _SPACE, (LIKENESS, TRUTH))
-    assert _decoded(viewer.scans[0].payload["likeness"], "u1").tolist() == likeness.tolist()
-    usual = cloud_viewer([PicturedScan(scan, np.zeros(4, np.uint8))], _SPACE)
-    assert "likeness" not in usual.scans[0].payload
+def test_images_that_are_gone_are_left_out(tmp_path: Path) -> None:
+    scan = _scan(9)
+    assert photos_of(scan, OneCamera(tmp_path / "moved")) == ()
+    assert photos_of(scan, OneCamera(tmp_path, "the calibration is missing")) == ()
+    assert photos_of(scan, None) == () and not cloud_viewer([_pictured(scan)], _SPACE).has_photos

@@ -19,7 +19,7 @@ from lass3d_core.errors import CorruptArtifact, MissingArtifact
 from lass3d_core.files.masks import encode
 from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.reading import read_manifest
-from lass3d_core.records import FilePart, ImageFile, PairedScan
+from lass3d_core.records import Camera, FilePart, ImageFile, PairedScan, View
 from train.__main__ import main
 from train.data.paired_scans import PairedScans
 from train.report.page import predictor, write_report
@@ -56,8 +56,14 @@ class Pictures:
         self.folder = folder
 
     def images(self, scan_id: str) -> tuple[ImageFile, ...]:
-        path = self.folder / f"{scan_id.replace('/', '-')}.png"
-        return (ImageFile(f"{scan_id}/image", FilePart(path)),)
+        return (ImageFile(f"{scan_id}/image", self._file(scan_id)),)
+
+    def views(self, scan_id: str) -> tuple[View, ...]:
+        eye = Camera(np.array([[20.0, 0, 16], [0, 20, 12], [0, 0, 1]]), np.eye(4), (24, 32))
+        return (View(f"{scan_id}/image", self._file(scan_id), eye),)
+
+    def _file(self, scan_id: str) -> FilePart:
+        return FilePart(self.folder / f"{scan_id.replace('/', '-')}.png")
 
 
 class Page(HTMLParser):
@@ -155,9 +161,9 @@ def _say_something(project: TinyProject) -> None:
             "".join(json.dumps(line) + "\n" for line in lines)
         )
     (project.root / "pictures").mkdir()
-    for index in range(10):
+    for index, scan in enumerate([*(f"0-{index}" for index in range(10)), "2-0"]):
         Image.fromarray(np.full((24, 32, 3), 20 * index, np.uint8)).save(
-            project.root / f"pictures/0-{index}.png"
+            project.root / f"pictures/{scan}.png"
         )
 
 
@@ -227,9 +233,22 @@ def test_the_point_clouds_are_predicted_by_the_runs_own_checkpoint(project: Tiny
     for scan_id in scans.labelled_scans("test"):
         scan = scans.read(scan_id)
         counts = scan.labels != IGNORE
-        right += int((predict(scan) == scan.labels)[counts].sum())
+        found = predict(scan)
+        right += int((found.labels == scan.labels)[counts].sum())
+        assert found.confidence.shape == scan.labels.shape and found.confidence.min() >= 1 / 3
         counted += int(counts.sum())
     assert right / counted == pytest.approx(run.metrics["test"].accuracy)
+
+
+def test_the_camera_image_stands_beside_the_cloud_that_has_one(project: TinyProject) -> None:
+    def clouds(page: str) -> list[dict]:
+        return [json.loads(one) for one in re.findall(r'class="cloud">(.*?)</script>', page)]
+
+    first, second = clouds(_page(project, dataset=Pictures(project.root / "pictures")))
+    assert [photo["name"] for photo in first["photos"]] == ["image"] and second["photos"] == []
+    assert {"confidence", "truth", "text", "seen"} <= first.keys() and "seen" not in second
+    without = _page(project)
+    assert 'class="photo"' not in without and all(not one["photos"] for one in clouds(without))
 
 
 def test_the_text_is_compared_with_the_labels_of_labelled_scans_alone(project: TinyProject) -> None:

@@ -1,0 +1,1 @@
+"""The point-cloud viewer of every HTML page: one template, one style, one script, no network."""
