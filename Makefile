@@ -74,6 +74,7 @@ space  := $(subst ,, )
 PY     := $(call quoted,$(value VENV)/bin/python)
 ENV    := $(subst $(space),\$(space),$(value VENV))/.ready
 DATA    = $(call option,--manifest,MANIFEST) $(call option,--dataset,DATASET)
+WORLD   = $(call option,--manifest,MANIFEST) --dataset=$(if $(value DATASET),$(call typed,DATASET),street)
 RECIPE  = $(call option,--preset,PRESET) $(call option,--tag,TAG) $(call options,--set,SET)
 CHOICE  = $(call option,--method,METHOD) $(call option,--ratio,RATIO) $(call option,--seed,SEED) $(RECIPE)
 FINISHED = $(if $(value RUN),$(call option,--run,RUN),$(CHOICE))
@@ -115,12 +116,13 @@ setup-lvm: ## create .venv-lvm with the packages of the real models (6 GB); any 
 setup-lvm-paper: ## the same with the authors' packages for grounded_sam, in .venv-lvm-paper
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm-paper
 
-demo: $(ENV) ## the whole path on a simulated street, minutes on a CPU: data, captions, pairs, training, evaluation, report
-	@$(PY) -m preprocess simulate $(call option,--manifest,MANIFEST) --dataset street
-	@$(PY) -m preprocess captions $(call option,--manifest,MANIFEST) --dataset street
-	@$(PY) -m preprocess pairs $(call option,--manifest,MANIFEST) --dataset street
-	@$(PY) -m train demo $(call option,--manifest,MANIFEST) --dataset street \
-		$(call option,--seed,SEED) $(call option,--tag,TAG)
+demo: $(ENV) ## three minutes on two cores: data, captions, pairs, three methods, a question, a page; DATASET=street_four, room
+	@$(PY) -m preprocess simulate $(WORLD)
+	@$(PY) -m preprocess captions $(WORLD)
+	@$(PY) -m preprocess pairs $(WORLD)
+	@$(PY) -m preprocess embed $(WORLD) --demo
+	@$(PY) -m train demo $(WORLD) $(if $(filter file,$(origin RATIO)),,$(call option,--ratio,RATIO)) \
+		$(call option,--seed,SEED) $(call option,--tag,TAG) $(call option,--processes,PROCESSES)
 
 street room: $(ENV)
 	@$(PY) -m preprocess simulate $(call option,--manifest,MANIFEST) \
