@@ -80,7 +80,7 @@ CHOICE  = $(call option,--method,METHOD) $(call option,--ratio,RATIO) $(call opt
 FINISHED = $(if $(value RUN),$(call option,--run,RUN),$(CHOICE))
 ONSPLIT = $(call option,--split,SPLIT)
 PASSES  = $(if $(filter 0 no false,$(value TTA)),,$(call option,--tta,TTA))
-GIVE    = TEXT="a parked car" and SCAN=08/000010, or SCORE=1
+GIVE    = TEXT="a parked car" and SCAN=01/000010, or SCORE=1
 ASKED   = --text=$(call needed,TEXT,$(GIVE))
 OF_SCAN = --scan=$(call needed,SCAN,$(GIVE))
 
@@ -99,7 +99,7 @@ help: ## print this help
 	@echo "  SET='key=value key=value' changes any setting of a run. RESUME=1 continues a run that was stopped."
 	@echo "  YES=1 trains a recipe of many steps on a CPU, which takes weeks; PRESET=demo and PRESET=demo_room take minutes."
 	@echo "  SPLIT=val or SPLIT=test chooses the scans of eval, export and clouds."
-	@echo "  make table TABLE=2 SEEDS=0,1,2 RATIOS=1,10 PROCESSES=2. PLAN=1 prints what it would train and how long that takes."
+	@echo "  make table TABLE=2 SEEDS=0,1,2 RATIOS=1,10 PLAN=1 prints what it would train and how long that takes; PROCESSES=2."
 	@echo "  FIGURES=docs/tables lets it go on from the figures that are recorded there, and records its own there."
 	@echo "  VENV=.venv-lvm runs any command in the environment of the real models (make setup-lvm)."
 
@@ -171,7 +171,7 @@ clouds: $(ENV) ## PLY files of truth, prediction, error and text on SPLIT; SCANS
 	@$(PY) -m train clouds $(DATA) $(FINISHED) $(ONSPLIT) $(if $(value SCANS),--scans $(call members,SCANS)) \
 		$(call option,--limit,LIMIT) $(call option,--into,INTO)
 
-query: $(ENV) ## points of SCAN=08/000010 that are like TEXT="a parked car", as PLY and page; SCORE=1: mAP of the class names
+query: $(ENV) ## points of SCAN=01/000010 that are like TEXT="a parked car", as PLY and page; SCORE=1: mAP of the class names
 	@$(PY) -m preprocess embed $(DATA) $(or $(call flag,--classes,SCORE),$(ASKED))
 	@$(PY) -m train query $(DATA) $(FINISHED) \
 		$(if $(call flag,--score,SCORE),--score $(ONSPLIT),$(ASKED) $(OF_SCAN) $(call option,--into,INTO))
