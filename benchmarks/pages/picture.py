@@ -7,7 +7,7 @@ comes from. These commands made the run:
 
     make captions pairs DATASET=pandaset MANIFEST=benchmarks/experiments/real_drives.yaml
     make train DATASET=pandaset MANIFEST=benchmarks/experiments/real_drives.yaml METHOD=lass3d_plus \
-        PRESET=drives RATIO=25 TAG=short SET="schedule.steps=150 schedule.validate_every=150"
+        PRESET=drives RATIO=25 TAG=hundred SET="schedule.steps=100 schedule.validate_every=100"
 
 One colour means one class in all four panels; a word has the colour of the class that it names.
 """

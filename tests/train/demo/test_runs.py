@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,6 @@ def test_the_list_of_runs_holds_wherever_the_folder_lies(tiny, monkeypatch, caps
 
 
 def test_rooms_have_more_labels_than_streets() -> None:
-    manifest, _ = read_manifest("data_manifest.yaml")
+    manifest, _ = read_manifest(Path(__file__).parents[3] / "data_manifest.yaml")
     assert demo_ratio(manifest.datasets["street"]) == demo_ratio(manifest.datasets["street_four"]) == 2.0
     assert demo_ratio(manifest.datasets["room"]) == 5.0
