@@ -45,7 +45,8 @@ from train.runs.run_folder import RunFolder
 PANEL = (400, 640)  # height and width in pixels; two stand side by side
 LETTERS = 30  # pixels: they are read at a third of their size
 QUIET = (112, 120, 128)  # a point without a word, and a word that names no class
-FRONT = ((2.0, -24.0), (55.0, 24.0))  # metres, x and y: what the front camera sees lies within
+FRONT = ((3.0, -16.0), (48.0, 16.0))  # metres, x and y: what the front camera sees lies within
+THICK = 5  # pixels of a picture of twice the size
 WORDY = 0.02  # a mask with a smaller share of the image gets no word
 SHADE = 0.45  # of the colours over the photo
 
@@ -110,7 +111,30 @@ def cloud(scan: PairedScan, colours: np.ndarray, title: str) -> Image.Image:
     (x0, y0), (x1, y1) = FRONT
     x, y = scan.points[:, 0], scan.points[:, 1]
     near = (x > x0) & (x < x1) & (y > y0) & (y < y1)
-    return titled(Image.fromarray(picture(scan.points[near], colours[near], PANEL)), title)
+    large = picture(scan.points[near], colours[near], (2 * PANEL[0], 2 * PANEL[1]))
+    return titled(filled(thickened(large)), title)
+
+
+def thickened(image: np.ndarray) -> np.ndarray:
+    """The picture with every point THICK pixels wide, so that it is seen on a small screen."""
+    thick = image.copy()
+    for dv, du in np.ndindex(THICK, THICK):
+        moved = np.roll(image, (dv, du), (0, 1))
+        empty = (thick == GROUND).all(axis=2)
+        thick[empty] = moved[empty]
+    return thick
+
+
+def filled(image: np.ndarray) -> Image.Image:
+    """The part of a picture (H,W,3) that holds nearly all of its points, as large as a panel."""
+    rows, columns = np.nonzero((image != GROUND).any(axis=2))
+    (top, bottom), (left, right) = (np.quantile(one, (0.003, 0.997)) for one in (rows, columns))
+    height = max(bottom - top, (right - left) * PANEL[0] / PANEL[1]) * 1.06
+    y, x, width = (top + bottom) / 2, (left + right) / 2, height * PANEL[1] / PANEL[0]
+    box = tuple(round(float(one)) for one in (x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+    ground = Image.new("RGB", (box[2] - box[0], box[3] - box[1]), GROUND)
+    ground.paste(Image.fromarray(image), (-box[0], -box[1]))
+    return ground.resize(PANEL[::-1], Image.Resampling.LANCZOS)
 
 
 def word_colours(scan: PairedScan, words: Lexicon, space: LabelSpace) -> np.ndarray:
@@ -157,7 +181,7 @@ def together(panels: Sequence[Image.Image], names: Sequence[tuple[str, tuple[int
 
 
 def titled(panel: Image.Image, title: str) -> Image.Image:
-    write(panel, title, (14, 10), "la")
+    write(panel, title, (14, PANEL[0] - 12), "ld")
     return panel
 
 
