@@ -43,7 +43,7 @@ from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 
 PANEL = (400, 640)  # height and width in pixels; two stand side by side
-LETTERS = 30  # pixels: they are read at a third of their size
+LETTERS = 36  # pixels: they are read at a third of their size
 QUIET = (112, 120, 128)  # a point without a word, and a word that names no class
 FRONT = ((3.0, -16.0), (48.0, 16.0))  # metres, x and y: what the front camera sees lies within
 THICK = 5  # pixels of a picture of twice the size
@@ -101,8 +101,9 @@ def photo(image: PicturedImage, words: Lexicon, space: LabelSpace) -> Image.Imag
         if mask.mean() >= WORDY and phrase not in said:
             said.append(phrase)
             rows, columns = np.nonzero(mask)
-            place = (np.median(columns) * scale - left, np.median(rows) * scale - top)
-            write(panel, phrase, (float(place[0]), float(place[1])), "mm")
+            half = font().getlength(phrase) / 2 + 10
+            x = float(np.clip(np.median(columns) * scale - left, half, width - half))
+            write(panel, phrase, (x, float(np.median(rows) * scale - top)), "mm")
     return titled(panel, "words found in the image")
 
 
@@ -156,11 +157,11 @@ def truth_of(scan: PairedScan) -> np.ndarray:
 
 
 def legend(scan: PairedScan, space: LabelSpace) -> list[tuple[str, tuple[int, int, int]]]:
-    """Name and colour of every class that has a hundredth of the points."""
+    """Name and colour of every class that has a fiftieth of the points."""
     truth = truth_of(scan)
     shares = np.bincount(truth[truth != IGNORE], minlength=len(space.names)) / len(truth)
     return [
-        (space.names[label], space.colours[label]) for label in np.argsort(-shares) if shares[label] > 0.01
+        (space.names[label], space.colours[label]) for label in np.argsort(-shares) if shares[label] > 0.02
     ]
 
 
