@@ -85,12 +85,13 @@ PY     := $(call quoted,$(value VENV)/bin/python)
 ENV    := $(subst $(space),\$(space),$(STAMP))
 DOCS   := $(subst $(space),\$(space),$(value VENV))/.docs
 DATA    = $(call option,--manifest,MANIFEST) $(call option,--dataset,DATASET)
+WORLD   = $(call option,--manifest,MANIFEST) --dataset=$(if $(value DATASET),$(call typed,DATASET),street)
 RECIPE  = $(call option,--preset,PRESET) $(call option,--tag,TAG) $(call options,--set,SET)
 CHOICE  = $(call option,--method,METHOD) $(call option,--ratio,RATIO) $(call option,--seed,SEED) $(RECIPE)
 FINISHED = $(if $(value RUN),$(call option,--run,RUN),$(CHOICE))
 ONSPLIT = $(call option,--split,SPLIT)
 PASSES  = $(if $(filter 0 no false,$(value TTA)),,$(call option,--tta,TTA))
-GIVE    = TEXT="a parked car" and SCAN=08/000010, or SCORE=1
+GIVE    = TEXT="a parked car" and SCAN=01/000010, or SCORE=1
 ASKED   = --text=$(call needed,TEXT,$(GIVE))
 OF_SCAN = --scan=$(call needed,SCAN,$(GIVE))
 
@@ -110,7 +111,7 @@ help: ## print this help
 	@echo "  SET='key=value key=value' changes any setting of a run. RESUME=1 continues a run that was stopped."
 	@echo "  YES=1 trains a recipe of many steps on a CPU, which takes weeks; PRESET=demo and PRESET=demo_room take minutes."
 	@echo "  SPLIT=val or SPLIT=test chooses the scans of eval, export and clouds."
-	@echo "  make table TABLE=2 SEEDS=0,1,2 RATIOS=1,10 PROCESSES=2. PLAN=1 prints what it would train and how long that takes."
+	@echo "  make table TABLE=2 SEEDS=0,1,2 RATIOS=1,10 PLAN=1 prints what it would train and how long that takes; PROCESSES=2."
 	@echo "  FIGURES=docs/tables lets it go on from the figures that are recorded there, and records its own there."
 	@echo "  VENV=.venv-lvm runs any command in the environment of the real models (make setup-lvm)."
 
@@ -144,12 +145,13 @@ lock: ## resolve constraints.txt and constraints-lvm.txt from setup.cfg; a pin s
 	$(LOCK) $(addprefix --extra=,$(filter-out lvm lvm-paper,$(NAMES))) --output-file constraints.txt
 	$(LOCK) --all-extras --output-file constraints-lvm.txt
 
-demo: $(ENV) ## the whole path on a simulated street, minutes on a CPU: data, captions, pairs, training, evaluation, report
-	@$(PY) -m preprocess simulate $(call option,--manifest,MANIFEST) --dataset street
-	@$(PY) -m preprocess captions $(call option,--manifest,MANIFEST) --dataset street
-	@$(PY) -m preprocess pairs $(call option,--manifest,MANIFEST) --dataset street
-	@$(PY) -m train demo $(call option,--manifest,MANIFEST) --dataset street \
-		$(call option,--seed,SEED) $(call option,--tag,TAG)
+demo: $(ENV) ## three minutes on two cores: data, captions, pairs, three methods, a question, a page; DATASET=street_four, room
+	@$(PY) -m preprocess simulate $(WORLD)
+	@$(PY) -m preprocess captions $(WORLD)
+	@$(PY) -m preprocess pairs $(WORLD)
+	@$(PY) -m preprocess embed $(WORLD) --demo
+	@$(PY) -m train demo $(WORLD) $(if $(filter file,$(origin RATIO)),,$(call option,--ratio,RATIO)) \
+		$(call option,--seed,SEED) $(call option,--tag,TAG) $(call option,--processes,PROCESSES)
 
 street room: $(ENV)
 	@$(PY) -m preprocess simulate $(call option,--manifest,MANIFEST) \
@@ -203,7 +205,7 @@ view: $(ENV) ## a Rerun recording of a SEQUENCE of SPLIT: points, prediction, tr
 	@$(PY) -m train view $(DATA) $(FINISHED) $(ONSPLIT) $(call option,--sequence,SEQUENCE) \
 		$(call option,--limit,LIMIT) $(call option,--into,INTO)
 
-query: $(ENV) ## points of SCAN=08/000010 that are like TEXT="a parked car", as PLY and page; SCORE=1: mAP of the class names
+query: $(ENV) ## points of SCAN=01/000010 that are like TEXT="a parked car", as PLY and page; SCORE=1: mAP of the class names
 	@$(PY) -m preprocess embed $(DATA) $(or $(call flag,--classes,SCORE),$(ASKED))
 	@$(PY) -m train query $(DATA) $(FINISHED) \
 		$(if $(call flag,--score,SCORE),--score $(ONSPLIT),$(ASKED) $(OF_SCAN) $(call option,--into,INTO))

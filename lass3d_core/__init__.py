@@ -1,6 +1,7 @@
 """What both programs share: the records, the files, the geometry, the paper's equations and the networks.
 
-Rooms that never import torch:  manifest, files, geometry, datasets, clouds, words, plugins
+Rooms that never import torch:  manifest, files, geometry, datasets, clouds, words, progress,
+                                viewer, plugins
 Rooms of torch:                 paper, sparse, nets, compute; they never import manifest, files, datasets
 The drawing is in docs/architecture.md.
 

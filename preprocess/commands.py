@@ -11,6 +11,7 @@ from lass3d_core.errors import ManifestError, exit_status
 from lass3d_core.files.lock import only_one
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.program import CommandLine, command_line, percent, seed, whole_number
+from lass3d_core.words.questions import questions
 from preprocess.audit.audit import audit
 from preprocess.audit.preview import first_images, preview
 from preprocess.clean import clean
@@ -101,7 +102,8 @@ def _preview(project: Project, chosen: argparse.Namespace) -> None:
 
 def _embed(project: Project, chosen: argparse.Namespace) -> None:
     with only_one(project.folder):
-        print(embed(project, chosen.text, chosen.classes))
+        asked = [questions(project.spec.reader).first] if chosen.demo else []
+        print(embed(project, [*chosen.text, *asked], chosen.classes))
 
 
 def _clean(project: Project, chosen: argparse.Namespace) -> None:
@@ -158,6 +160,7 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "embed": {
         "--text": {"action": "append", "default": [], "help": "a text; may be repeated"},
         "--classes": {"action": "store_true", "help": "also the name of every class"},
+        "--demo": {"action": "store_true", "help": "also what the demo asks"},
     },
 }
 """Command -> its own options."""

@@ -61,15 +61,15 @@ def test_what_to_expect_has_no_figure_without_a_mark() -> None:
     assert len(marks_of(section, "README.md")) >= 1 and re.findall(r"\d+\.\d", bare) == []
 
 
-def test_the_memory_in_the_readme_is_what_its_benchmark_printed() -> None:
-    """A cell of README has "bfloat16, float32" of a preset and a method."""
+def test_the_memory_on_the_page_of_training_is_what_its_benchmark_printed() -> None:
+    """A cell of the page has "bfloat16, float32" of a preset and a method."""
     printed = [
         [cell.strip("| `") for cell in line.split("|")[1:-1]] for line in lines_of("docs/tables/memory.md")
     ]
     found = {(preset, method): f"{half}, {full}" for preset, method, _, _, full, half, *_ in printed}
     head, _, *rows = (
         [cell.strip(" `") for cell in line.split("|")[1:-1]]
-        for line in lines_of("README.md", "| preset | voxels per scan |")
+        for line in lines_of("docs/training.md", "| preset | voxels per scan |")
     )
     shown = {(row[0], method): cell for row in rows for method, cell in zip(head[3:], row[3:])}
     assert len(shown) == 12 and shown.items() <= found.items()

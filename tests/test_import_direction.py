@@ -18,7 +18,10 @@ SOURCES = sorted(
 
 NUMPY_ROOMS = [
     f"lass3d_core.{room}"
-    for room in ("manifest", "files", "geometry", "datasets", "clouds", "words", "progress", "viewer", "plugins")
+    for room in (
+        *("manifest", "files", "geometry", "datasets", "clouds"),
+        *("words", "progress", "viewer", "plugins"),
+    )
 ]
 TORCH_ROOMS = [f"lass3d_core.{room}" for room in ("paper", "sparse", "nets", "compute")]
 CORE_TOP = [

@@ -256,3 +256,16 @@ def test_an_environment_keeps_its_extras_until_others_are_given(environment: Pat
 def test_a_world_has_the_name_of_its_target(environment: Path) -> None:
     assert "--dataset=room" in command(environment, "room")
     assert "--dataset=it's" in command(environment, "room", "DATASET=it's")
+
+
+def test_the_demo_goes_the_whole_way_in_the_world_that_it_is_given(environment: Path) -> None:
+    _, received = make(environment, "demo", "DATASET=room")
+    assert [words[2] for words in received] == ["simulate", "captions", "pairs", "embed", "demo"]
+    assert all("--dataset=room" in words for words in received)
+    assert all("--dataset=street" in words for words in make(environment, "demo")[1])
+
+
+def test_the_demo_has_a_ratio_of_its_own_unless_one_is_given(environment: Path) -> None:
+    assert not [word for word in command(environment, "demo") if word.startswith("--ratio")]
+    assert "--ratio=7" in command(environment, "demo", "RATIO=7")
+    assert "--ratio=7" in command(environment, "demo", RATIO="7")

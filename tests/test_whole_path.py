@@ -1,4 +1,4 @@
-"""Every command of the README, on a tiny data set in each official layout."""
+"""Every command of a data set's way, on a tiny data set in each official layout."""
 
 from __future__ import annotations
 

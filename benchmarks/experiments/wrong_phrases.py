@@ -38,7 +38,7 @@ from lass3d_core.records import PairedScan
 from lass3d_core.words.lexicon import Lexicon
 from train.config import with_settings
 from train.data.paired_scans import PairedScans
-from train.demo import train_all
+from train.demo.runs import train_all
 from train.presets import preset_for
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder

@@ -24,9 +24,10 @@ def demo_csv(listed: Path) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for title, folder in read_json(listed).items():
-        val, test = (Metrics.load(Path(folder) / f"metrics-{split}.json") for split in ("val", "test"))
-        dropped = [run.miou_absent_dropped for run in (val, test)]
-        official = [run.miou_official for run in (val, test)]
+        run = listed.parent / folder
+        val, test = (Metrics.load(run / f"metrics-{split}.json") for split in ("val", "test"))
+        dropped = [one.miou_absent_dropped for one in (val, test)]
+        official = [one.miou_official for one in (val, test)]
         figures = ["" if one is None else f"{100 * one:.6g}" for one in (*dropped, *official)]
         writer.writerow([title, test.seed, test.steps, *figures, test.run_digest[:12]])
     return f"# make demo && python benchmarks/fill_pages.py --demo {listed}\n{text.getvalue()}"

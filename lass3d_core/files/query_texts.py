@@ -40,10 +40,12 @@ def asked_rows(folder: Path) -> dict[str, np.ndarray]:
     try:
         other = encoder_changes(read_text_table_record(path)["params"], folder)
         if other:
-            raise StaleArtifact(f"{path} was made by another encoder than {TEXT_TABLE} ({other}); {_REMEDY}")
+            raise StaleArtifact(
+                f"{path} was made by another encoder than {TEXT_TABLE} ({other}); {_remedy(folder)}"
+            )
         return _rows(path)
     except CorruptArtifact:
-        raise CorruptArtifact(f"{path} is damaged; delete it, and {_REMEDY}") from None
+        raise CorruptArtifact(f"{path} is damaged; delete it, and {_remedy(folder)}") from None
 
 
 def encoder_changes(params: Mapping[str, object], folder: Path) -> str:
@@ -57,7 +59,7 @@ def query_rows(folder: Path, texts: Sequence[str]) -> np.ndarray:
     known = phrase_rows(folder) | asked_rows(folder)
     for text in texts:
         if text not in known:
-            raise MissingArtifact(f"{folder / FILE} has no row of {text!r}; {_REMEDY}")
+            raise MissingArtifact(f"{folder / FILE} has no row of {text!r}; {_remedy(folder)}")
     return np.stack([known[text] for text in texts]).astype(np.float32)
 
 
@@ -70,7 +72,11 @@ def write_asked(folder: Path, rows: Mapping[str, np.ndarray]) -> Path:
     return folder / FILE
 
 
-_REMEDY = "`make query` (or `python -m preprocess embed --text TEXT`) embeds it with the table's encoder"
+def _remedy(folder: Path) -> str:
+    """What to do. folder: artifacts/DATASET, which names the data set."""
+    name = folder.name
+    command = f"python -m preprocess embed --dataset {name} --text TEXT"
+    return f"`make query DATASET={name}` (or `{command}`) embeds it with the table's encoder"
 
 
 def _rows(path: Path) -> dict[str, np.ndarray]:

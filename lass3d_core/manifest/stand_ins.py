@@ -35,5 +35,5 @@ def stand_in_warning(
     knows = ", ".join(f"{name} knows only {STAND_INS[name]}" for name in found)
     return (
         f"{names} {kind} for language-vision models, and the data set {dataset} is not simulated: {knows}; "
-        'good for a trial, not for results: name real models in the manifest (README, "The real models")'
+        "good for a trial, not for results: name real models in the manifest (docs/models.md)"
     )

@@ -19,7 +19,7 @@ from preprocess.status import plural, size_in_words
 SPARSE_BACKENDS = {
     "triton": "pip install -e '.[triton]'",
     "spconv": "pip install -e '.[spconv]'",
-    "torchsparse": "build it from its sources (README)",
+    "torchsparse": "build it from its sources (docs/training.md)",
 }
 """Optional backend, which is the name of its module too -> how to get it."""
 

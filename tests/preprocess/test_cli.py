@@ -61,6 +61,12 @@ def test_texts_that_were_cut_are_counted(street: Any, capfd: Any) -> None:
     assert "text_embeddings: 8 texts were cut" in capfd.readouterr().out
 
 
+def test_what_the_demo_asks_is_encoded_once(street: Any, capfd: Any) -> None:
+    for said in ("wrote 1 text to ", "nothing to embed: 1 text known already"):
+        assert street.run("embed", "--demo") == 0
+        assert capfd.readouterr().out.startswith(said)
+
+
 @pytest.mark.parametrize("arguments", [(), ("--limit", "1"), ("--only", "text_embeddings")])
 def test_captions_by_stand_ins_of_data_that_are_not_simulated_warn_once(
     street: Any, capfd: Any, arguments: tuple[str, ...]

@@ -10,7 +10,8 @@ import pytest
 from lass3d_core.manifest.reading import read_manifest
 from train.__main__ import main
 from train.config import with_settings
-from train.demo import comparison, demo_plans
+from train.demo.comparison import comparison
+from train.demo.runs import demo_plans
 from train.report.page import write_report
 from train.runs.train_run import train_run
 
@@ -44,4 +45,4 @@ def test_the_comparison_of_a_demo_names_the_protocol(named) -> None:
     plan = demo_plans(manifest, dataset, 20.0, 0)[0]
     run = replace(plan, config=with_settings(plan.config, TINY)).open()
     assert train_run(run, resume=False)
-    assert "2 scans labelled (first in line, 20 %, seed 0)" in comparison({plan.title: run})
+    assert "2 labelled scans (first in line, 20 %, seed 0)" in comparison({plan.title: run})

@@ -26,11 +26,11 @@ from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.model.file import read_model
 from lass3d_core.settings import nearest
-from train import demo as compare
 from train.commands.flags import MANIFEST, parser
 from train.config import RunConfig, SavedRun, with_settings
 from train.data.paired_scans import PairedScans
 from train.data.text_models import warn_of_stand_ins
+from train.demo.command import run_demo
 from train.evaluate import metrics_table
 from train.outputs import query_command as query
 from train.outputs import suggest_command as suggest
@@ -189,12 +189,9 @@ def view_command(options: argparse.Namespace) -> None:
 
 
 def demo_command(options: argparse.Namespace) -> None:
-    """Train the runs of the demo, compare them, and write the page."""
+    """Train the runs of the demo, compare them, ask one question in words, and write the pages."""
     manifest, dataset = read_manifest(options.manifest, options.dataset)
-    runs = compare.demo(manifest, dataset, options.ratio, options.seed, options.processes, options.tag)
-    run = list(runs.values())[-1]
-    print(f"wrote {_shown(_write_page(run, manifest, dataset))}")
-    print(_next_commands(run, manifest, dataset))
+    run_demo(manifest, dataset, options)
 
 
 def table_command(options: argparse.Namespace) -> None:
@@ -228,18 +225,6 @@ def query_command(options: argparse.Namespace) -> None:
 def suggest_command(options: argparse.Namespace) -> None:
     """Name the unlabelled training scans whose labels would teach a finished run most."""
     print(suggest.run_suggest(_existing(options), options))
-
-
-def _next_commands(run: Run, manifest: Manifest, dataset: str) -> str:
-    """What to type next, as it works from the current folder."""
-    on_disk = open_dataset(manifest.datasets[dataset], manifest.artifacts_of(dataset))
-    scan = on_disk.input_files(run.pairs.splits["test"][0]).points[0].path
-    model = _shown(run.folder.model)
-    return (
-        "next:\n  make runs\n"
-        f"  make predict MODEL={model} INPUT={_shown(scan)} INTO=predicted\n"
-        f"  make eval RUN={_shown(run.folder.path)} SPLIT=test TTA=8"
-    )
 
 
 def _write_page(run: Run, manifest: Manifest, dataset: str) -> Path:

@@ -51,9 +51,9 @@ def parser() -> CommandLine:
     _add_view(commands.add_parser("view", help="write a Rerun recording of a sequence"))
     _add_query(commands.add_parser("query", help="find the points of a scan that match a text"))
     _add_suggest(commands.add_parser("suggest", help="name the scans to label next, and say why"))
-    demo = commands.add_parser("demo", help="train and compare supervised, LASS3D without text and LASS3D")
+    demo = commands.add_parser("demo", help="compare three methods on the same scans, and ask a question")
     demo.set_defaults(command="demo")
-    _add_data(demo, ratio=2.0)
+    _add_data(demo, ratio=None)
     _add_tag(demo)
     demo.add_argument("--processes", type=processes, default=2, metavar="N", help="runs at a time (2)")
     _add_table(commands.add_parser("table", help="train the runs of a table and write the table"))
@@ -158,15 +158,15 @@ def _add_files(command: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def _add_data(command: argparse.ArgumentParser, ratio: float) -> None:
-    """Flags that choose the data, the share of labels, and the seed."""
+def _add_data(command: argparse.ArgumentParser, ratio: float | None) -> None:
+    """Flags that choose the data, the share of labels, and the seed. ratio: None: the data set chooses it."""
     _add_manifest(command)
     command.add_argument(
         "--ratio",
         type=percent,
         default=ratio,
         metavar="PERCENT",
-        help=f"share of the training scans with labels ({ratio:g})",
+        help=f"share of the training scans with labels ({'2; rooms 5' if ratio is None else f'{ratio:g}'})",
     )
     command.add_argument("--seed", type=seed, default=0, help="of weights, batches and labelled scans (0)")
     command.add_argument(

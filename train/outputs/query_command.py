@@ -12,12 +12,12 @@ from lass3d_core.clouds.ply import write_ply
 from lass3d_core.datasets import Dataset
 from lass3d_core.errors import ManifestError
 from lass3d_core.files.atomic import write_text
-from lass3d_core.viewer.clouds import Likeness
 from lass3d_core.viewer.html import viewer_html
+from train.outputs.pictured_answer import pictured_answer
 from train.outputs.query import LIKE, UNLIKE, Answer, answer_query, colours
 from train.outputs.retrieval import score_queries
 from train.report.artifacts import label_space
-from train.report.clouds import PicturedScan, cloud_viewer, photos_of
+from train.report.clouds import cloud_viewer
 from train.report.render import render
 from train.runs.run import Run
 
@@ -69,14 +69,7 @@ def write_answer(answer: Answer, run: Run, folder: Path, dataset: Dataset | None
 
 def write_page(path: Path, answer: Answer, run: Run, dataset: Dataset | None = None) -> None:
     """Write the page of one answer: the scan to turn, coloured by how like the text its points are."""
-    pictured = PicturedScan(
-        answer.scan,
-        answer.prediction,
-        photos_of(answer.scan, dataset),
-        Likeness(answer.likeness, answer.median, answer.highest),
-        has_sensor=not run.config.data.from_corner,
-    )
-    viewer = viewer_html(cloud_viewer([pictured], label_space(run.pairs.header)))
+    viewer = viewer_html(cloud_viewer([pictured_answer(answer, run, dataset)], label_space(run.pairs.header)))
     write_text(path, render("query.html", answer=answer, run=run.folder.path.name, viewer=viewer))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from lass3d_core.labels import AbsentClasses, LabelSpace
 from lass3d_core.paper.metrics import accuracy, iou, mean_iou, other_rule, rule_in_words
-from train.demo import noise_of
+from train.demo.noise import noise_of
 from train.evaluate import Metrics
 from train.report.runs import SPLITS, RunRecord
 from train.report.words import percent

@@ -65,12 +65,11 @@ def read_run(folder: Path, title: str | None = None) -> RunRecord:
 def siblings(run: RunRecord) -> list[RunRecord]:
     """The other runs of the comparison that `run` is in, from the demo.json beside its folder.
 
-    demo.json: title -> folder. No runs if there is no such file, or if it does not name `run`. Runs whose
-    folder is gone are left out. Raises CorruptArtifact.
+    demo.json: title -> folder, from where the file lies. No runs if there is no such file, or if it does
+    not name `run`. Runs whose folder is gone are left out. Raises CorruptArtifact.
     """
-    listed = {
-        title: Path(folder).resolve() for title, folder in (_json(run.folder.parent / "demo.json")).items()
-    }
+    beside = run.folder.parent
+    listed = {title: (beside / folder).resolve() for title, folder in _json(beside / "demo.json").items()}
     if run.folder.resolve() not in listed.values():
         return []
     others = {title: folder for title, folder in listed.items() if folder != run.folder.resolve()}

@@ -59,5 +59,5 @@ def test_damage_is_told_with_the_right_remedy(folder: Path) -> None:
     content[len(content) // 2] ^= 255
     content[-40] ^= 255
     (folder / FILE).write_bytes(bytes(content[:-200]))
-    with pytest.raises(CorruptArtifact, match=r"query_texts\.h5 is damaged; delete it, and `make query`"):
+    with pytest.raises(CorruptArtifact, match=r"query_texts\.h5 is damaged; delete it, and `make query "):
         query_rows(folder, ["car"])

@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.experiments.wrong_phrases import CONTROL, WrongPhrases, plans_of, table
 from lass3d_core.manifest.reading import read_manifest
 from train.data.paired_scans import PairedScans
-from train.demo import train_all
+from train.demo.runs import train_all
 from train.evaluate import Metrics
 
 TINY = ("schedule.steps=2", "net.stem=4", "net.encoder=[6, 6, 6]", "net.decoder=[6, 6, 6]")

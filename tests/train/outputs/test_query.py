@@ -106,7 +106,7 @@ def test_the_head_leaves_the_segmenter_as_it_is(asked: Any, tiny: Any) -> None:
         ((), '--text "a parked car"'),
         (("--text", "a lamp"), "--scan"),
         (("--text", "a lamp", "--scan", "1/7"), "there is no scan '1/7'; did you mean '1/"),
-        (("--text", "a spoon", "--scan", "1/1"), "no row of 'a spoon'; `make query`"),
+        (("--text", "a spoon", "--scan", "1/1"), "no row of 'a spoon'; `make query DATASET=tiny`"),
         (("--score", "--split", "vall"), "no split 'vall'; did you mean 'val'"),
     ],
 )
