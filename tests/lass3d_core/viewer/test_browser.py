@@ -58,7 +58,7 @@ class Page:
         self.page.on("console", lambda said: self.problems.append(said.text))
         self.page.on("request", lambda one: one.url in (address,) or self.problems.append(one.url[:80]))
         self.page.goto(address)
-        self.page.wait_for_function("document.querySelector('.spoken').textContent")
+        self.page.locator(".spoken:not(:empty)").wait_for(state="attached")  # the first cloud is unpacked
         self.settle()
 
     def settle(self) -> None:
