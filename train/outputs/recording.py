@@ -32,6 +32,7 @@ from train.outputs.frames import Frame, FrameImage
 
 SCAN = "sequence/scan"
 _MOST_PHRASES = 65_000  # rerun's class ids are uint16
+_FRAMES_PER_S = 10.0  # as most LiDARs turn
 _NONE = 0  # the class id of a point or pixel without a phrase
 
 
@@ -126,7 +127,7 @@ def _write_image(recording: rr.RecordingStream, image: FrameImage, ids: dict[str
         class_ids=[ids.get(one.phrase, _NONE) for one in entities],
     )
     recording.log([*place, "entities"], boxes)
-    masks = rr.SegmentationImage(_drawn(entities, camera.size_hw, ids), opacity=0.5, draw_order=1.0)
+    masks = rr.SegmentationImage(_drawn(entities, camera.size_hw, ids), opacity=0.35, draw_order=1.0)
     recording.log([*place, "masks"], masks)
 
 
@@ -169,4 +170,5 @@ def _blueprint(cameras: Sequence[str], has_truth: bool) -> rrb.Blueprint:
         for name in cameras
     ]
     layout = rrb.Grid(*points) if not images else rrb.Horizontal(rrb.Grid(*points), rrb.Tabs(*images))
-    return rrb.Blueprint(layout, rrb.TimePanel(state="expanded"))
+    time = rrb.TimePanel(timeline="frame", fps=_FRAMES_PER_S, state="collapsed")
+    return rrb.Blueprint(layout, time, collapse_panels=True)
