@@ -135,15 +135,16 @@ setup-lvm-paper: ## the same with the authors' packages for grounded_sam, in .ve
 	@$(MAKE) --no-print-directory setup VENV=.venv-lvm-paper
 
 # uv resolves for Python 3.10 and every later one, and for every system, at once. What a file pins already stays.
+# Trackio is left out: it wants an older Pillow than the committed results had.
 LOCK = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --no-annotate \
        --custom-compile-command 'make lock' setup.cfg
-NAMES = $(shell sed -n '/^\[options.extras_require\]/,/^\[tool/s/^\([a-z0-9-]*\) =$$/\1/p' setup.cfg)
+NAMES = $(filter-out trackio,$(shell sed -n '/^\[options.extras_require\]/,/^\[tool/s/^\([a-z0-9-]*\) =$$/\1/p' setup.cfg))
 
 lock: ## resolve constraints.txt and constraints-lvm.txt from setup.cfg; a pin stays until its line is deleted
 	$(call typed,PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	$(LOCK) $(addprefix --extra=,$(filter-out lvm lvm-paper,$(NAMES))) --output-file constraints.txt
-	$(LOCK) --all-extras --output-file constraints-lvm.txt
+	$(LOCK) $(addprefix --extra=,$(filter-out lvm lvm-paper,$(NAMES))) -c constraints.txt --output-file constraints.txt
+	$(LOCK) $(addprefix --extra=,$(NAMES)) -c constraints-lvm.txt --output-file constraints-lvm.txt
 
 demo: $(ENV) ## three minutes on two cores: data, captions, pairs, three methods, a question, a page; DATASET=street_four, room
 	@$(PY) -m preprocess simulate $(WORLD)
