@@ -35,7 +35,7 @@ def create(part: Path) -> Iterator[h5py.File]:
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver="latest") as file:
         yield file
-    part.write_bytes(memory.getbuffer())
+    part.write_bytes(memory.getvalue())  # a view would outlive a full disk, and Python 3.13 complains of it
 
 
 class LargeFile:

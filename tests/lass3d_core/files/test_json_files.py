@@ -84,7 +84,7 @@ def test_json_that_a_person_wrote_may_begin_with_a_byte_order_mark(tmp_path: Pat
         ('{"a": 1,\n "\\u0061": 1}', "line 2: the key 'a' stands twice"),
         ('{\n// my rig\n"a": 1}', "line 2: .*JSON has no comments"),
         ('{"a": 1 # one\n}', "line 1: .*JSON has no comments"),
-        ('{"a": [1, 2,\n]}', "line 2: no JSON here"),
+        ('{"a": [1, 2,\n]}', "line [12]: no JSON here"),  # from Python 3.13 on it is the comma's line
         ('{"a":\nNaN}', "line 2: NaN is no finite number"),
         ('{"a": [1, -Infinity]}', "line 1: -Infinity is no finite number"),
         ('{"a": 1,\n"b": 1e400}', "line 2: 1e400 is no finite number"),
