@@ -24,8 +24,8 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 """The versions that setup.cfg names."""
 
 LOCKS = {  # a lock file: the extras of setup.cfg that it leaves out
-    "constraints.txt": {"lvm", "lvm-paper"},
-    "constraints-lvm.txt": set(),
+    "constraints.txt": {"lvm", "lvm-paper", "trackio"},
+    "constraints-lvm.txt": {"trackio"},
 }
 
 
