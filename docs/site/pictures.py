@@ -2,7 +2,7 @@
 
     python docs/site/pictures.py --image data/street/sequences/00/image_2/000000.png \
         --audit artifacts/street/audit/00-000011-image_2.png \
-        --page runs/street/lass3d_plus-demo-r2-s0/report.html
+        --page runs/street/demo.html
 
 The first is what `make preview` writes, the second what `make audit RATIO=2` wrote. The third is the page in
 Chromium, which must be installed.
@@ -30,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--image", type=Path, help="an image of the street")
     parser.add_argument("--audit", type=Path, help="a picture of the audit")
-    parser.add_argument("--page", type=Path, help="the page of a run")
+    parser.add_argument("--page", type=Path, help="the page of the demo")
     options = parser.parse_args()
     INTO.mkdir(exist_ok=True)
     if options.image:
