@@ -305,7 +305,9 @@ def test_a_long_recipe_says_what_it_sets(preset) -> None:
     learnt = {drives: "nothing was tuned", street: "the best of four", street_room: "to be chosen"}[preset]
     more = (f"in rounds of {cbst.round_steps} steps", f"{config.schedule.steps} steps", learnt)
     assert all(str(value) in note for value in (*said, *more))
-    own = {name: preset("any", name, 2.0, 0).method for name in ("lass3d_plus", "gpc", "lim3d")}
+    own = {name: preset("any", name, 2.0, 0).method for name in METHODS}
+    of = (own["mean_teacher"].lambda_consistency, own["lasermix"].lambda_consistency)
+    assert "weighs {:g} in Mean Teacher and {:g} in LaserMix".format(*of) in note
     plus = own["lass3d_plus"]
     assert f"in LASS3D+ from step {plus.labels_first} on over {plus.ramp_steps}" in note
     assert f"contrasts from step {own['gpc'].labels_first} on" in note
