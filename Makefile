@@ -40,6 +40,9 @@ YES      ?=
 LOG      ?=
 SEQUENCE ?=
 
+# A shell may export these for purposes of its own: they count only when they are typed.
+$(foreach one,COLUMNS LOG,$(if $(filter environment,$(origin $(one))),$(eval $(one) :=)))
+
 # One thread per process: on busy cores two OpenMP threads are often far slower than one.
 export OMP_NUM_THREADS ?= 1
 

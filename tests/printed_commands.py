@@ -67,7 +67,11 @@ NOT_HERE = (
         "the real models: 6 GB of packages, and weights",
     ),
     (r"^(pip|apt-get|docker|git|ray|torchrun)\b", "changes the machine, or needs the network or a cluster"),
-    (r"^make (test|test-slow|lint)$", "runs the tests, this one among them"),
+    (r"^make (test|test-quick|test-slow|lint)$", "runs the tests, this one among them"),
+    (r"^make lock$", "needs the network"),
+    (r"^make docs$", "needs the extra docs; tests/test_site.py builds the pages where it is there"),
+    (r"^make view\b", "needs the extra view; tests/train/outputs/test_recording.py"),
+    (r"\bLOG=", "needs the package of a tracker; tests/train/trackers/test_packages.py"),
     (
         r"^make (bench|faults)\b|^python benchmarks/(?!gpu_check)",
         "measures for minutes to hours on an idle machine",

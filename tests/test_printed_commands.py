@@ -162,7 +162,8 @@ def write_what_a_reader_has(folder: Path) -> None:
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command as a reader would: in the project's folder, with the environment activated."""
     path = f"{folder / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    of_make = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # a make that runs this test is not the reader's
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", *of_make)}
     return subprocess.run(
         ["bash", "-c", command],
         cwd=folder,

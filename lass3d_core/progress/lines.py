@@ -31,7 +31,7 @@ class Lines:
     ) -> None:
         self.n = initial
         self._items, self._total, self._title, self._unit = items, total, title, unit
-        self._every = None if total is None else round_number(total / lines)
+        self._every = round_number(total / lines) if total else None
         self._initial, self._delay, self._figures = initial, delay, ""
         self._started = self._last_s = time.monotonic()
         self._last = initial  # the units done at the last line

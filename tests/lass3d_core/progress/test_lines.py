@@ -52,6 +52,12 @@ def test_a_line_says_when_what_how_far_how_fast_and_how_long_still(
     )
 
 
+def test_work_that_has_no_units_writes_no_line(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Lines(None, 0, "Table 2", "run", lines=0):
+        clock.seconds += 1
+    assert capsys.readouterr().err == ""
+
+
 def test_lines_come_every_n_units_and_at_the_end(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     take(Lines(None, 104, "captions", "image"), clock, 104, 0.1)
     said = capsys.readouterr().err
