@@ -139,7 +139,9 @@ def test_every_value_arrives_as_it_was_typed(environment: Path) -> None:
 @pytest.mark.parametrize("variable", ["COLUMNS", "LOG"])
 def test_what_a_shell_exports_for_itself_is_not_taken(environment: Path, variable: str) -> None:
     target, option = (SINGLE | LISTS)[variable]
-    assert not any(word.startswith(option) for word in command(environment, *target.split(), **{variable: "80"}))
+    assert not any(
+        word.startswith(option) for word in command(environment, *target.split(), **{variable: "80"})
+    )
 
 
 @pytest.mark.parametrize("variable", SINGLE)
