@@ -22,6 +22,7 @@ from lass3d_core.errors import (
 )
 from lass3d_core.files.atomic import atomic_write
 from lass3d_core.files.fingerprint import reasons
+from lass3d_core.files.names import shortened
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.model.file import read_model
@@ -95,7 +96,7 @@ def eval_command(options: argparse.Namespace) -> None:
     path = run.folder.metrics(options.split, passes)
     metrics.save(path)
     print(metrics_table(metrics))
-    print(f"wrote {_shown(path)}")
+    print(f"wrote {shortened(path)}")
 
 
 def model_command(options: argparse.Namespace) -> None:
@@ -109,7 +110,7 @@ def model_command(options: argparse.Namespace) -> None:
     if into.resolve() != folder.model.resolve():
         with atomic_write(into) as part:
             shutil.copyfile(folder.model, part)
-    print(f"wrote {_shown(into)}")
+    print(f"wrote {shortened(into)}")
 
 
 def _is_whole(model: Path) -> bool:
@@ -146,7 +147,7 @@ def compare_command(options: argparse.Namespace) -> None:
         spec=manifest.datasets[dataset],
         others=options.runs[1:],
     )
-    print(f"wrote {_shown(into)}")
+    print(f"wrote {shortened(into)}")
 
 
 def profile_command(options: argparse.Namespace) -> None:
@@ -159,7 +160,7 @@ def profile_command(options: argparse.Namespace) -> None:
 def report_command(options: argparse.Namespace) -> None:
     """Write the page of a finished run."""
     manifest, dataset = read_manifest(options.manifest, _dataset(options))
-    print(f"wrote {_shown(_write_page(_existing(options), manifest, dataset))}")
+    print(f"wrote {shortened(_write_page(_existing(options), manifest, dataset))}")
 
 
 def export_command(options: argparse.Namespace) -> None:
@@ -267,12 +268,13 @@ def _existing(options: argparse.Namespace) -> Run:
     if wanted.digest != run.saved.digest:
         why = "; ".join(reasons(run.saved.record, wanted.record))
         raise StaleArtifact(
-            f"{_shown(folder.path)} was trained with other settings ({why}); leave out SET (--set), "
+            f"{shortened(folder.path)} was trained with other settings ({why}); leave out SET (--set), "
             'or find the run with "make runs"'
         )
     if run.saved.pairs != pairs.training_digest:
         print(
-            f"note: {_shown(folder.path)} was trained on other scans than {dataset} has now", file=sys.stderr
+            f"note: {shortened(folder.path)} was trained on other scans than {dataset} has now",
+            file=sys.stderr,
         )
     return run
 
@@ -294,11 +296,6 @@ def _dataset(options: argparse.Namespace) -> str | None:
         return SavedRun.load(_folder(options).config).config.dataset
     named: str | None = options.dataset
     return named
-
-
-def _shown(path: Path) -> Path:
-    """`path` relative to the current folder if it lies below it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _split(options: argparse.Namespace, run: Run) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from lass3d_core.datasets import open_dataset
+from lass3d_core.files.names import shortened
 from lass3d_core.files.query_texts import query_rows
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.words.questions import questions
@@ -33,15 +33,10 @@ def run_demo(manifest: Manifest, dataset: str, options: argparse.Namespace) -> N
     run = list(runs.values())[-1]
     answer = answer_query(run, text, scan_to_ask(run, text))
     on_disk = open_dataset(spec, artifacts)
-    print(write_answer(answer, run, _below_here(run.folder.queries), on_disk))
+    print(write_answer(answer, run, shortened(run.folder.queries), on_disk))
     report = write_report(run.folder.path, artifacts, dataset=on_disk, spec=spec)
     commands = next_commands(run, manifest, options.manifest, on_disk, answer.scan.scan_id)
     page = manifest.runs / dataset / "demo.html"
     write_demo_page(page, runs, answer, on_disk, commands)
-    print(f"wrote {_below_here(report)}", f"wrote {_below_here(page)}: look at this first", sep="\n")
+    print(f"wrote {shortened(report)}", f"wrote {shortened(page)}: look at this first", sep="\n")
     print("next:", *(f"  {command}" for command in commands), sep="\n")
-
-
-def _below_here(path: Path) -> Path:
-    """`path` relative to the current folder if it lies below it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

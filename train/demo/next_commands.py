@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from lass3d_core.datasets import Dataset
+from lass3d_core.files.names import shortened
 from lass3d_core.manifest.schema import Manifest
 from lass3d_core.words.questions import questions
 from train.runs.run import Run
@@ -34,6 +35,4 @@ def next_commands(
 
 def _word(value: Path | str) -> str:
     """A path relative to the current folder if it lies below it, or any text, as one word of the shell."""
-    if isinstance(value, Path) and value.is_relative_to(Path.cwd()):
-        value = value.relative_to(Path.cwd())
-    return shlex.quote(str(value))
+    return shlex.quote(str(shortened(value) if isinstance(value, Path) else value))

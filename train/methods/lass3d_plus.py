@@ -182,27 +182,26 @@ class Lass3dPlus(StudentAndTeacher):
             return teacher, {"phrase_trust": 0.0}
         evidence = said(self.evidence, votes)
         if not config.safety:
-            return self._posterior(teacher, evidence, votes, 1.0), {"phrase_trust": 1.0}
+            belief = posterior(teacher, evidence, votes.is_named, config.strength, config.temperature)
+            return belief, {"phrase_trust": 1.0}
         group = self.groups(votes.signs)
         self.unlabelled_trust.update(teacher, evidence, votes.is_named, group, SURE)
         right, by_group = self.ceiling(*self.unlabelled_trust.estimates(), still_rising)
         is_on = (right >= config.least_trust) & (not self._is_refused)
         evidence = believed(evidence, by_group[group].unsqueeze(1))
-        belief = torch.where(is_on, self._posterior(teacher, evidence, votes, right), teacher)
+        temperature = self._temperature(right)
+        product = posterior(teacher, evidence, votes.is_named, config.strength, temperature)
+        belief = torch.where(is_on, product, teacher)
         self.is_on.copy_(is_on)
         return belief, {"phrase_trust": torch.where(is_on, right, 0.0), "phrases_right": right}
 
-    def _posterior(
-        self, teacher: Tensor, evidence: Tensor, votes: PhraseVotes, right: Tensor | float
-    ) -> Tensor:
-        """The product, with a teacher that is tempered as far as phrases are right.
+    def _temperature(self, right: Tensor) -> Tensor:
+        """The teacher's temperature beside phrases of which the share `right` (scalar) proves right.
 
         Decision: T - 1 falls to 0 as the share of right phrases falls to a half. A tempered teacher lets a
         phrase overrule it. Of phrases that are often wrong Bayes' rule, T = 1, is enough.
         """
-        surer = torch.as_tensor(2 * right - 1).clamp(min=0).to(teacher.dtype)
-        temperature = 1 + (self.config.temperature - 1) * surer
-        return posterior(teacher, evidence, votes.is_named, self.config.strength, temperature)
+        return 1 + (self.config.temperature - 1) * (2 * right - 1).clamp(min=0).float()
 
     def _named_classes(self, votes: PhraseVotes) -> Tensor:
         """The class that the phrase of each voxel names, whatever the teacher says; IGNORE for none."""

@@ -12,6 +12,9 @@ Letters: N points of a scan.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -33,6 +36,7 @@ from train.outputs.frames import Frame, FrameImage
 SCAN = "sequence/scan"
 _MOST_PHRASES = 65_000  # rerun's class ids are uint16
 _FRAMES_PER_S = 10.0  # as most LiDARs turn
+_LEAST_FREE_BYTES = 128 * 2**20  # a frame of a million points has about 60 MB
 _NONE = 0  # the class id of a point or pixel without a phrase
 
 
@@ -59,13 +63,25 @@ def write_recording(
             cameras: dict[str, None] = {}
             count, has_truth = 0, False
             for frame in frames:
+                _require_space(part)
                 _write_frame(recording, frame, ids)
-                cameras |= dict.fromkeys(image.camera_name for image in frame.images)
+                shown = dict.fromkeys(image.camera_name for image in frame.images)
+                for camera_name in cameras:
+                    if camera_name not in shown:
+                        _clear_image(recording, camera_name)
+                cameras |= shown
                 count, has_truth = count + 1, has_truth or frame.scan.labels is not None
+                recording.flush()
             recording.send_blueprint(_blueprint(list(cameras), has_truth))
         finally:
             recording.disconnect()  # writes what is waiting
     return count
+
+
+def _require_space(part: Path) -> None:
+    """Raises OSError before the disk is full: on a full one Rerun waits for ever."""
+    if shutil.disk_usage(part.parent).free < _LEAST_FREE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _write_classes(
@@ -117,8 +133,8 @@ def _write_image(recording: rr.RecordingStream, image: FrameImage, ids: dict[str
         recording.log([*place, "image"], _as_it_is(image.view.image))
     except DataError:  # the captions have counted and named it
         recording.log([*place, "image"], rr.Clear(recursive=False))
-    if image.said.caption is not None:
-        recording.log(["captions", image.camera_name], rr.TextDocument(image.said.caption.text))
+    caption = image.said.caption.text if image.said.caption is not None else ""
+    recording.log(["captions", image.camera_name], rr.TextDocument(caption))
     entities = image.said.entities
     boxes = rr.Boxes2D(
         array=np.array([one.box_xyxy for one in entities], np.float32).reshape(-1, 4),
@@ -129,6 +145,12 @@ def _write_image(recording: rr.RecordingStream, image: FrameImage, ids: dict[str
     recording.log([*place, "entities"], boxes)
     masks = rr.SegmentationImage(_drawn(entities, camera.size_hw, ids), opacity=0.35, draw_order=1.0)
     recording.log([*place, "masks"], masks)
+
+
+def _clear_image(recording: rr.RecordingStream, camera_name: str) -> None:
+    """What an earlier frame had of a camera must not stay."""
+    recording.log([*SCAN.split("/"), "cameras", camera_name], rr.Clear(recursive=True))
+    recording.log(["captions", camera_name], rr.Clear(recursive=False))
 
 
 def _as_it_is(part: FilePart) -> rr.EncodedImage | rr.Image:

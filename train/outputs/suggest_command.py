@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from lass3d_core.files.atomic import write_text
+from lass3d_core.files.names import shortened
 from lass3d_core.program import whole_number
 from train.outputs.suggest import Suggestion, Suggestions, suggest
 from train.report.suggest import write_suggest_page
@@ -87,8 +88,7 @@ def labelled_list(found: Suggestions) -> tuple[str, ...]:
 
 def next_step(found: Suggestions, listed: Path, manifest: Path) -> str:
     """What to do next. listed: the file labelled.txt, which is named as `manifest` must name it."""
-    listed, home = listed.absolute(), manifest.absolute().parent
-    path = listed.relative_to(home) if listed.is_relative_to(home) else listed
+    path = shortened(listed.absolute(), manifest.absolute().parent)
     share = f"{100 * len(labelled_list(found)) / (len(found.labelled) + found.unlabelled):.3g}"
     return (
         f'label these scans and run "make pairs"; then train with RATIO={share} and, for the data set in '

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lass3d_core.errors import CorruptArtifact, Lass3dError, MissingArtifact, UnknownName
+from lass3d_core.files.names import shortened
 from lass3d_core.paper.metrics import rule_in_words
 from lass3d_core.settings import to_json
 from train.config import RunConfig, SavedRun
@@ -112,7 +113,7 @@ def _metrics(path: Path) -> Metrics | None:
 
 
 def _row(run: ListedRun, base: Path) -> tuple[str, ...]:
-    place = run.folder.relative_to(base) if run.folder.is_relative_to(base) else run.folder
+    place = shortened(run.folder, base)
     config = run.saved.config if run.saved else None
     chosen = (config.dataset, f"{config.ratio:g} %", str(config.seed)) if config else ("?", "?", "?")
     figures = tuple(percent(one.miou_official if one else None, "-") for one in run.metrics.values())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lass3d_core.files.names import is_plain, is_plain_path
+from lass3d_core.files.names import is_plain, is_plain_path, shortened
 
 
 @pytest.mark.parametrize("name", ["00", "scene0000_00", "v1.0-trainval", "Straße", "-x"])
@@ -26,3 +26,10 @@ def test_what_leads_elsewhere_is_not(name: str) -> None:
 def test_a_plain_path_stays_below_its_folder(name: str) -> None:
     if is_plain_path(name):
         assert (Path("/top") / name).resolve().is_relative_to("/top")
+
+
+def test_a_path_below_the_folder_is_shortened_and_another_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shortened(Path("/top/runs/a"), Path("/top")) == Path("runs/a")
+    assert shortened(Path("/elsewhere/a"), Path("/top")) == Path("/elsewhere/a")
+    monkeypatch.chdir("/usr")
+    assert shortened(Path("/usr/bin")) == Path("bin") and shortened(Path("bin")) == Path("bin")

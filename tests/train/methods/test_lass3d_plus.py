@@ -167,11 +167,8 @@ def test_phrases_weigh_as_much_as_they_prove_right(batch: SemiBatch, ingredients
 def test_the_teacher_is_tempered_as_far_as_phrases_are_right(ingredients: Ingredients) -> None:
     """T = 3: 1 + 2 * (2 * 0.75 - 1) = 2, and 1 for phrases of which less than a half is right."""
     method = Lass3dPlus(replace(SAFE, temperature=3.0), ingredients)
-    teacher, silent = torch.tensor([[0.9, 0.1, 0, 0, 0]]), torch.zeros(1, 5)
-    votes = PhraseVotes.certain(torch.tensor([1]))
-    for right, odds in ((1.0, 9 ** (1 / 3)), (0.75, 3.0), (0.5, 9.0), (0.2, 9.0)):
-        told = method._posterior(teacher, silent, votes, torch.tensor(right, dtype=torch.float64))
-        assert float(told[0, 0] / told[0, 1]) == pytest.approx(odds, rel=1e-5)
+    for right, temperature in ((1.0, 3.0), (0.75, 2.0), (0.5, 1.0), (0.2, 1.0)):
+        assert method._temperature(torch.tensor(right, dtype=torch.float64)) == pytest.approx(temperature)
 
 
 def test_labels_alone_teach_at_first(batch: SemiBatch, ingredients: Ingredients) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lass3d_core.errors import StorageError
 from lass3d_core.files.masks import encode
 from lass3d_core.files.shards import ShardHeader
 from lass3d_core.records import Camera, Entity, FilePart, ImageCaption, PairedScan, PointTextPairs, View
@@ -167,5 +170,31 @@ def test_a_recording_that_fails_leaves_the_old_one(recorded: Path) -> None:
     with pytest.raises(RuntimeError):
         write_recording(recorded, broken(), HEADER, PHRASES, "a drive", "hand-08")
     assert recorded.read_bytes() == before and [path.name for path in recorded.parent.iterdir()] == [
+        "drive.rrd"
+    ]
+
+
+def test_what_a_frame_lacks_does_not_stay_from_the_frame_before(tmp_path: Path) -> None:
+    """Frame 4 has no caption, frame 7 no camera."""
+    first, second, third = (frame(tmp_path, number, 10) for number in (3, 4, 7))
+    image = second.images[0]
+    second = replace(second, images=(replace(image, said=replace(image.said, caption=None)),))
+    frames = [first, second, replace(third, images=())]
+    write_recording(tmp_path / "x.rrd", frames, HEADER, PHRASES, "a drive", "hand")
+    assert read(tmp_path / "x.rrd", "/captions/image_2", "TextDocument:text")[4] == [""]
+    for place in ("/sequence/scan/cameras/image_2", "/captions/image_2"):
+        assert set(read(tmp_path / "x.rrd", place, "Clear:is_recursive")) == {7}
+
+
+def test_a_full_disk_is_one_error_and_the_old_recording_stays(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, usage = recorded.read_bytes(), shutil.disk_usage(recorded)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**6))
+    with pytest.raises(StorageError, match=r"cannot write .*drive.rrd: the disk is full"):
+        write_recording(
+            recorded, [frame(recorded.parent.parent, 3, 10)], HEADER, PHRASES, "a drive", "hand-08"
+        )
+    assert recorded.read_bytes() == before and [one.name for one in recorded.parent.iterdir()] == [
         "drive.rrd"
     ]
