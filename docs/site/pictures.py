@@ -57,7 +57,7 @@ def main() -> int:
             command = [browser, "--headless", "--no-sandbox", "--hide-scrollbars", f"--screenshot={shot}"]
             command += [f"--window-size={WIDTH},{HEIGHT}", "--virtual-time-budget=4000"]
             subprocess.run([*command, options.page.resolve().as_uri()], check=True, stderr=subprocess.DEVNULL)
-            small(shot, INTO / "report.png")
+            small(shot, INTO / "demo.png")
     return 0
 
 
