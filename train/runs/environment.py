@@ -15,7 +15,7 @@ import torch
 from lass3d_core import __version__
 from lass3d_core.files.json_files import write_json
 
-_PACKAGES = ("torch", "numpy", "h5py")
+_PACKAGES = ("numpy", "h5py")
 
 
 def write_environment(path: Path, device: torch.device) -> None:
@@ -28,7 +28,9 @@ def environment(device: torch.device) -> dict[str, Any]:
     name, processor = machine_of(device)
     return {
         "python": platform.python_version(),
-        "packages": {"lass3d": __version__} | {name: _version(name) for name in _PACKAGES},
+        # torch says itself for which CUDA it was built; the package's version may leave that out.
+        "packages": {"lass3d": __version__, "torch": str(torch.__version__)}
+        | {name: _version(name) for name in _PACKAGES},
         "system": platform.platform(),
         "processor": processor,
         "cores": os.cpu_count(),
