@@ -29,7 +29,7 @@ def only_one(folder: Path, name: str = ".lock", remedy: str = "wait for it or en
         folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(path)
         try:
-            lock.acquire(timeout=0)
+            _take(lock)
         except Timeout:
             if isinstance(lock, SoftFileLock):
                 remedy += f". If it has ended, delete {lock.lock_file}"
@@ -41,6 +41,16 @@ def only_one(folder: Path, name: str = ".lock", remedy: str = "wait for it or en
         yield
     finally:
         lock.release()
+
+
+def _take(lock: BaseFileLock) -> None:
+    """Raises Timeout if another process holds the lock."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if not isinstance(lock, SoftFileLock):
+            raise
+        lock.acquire(timeout=0)  # the first try may only have removed the lock of a process that has died
 
 
 def _lock(path: Path) -> BaseFileLock:

@@ -91,10 +91,24 @@ def read_log(path: Path) -> list[dict[str, str]]:
         return []
     except UnicodeDecodeError:
         raise damaged from None
-    rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
-    if any(not (row.get("step") or "").isdigit() or None in row or None in row.values() for row in rows):
+    try:
+        rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+    except csv.Error:  # such as a zero byte, before Python 3.11
+        raise damaged from None
+    if not all(map(_is_whole, rows)):
         raise damaged
     return rows
+
+
+def _is_whole(row: Mapping[str, str]) -> bool:
+    """Whether a row has a step, as many cells as there are columns, and nothing but figures in them."""
+    if None in row or None in row.values() or not row.get("step", "").isdigit():
+        return False
+    try:
+        np.array([cell for cell in row.values() if cell], np.float64)
+    except ValueError:
+        return False
+    return True
 
 
 def column_mean(rows: Sequence[Mapping[str, str]], column: str) -> float | None:

@@ -78,7 +78,9 @@ def test_figures_of_single_classes_and_pictures_go_to_the_trackers_alone(tmp_pat
     ]
 
 
-@pytest.mark.parametrize("text", ["step,loss\nx,1\n", "step,loss\n1\n", "a,b\n1,2\n"])
+@pytest.mark.parametrize(
+    "text", ["step,loss\nx,1\n", "step,loss\n1\n", "a,b\n1,2\n", "step,loss\n1,\0\n", "step,loss\n1,0.5x\n"]
+)
 def test_a_damaged_log_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "log.csv").write_text(text)
     with pytest.raises(CorruptArtifact, match=r"log\.csv is damaged"):
