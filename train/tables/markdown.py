@@ -146,13 +146,13 @@ def _missing(filled: TableResults) -> str:
     lines = [f"- {title}: not built ({why})" for title, why in plan.not_built.items()]
     lines += [f"- {title}, {ratio:g} %: not built ({why})" for (title, ratio), why in plan.left_out.items()]
     lines += [f"- {_named(cell)}: {cell.state}: {cell.why}" for cell in plan.cells if cell.why]
-    waiting = [cell for cell in plan.cells if cell.is_to_do]
-    lines += [f"- {_named(cell)}: not run yet" for cell in waiting if cell.state == "missing"]
-    lines += [
-        f"- {_named(cell)}: not finished, {cell.steps_done} of {cell.plan.config.schedule.steps} steps"
-        for cell in waiting
-        if cell.state == "unfinished"
-    ]
+    waiting: dict[str, list[str]] = {}  # row and ratio -> seeds
+    for cell in plan.cells:
+        if cell.is_to_do:
+            begun = f" ({cell.steps_done} of {cell.plan.config.schedule.steps} steps)"
+            seed = f"{cell.seed}{begun if cell.state == 'unfinished' else ''}"
+            waiting.setdefault(f"{cell.row.title}, {cell.ratio:g} %", []).append(seed)
+    lines += [f"- {row}: not finished: seed {', '.join(seeds)}" for row, seeds in waiting.items()]
     return "\n".join(lines)
 
 

@@ -57,7 +57,7 @@ def test_a_table_goes_on_from_its_recorded_figures_on_another_machine(
     }
     pages = [folder / "table-2-test.md" for folder in (figures / "tiny", runs / "tiny" / "tables")]
     first, second = (page.read_text() for page in pages)
-    assert first == second and "not run yet" not in first
+    assert first == second and "not finished" not in first
     shutil.rmtree(runs)
     make_table(small, recipe, processes=2, figures=figures)
     assert "4 runs, 4 recorded" in capsys.readouterr().out

@@ -43,7 +43,15 @@ def test_a_row_that_was_not_run_is_empty(filled_by_hand: Fill) -> None:
     assert line_of(page, "dream") == ["dream", *[""] * 9]
     assert line_of(page, "mean > base") == ["mean > base", "not run"]
     assert "- dream: not built (there is no method method_of_dreams yet)" in page
-    assert "- mean, 20 %, seed 1: not run yet" in page
+    assert "- mean, 20 %: not finished: seed 0, 1\n" in page
+
+
+def test_what_is_not_finished_is_one_line_a_row(filled_by_hand: Fill) -> None:
+    filled = filled_by_hand({})
+    first, *others = filled.plan.cells
+    begun = replace(first, state="unfinished", steps_done=1)
+    page = page_of(replace(filled, plan=replace(filled.plan, cells=(begun, *others))))
+    assert "- base, 20 %: not finished: seed 0 (1 of 2 steps), 1\n" in page
 
 
 @pytest.mark.parametrize(
