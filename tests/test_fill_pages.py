@@ -100,9 +100,17 @@ def test_a_figure_is_the_cell_that_its_mark_names(tmp_path: Path, which: str, sh
 def test_rows_are_the_columns_of_a_csv_file(tmp_path: Path) -> None:
     page = readme(tmp_path, '<!-- rows: tables/f.csv columns="row miou" -->\nold\n<!-- end -->\n')
     assert page.splitlines()[2:8] == [
-        *("| row | miou |", "| --- | --- |", "| base | 50.0 |", "| base | 55.2 |"),
+        *("| row | mIoU |", "| --- | --- |", "| base | 50.0 |", "| base | 55.2 |"),
         *("| mean | 47.0 |", "| dream |  |"),
     ]
+
+
+def test_a_difference_says_from_what_and_has_its_sign(tmp_path: Path) -> None:
+    figures = "row,reference,difference,difference_low,difference_high\nbase,ours,-2.96,-4,1.25\n"
+    columns = "row difference difference_low difference_high"
+    mark = f'<!-- rows: tables/g.csv columns="{columns}" -->\n<!-- end -->\n'
+    page = readme(tmp_path, mark, **{"g.csv": figures})
+    assert "| row | minus ours | 95 %, from | 95 %, to |" in page and "| base | -3.0 | -4.0 | +1.2 |" in page
 
 
 def test_a_file_is_shown_without_its_title(tmp_path: Path) -> None:

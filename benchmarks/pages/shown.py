@@ -91,9 +91,17 @@ def _rows(mark: Mark, lines: list[dict[str, str]]) -> str:
     """`columns` of a CSV file as a table."""
     columns = mark.options.get("columns", "").split()
     _require(mark, columns, lines[0] if lines else (), "column")
-    head = [[column.replace("_", ", ") for column in columns], ["---"] * len(columns)]
+    head = [[_head(column, lines[0]) for column in columns], ["---"] * len(columns)]
     cells = [[_words(line, column) for column in columns] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in (*head, *cells))
+
+
+def _head(column: str, line: dict[str, str]) -> str:
+    """The name of a column as a table's page has it."""
+    if column in ("difference_low", "difference_high"):
+        return f"95 %, {'from' if column.endswith('low') else 'to'}"
+    named = {"miou": "mIoU", "difference": f"minus {line.get('reference')}"}
+    return named.get(column, column.replace("_", ", "))
 
 
 def _require(mark: Mark, names: Iterable[str], known: Collection[str], what: str) -> None:
