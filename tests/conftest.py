@@ -10,8 +10,9 @@ import pytest
 
 # One thread per process: on busy cores two OpenMP threads are often far slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# In the background a shell ignores Ctrl-C, and the programs under test would inherit that.
+# In the background a shell ignores Ctrl-C, and `nohup` a hang-up. The programs under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_configure(config: object) -> None:
