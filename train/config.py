@@ -37,6 +37,10 @@ class DataConfig:
 
     labelled_scans: int = Field(default=2, ge=1, lt=2**16)  # per micro-batch
     unlabelled_scans: int = Field(default=2, ge=0, lt=2**16)  # per micro-batch
+    # Batch norm takes labelled and unlabelled scans each by themselves, as two batches. Decision: the paper
+    # does not say. LaserMix's and GPC's code passes them through the network one after the other. Together,
+    # 2 000 steps on labels alone lose 8 mIoU by the mere presence of unlabelled scans (docs/results.md).
+    kinds_apart: bool = True
     panorama: bool = False  # extension: what cameras saw of several scans, see train/data/panorama.py
     accumulate: int = Field(default=1, ge=1, lt=2**16)  # micro-batches per step; their gradients are averaged
     voxel_m: float = Field(default=0.05, gt=0, lt=100)  # edge of a voxel, metres
@@ -112,11 +116,15 @@ class SavedRun:
         """What decides the run's result, comparable with another run's.
 
         Fields that do not change the result, but for rounding, are left out: the note, the number of workers,
-        the number of scans that a validation sees, and whether algorithms are deterministic.
+        the number of scans that a validation sees, whether algorithms are deterministic, and, with labelled
+        scans alone, whether the kinds of scans are kept apart.
         """
         config = replace(self.config, note="", data=replace(self.config.data, workers=0))
         params = to_json(config)
         del params["deterministic"], params["schedule"]["validate_scans"]
+        if not config.data.unlabelled_scans or not config.data.kinds_apart:
+            # Then the run is the same as before there was a choice.
+            del params["data"]["kinds_apart"]
         # A method raises its revision if its code changes so that the same settings train other weights.
         revision = getattr(config.method, "revision", 0)
         return {

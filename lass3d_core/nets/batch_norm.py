@@ -13,6 +13,7 @@ from lass3d_core.compute.precision import to_float32
 class BatchNorm(nn.SyncBatchNorm):
     """Batch norm over voxels. With several processes the statistics are taken over the voxels of all.
 
+    Scans of two kinds, labelled and unlabelled, may have statistics of their own: `first` of `forward`.
     A single voxel has no variance, so the running statistics normalise it.
     Parameters and buffers are those of nn.BatchNorm1d and of nn.SyncBatchNorm.
 
@@ -21,8 +22,18 @@ class BatchNorm(nn.SyncBatchNorm):
     for the GPU in each layer, to leave out processes without voxels; here every process has some.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (M,C) -> (M,C) of the same dtype. The statistics are float32 or wider."""
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """x (M,C) -> (M,C) of the same dtype. The statistics are float32 or wider.
+
+        first: rows of the first kind, which are normalised by themselves, as the rest is. None: all together.
+        The running statistics take in both, one after the other, as if each were a batch of its own.
+        """
+        if first is None or not self.training:
+            return self._of_one_kind(x)
+        # `split`, not slices: its gradient is one copy.
+        return torch.cat([self._of_one_kind(kind) for kind in x.split([first, len(x) - first])])
+
+    def _of_one_kind(self, x: Tensor) -> Tensor:
         if self.training and parallel.world_size() > 1 and not has_sync_batch_norm(x.device.type):
             return self._over_all(to_float32(x)).to(x.dtype)
         if self.training and parallel.world_size() == 1 and len(x) < 2:

@@ -31,12 +31,17 @@ class ImagePyramid(NamedTuple):
 
     submanifold: tuple[Images, ...]
     stride: tuple[Images, ...]
+    first_rows: tuple[int | None, ...]
 
     @classmethod
-    def of(cls, images: Images, levels: int) -> ImagePyramid:
-        """`levels` levels, each with half the rows and columns of the last. They must halve evenly."""
+    def of(cls, images: Images, levels: int, first_images: int | None = None) -> ImagePyramid:
+        """`levels` levels, each with half the rows and columns of the last. They must halve evenly.
+
+        first_images: how many images batch norm keeps apart from the rest; None: all share their statistics.
+        """
         sizes = tuple(images.halved(level) for level in range(levels))
-        return cls(sizes, sizes[:-1])
+        first = (None if first_images is None else first_images * one.height * one.width for one in sizes)
+        return cls(sizes, sizes[:-1], tuple(first))
 
 
 class _Convolution(nn.Module):

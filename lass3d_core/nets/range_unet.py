@@ -55,18 +55,26 @@ class RangeUNet(nn.Module):
 
         The first three features are x, y, z in metres from the sensor.
         """
+        scan = pyramid.coords[0][:, 0]
         with torch.autocast(features.device.type, enabled=False):  # coordinates: see precision.py
-            view = range_view(features[:, :3], pyramid.coords[0][:, 0], self.image)
-        return self.from_view(features, view)
+            view = range_view(features[:, :3], scan, self.image)
+        return self.from_view(features, view, pyramid.first_rows[0])
 
-    def from_view(self, features: Tensor, view: RangeView) -> Tensor:
-        """features (M,in_channels) of voxels, of which `view` names the pixels -> (M,out_channels)."""
+    def from_view(self, features: Tensor, view: RangeView, first: int | None = None) -> Tensor:
+        """features (M,in_channels) of voxels, of which `view` names the pixels -> (M,out_channels).
+
+        first: voxels, and so the images, that batch norm keeps apart; see BatchNorm.
+        """
         with torch.autocast(features.device.type, enabled=False):  # coordinates: see precision.py
-            inputs = self.enter(torch.cat([features, view.distance[:, None], view.behind[:, None]], dim=1))
+            behind = view.distance[:, None], view.behind[:, None]
+            inputs = self.enter(torch.cat([features, *behind], dim=1), first)
             own = self.own(inputs)
-        images = Images(view.scans, self.image.height, self.image.width)
-        pixels = self.unet(shown(inputs, view), ImagePyramid.of(images, self.unet.levels))
-        return torch.relu_(self.norm(self.seen(pixels[view.pixel]) + own))
+        size = self.image.height, self.image.width
+        # The image of the last of these voxels is the last one that is kept apart.
+        images = None if first is None else int(view.pixel[:first].amax()) // (size[0] * size[1]) + 1
+        pyramid = ImagePyramid.of(Images(view.scans, *size), self.unet.levels, images)
+        pixels = self.unet(shown(inputs, view), pyramid)
+        return torch.relu_(self.norm(self.seen(pixels[view.pixel]) + own, first))
 
 
 def shown(inputs: Tensor, view: RangeView) -> Tensor:

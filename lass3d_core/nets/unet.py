@@ -78,16 +78,20 @@ class MinkUNet(nn.Module):
     def forward(self, features: Tensor, pyramid: KernelPyramid) -> Tensor:
         """features (M,in_channels) of the voxels pyramid.coords[0] -> (M,out_channels)."""
         first, second = self.stem
+        of_level = list(zip(pyramid.submanifold, pyramid.first_rows))
         with torch.autocast(features.device.type, enabled=False):  # coordinates: see precision.py
-            x = first(self.enter(features), pyramid.submanifold[0])
-        x = second(x, pyramid.submanifold[0])
+            x = first(self._entered(features, pyramid.first_rows[0]), *of_level[0])
+        x = second(x, *of_level[0])
         skips = []
         for level, encode in enumerate(self.encoder):
             skips.append(x)
-            x = encode(x, pyramid.stride[level], pyramid.submanifold[level + 1])
+            x = encode(x, pyramid.stride[level], *of_level[level + 1])
         for level, decode in zip(reversed(range(self.levels - 1)), self.decoder):
-            x = decode(x, skips.pop(), pyramid.stride[level], pyramid.submanifold[level])
+            x = decode(x, skips.pop(), pyramid.stride[level], *of_level[level])
         return x
+
+    def _entered(self, features: Tensor, first: int | None) -> Tensor:
+        return self.enter(features, first) if isinstance(self.enter, BatchNorm) else features
 
 
 class _Encode(nn.Module):
@@ -98,10 +102,10 @@ class _Encode(nn.Module):
         self.down = _ConvNormReLU(ops.StridedConv(cin, cin), cin)
         self.blocks = _residual_blocks(cin, cout, blocks, ops)
 
-    def forward(self, x: Tensor, stride: KernelMap, submanifold: KernelMap) -> Tensor:
-        x = self.down(x, stride)
+    def forward(self, x: Tensor, stride: KernelMap, submanifold: KernelMap, first: int | None) -> Tensor:
+        x = self.down(x, stride, first)
         for block in self.blocks:
-            x = block(x, submanifold)
+            x = block(x, submanifold, first)
         return x
 
 
@@ -113,10 +117,12 @@ class _Decode(nn.Module):
         self.up = _ConvNormReLU(ops.TransposedConv(cin, cout), cout)
         self.blocks = _residual_blocks(cout + skip, cout, blocks, ops)
 
-    def forward(self, x: Tensor, skip: Tensor, stride: KernelMap, submanifold: KernelMap) -> Tensor:
-        x = torch.cat([self.up(x, stride), skip], dim=1)
+    def forward(
+        self, x: Tensor, skip: Tensor, stride: KernelMap, submanifold: KernelMap, first: int | None
+    ) -> Tensor:
+        x = torch.cat([self.up(x, stride, first), skip], dim=1)
         for block in self.blocks:
-            x = block(x, submanifold)
+            x = block(x, submanifold, first)
         return x
 
 
@@ -132,13 +138,24 @@ class _ResidualBlock(nn.Module):
         self.first = _ConvNormReLU(ops.SubmanifoldConv(cin, cout), cout)
         self.second = ops.SubmanifoldConv(cout, cout)
         self.norm = BatchNorm(cout)
-        self.shortcut = (
-            nn.Identity() if cin == cout else nn.Sequential(nn.Linear(cin, cout, bias=False), BatchNorm(cout))
-        )
+        self.shortcut = nn.Identity() if cin == cout else _Shortcut(cin, cout)
 
-    def forward(self, x: Tensor, submanifold: KernelMap) -> Tensor:
-        y = self.norm(self.second(self.first(x, submanifold), submanifold))
-        return torch.relu_(y + self.shortcut(x))
+    def forward(self, x: Tensor, submanifold: KernelMap, first: int | None) -> Tensor:
+        y = self.norm(self.second(self.first(x, submanifold, first), submanifold), first)
+        beside = self.shortcut(x, first) if isinstance(self.shortcut, _Shortcut) else x
+        return torch.relu_(y + beside)
+
+
+class _Shortcut(nn.Sequential):
+    """A linear layer, batch norm."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__(nn.Linear(cin, cout, bias=False), BatchNorm(cout))
+
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        linear, norm = self
+        normalised: Tensor = norm(linear(x), first)
+        return normalised
 
 
 class _ConvNormReLU(nn.Module):
@@ -149,5 +166,5 @@ class _ConvNormReLU(nn.Module):
         self.conv = conv
         self.norm = BatchNorm(width)
 
-    def forward(self, x: Tensor, pairs: KernelMap) -> Tensor:
-        return torch.relu_(self.norm(self.conv(x, pairs)))
+    def forward(self, x: Tensor, pairs: KernelMap, first: int | None) -> Tensor:
+        return torch.relu_(self.norm(self.conv(x, pairs), first))

@@ -38,6 +38,7 @@ class LevelPairs:
     target, source (H,) int32: the pairs of the 13 offsets after the centre, grouped by offset, ascending. The
         pairs of the other 13 are their mirror image.
     counts (13,) int64 on the device, and the same as ints.
+    first_rows: the voxels of the scans with a number below `first_scans`; 0 if that was not asked for.
     children: to the next level; None on the last.
     """
 
@@ -46,6 +47,7 @@ class LevelPairs:
     source: Tensor
     counts: Tensor
     sizes: tuple[int, ...]
+    first_rows: int
     children: Children | None
 
 

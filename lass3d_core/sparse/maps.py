@@ -60,6 +60,17 @@ class KernelMap:
 
 
 @dataclass(frozen=True)
+class FirstScans:
+    """The scans of a batch whose batch-norm statistics are kept apart from those of the rest.
+
+    scans: these are the scans with a number below that. rows: their voxels on each level; they come first.
+    """
+
+    scans: int
+    rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class KernelPyramid:
     """Coordinates and kernel maps of every level. Level 0 has the given voxels, in their order.
 
@@ -67,6 +78,7 @@ class KernelPyramid:
     submanifold: per level l the 3x3x3 map from l to l.
     stride: per level l but the last the 2x2x2 map from l to l + 1.
     unbuilt: how many levels are still to be built, with all maps: see `unbuilt_pyramid`. 0: none.
+    first: the scans that batch norm keeps apart; None: all scans share their statistics.
 
     All tensors are moved as one: between processes, to a device, and into a file.
     """
@@ -75,15 +87,27 @@ class KernelPyramid:
     submanifold: tuple[KernelMap, ...]
     stride: tuple[KernelMap, ...]
     unbuilt: int = 0
+    first: FirstScans | None = None
 
     @property
     def levels(self) -> int:
         return self.unbuilt or len(self.coords)
 
+    @property
+    def first_scans(self) -> int | None:
+        """How many scans batch norm keeps apart; None: all share their statistics."""
+        return None if self.first is None else self.first.scans
+
+    @property
+    def first_rows(self) -> tuple[int | None, ...]:
+        """The rows of each level that batch norm keeps apart; None: all share their statistics."""
+        return (None,) * self.levels if self.first is None else self.first.rows
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> KernelPyramid:
         """The same pyramid on `device`, moved by one copy; built there if it is not yet built."""
         if self.unbuilt:
-            return build_pyramid(self.coords[0].to(device, non_blocking=non_blocking), self.levels)
+            coords = self.coords[0].to(device, non_blocking=non_blocking)
+            return build_pyramid(coords, self.levels, self.first_scans)
         if self.coords[0].device == torch.device(device):
             return self
         skeleton, packed = pack(self)
@@ -98,41 +122,47 @@ class KernelPyramid:
         return unpack, pack(self)
 
 
-def build_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
+def build_pyramid(coords: Tensor, levels: int, first_scans: int | None = None) -> KernelPyramid:
     """Build `levels` levels over coords (M,4) int32 of (batch, x, y, z), in any order.
 
     The parent of a voxel is floor(coordinate / 2), also for negative coordinates. The rows of coarser levels
     are sorted. On a GPU the program waits once, for the sizes of all levels.
+    first_scans: batch norm keeps the scans with a number below that apart; their rows must come first.
     Raises DataError if two rows are equal or the occupied box is too large.
     """
     # No voxels: nothing to wait for.
     on_host = coords.device.type == "cpu" or not len(coords)
     if on_host:
-        return pyramid_of(pairs_on_host(coords, levels), offsets_on_host)
-    return pyramid_of(pairs_on_device(coords, levels), offsets_on_device)
+        return pyramid_of(pairs_on_host(coords, levels, first_scans), offsets_on_host, first_scans)
+    return pyramid_of(pairs_on_device(coords, levels, first_scans), offsets_on_device, first_scans)
 
 
-def unbuilt_pyramid(coords: Tensor, levels: int) -> KernelPyramid:
+def unbuilt_pyramid(coords: Tensor, levels: int, first_scans: int | None = None) -> KernelPyramid:
     """Level 0 alone, coords (M,4) int32. `to` builds all `levels` levels, on the device that uses them.
 
-    So a loader sends coordinates, which are a fraction of the maps.
+    So a loader sends coordinates, which are a fraction of the maps. first_scans: as in `build_pyramid`.
     """
-    return KernelPyramid((coords,), (), (), unbuilt=levels)
+    first = None if first_scans is None else FirstScans(first_scans)
+    return KernelPyramid((coords,), (), (), unbuilt=levels, first=first)
 
 
-def pyramid_of(levels: Iterable[LevelPairs], offsets_of: RowOffsets) -> KernelPyramid:
+def pyramid_of(
+    levels: Iterable[LevelPairs], offsets_of: RowOffsets, first_scans: int | None = None
+) -> KernelPyramid:
     """The pyramid of these levels, the finest first.
 
-    offsets_of: see `offsets_on_host`.
+    offsets_of: see `offsets_on_host`. first_scans: that the levels were built with.
     """
-    all_coords, submanifold, stride, born = [], [], [], None
+    all_coords, submanifold, stride, rows, born = [], [], [], [], None
     for level in levels:
         if born is not None:
             stride.append(_stride_map(born, len(all_coords[-1]), len(level.coords), offsets_of))
         all_coords.append(level.coords)
         submanifold.append(_submanifold_map(level, offsets_of))
+        rows.append(level.first_rows)
         born = level.children
-    return KernelPyramid(tuple(all_coords), tuple(submanifold), tuple(stride))
+    first = None if first_scans is None else FirstScans(first_scans, tuple(rows))
+    return KernelPyramid(tuple(all_coords), tuple(submanifold), tuple(stride), first=first)
 
 
 def _submanifold_map(level: LevelPairs, offsets_of: RowOffsets) -> KernelMap:

@@ -54,9 +54,10 @@ class _Octants:
     counts: Tensor  # (8,) int64
 
 
-def pairs_on_device(coords: Tensor, levels: int) -> list[LevelPairs]:
+def pairs_on_device(coords: Tensor, levels: int, first_scans: int | None = None) -> list[LevelPairs]:
     """The pairs of `levels` levels over coords (M,4) int32 of (batch, x, y, z), in any order; M > 0.
 
+    first_scans: as in `pairs_on_host`.
     Raises DataError if two rows are equal or the occupied box is too large.
     """
     level, spans = _finest(coords)
@@ -68,14 +69,15 @@ def pairs_on_device(coords: Tensor, levels: int) -> list[LevelPairs]:
         octants.append(of_level)
     hits = [_hits(one) for one in every]
     counts = [*(one.counts for one in hits), *(one.counts for one in octants)]
-    read = iter(torch.cat([spans, unique, *(one.size for one in every), *counts]).tolist())  # the transfer
+    sized = [*(one.size for one in every), _first_rows(every, first_scans)]
+    read = iter(torch.cat([spans, unique, *sized, *counts]).tolist())  # the transfer
     require_countable([next(read) for _ in range(len(spans))])
     if not next(read):
         raise DataError(DUPLICATE)
-    sizes = [next(read) for _ in every]
+    sizes, first_rows = ([next(read) for _ in every] for _ in range(2))
     of_counts = [tuple(next(read) for _ in range(len(count))) for count in counts]
     children = [_cut_children(*one) for one in zip(octants, sizes, of_counts[len(every) :])]
-    return [_cut(*one) for one in zip(every, sizes, hits, of_counts, (*children, None))]
+    return [_cut(*one) for one in zip(every, sizes, hits, of_counts, first_rows, (*children, None))]
 
 
 def _finest(coords: Tensor) -> tuple[_Level, Tensor]:
@@ -124,13 +126,25 @@ def _coarser(level: _Level) -> tuple[_Level, _Octants]:
     return coarse, _Octants(octant.sort(stable=True).indices, parent, counts)
 
 
+def _first_rows(levels: list[_Level], first_scans: int | None) -> Tensor:
+    """How many rows of each level have a scan's number below that, (levels,) int64; 0 for None."""
+    scan, own = (torch.stack(columns) for columns in zip(*((one.coords[:, 0], one.own) for one in levels)))
+    return (own & (scan < (first_scans or 0))).sum(dim=1)
+
+
 def _cut(
-    level: _Level, size: int, hits: _Hits, sizes: tuple[int, ...], children: Children | None
+    level: _Level,
+    size: int,
+    hits: _Hits,
+    sizes: tuple[int, ...],
+    first_rows: int,
+    children: Children | None,
 ) -> LevelPairs:
     """The level without its filling."""
     pairs = places_of(hits.hit.view(-1), sum(sizes))
     target, source = level.order[pairs % len(level.keys)], level.order[hits.place.view(-1)[pairs]]
-    return LevelPairs(level.coords[:size], target.int(), source.int(), hits.counts, sizes, children)
+    pairs_of = target.int(), source.int(), hits.counts, sizes
+    return LevelPairs(level.coords[:size], *pairs_of, first_rows, children)
 
 
 def _cut_children(octants: _Octants, size: int, sizes: tuple[int, ...]) -> Children:

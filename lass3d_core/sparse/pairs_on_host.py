@@ -15,15 +15,17 @@ from lass3d_core.sparse.level_pairs import DUPLICATE, Children, LevelPairs, neig
 from lass3d_core.sparse.voxels import lattice_keys, lattice_steps, run_starts
 
 
-def pairs_on_host(coords: Tensor, levels: int) -> Iterator[LevelPairs]:
+def pairs_on_host(coords: Tensor, levels: int, first_scans: int | None = None) -> Iterator[LevelPairs]:
     """The pairs of `levels` levels over coords (M,4) int32 of (batch, x, y, z), in any order.
 
+    first_scans: LevelPairs.first_rows counts the voxels of the scans with a number below that.
     Raises DataError if two rows are equal or the occupied box is too large.
     """
     for level in range(levels):
         half = _half_pairs(coords)
         coarse, children = (coords, None) if level == levels - 1 else _children(coords)
-        yield LevelPairs(coords, *half, children)
+        first_rows = 0 if first_scans is None else int((coords[:, 0] < first_scans).sum())
+        yield LevelPairs(coords, *half, first_rows, children)
         coords = coarse
 
 

@@ -149,3 +149,11 @@ def test_every_setting_but_the_note_and_the_workers_makes_another_run() -> None:
         assert digest(setting) != digest()
     noted = replace(lass3d(), note="other words")
     assert SavedRun(noted, "p", "s").digest == digest("data.workers=7") == digest()
+
+
+def test_keeping_kinds_apart_is_no_part_of_a_run_on_labels_alone() -> None:
+    """Nor is its absence of any run: runs of before there was a choice took them together."""
+    both, alone = lass3d(), replace(lass3d(), data=replace(lass3d().data, unlabelled_scans=0))
+    together = [replace(one, data=replace(one.data, kinds_apart=False)) for one in (both, alone)]
+    records = [SavedRun(config, "p", "s").record["params"]["data"] for config in (both, *together, alone)]
+    assert ["kinds_apart" in one for one in records] == [True, False, False, False]

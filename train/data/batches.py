@@ -97,7 +97,7 @@ class StepBatches(Dataset[SemiBatch]):
         table_rows = torch.from_numpy(np.append(found.table_rows, NONE))  # index NONE (-1) gives NONE
         batch = SemiBatch(
             features=features,
-            pyramid=make_pyramid(collate(coords), self.levels),
+            pyramid=make_pyramid(collate(coords), self.levels, self._apart(sum(is_labelled), len(slots))),
             labels=labels,
             is_labelled=of_slot < len(labelled),
             scan=of_slot,
@@ -114,6 +114,10 @@ class StepBatches(Dataset[SemiBatch]):
             ),
         )
         return batch.narrowed() if self.for_gpu else batch
+
+    def _apart(self, labelled: int, scans: int) -> int | None:
+        """How many scans of the batch batch norm keeps apart from the rest; None if all are of one kind."""
+        return labelled if self.config.kinds_apart and 0 < labelled < scans else None
 
     def _draw(self, scan_ids: Sequence[str], count: int, purpose: int, number: int) -> list[str]:
         """`count` scans for a micro-batch: all scans in a shuffled order, then in another one, and so on."""

@@ -71,7 +71,7 @@ class Gpc(AveragedNetwork):
     Decision: the crops are cut from the voxels of the batch, so a voxel of one crop is a voxel of the other.
     Their augmentations are the turns and reflections that map the voxel lattice to itself. They come after
     the augmentation of the whole scan.
-    Decision: batch norm sees labelled scans and crops together; in GPC's code it sees them apart.
+    Batch norm keeps labelled scans and crops apart, as in GPC's code, unless data.kinds_apart is off.
     Decision: embeddings enter a bank after the negatives of the step are drawn, so no negative is the anchor
     itself. Only embeddings that a network made are drawn. GPC enters them before, masks the anchor out, and
     fills its banks with random vectors at the start. Processes that share a batch share the banks.
@@ -131,7 +131,10 @@ class Gpc(AveragedNetwork):
         coords = [cloud.coords.clone() for cloud in clouds]
         for number, of_cloud in enumerate(coords):  # a scan and its two crops get different numbers
             of_cloud[:, 0] = 3 * of_cloud[:, 0] + number
-        pyramid = build_pyramid(torch.cat(coords), batch.pyramid.levels)
+        # Scans and crops have three numbers per slot, and labelled scans come first.
+        labelled = batch.pyramid.first_scans
+        apart = None if labelled is None else 3 * labelled
+        pyramid = build_pyramid(torch.cat(coords), batch.pyramid.levels, apart)
         features = self.network.backbone(torch.cat([cloud.features for cloud in clouds]), pyramid)
         return features, self.network.classifier(features)
 

@@ -71,7 +71,7 @@ class IgnetConfig(MethodConfig):
 
 
 class Ignet(StudentAndTeacher):
-    """Decision: batch norm sees labelled and unlabelled scans together and mixed scans by themselves."""
+    """Decision: batch norm sees mixed scans by themselves."""
 
     phrase_rows: Tensor
     phrase_class: Tensor

@@ -53,7 +53,8 @@ class LaserMixConfig(MethodConfig):
 
 
 class LaserMix(StudentAndTeacher):
-    """Decision: batch norm sees labelled and unlabelled scans together and mixed scans by themselves.
+    """Batch norm sees mixed scans by themselves, as in the authors' code.
+
     Decision: a mixed scan is one mean over labels and pseudo-labels. The rule for pseudo-labels weighs both.
 
     What is mixed with what: train/methods/parts/band_mix.py.

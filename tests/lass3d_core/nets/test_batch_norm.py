@@ -104,3 +104,40 @@ def test_several_processes_on_gpus_take_pytorch_s_sync_batch_norm(monkeypatch) -
 @pytest.mark.parametrize(("device_type", "is_pytorch_s"), [("cuda", True), ("cpu", False)])
 def test_the_device_chooses_the_form(device_type: str, is_pytorch_s: bool) -> None:
     assert batch_norm.has_sync_batch_norm(device_type) == is_pytorch_s
+
+
+def test_the_first_rows_and_the_rest_are_two_batches() -> None:
+    """Result and running statistics are those of PyTorch's batch norm on one after the other."""
+    torch.manual_seed(0)
+    x = torch.randn(9, 4) * torch.tensor([1.0, 2.0, 3.0, 4.0]) + torch.arange(9).unsqueeze(1)
+    ours, theirs = BatchNorm(4), nn.BatchNorm1d(4)
+    assert torch.equal(ours(x, 5), torch.cat([theirs(x[:5]), theirs(x[5:])]))
+    assert torch.equal(ours.running_mean, theirs.running_mean)
+    assert torch.equal(ours.running_var, theirs.running_var)
+    assert torch.equal(ours.eval()(x, 5), ours(x))
+
+
+@pytest.mark.parametrize("first", [0, 1, 8, 9])
+def test_a_kind_of_one_voxel_or_none_is_normalised_by_the_running_statistics(first: int) -> None:
+    x = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
+    norm, fresh = BatchNorm(2), BatchNorm(2).eval()
+    few = slice(0, first) if first < 2 else slice(first, None)
+    found = norm(x, first)
+    assert found.shape == x.shape and torch.isfinite(found).all()
+    before = torch.zeros(2) if first < 2 else norm.running_mean  # the first kind comes first
+    spread = torch.ones(2) if first < 2 else norm.running_var
+    expected = (x[few] - before) * torch.rsqrt(spread + fresh.eps)
+    torch.testing.assert_close(found[few], expected)
+
+
+def test_two_processes_keep_the_kinds_apart_as_one_does(of_two) -> None:
+    x = torch.randn(9, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    whole, parts = nn.BatchNorm1d(4).double(), [BatchNorm(4).double() for _ in range(2)]
+    of_rank = [0, 1, 4, 5, 6], [2, 3, 7, 8]  # the first kind has the rows 0 to 3
+    found = of_two(lambda rank: parts[rank](x[of_rank[rank]], 2))
+    expected = torch.cat([whole(x[:4]), whole(x[4:])])
+    for rows, one in zip(of_rank, found):
+        torch.testing.assert_close(one, expected[rows])
+    for one in parts:
+        torch.testing.assert_close(one.running_mean, whole.running_mean)
+        torch.testing.assert_close(one.running_var, whole.running_var)

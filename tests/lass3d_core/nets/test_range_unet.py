@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -161,3 +162,15 @@ def test_autocast_stays_close_to_float32() -> None:
 def test_an_image_that_cannot_be_halved_often_enough_is_refused() -> None:
     with pytest.raises(ValueError, match="6 x 32 pixels cannot be halved 2 times"):
         dataclasses.replace(SMALL, image=RangeImageConfig(6, 32))
+
+
+def test_kinds_kept_apart_are_two_passes_one_after_the_other() -> None:
+    net, (features, pyramid) = small_net(), batch(scan(1), scan(2), scan(3))
+    twin = copy.deepcopy(net)
+    apart = build_pyramid(pyramid.coords[0], 1, first_scans=2)
+    found = net(features, apart)
+    expected = torch.cat([twin(*batch(scan(1), scan(2))), twin(*batch(scan(3)))])
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, copy.deepcopy(twin)(features, pyramid), atol=0.1)
+    for name, value in net.named_buffers():
+        torch.testing.assert_close(value, twin.get_buffer(name), msg=name)

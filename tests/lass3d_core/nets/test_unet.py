@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 
@@ -132,3 +133,25 @@ def test_impossible_widths_are_refused(wrong: dict[str, object]) -> None:
 def test_unknown_backend_is_named() -> None:
     with pytest.raises(UnknownName, match="reference"):
         make_backbone(dataclasses.replace(SMALL, backend="cuda-magic"), in_channels=4)
+
+
+def test_kinds_kept_apart_are_two_passes_one_after_the_other() -> None:
+    """Output, gradients and running statistics; level 0 has the rows of the first scan first."""
+    net, features, pyramid = small_case()
+    twin = copy.deepcopy(net)
+    order = pyramid.coords[0][:, 0].argsort(stable=True)
+    coords, features = pyramid.coords[0][order], features[order]
+    first = coords[:, 0] < 1
+    found = net(features, build_pyramid(coords, net.levels, first_scans=1))
+    passes = [twin(features[rows], build_pyramid(coords[rows], net.levels)) for rows in (first, ~first)]
+    expected = torch.cat(passes)
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(
+        found, copy.deepcopy(twin)(features, build_pyramid(coords, net.levels)), atol=0.1
+    )
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    for (name, one), other in zip(net.named_parameters(), twin.parameters()):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-3, msg=name)
+    for name, value in net.named_buffers():
+        torch.testing.assert_close(value, twin.get_buffer(name), msg=name)

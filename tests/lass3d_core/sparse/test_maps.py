@@ -23,16 +23,14 @@ from lass3d_core.sparse.pairs_on_device import offsets_on_device, pairs_on_devic
 
 Row = tuple[int, int, int, int]
 Pair = tuple[int, int, int]
-Build = Callable[[torch.Tensor, int], KernelPyramid]
+Build = Callable[..., KernelPyramid]
 
 
-def build_as_on_a_gpu(coords: torch.Tensor, levels: int) -> KernelPyramid:
+def build_as_on_a_gpu(coords: torch.Tensor, levels: int, first_scans: int | None = None) -> KernelPyramid:
     """What `build_pyramid` does on a GPU, where no voxels are the host's work."""
-    return (
-        pyramid_of(pairs_on_device(coords, levels), offsets_on_device)
-        if len(coords)
-        else build_pyramid(coords, levels)
-    )
+    if not len(coords):
+        return build_pyramid(coords, levels, first_scans)
+    return pyramid_of(pairs_on_device(coords, levels, first_scans), offsets_on_device, first_scans)
 
 
 both_ways = pytest.mark.parametrize("build", [build_pyramid, build_as_on_a_gpu])
@@ -200,21 +198,34 @@ def test_host_and_gpu_build_the_same_to_the_last_bit(seed: int, count: int, leve
     assert_same(build_pyramid(coords, levels), build_as_on_a_gpu(coords, levels))
 
 
+@both_ways
+@pytest.mark.parametrize("first_scans", [0, 1, 2, 3])
+def test_the_first_scans_have_the_first_rows_of_every_level(build: Build, first_scans: int) -> None:
+    coords = random_coords(3, 120)
+    coords = coords[coords[:, 0].argsort(stable=True)]
+    pyramid = build(coords, 4, first_scans)
+    for of_level, rows in zip(pyramid.coords, pyramid.first_rows, strict=True):
+        assert (of_level[:rows, 0] < first_scans).all() and (of_level[rows:, 0] >= first_scans).all()
+    assert build(coords, 4).first_rows == (None,) * 4
+
+
 @pytest.mark.parametrize("levels", [1, 5])
 def test_a_gpu_tells_all_sizes_in_one_transfer(levels: int) -> None:
     with counted_synchronisations() as places:
-        build_as_on_a_gpu(random_coords(2, 200), levels)
+        build_as_on_a_gpu(random_coords(2, 200), levels, first_scans=1)
     assert places == {"lass3d_core/sparse/pairs_on_device.py tolist": 1}
 
 
 @pytest.mark.parametrize("levels", [1, 3])
 def test_an_unbuilt_pyramid_is_built_where_it_is_moved(levels: int) -> None:
     coords = random_coords(4, 50)
-    sent = unbuilt_pyramid(coords, levels)
+    sent = unbuilt_pyramid(coords, levels, first_scans=2)
     assert (sent.levels, len(all_tensors(sent))) == (levels, 1)
     received = pickle.loads(pickle.dumps(sent))
     assert received.levels == levels
-    assert_same(received.to("cpu"), build_pyramid(coords, levels))
+    built = build_pyramid(coords, levels, first_scans=2)
+    assert_same(received.to("cpu"), built)
+    assert received.to("cpu").first == pickle.loads(pickle.dumps(built)).first == built.first
 
 
 @pytest.mark.parametrize("count", [0, 1, 90])

@@ -252,3 +252,11 @@ def test_class_weights_are_the_inverse_root_of_frequency_with_mean_one() -> None
     assert weights[1] / weights[0] == pytest.approx(3.0)
     assert weights[:2].mean() == pytest.approx(1.0)
     assert weights[2] == 1.0
+
+
+def test_batch_norm_keeps_the_kinds_of_scans_apart_where_there_are_two(tiny) -> None:
+    both = batches_of(tiny, replace(CONFIG, labelled_scans=2, unlabelled_scans=1))
+    batch = both[0]
+    assert batch.pyramid.first.scans == 2 and batch.pyramid.first_rows[0] == batch.labelled_voxels
+    assert batches_of(tiny, replace(CONFIG, kinds_apart=False))[0].pyramid.first is None
+    assert batches_of(tiny, replace(CONFIG, unlabelled_scans=0))[0].pyramid.first is None

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lass3d_core.paper.exploitation import ExploitationConfig
+from lass3d_core.sparse.maps import build_pyramid
 from train.methods.contract import Ingredients, SemiBatch
 from train.methods.gpc import Gpc, GpcConfig, Side, balanced, guided_contrast
 from train.methods.parts.class_bank import Bank
@@ -87,6 +88,17 @@ def test_labelled_cross_entropy_is_that_of_the_labelled_scans(
     method = Gpc(GpcConfig(), ingredients).eval()
     logits = method.network(batch.features, batch.pyramid)[:120]
     torch.testing.assert_close(method.losses(batch, 0)["ce_l"], cross_entropy(logits, batch.labels[:120]))
+
+
+def test_batch_norm_keeps_scans_and_crops_apart_where_it_keeps_the_kinds_apart(
+    batch: SemiBatch, ingredients: Ingredients
+) -> None:
+    method, seen = Gpc(AT_ONCE, ingredients), []
+    method.network.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
+    apart = build_pyramid(batch.pyramid.coords[0], 1, first_scans=2)
+    for one in (batch, replace(batch, pyramid=apart)):
+        method.losses(one, 0)
+    assert [pyramid.first_rows[0] for pyramid in seen] == [None, 120]
 
 
 def test_anchors_are_the_same_voxel_in_both_crops(batch: SemiBatch, ingredients: Ingredients) -> None:
