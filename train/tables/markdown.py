@@ -68,8 +68,10 @@ def _protocol(filled: TableResults) -> str:
         "- intervals: 95 %, Student's t over the seeds; one interval in twenty misses by chance alone",
         "- differences are paired, one per seed; a claim `holds` or `does not hold` if the interval of the "
         "paired difference excludes 0, else it is `not distinguishable`",
-        "- the paper's figures are single numbers without seeds, on its data, at its nearest ratio",
     ]
+    if filled.plan.table.shows_paper:
+        papers = "single numbers without seeds, on its data, at its nearest ratio"
+        points.append(f"- the paper's figures are {papers}")
     if not cells:
         return "\n".join(points)
     config = cells[0].plan.config
@@ -80,7 +82,8 @@ def _protocol(filled: TableResults) -> str:
 
 
 def _scans(filled: TableResults, ratio: float) -> str:
-    splits = [cell.run.split for cell in filled.plan.cells if cell.ratio == ratio]
+    cells = [cell for cell in filled.plan.cells if cell.ratio == ratio and cell.row.labelled is None]
+    splits = [cell.run.split for cell in cells]
     if not splits:
         return ""
     labelled = len(splits[0].labelled)
@@ -94,7 +97,8 @@ def _figures(filled: TableResults, ratio: float) -> str:
     head = [
         *("row", "mIoU, official", "mIoU, dropped", "95 %", "n"),
         *(f"minus {table.reference}, by seed", "mean", "95 %"),
-        *("against it", f"paper, {benchmark} {papers:g} %"),
+        "against it",
+        *([f"paper, {benchmark} {papers:g} %"] if table.shows_paper else []),
     ]
     lines = []
     for row in table.rows:
@@ -106,7 +110,8 @@ def _figures(filled: TableResults, ratio: float) -> str:
         figures = [official, *interval_words(entry.miou), str(len(entry.values) or "")]
         against = [gaps, *interval_words(entry.gap, "+"), _AGAINST[verdict(entry.gap)]]
         printed = row.papers(benchmark, papers)
-        lines.append([row.title, *figures, *against, "" if printed is None else f"{printed:.1f}"])
+        beside = ["" if printed is None else f"{printed:.1f}"] if table.shows_paper else []
+        lines.append([row.title, *figures, *against, *beside])
     return _table(head, lines)
 
 
@@ -149,9 +154,7 @@ def _missing(filled: TableResults) -> str:
     waiting: dict[str, list[str]] = {}  # row and ratio -> seeds
     for cell in plan.cells:
         if cell.is_to_do:
-            begun = f" ({cell.steps_done} of {cell.plan.config.schedule.steps} steps)"
-            seed = f"{cell.seed}{begun if cell.state == 'unfinished' else ''}"
-            waiting.setdefault(f"{cell.row.title}, {cell.ratio:g} %", []).append(seed)
+            waiting.setdefault(f"{cell.row.title}, {cell.ratio:g} %", []).append(str(cell.seed))
     lines += [f"- {row}: not finished: seed {', '.join(seeds)}" for row, seeds in waiting.items()]
     return "\n".join(lines)
 
@@ -174,7 +177,7 @@ def _command_of(row: Row, filled: TableResults) -> str:
         "MANIFEST": recipe.manifest_file,
         "DATASET": recipe.dataset,
         "METHOD": row.method,
-        "RATIO": f"{cell.ratio:g}",
+        "RATIO": f"{cell.plan.config.ratio:g}",
         "SEED": str(cell.seed),
         "PRESET": recipe.preset,
         "SET": words_of_settings(cell.settings),

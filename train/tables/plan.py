@@ -58,7 +58,7 @@ class TableRun:
     """One run of a table."""
 
     row: Row
-    ratio: float
+    ratio: float  # of the table; a row may have labels of its own, see Row.labelled
     seed: int
     settings: tuple[str, ...]  # turn the preset into this run, as after --set
     plan: PlannedRun
@@ -198,7 +198,8 @@ def settings_of(row: Row, recipe: Recipe, plain: RunConfig) -> tuple[str, ...]:
 def _cell(
     row: Row, ratio: float, seed: int, recipe: Recipe, pairs: PairedScans, records: Records
 ) -> TableRun:
-    plain = preset_for(recipe.preset, recipe.spec)(recipe.dataset, row.method, ratio, seed)
+    labelled = ratio if row.labelled is None else row.labelled
+    plain = preset_for(recipe.preset, recipe.spec)(recipe.dataset, row.method, labelled, seed)
     settings = settings_of(row, recipe, plain)
     config = with_settings(plain, settings)
     folder = RunFolder.of(recipe.manifest.runs, config, recipe.tagged(row))

@@ -24,6 +24,7 @@ def as_svg(filled: TableResults) -> str:
         names=[row.title for row in table.rows],
         panels=[panel(filled, ratio) for ratio in recipe.ratios],
         panel_width=PANEL_WIDTH,
+        has_paper=table.shows_paper,
     )
 
 
@@ -35,8 +36,9 @@ def panel(filled: TableResults, ratio: float) -> dict[str, Any]:
     entries = [filled.entry(row, ratio) for row in table.rows]
     printed = [row.papers(benchmark, papers) for row in table.rows]
     axis = Axis.around(entries, printed)
+    beside = f"; paper: {benchmark} {papers:g} %"
     return {
-        "heading": f"{ratio:g} % labelled; paper: {benchmark} {papers:g} %",
+        "heading": f"{ratio:g} % labelled{beside if table.shows_paper else ''}",
         "ticks": [(axis.x(value), f"{value:g}") for value in ticks(axis.low, axis.high)],
         "rows": [_marks(entry, miou, axis) for entry, miou in zip(entries, printed)],
     }

@@ -26,6 +26,7 @@ class Row:
     settings: tuple[str, ...] = ()  # as after --set
     tag: str | None = None  # ends the names of its run folders. Rows of one method and tag share their runs
     times_longer: int = 1  # number of steps, as a multiple of the preset's
+    labelled: float | None = None  # percent of the scans with labels, at every ratio; None: the table's ratio
     world: World | None = None  # the only world that the method works in; None for both
     # mIoU in percent at PAPER_RATIOS; empty if the paper prints none
     paper: Mapping[Benchmark, tuple[float | None, ...]] = field(default_factory=dict)
@@ -66,6 +67,11 @@ class Table:
     def row(self, title: str) -> Row:
         """The row with this title."""
         return next(row for row in self.rows if row.title == title)
+
+    @property
+    def shows_paper(self) -> bool:
+        """Whether the paper prints figures for any row."""
+        return any(row.paper for row in self.rows)
 
     def benchmark(self, world: World) -> Benchmark:
         """The benchmark whose figures are shown beside ours: of the same world, if the paper prints any."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from train.tables.every import table_called
-from train.tables.ours import HARD_WORDS
+from train.tables.ours import FULL, HARD_WORDS, TABLES
 from train.tables.plan import Recipe, TablePlan
 from train.tables.rows import Table
 
@@ -23,6 +25,22 @@ def test_the_table_of_real_frames_has_the_controls_that_a_critic_asks_for() -> N
         "LASS3D+",
     ]
     assert table.reference == "LASS3D+"
+
+
+def test_full_supervision_has_all_labels_at_every_ratio(
+    recipe: Recipe, plan_of: Callable[[Table, Recipe], TablePlan]
+) -> None:
+    plan = plan_of(table_called("plus"), recipe)
+    of_full = [cell for cell in plan.cells if cell.row == FULL]
+    assert [cell.ratio for cell in of_full] == [ratio for ratio in recipe.ratios for _ in recipe.seeds]
+    for cell in of_full:
+        assert not cell.run.split.unlabelled and cell.plan.folder.name.startswith("supervised-demo-r100-")
+    assert all(cell.run.split.unlabelled for cell in plan.cells if cell.row != FULL)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_our_tables_show_no_figure_of_the_paper(name: str) -> None:
+    assert not table_called(name).shows_paper and table_called("1").shows_paper
 
 
 def test_every_row_of_real_frames_is_planned(
