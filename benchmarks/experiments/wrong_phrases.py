@@ -3,8 +3,9 @@
     python benchmarks/experiments/wrong_phrases.py --seeds 0 1 2 3 4 5 6 7 --processes 2
 
 Each seed trains six runs of the preset `street` and prints their mIoU on the test split. With --figures
-FOLDER the table is also written to DATASET/wrong-phrases.md there. --rows takes some of the rows, by the
-words in brackets:
+FOLDER the table is also written to DATASET/wrong-phrases.md there, after every seed, and the figures of the
+runs beside it. Runs whose figures are found there are not trained again, those of `make table` neither.
+--rows takes some of the rows, by the words in brackets:
 
 - supervised only [supervised], LASS3D+ without text [control], and LASS3D+ [plus]: the ordinary runs, shared
   with `make table TABLE=plus`;
@@ -43,10 +44,14 @@ from train.presets import preset_for
 from train.runs.run import Run
 from train.runs.run_folder import RunFolder
 from train.runs.side_by_side import PlannedRun
+from train.tables.csv_files import lines_csv, run_line
 from train.tables.markdown import interval_words
+from train.tables.records import Records, cells_of, recorded_lines
+from train.tables.run_figures import RunFigures
 from train.tables.statistics import differences, interval, verdict
 
 CONTROL = "LASS3D+ without text"
+SPLIT = "test"
 ROWS = ("supervised", "control", "30", "all", "swapped", "plus")
 
 
@@ -147,15 +152,44 @@ def main() -> None:
         for seed in options.seeds
     }
     chosen = {seed: [of_seed[row] for row in options.rows] for seed, of_seed in plans.items()}
-    runs = {(plan.title, seed): plan.open() for seed, of_seed in chosen.items() for plan in of_seed}
-    for run in runs.values():
-        run.require_own_folder()
-    every = [(plan, seed) for seed, of_seed in chosen.items() for plan in of_seed]
-    train_all([plan for plan, seed in every if not runs[plan.title, seed].is_finished], options.processes)
-    told = table({key: run.evaluated("test").miou_absent_dropped or 0.0 for key, run in runs.items()})
-    print(told)
-    if options.figures:
-        write_text(options.figures / dataset / "wrong-phrases.md", page(told, options))
+    records = Records.read(options.figures) if options.figures else Records()
+    found: dict[tuple[str, int], float] = {}
+    lines: list[dict[str, str]] = []
+    folder = options.figures / dataset if options.figures else None
+    listed = folder and folder / "wrong-phrases-runs.csv"
+    before = recorded_lines(listed) or [] if listed and listed.is_file() else []
+    for seed, of_seed in chosen.items():
+        for title, run, figures in figures_of(of_seed, records, options.processes):
+            found[title, seed] = next(one.miou or 0.0 for one in figures if one.split == SPLIT)
+            lines += [run_line(title, run) | cells_of(one) for one in figures]
+        if folder and listed:
+            write_text(listed, lines_csv(lines, before))
+            write_text(folder / "wrong-phrases.md", page(table(found), options, tuple(seeds_of(found))))
+    print(table(found))
+
+
+def figures_of(
+    plans: Sequence[PlannedRun], records: Records, processes: int
+) -> list[tuple[str, Run, tuple[RunFigures, ...]]]:
+    """Title, run and figures of each plan; those that are neither trained nor recorded are trained."""
+    runs = [plan.open() for plan in plans]
+    recorded = [records.of(run.saved.digest, SPLIT) for run in runs]
+    to_do = []
+    for plan, run, figures in zip(plans, runs, recorded):
+        if figures is None:
+            run.require_own_folder()
+            if not run.is_finished:
+                to_do.append(plan)
+    train_all(to_do, processes)
+    return [
+        (plan.title, run, RunFigures.read(run) if figures is None else (figures,))
+        for plan, run, figures in zip(plans, runs, recorded)
+    ]
+
+
+def seeds_of(found: Mapping[tuple[str, int], float]) -> list[int]:
+    """The seeds that have figures, in their order."""
+    return list(dict.fromkeys(seed for _, seed in found))
 
 
 def plans_of(
@@ -193,18 +227,18 @@ def plans_of(
     return dict(zip(ROWS, runs, strict=True))
 
 
-def page(told: str, options: argparse.Namespace) -> str:
-    """The table as a page, with what it was made from."""
-    seeds = ",".join(map(str, options.seeds))
-    made = f"Preset {options.preset}, {options.ratio:g} % labelled, seeds {seeds}, test split."
+def page(told: str, options: argparse.Namespace, seeds: Sequence[int]) -> str:
+    """The table as a page, with what it was made from. seeds: those that have figures."""
+    listed = ", ".join(map(str, seeds))
+    made = f"Preset {options.preset}, {options.ratio:g} % labelled, seeds {listed}, {SPLIT} split."
     return f"# LASS3D+ on wrong phrases\n\n{made}\n\n```\n{told}\n```\n"
 
 
 def table(miou: Mapping[tuple[str, int], float]) -> str:
-    """(title, seed) -> mIoU in [0, 1] as a table in percent, with paired differences to the control."""
+    """(title, seed) -> mIoU in percent as a table, with paired differences to the control."""
     values: dict[str, dict[int, float]] = {}
-    for (title, seed), share in miou.items():
-        values.setdefault(title, {})[seed] = 100 * share
+    for (title, seed), percent in miou.items():
+        values.setdefault(title, {})[seed] = percent
     width = max(map(len, values))
     lines = [f"{'test mIoU in %':<{width}}   mean  minus {CONTROL}, mean and 95 %"]
     for title, by_seed in values.items():

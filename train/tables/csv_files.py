@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
+from train.runs.run import Run
 from train.tables.figures import QUANTITIES, TableResults
 from train.tables.plan import TableRun
 from train.tables.records import CHECK, FINISHED, Recorded, cells_of, checksum, shown
@@ -75,29 +76,41 @@ def runs_csv(filled: TableResults, before: Sequence[Recorded] = ()) -> str:
         lines += [_run_line(cell) | cells_of(one) for one in found]
         if not found:
             lines.append(_run_line(cell) | {"split": filled.plan.recipe.split, "state": cell.state})
-    new = {_identity(line) for line in lines if line["state"] == FINISHED}
-    lines += [dict(one.cells) for one in before if _identity(one.cells) not in new]
-    rows = [[line.get(column, "") for column in RUNS] for line in lines]
-    return _csv((*RUNS, CHECK), [[*row, checksum(row)] for row in rows])
+    return lines_csv(lines, before)
 
 
-def _run_line(cell: TableRun) -> dict[str, str]:
-    """The cells of a run's line that its plan tells. It counts as finished, wherever it was trained."""
-    split = cell.run.split
+def run_line(title: str, run: Run) -> dict[str, str]:
+    """The cells of a finished run's line that its configuration tells. title: of its row."""
+    config, split = run.config, run.split
     return {
-        "row": cell.row.title,
-        "ratio": f"{cell.ratio:g}",
-        "seed": str(cell.seed),
+        "row": title,
+        "ratio": f"{config.ratio:g}",
+        "seed": str(config.seed),
         "state": FINISHED,
         "labelled_scans": str(len(split.labelled)),
         "training_scans": str(len(split.labelled) + len(split.unlabelled)),
         "protocol": split.protocol,
-        "preset": cell.plan.config.preset,
-        "steps": str(cell.plan.config.schedule.steps),
-        "folder": cell.plan.folder.name,
-        "digest": cell.run.saved.digest,
-        "why": cell.why,
+        "preset": config.preset,
+        "steps": str(config.schedule.steps),
+        "folder": run.folder.path.name,
+        "digest": run.saved.digest,
     }
+
+
+def lines_csv(lines: Sequence[Mapping[str, str]], before: Sequence[Recorded] = ()) -> str:
+    """Lines of runs as a file: a head, and each line with its checksum.
+
+    before: recorded lines of the same table. Those that no new line with figures replaces are kept.
+    """
+    new = {_identity(line) for line in lines if line["state"] == FINISHED}
+    kept = [one.cells for one in before if _identity(one.cells) not in new]
+    rows = [[line.get(column, "") for column in RUNS] for line in [*lines, *kept]]
+    return _csv((*RUNS, CHECK), [[*row, checksum(row)] for row in rows])
+
+
+def _run_line(cell: TableRun) -> dict[str, str]:
+    """As `run_line`, at the ratio of the table. It counts as finished, wherever it was trained."""
+    return run_line(cell.row.title, cell.run) | {"ratio": f"{cell.ratio:g}", "why": cell.why}
 
 
 def _identity(line: Mapping[str, str]) -> tuple[str, ...]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
+
+from benchmarks.experiments import wrong_phrases
 from benchmarks.experiments.wrong_phrases import CONTROL, WrongPhrases, plans_of, table
 from lass3d_core.manifest.reading import read_manifest
 from train.data.paired_scans import PairedScans
@@ -38,5 +45,30 @@ def test_a_stressed_run_trains_and_is_told_from_the_ordinary_one(tiny) -> None:
 
 
 def test_the_table_pairs_each_row_with_the_control_by_seed() -> None:
-    miou = {(CONTROL, 0): 0.5, (CONTROL, 1): 0.6, ("wrong", 0): 0.4, ("wrong", 1): 0.5}
+    miou = {(CONTROL, 0): 50.0, (CONTROL, 1): 60.0, ("wrong", 0): 40.0, ("wrong", 1): 50.0}
     assert table(miou).splitlines()[-1].split()[:3] == ["wrong", "45.0", "-10.0"]
+
+
+def test_the_experiment_goes_on_from_its_committed_figures(
+    tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs do not outlast a machine: their folders are gone, and nothing is trained twice."""
+    given = ["--manifest", str(tiny.manifest), "--ratio", "20", "--preset", "demo", "--set", *TINY]
+    given += ["--rows", "control", "30", "--figures", str(tmp_path)]
+
+    def told(*seeds: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["wrong_phrases", *given, "--seeds", *seeds])
+        capsys.readouterr()
+        wrong_phrases.main()
+        return capsys.readouterr().out
+
+    first = told("0")
+    runs = read_manifest(tiny.manifest)[0].runs
+    shutil.rmtree(runs)
+    assert told("0") == first and not runs.exists()
+    told("1")
+    assert list(runs.rglob("*-s1-wrong-30")) and not list(runs.rglob("*-s0*"))
+    shutil.rmtree(runs)
+    told("0", "1")
+    (page,) = tmp_path.rglob("wrong-phrases.md")
+    assert "seeds 0, 1, test split" in page.read_text() and not runs.exists()
