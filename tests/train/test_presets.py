@@ -249,6 +249,8 @@ def test_the_rounds_of_a_demo_reach_the_last_portion_of_cbst() -> None:
     assert config.method.portion_of(rounds) == config.method.portion_limit
     assert f"{config.method.round_steps} steps" in config.note
     assert f"step {demo('any', 'gpc', 2.0, 0).method.labels_first} on" in config.note
+    first = demo("any", "lass3d_plus", 2.0, 0).method.labels_first
+    assert first == 3 * config.schedule.steps // 10 and f"teach for {first} steps" in config.note
 
 
 @pytest.mark.parametrize(("long", "short"), [(street, demo), (street_room, demo_room)])
