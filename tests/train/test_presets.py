@@ -253,6 +253,12 @@ def test_the_rounds_of_a_demo_reach_the_last_portion_of_cbst() -> None:
     assert first == 3 * config.schedule.steps // 10 and f"teach for {first} steps" in config.note
 
 
+@pytest.mark.parametrize("preset", [demo, demo_room, street, street_room, drives, *PUBLISHED])
+def test_batch_norm_keeps_the_kinds_apart_where_a_kind_has_more_scans_than_one(preset) -> None:
+    data = preset("any", "mean_teacher", 10.0, 0).data
+    assert data.kinds_apart == (data.labelled_scans > 1)
+
+
 @pytest.mark.parametrize(("long", "short"), [(street, demo), (street_room, demo_room)])
 def test_a_long_recipe_has_the_demo_s_data_and_network(long, short) -> None:
     for method in METHODS:

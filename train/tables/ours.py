@@ -73,8 +73,9 @@ TABLE_REAL = Table(
     reference=PLUS.title,
     claims=(),
     in_camera=True,
-    note="The preset `drives` was tuned on no real frame. Words of a segmenter bring the supervision of its "
-    "own training set. What they are worth without a teacher, the row with them as hard labels says.",
+    note="No value of the preset `drives` was chosen on the split or the seeds of this table. Words of a "
+    "segmenter bring the supervision of its own training set. What they are worth without a teacher, the row "
+    "with them as hard labels says.",
 )
 
 TABLE_RATIO = Table(
