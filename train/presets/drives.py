@@ -50,15 +50,15 @@ _NOISE = 0.07  # of student and teacher: a sixth of a voxel, as in `street`
 _IMAGE = RangeImageConfig(64, 512, (-25.0, 3.0))
 
 _NOTE = (
-    "Real scans on a CPU in minutes. Network, optimiser, class weights and augmentation are the demo's: 0.5 "
-    "M parameters, standardised inputs, three quarters of the points, AdamW with one cycle up to 1e-2, "
-    "cross-entropy weighted by the inverse root of class frequency. Voxels are 0.4 m, a step has 1 + 1 "
-    "scans, which batch norm takes together, and there are 600 steps: by argument and by cost. LASS3D+ and "
-    "batch norm were looked at besides on drives 07 and 10, seeds 100 and 101, which no table reports. The "
-    "teacher has alpha 0.975. What a method learns from its own predictions rises over 120 steps, in LASS3D+ "
-    "from step 180 on over 60. LASS3D's progressive negative learning has the form paper; momentum and weight "
-    "decay count once per step. Class weights count for labels alone. CBST and SSS-Net label from step 180 "
-    "on, in rounds of 60 steps; GPC contrasts from step 60 on and LiM3D distils from step 440 on. Student "
-    "and teacher of Mean Teacher and LiM3D have noise 0.07 of their own. Consistency weighs 2.5 in Mean "
-    "Teacher and 2 in LaserMix, as chosen on the simulated street."
+    "Real scans on a CPU in minutes. Network, optimiser, class weights and augmentation are the demo's: "
+    "0.5 M parameters, standardised inputs, three quarters of the points, AdamW with one cycle up to "
+    "1e-2, cross-entropy weighted by the inverse root of class frequency. Voxels are 0.4 m, a step has 1 "
+    "+ 1 scans, which batch norm takes together, and there are 600 steps: by argument and by cost. "
+    "LASS3D+ and batch norm were looked at besides on drives 07 and 10, seeds 100 and 101, which no table "
+    "reports. The teacher has alpha 0.975. What a method learns from its own predictions rises over 120 "
+    "steps, in LASS3D+ from step 180 on over 60. LASS3D's progressive negative learning has the form "
+    "paper; momentum and weight decay count once per step. Class weights count for labels alone. CBST and "
+    "SSS-Net label from step 180 on, in rounds of 60 steps; GPC contrasts from step 60 on and LiM3D "
+    "distils from step 440 on. Student and teacher of Mean Teacher and LiM3D have noise 0.07 of their "
+    "own. Consistency weighs 2.5 in Mean Teacher and 2 in LaserMix, as chosen on the simulated street."
 )
