@@ -276,7 +276,8 @@ def test_real_scans_have_the_demo_s_recipe_in_smaller_steps(method: str) -> None
     one, other = drives("any", method, 10.0, 0), demo("any", method, 10.0, 0)
     unlabelled = 0 if method == "supervised" else 1
     assert scans_per_step(one) == (1, unlabelled)
-    coarse = replace(other.data, voxel_m=0.4, labelled_scans=1, unlabelled_scans=unlabelled)
+    scans = {"labelled_scans": 1, "unlabelled_scans": unlabelled, "kinds_apart": False}
+    coarse = replace(other.data, voxel_m=0.4, **scans)
     assert (one.data, one.net) == (coarse, replace(other.net, image=one.net.image))
     assert one.optim == replace(other.optim, once_per_step=True, pseudo_label_weights="none")
     assert one.schedule == replace(other.schedule, steps=600, validate_every=300, checkpoint_every=100)
@@ -310,7 +311,9 @@ def test_a_long_recipe_says_what_it_sets(preset) -> None:
     note = config.note
     teacher, cbst = (preset("any", name, 2.0, 0).method for name in ("mean_teacher", "cbst"))
     said = (teacher.alpha, f"noise {teacher.noise}", f"{teacher.ramp_steps} steps", cbst.first_round_steps)
-    learnt = {drives: "nothing was tuned", street: "the best of four", street_room: "to be chosen"}[preset]
+    learnt = {drives: "which no table reports", street: "the best of four", street_room: "to be chosen"}[
+        preset
+    ]
     more = (f"in rounds of {cbst.round_steps} steps", f"{config.schedule.steps} steps", learnt)
     assert all(str(value) in note for value in (*said, *more))
     own = {name: preset("any", name, 2.0, 0).method for name in METHODS}
