@@ -76,7 +76,8 @@ class Lines:
         if self._figures:
             said.append(self._figures)
         seconds = (now - self._started) / max(1, self.n - self._initial)
-        said.append(f"{seconds:.2g} s a {self._unit}" if seconds >= 1 else f"{1 / max(seconds, 1e-9):.3g}/s")
+        slow = f"{seconds:.2g} s" if seconds < 90 else duration(seconds)
+        said.append(f"{slow} a {self._unit}" if seconds >= 1 else f"{1 / max(seconds, 1e-9):.3g}/s")
         if self._total is not None and self.n < self._total:
             said.append(f"{duration(seconds * (self._total - self.n))} left")
         return f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {self._title}: {', '.join(said)}"

@@ -72,7 +72,7 @@ def test_slow_work_says_every_five_minutes_that_it_goes_on(
     assert steps_in(capsys.readouterr().err) == [3, 6, 9, 12]
     take(Lines(None, None, "reading", "file"), clock, 4, 100.0)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("  reading: 3 files, 1e+02 s a file")
+    assert line.endswith("  reading: 3 files, 2 min a file")
 
 
 def test_a_resumed_run_counts_from_where_it_goes_on(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
