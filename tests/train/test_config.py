@@ -112,6 +112,14 @@ def test_a_run_of_before_validates_on_all_scans() -> None:
     assert from_plain(values, "lass3d") == lass3d()
 
 
+def test_a_run_of_before_took_both_kinds_of_scans_together() -> None:
+    """So it is the same run as with that setting, and can still be evaluated."""
+    together = with_settings(lass3d(), ["data.kinds_apart=false"])
+    values = to_json(together)
+    del values["data"]["kinds_apart"]
+    assert from_plain(values, "lass3d") == together
+
+
 def test_a_run_of_the_range_view_reads_back(tmp_path: Path) -> None:
     saved = SavedRun(with_settings(lass3d(), ["net.view=range"]), "pairs", "split")
     saved.save(tmp_path / "config.json")
