@@ -46,6 +46,7 @@ from train.runs.run_folder import RunFolder
 from train.runs.side_by_side import PlannedRun
 from train.tables.csv_files import lines_csv, run_line
 from train.tables.markdown import interval_words
+from train.tables.plan import recorded_figures
 from train.tables.records import Records, cells_of, recorded_lines
 from train.tables.run_figures import RunFigures
 from train.tables.statistics import differences, interval, verdict
@@ -164,7 +165,7 @@ def main() -> None:
             lines += [run_line(title, run) | cells_of(one) for one in figures]
         if folder and listed:
             write_text(listed, lines_csv(lines, before))
-            write_text(folder / "wrong-phrases.md", page(table(found), options, tuple(seeds_of(found))))
+            write_text(folder / "wrong-phrases.md", page(table(found), options, seeds_of(found)))
     print(table(found))
 
 
@@ -173,18 +174,14 @@ def figures_of(
 ) -> list[tuple[str, Run, tuple[RunFigures, ...]]]:
     """Title, run and figures of each plan; those that are neither trained nor recorded are trained."""
     runs = [plan.open() for plan in plans]
-    recorded = [records.of(run.saved.digest, SPLIT) for run in runs]
-    to_do = []
-    for plan, run, figures in zip(plans, runs, recorded):
-        if figures is None:
+    recorded = [recorded_figures(run, SPLIT, records)[0] for run in runs]
+    for run, figures in zip(runs, recorded):
+        if not figures:
             run.require_own_folder()
-            if not run.is_finished:
-                to_do.append(plan)
-    train_all(to_do, processes)
-    return [
-        (plan.title, run, RunFigures.read(run) if figures is None else (figures,))
-        for plan, run, figures in zip(plans, runs, recorded)
-    ]
+    missing = [not figures and not run.is_finished for run, figures in zip(runs, recorded)]
+    train_all([plan for plan, is_missing in zip(plans, missing) if is_missing], processes)
+    found = [figures or RunFigures.read(run) for run, figures in zip(runs, recorded)]
+    return [(plan.title, *rest) for plan, *rest in zip(plans, runs, found)]
 
 
 def seeds_of(found: Mapping[tuple[str, int], float]) -> list[int]:
@@ -206,6 +203,7 @@ def plans_of(
     recipe = preset_for(preset, spec)
 
     def planned(title: str, method: str, tag: str | None, *own: str) -> PlannedRun:
+        """A run of the recipe with these settings. `own` come last and win."""
         # `method.*` is for LASS3D+.
         shared = [one for one in settings if method == "lass3d_plus" or not one.startswith("method.")]
         config = with_settings(recipe(dataset, method, ratio, seed), [*shared, *own])

@@ -103,8 +103,8 @@ _SOURCE = {
     "street_room": "That rate is the demo's; it is to be chosen on supervised-only.",
 }
 
-# A hundredth of the published 250 and 200, which are for schedules of 25 000 steps and more. It is the
-# best of three on the street's validation split, seeds 100 and 101 (docs/tables/tuning.md).
+# A hundredth of the published 250 and 200, which are for schedules of 25 000 steps and more. Chosen on the
+# street's validation split, seeds 100 and 101 (docs/tables/tuning.md).
 MEAN_TEACHER_CONSISTENCY, LASERMIX_CONSISTENCY = 2.5, 2.0
 
 # Decision: no paper gives such noise for points. These are a sixth of a voxel, and a few per cent.

@@ -209,7 +209,7 @@ def _cell(
     cell = _on_disk(TableRun(row, ratio, seed, settings, plan, run))
     if cell.state == "finished":
         return cell  # a run that was trained here wins over its record
-    recorded, note = _recorded(run, recipe.split, records)
+    recorded, note = recorded_figures(run, recipe.split, records)
     if not recorded:
         return replace(cell, note=note)
     return replace(cell, state="recorded", steps_done=0, why="", recorded=recorded)
@@ -228,7 +228,7 @@ def _on_disk(cell: TableRun) -> TableRun:
     return replace(cell, state="unfinished", steps_done=steps_of(found[-1])) if found else cell
 
 
-def _recorded(run: Run, split: str, records: Records) -> tuple[tuple[RunFigures, ...], str]:
+def recorded_figures(run: Run, split: str, records: Records) -> tuple[tuple[RunFigures, ...], str]:
     """What is recorded of `run` on each split, if it is of `split`; else why a record is not used.
 
     Decision: the digest of a run knows nothing of the scans that it was evaluated on. Figures on another
