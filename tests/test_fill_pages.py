@@ -22,7 +22,7 @@ FIGURES = """\
 row,ratio,seeds,miou,difference,steps
 base,2,0 1,50,,300
 base,5,0 1,55.25,,300
-mean,2,0 1,47.04,-2.96,300
+mean,2,0 1 2 5,47.04,-2.96,300
 dream,2,,,,
 """
 BLOCK = '<!-- table: tables/{} command="make table TABLE=2" -->\n<!-- end -->\n'
@@ -88,7 +88,7 @@ def test_a_page_with_other_figures_than_its_file_is_found(tmp_path: Path) -> Non
         ('row="base" ratio=5 column=miou', "55.2"),
         ('row="mean" column=difference', "-3.0"),
         ('row="mean" column=steps', "300"),
-        ('row="mean" column=seeds', "0 1"),
+        ('row="mean" column=seeds', "0-2 5"),
         ("row=dream", "not yet made"),
     ],
 )

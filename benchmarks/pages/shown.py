@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.pages.marks import Mark
@@ -111,7 +111,20 @@ def _require(mark: Mark, names: Iterable[str], known: Collection[str], what: str
 
 
 def _words(line: dict[str, str], column: str) -> str:
-    """A cell as it is printed: mIoU with one decimal, a difference with its sign, all else unchanged."""
+    """A cell as it is printed: mIoU with one decimal, a difference with its sign, seeds in a row as 0-3."""
+    if column == "seeds":
+        return _in_ranges([int(seed) for seed in line[column].split()])
     if not line[column] or not column.startswith(("miou", "difference", "paper_miou", "val", "test")):
         return line[column]
     return f"{float(line[column]):{'+' if column.startswith('difference') else ''}.1f}"
+
+
+def _in_ranges(seeds: Sequence[int]) -> str:
+    """0, 1, 2, 5 as `0-2 5`."""
+    ranges: list[list[int]] = []
+    for seed in seeds:
+        if ranges and seed == ranges[-1][-1] + 1:
+            ranges[-1].append(seed)
+        else:
+            ranges.append([seed])
+    return " ".join(f"{one[0]}-{one[-1]}" if len(one) > 1 else str(one[0]) for one in ranges)
