@@ -3,8 +3,9 @@
     python benchmarks/experiments/wrong_phrases.py --seeds 0 1 2 3 4 5 6 7 --processes 2
 
 Each seed trains six runs of the preset `street` and prints their mIoU on the test split. With --figures
-FOLDER the table is also written to DATASET/wrong-phrases.md there, after every seed, and the figures of the
-runs beside it. Runs whose figures are found there are not trained again, those of `make table` neither.
+FOLDER the table is also written to DATASET/wrong-phrases.md there, each time that as many seeds as processes
+are done, and the figures of the runs beside it. Runs whose figures are found there are not trained again,
+those of `make table` neither.
 --rows takes some of the rows, by the words in brackets:
 
 - supervised only [supervised], LASS3D+ without text [control], and LASS3D+ [plus]: the ordinary runs, shared
@@ -159,9 +160,11 @@ def main() -> None:
     folder = options.figures / dataset if options.figures else None
     listed = folder and folder / "wrong-phrases-runs.csv"
     before = recorded_lines(listed) or [] if listed and listed.is_file() else []
-    for seed, of_seed in chosen.items():
-        for title, run, figures in figures_of(of_seed, records, options.processes):
-            found[title, seed] = next(one.miou or 0.0 for one in figures if one.split == SPLIT)
+    # As many seeds at a time as processes: with one missing run per seed, all processes have work.
+    for first in range(0, len(options.seeds), options.processes):
+        some = [run for seed in options.seeds[first : first + options.processes] for run in chosen[seed]]
+        for title, run, figures in figures_of(some, records, options.processes):
+            found[title, run.config.seed] = next(one.miou or 0.0 for one in figures if one.split == SPLIT)
             lines += [run_line(title, run) | cells_of(one) for one in figures]
         if folder and listed:
             write_text(listed, lines_csv(lines, before))
