@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shlex
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
@@ -229,10 +230,11 @@ def plans_of(
 
 
 def page(told: str, options: argparse.Namespace, seeds: Sequence[int]) -> str:
-    """The table as a page, with what it was made from. seeds: those that have figures."""
+    """The table as a page, with the command and what it was made from. seeds: those that have figures."""
     listed = ", ".join(map(str, seeds))
+    command = shlex.join(["python", "benchmarks/experiments/wrong_phrases.py", *sys.argv[1:]])
     made = f"Preset {options.preset}, {options.ratio:g} % labelled, seeds {listed}, {SPLIT} split."
-    return f"# LASS3D+ on wrong phrases\n\n{made}\n\n```\n{told}\n```\n"
+    return f"# LASS3D+ on wrong phrases\n\n`{command}`\n\n{made}\n\n```\n{told}\n```\n"
 
 
 def table(miou: Mapping[tuple[str, int], float]) -> str:
