@@ -35,8 +35,8 @@ def as_markdown(filled: TableResults, command: str, chart: str) -> str:
         f"![mIoU of every row, with its interval]({chart})",
     ]
     for ratio in recipe.ratios:
-        blocks += [f"## {ratio:g} % labelled{_scans(filled, ratio)}", _figures(filled, ratio)]
-        blocks += [_further(filled, ratio) if table.in_camera else "", effort_line(filled, ratio)]
+        blocks += [f"## {ratio:g} % labelled{_scans(filled, ratio)}", figures_table(filled, ratio)]
+        blocks += [further_table(filled, ratio) if table.in_camera else "", effort_line(filled, ratio)]
     if filled.plan.table.claims:
         blocks += ["## The order that the paper claims", _claims(filled)]
     missing = _missing(filled)
@@ -90,7 +90,8 @@ def _scans(filled: TableResults, ratio: float) -> str:
     return f" ({labelled} of {labelled + len(splits[0].unlabelled)} scans)"
 
 
-def _figures(filled: TableResults, ratio: float) -> str:
+def figures_table(filled: TableResults, ratio: float) -> str:
+    """The mIoU of each row, with interval and paired differences from the reference row."""
     table, recipe = filled.plan.table, filled.plan.recipe
     benchmark = table.benchmark(recipe.world)
     papers = nearest_ratio(benchmark, ratio)
@@ -115,7 +116,7 @@ def _figures(filled: TableResults, ratio: float) -> str:
     return _table(head, lines)
 
 
-def _further(filled: TableResults, ratio: float) -> str:
+def further_table(filled: TableResults, ratio: float) -> str:
     """Accuracy, and the figures of the points in camera, each with its difference from the reference row."""
     reference = filled.plan.table.reference
     head = ["row", *(column for quantity in QUANTITIES for column in (quantity, f"minus {reference}"))]
