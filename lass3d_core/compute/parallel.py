@@ -95,6 +95,7 @@ def broadcast_module(module: nn.Module) -> None:
 
 
 def wait_for_all() -> None:
+    """Return when every process of the training is here; at once if there is one."""
     if world_size() > 1:
         dist.barrier()
 

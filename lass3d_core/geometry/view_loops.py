@@ -64,6 +64,7 @@ def seen_by_zbuffer(
 
 
 def at_pixels(image: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """`image` (H,W) at row v and column u of each pixel, (N,) integers. They must lie inside."""
     if image.flags.f_contiguous:
         image, v, u = image.T, u, v
     return _at_places(np.ascontiguousarray(image).reshape(-1), np.uint32(image.shape[1]), v, u)

@@ -13,6 +13,8 @@ from lass3d_core.settings import SETTINGS
 
 @dataclass(frozen=True, config=SETTINGS)
 class AdapterConfig:
+    """The size of a FusionAdapter."""
+
     hidden: int = Field(default=128, ge=1)  # the paper says "multi-layer perceptron" and no width (Sec. 4.2)
 
 

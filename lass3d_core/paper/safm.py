@@ -54,6 +54,8 @@ class TextBatch:
 
 @settings_dataclass(frozen=True, config=SETTINGS)
 class SafmConfig:
+    """The form and the sizes of a Safm."""
+
     fusion: Literal["cross_attention", "add", "concat"] = "cross_attention"  # of image captions, Tab. 4
     hidden: int = Field(default=128, ge=1)  # width of both MLPs' hidden layers; the paper gives no width
     heads: int = Field(default=8, ge=1)  # none in the paper; CLIP's text transformer has 8 heads of 64

@@ -55,6 +55,7 @@ class KernelMap:
     centre: int | None = None
 
     def transposed(self) -> KernelMap:
+        """The same pairs with inputs and outputs exchanged."""
         by_target, by_source = self.by_source, self.by_target
         return KernelMap(self.target, self.source, self.counts, self.ends, by_target, by_source, self.centre)
 
@@ -91,6 +92,7 @@ class KernelPyramid:
 
     @property
     def levels(self) -> int:
+        """How many levels the maps have, or will have once they are built."""
         return self.unbuilt or len(self.coords)
 
     @property

@@ -51,6 +51,7 @@ class CbstConfig(MethodConfig):
             raise ValueError(f"portion must not exceed portion_limit, got {first} and {last}")
 
     def portion_of(self, round_number: int) -> float:
+        """The share of its class's predictions that a round keeps, in [0,1]; it grows from round 1 on."""
         return min(self.portion + self.portion_growth * (round_number - 1), self.portion_limit)
 
 

@@ -24,6 +24,8 @@ from train.methods.parts.ramp import ramp
 
 @dataclass(frozen=True, config=SETTINGS)
 class CpsConfig(MethodConfig):
+    """Defaults: as published, on images."""
+
     revision: ClassVar[int] = 1  # see SavedRun.record; class weights left the pseudo-labels
 
     lambda_cps: NonNegativeFloat = 1.5  # weight of the cross pseudo supervision; Sec. 4, Pascal VOC

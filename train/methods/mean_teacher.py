@@ -37,6 +37,7 @@ class MeanTeacher(StudentAndTeacher):
     """
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
+        """ce_l, Eq. (7), and the consistency of student and teacher on all scans."""
         noise = self.config.noise
         student = self.student(noisy(batch.features, noise), batch.pyramid)
         with torch.no_grad():

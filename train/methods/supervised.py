@@ -20,6 +20,7 @@ class Supervised(AveragedNetwork):
     """Eq. (7) alone."""
 
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
+        """ce_l, Eq. (7)."""
         logits = self.network(batch.features, batch.pyramid)
         self.measures = {"labelled_points": batch.labelled_points}
         return {"ce_l": losses.cross_entropy(logits, batch.labels, self.class_weights)}

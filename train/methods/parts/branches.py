@@ -25,9 +25,11 @@ class StudentAndTeacher(Method):
 
     @property
     def predictor(self) -> nn.Module:
+        """The teacher, which sees points alone."""
         return self.teacher
 
     def after_step(self, step: int) -> None:
+        """Move the teacher towards the student, Eq. (1)."""
         ema.update_teacher(self.teacher, self.student, self.config.alpha, step)
 
 
@@ -47,13 +49,16 @@ class AveragedNetwork(Method):
         self.averaged = ema.teacher_of(self.network)
 
     def make_network(self, ingredients: Ingredients) -> nn.Module:
+        """The network to train; a segmenter unless a method has its own."""
         return ingredients.make_segmenter()
 
     @property
     def predictor(self) -> nn.Module:
+        """The average."""
         return self.averaged
 
     def after_step(self, step: int) -> None:
+        """Move the average towards the network."""
         ema.update_teacher(self.averaged, self.network, self.config.alpha, step)
         # The average never sees a training batch, so it has no batch-norm statistics but the network's.
         ema.update_buffers(self.averaged, self.network, self.config.alpha, step)
@@ -72,6 +77,7 @@ class SelfTraining(AveragedNetwork):
         self.labeller = ema.teacher_of(self.network)
 
     def round_of(self, step: int) -> int:
+        """The round of a step: 0 before the first pseudo-labels."""
         return max(0, 1 + (step - self.first_labels) // self.config.round_steps)
 
     @property
@@ -80,6 +86,7 @@ class SelfTraining(AveragedNetwork):
         return int(self.config.first_round_steps or self.config.round_steps)
 
     def after_step(self, step: int) -> None:
+        """The same, and a new labeller at the end of a round."""
         super().after_step(step)
         if self.round_of(step + 1) > self.round_of(step):
             self.start_round()
