@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,39 @@ def test_a_class_without_phrases_has_a_row() -> None:
 def test_only_the_most_frequent_phrases_of_a_class_are_shown() -> None:
     (row,) = class_rows(agreement_of(scan_of([0] * 6, [0, 1, 1, 2, 2, 2], ("a", "b", "c"))), {}, {}, shown=2)
     assert [one.name for one in row.phrases] == ["c", "b"]
+
+
+def test_the_class_that_phrases_name_instead_by_hand() -> None:
+    """Of 6 points of road: street names it on 1, sedan on 3, "bush or people" names two others on 2."""
+    named = {**NAMED, "bush or people": {2, 3}}
+    scan = scan_of([1] * 6, [0, 1, 1, 1, 2, 2], ("street", "sedan", "bush or people"))
+    (road,) = class_rows(agreement_of(scan), named, {})
+    assert road.instead == Part("car", 3, 3 / 6)
+    both = {"sedan": {0, 1}, "bush or people": {2, 3}}
+    (road,) = class_rows(agreement_of(scan), both, {})
+    assert road.instead == Part("vegetation", 2, 2 / 6)  # a phrase that names this class too names no other
+    (car,) = class_rows(agreement_of(scan_of([0], [0], ("sedan",))), NAMED, {})
+    assert car.instead is None
+
+
+def told_of(roads_called_car: int, others: int) -> list[str]:
+    """The notes on 10 points of road, so many called sedan and the others street, beside right cars."""
+    entity = [1] * roads_called_car + [0] * (10 - roads_called_car) + [1] * others
+    scan = scan_of([1] * 10 + [0] * others, entity, ("street", "sedan"))
+    agreement = agreement_of(scan)
+    found = replace(found_in(agreement), classes=tuple(class_rows(agreement, NAMED, {})))
+    return [line for line in in_words(found, LABELLED) if line.startswith("NOTE")]
+
+
+def test_a_class_called_by_another_name_on_most_of_its_points_is_noted() -> None:
+    (line,) = told_of(6, others=20)
+    assert "most of these points: road (car 60%)." in line
+    assert not told_of(5, others=20)
+
+
+def test_a_class_with_hardly_any_points_is_not_noted() -> None:
+    assert told_of(10, others=990)
+    assert not told_of(10, others=991)
 
 
 def street_of(seed: int, entity: np.ndarray | None, phrases: tuple[str, ...]) -> PairedScan:
