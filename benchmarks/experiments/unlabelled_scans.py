@@ -79,7 +79,7 @@ def scans_elsewhere(unlabelled: Sequence[str], labelled: Sequence[str]) -> list[
 
 
 def figures_of(run: Run) -> RunFigures:
-    """What a finished run says of these scans. Raises DataError if there are none."""
+    """How a finished run does on these scans. Raises DataError if there are none."""
     scan_ids = scans_elsewhere(run.split.unlabelled, run.split.labelled)
     if not scan_ids:
         raise DataError(f"{run.folder.path.name}: each sequence has a labelled scan; take a smaller --ratio")
@@ -94,6 +94,7 @@ def results_of(plan: TablePlan, records: Records) -> TableResults:
     """The figures of all runs of `plan` that are finished here, or recorded. Raises DataError if none is."""
     found: dict[tuple[str, float, int], RunFigures] = {}
     for cell in plan.cells:
+        # The digest of a run holds its training scans, so a record is of the scans that are here.
         figures = records.of(cell.run.saved.digest, SPLIT)
         if figures is None and cell.state == "finished":
             figures = figures_of(cell.run)
