@@ -15,7 +15,7 @@ from train.tables.rows import Row, nearest_ratio
 from train.tables.run_figures import RunFigures
 from train.tables.statistics import Interval, verdict
 
-_AGAINST = {
+AGAINST = {
     "holds": "above",
     "does not hold": "below",
     "not distinguishable": "not distinguishable",
@@ -109,11 +109,11 @@ def figures_table(filled: TableResults, ratio: float) -> str:
         if (row.title, ratio) in filled.plan.left_out:
             official = "not built"
         figures = [official, *interval_words(entry.miou), str(len(entry.values) or "")]
-        against = [gaps, *interval_words(entry.gap, "+"), _AGAINST[verdict(entry.gap)]]
+        against = [gaps, *interval_words(entry.gap, "+"), AGAINST[verdict(entry.gap)]]
         printed = row.papers(benchmark, papers)
         beside = ["" if printed is None else f"{printed:.1f}"] if table.shows_paper else []
         lines.append([row.title, *figures, *against, *beside])
-    return _table(head, lines)
+    return markdown_table(head, lines)
 
 
 def further_table(filled: TableResults, ratio: float) -> str:
@@ -125,7 +125,7 @@ def further_table(filled: TableResults, ratio: float) -> str:
         found = [filled.further(row.title, ratio, quantity) for quantity in QUANTITIES]
         cells = [(interval_words(mean), interval_words(gap, "+")) for mean, gap in found]
         lines.append([row.title, *(_bounded(*words) for pair in cells for words in pair)])
-    return _table(head, lines)
+    return markdown_table(head, lines)
 
 
 def _bounded(mean: str, bounds: str) -> str:
@@ -143,7 +143,7 @@ def _claims(filled: TableResults) -> str:
             shown = f": {mean}" + (f" ({bounds})" if bounds else " (one seed)") if mean else ""
             said.append(f"{judged}{shown}")
         lines.append([f"{claim.better} > {claim.worse}", *said])
-    return _table(["claim", *[f"{ratio:g} %" for ratio in ratios]], lines)
+    return markdown_table(["claim", *[f"{ratio:g} %" for ratio in ratios]], lines)
 
 
 def _missing(filled: TableResults) -> str:
@@ -166,7 +166,7 @@ def _named(cell: TableRun) -> str:
 
 def _rows(filled: TableResults) -> str:
     lines = [[row.title, _command_of(row, filled)] for row in filled.plan.table.rows]
-    return _table(["row", "one run of it by itself"], lines)
+    return markdown_table(["row", "one run of it by itself"], lines)
 
 
 def _command_of(row: Row, filled: TableResults) -> str:
@@ -204,7 +204,7 @@ def _runs(filled: TableResults) -> str:
         "Updates are the optimiser's, per step. A fingerprint is the beginning of the digest of a "
         "run's settings, pairs and labelled scans."
     )
-    return f"{explained}\n\n{_table(head, lines)}" if lines else "None is finished."
+    return f"{explained}\n\n{markdown_table(head, lines)}" if lines else "None is finished."
 
 
 def _of_runs(found: Mapping[int, RunFigures]) -> list[str]:
@@ -238,7 +238,7 @@ def interval_words(found: Interval | None, sign: str = "") -> tuple[str, str]:
     return f"{found.mean:{form}}", bounds
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = ["---"] * len(head)
     cells = [[cell.replace("|", "\\|") for cell in line] for line in (head, rule, *rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
