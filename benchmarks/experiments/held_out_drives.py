@@ -32,8 +32,8 @@ from train.report.words import counted
 from train.tables.csv_files import lines_csv, run_line
 from train.tables.figures import QUANTITIES, TableResults
 from train.tables.markdown import AGAINST, interval_words, markdown_table
-from train.tables.ours import TABLE_REAL
-from train.tables.paper import PLUS, PLUS_WITHOUT_TEXT, SUPERVISED
+from train.tables.ours import MIXED, TABLE_REAL
+from train.tables.paper import LASERMIX, PLUS, PLUS_WITHOUT_TEXT, SUPERVISED
 from train.tables.plan import Recipe, plan_table
 from train.tables.records import Records, cells_of, recorded_lines
 from train.tables.rows import Table
@@ -42,7 +42,15 @@ from train.tables.statistics import Interval, differences, interval, verdict
 
 MANIFEST = Path("benchmarks/experiments/real_drives.yaml")
 DATASETS = ("drives", *(f"without_{drive}" for drive in ("00", "02", "04", "05", "07", "10")))
-ROWS = {"supervised": SUPERVISED, "control": PLUS_WITHOUT_TEXT, "plus": PLUS}
+ROWS = {
+    "supervised": SUPERVISED,
+    "lasermix": LASERMIX,
+    "control": PLUS_WITHOUT_TEXT,
+    "plus": PLUS,
+    "mixed": MIXED,
+}
+"""The last one that is taken is compared with the others."""
+
 FIGURES = {"mIoU": lambda run: run.miou} | QUANTITIES
 """What is compared, in per cent. mIoU: absent classes dropped."""
 
@@ -51,7 +59,8 @@ def main() -> None:
     """Train what is missing, then print and write the page."""
     options = _options()
     torch.set_num_threads(1)
-    table = replace(TABLE_REAL, rows=tuple(ROWS[row] for row in ROWS if row in options.rows))
+    rows = tuple(row for name, row in ROWS.items() if name in options.rows)
+    table = replace(TABLE_REAL, rows=rows, reference=rows[-1].title)
     listed = options.figures / "held-out-runs.csv" if options.figures else None
     records = Records.read(options.figures) if options.figures else Records()
     before = recorded_lines(listed) or () if listed and listed.exists() else ()
@@ -80,10 +89,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--set", nargs="*", default=[], help="key=value settings of every run")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time (1)")
     parser.add_argument("--figures", type=Path, help="folder for held-out.md")
-    options = parser.parse_args()
-    if PLUS not in (ROWS[row] for row in options.rows):
-        parser.error("--rows: plus is missing, and the others are compared with it")
-    return options
+    return parser.parse_args()
 
 
 def _every(table: Table, options: argparse.Namespace, records: Records) -> dict[str, TableResults]:
@@ -132,45 +138,46 @@ def page(results: dict[str, TableResults]) -> str:
     """The tables as a page, with the command and what they were made from."""
     command = shlex.join(["python", "benchmarks/experiments/held_out_drives.py", *sys.argv[1:]])
     recipe = next(iter(results.values())).plan.recipe
-    seeds = {len(_paired(one, PLUS.title, "mIoU")) for one in results.values()}
+    seeds = {len(_by_seed(one, one.plan.table.reference, "mIoU")) for one in results.values()}
     each = counted(max(seeds), "seed") if len(seeds) == 1 else f"{min(seeds)} to {max(seeds)} seeds"
     made = (
         f"Preset {recipe.preset}, {recipe.ratios[0]:g} % labelled. {len(results)} places, each kept out in "
         f"turn, {each} each. Per cent, on the place that was kept out. Intervals: 95 %, Student's t over the "
         "places; a place counts with the mean over its seeds."
     )
-    return f"# LASS3D+ in places that were kept out\n\n`{command}`\n\n{made}\n\n{tables(results)}\n"
+    return f"# Words in places that were kept out\n\n`{command}`\n\n{made}\n\n{tables(results)}\n"
 
 
 def tables(results: dict[str, TableResults]) -> str:
-    """The mean of every row over the places, then LASS3D+ minus each other row, by place."""
-    rows = next(iter(results.values())).plan.table.rows
-    means = [[row.title, *(_mean(results, row.title, name) for name in FIGURES)] for row in rows]
+    """The mean of every row over the places, then the reference row minus each other row, by place."""
+    table = next(iter(results.values())).plan.table
+    means = [[row.title, *(_mean(results, row.title, name) for name in FIGURES)] for row in table.rows]
     gaps = [
         [other.title, name, *_gap_cells([gap_of(one, other.title, name) for one in results.values()])]
-        for other in rows
-        if other != PLUS
+        for other in table.rows
+        if other.title != table.reference
         for name in FIGURES
     ]
     of_rows = markdown_table(["row", *FIGURES], means)
-    head = [f"{PLUS.title} minus", "of", *results, "mean", "95 %", ""]
+    head = [f"{table.reference} minus", "of", *results, "mean", "95 %", ""]
     return f"{of_rows}\n\n{markdown_table(head, gaps)}"
 
 
 def gap_of(results: TableResults, title: str, figure: str) -> float | None:
-    """LASS3D+ minus row `title` in one place: the mean over the seeds that both have."""
-    gaps = differences(_paired(results, PLUS.title, figure), _paired(results, title, figure))
+    """The reference row minus row `title` in one place: the mean over the seeds that both have."""
+    reference = results.plan.table.reference
+    gaps = differences(_by_seed(results, reference, figure), _by_seed(results, title, figure))
     return fmean(gaps.values()) if gaps else None
 
 
-def _paired(results: TableResults, title: str, figure: str) -> dict[int, float]:
+def _by_seed(results: TableResults, title: str, figure: str) -> dict[int, float]:
     """A figure of a row by seed."""
     runs: dict[int, RunFigures] = results.runs(title, results.plan.recipe.ratios[0])
     return {seed: value for seed, run in runs.items() if (value := FIGURES[figure](run)) is not None}
 
 
 def _mean(results: dict[str, TableResults], title: str, figure: str) -> str:
-    places = [fmean(values.values()) for one in results.values() if (values := _paired(one, title, figure))]
+    places = [fmean(values.values()) for one in results.values() if (values := _by_seed(one, title, figure))]
     return _words(interval(places))
 
 

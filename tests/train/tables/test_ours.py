@@ -23,6 +23,8 @@ def test_the_table_of_real_frames_has_the_controls_that_a_critic_asks_for() -> N
         "LASS3D+ without text",
         "the words as hard labels",
         "LASS3D+",
+        "LASS3D+ without text, bands exchanged",
+        "LASS3D+, bands exchanged",
     ]
     assert table.reference == "LASS3D+"
 
