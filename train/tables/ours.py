@@ -81,7 +81,7 @@ TABLE_REAL = Table(
         MIXED_WITHOUT_TEXT,
         MIXED,
     ),
-    reference=PLUS.title,
+    reference=MIXED.title,
     claims=(),
     in_camera=True,
     note="No value of the preset `drives` was chosen on the split or the seeds of this table. Nor were the "

@@ -28,7 +28,8 @@ def one_place(project, miou: dict[tuple[str, int], float]) -> TableResults:
     manifest, dataset = read_manifest(project.manifest)
     rows = tuple(row for row in TABLE_REAL.rows if row.title in (SUPERVISED, PLUS))
     recipe = Recipe(manifest, dataset, (0, 1), (20.0,), "val", "demo", TINY)
-    plan = plan_table(replace(TABLE_REAL, rows=rows), recipe, PairedScans.open(project.artifacts))
+    table = replace(TABLE_REAL, rows=rows, reference=PLUS)
+    plan = plan_table(table, recipe, PairedScans.open(project.artifacts))
 
     def figures(value: float) -> RunFigures:
         camera = CameraShares(None, 2 * value, 2 * value + 2)

@@ -26,7 +26,7 @@ def test_the_table_of_real_frames_has_the_controls_that_a_critic_asks_for() -> N
         "LASS3D+ without text, bands exchanged",
         "LASS3D+, bands exchanged",
     ]
-    assert table.reference == "LASS3D+"
+    assert table.reference == "LASS3D+, bands exchanged"
 
 
 def test_full_supervision_has_all_labels_at_every_ratio(
