@@ -6,9 +6,9 @@ The table of `make table TABLE=real` judges by one place, so its intervals say h
 alone. Here each data set keeps out another one. A data set's figure is the mean over its seeds, and the
 intervals are over the data sets. Labelled scans, words and settings are those of the table.
 
-Runs of the table are not trained again, nor are finished runs and those whose figures are found in the folder
-after --figures. The page is written to held-out.md there, after every seed of a data set, and the figures of
-the runs beside it.
+Every data set needs captions and pairs first. Runs of the table are not trained again, nor are finished runs
+and those whose figures are found in the folder after --figures. The page is written to held-out.md there,
+after every seed of a data set, and the figures of the runs beside it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from train.demo.runs import train_all
 from train.report.words import counted
 from train.tables.csv_files import lines_csv, run_line
 from train.tables.figures import QUANTITIES, TableResults
-from train.tables.markdown import AGAINST, interval_words, markdown_table
-from train.tables.ours import MIXED, TABLE_REAL
+from train.tables.markdown import AGAINST, bounded, interval_words, markdown_table
+from train.tables.ours import MIXED, MIXED_WITHOUT_TEXT, TABLE_REAL
 from train.tables.paper import LASERMIX, PLUS, PLUS_WITHOUT_TEXT, SUPERVISED
 from train.tables.plan import Recipe, plan_table
-from train.tables.records import Records, cells_of, recorded_lines
+from train.tables.records import Recorded, Records, cells_of, recorded_lines
 from train.tables.rows import Table
 from train.tables.run_figures import RunFigures
-from train.tables.statistics import Interval, differences, interval, verdict
+from train.tables.statistics import differences, interval, verdict
 
 MANIFEST = Path("benchmarks/experiments/real_drives.yaml")
 DATASETS = ("drives", *(f"without_{drive}" for drive in ("00", "02", "04", "05", "07", "10")))
@@ -47,6 +47,7 @@ ROWS = {
     "lasermix": LASERMIX,
     "control": PLUS_WITHOUT_TEXT,
     "plus": PLUS,
+    "mixed-control": MIXED_WITHOUT_TEXT,
     "mixed": MIXED,
 }
 """The last one that is taken is compared with the others."""
@@ -64,15 +65,17 @@ def main() -> None:
     listed = options.figures / "held-out-runs.csv" if options.figures else None
     records = Records.read(options.figures) if options.figures else Records()
     before = recorded_lines(listed) or () if listed and listed.exists() else ()
+    # Before the first step: places without pairs, and a folder that cannot be written.
+    results = _every(table, options, records)
+    if listed:
+        _write(listed, results, before)
     for seed in options.seeds:
         for dataset in options.datasets:
             to_do = _results(table, options, dataset, (seed,), records).plan.to_do
             train_all([cell.plan for cell in to_do], options.processes)
+            results = _every(table, options, records) if to_do else results
             if to_do and listed:
-                _write(listed, _every(table, options, records), before)
-    results = _every(table, options, records)
-    if listed:
-        _write(listed, results, before)
+                _write(listed, results, before)
     print(tables(results))
 
 
@@ -121,7 +124,7 @@ def _results(
     return TableResults.of(plan)
 
 
-def _write(listed: Path, results: dict[str, TableResults], before: Sequence) -> None:
+def _write(listed: Path, results: dict[str, TableResults], before: Sequence[Recorded]) -> None:
     """The page, and the lines of the runs to `listed`. before: its lines as they are."""
     lines = [
         # A line is known by its row, ratio, seed and split: the row says which place was kept out.
@@ -178,7 +181,7 @@ def _by_seed(results: TableResults, title: str, figure: str) -> dict[int, float]
 
 def _mean(results: dict[str, TableResults], title: str, figure: str) -> str:
     places = [fmean(values.values()) for one in results.values() if (values := _by_seed(one, title, figure))]
-    return _words(interval(places))
+    return bounded(*interval_words(interval(places)))
 
 
 def _gap_cells(gaps: Sequence[float | None]) -> list[str]:
@@ -189,11 +192,6 @@ def _gap_cells(gaps: Sequence[float | None]) -> list[str]:
         *interval_words(found, "+"),
         AGAINST[verdict(found)],
     ]
-
-
-def _words(found: Interval | None) -> str:
-    mean, bounds = interval_words(found)
-    return f"{mean} ({bounds})" if bounds else mean
 
 
 if __name__ == "__main__":

@@ -124,11 +124,12 @@ def further_table(filled: TableResults, ratio: float) -> str:
     for row in filled.plan.table.rows:
         found = [filled.further(row.title, ratio, quantity) for quantity in QUANTITIES]
         cells = [(interval_words(mean), interval_words(gap, "+")) for mean, gap in found]
-        lines.append([row.title, *(_bounded(*words) for pair in cells for words in pair)])
+        lines.append([row.title, *(bounded(*words) for pair in cells for words in pair)])
     return markdown_table(head, lines)
 
 
-def _bounded(mean: str, bounds: str) -> str:
+def bounded(mean: str, bounds: str) -> str:
+    """`interval_words` in one cell: "53.0 (49.9 to 56.2)"."""
     return f"{mean} ({bounds})" if bounds else mean
 
 
@@ -239,6 +240,7 @@ def interval_words(found: Interval | None, sign: str = "") -> tuple[str, str]:
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells as a table of Markdown; a bar in a cell is escaped."""
     rule = ["---"] * len(head)
     cells = [[cell.replace("|", "\\|") for cell in line] for line in (head, rule, *rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.experiments import held_out_drives
-from lass3d_core.errors import DataError
+from lass3d_core.errors import DataError, MissingArtifact
 from lass3d_core.manifest.reading import read_manifest
 from train.data.paired_scans import PairedScans
 from train.tables.figures import TableResults
@@ -83,7 +83,7 @@ def test_the_page_outlives_the_runs(tiny, tmp_path: Path, monkeypatch, capsys) -
     first = told(monkeypatch, capsys, *given)
     before = (figures / "held-out.md").read_text()
     listed = (figures / "held-out-runs.csv").read_text()
-    assert "\nsupervised only, without 1".replace(",", "") in listed.replace('"', "").replace(",", "")
+    assert '"supervised only, without 1"' in listed and '"LASS3D+, without 1"' in listed
     shutil.rmtree(tiny.root / "runs")
     assert told(monkeypatch, capsys, *given).splitlines()[-4:] == first.splitlines()[-4:]
     assert (figures / "held-out.md").read_text() == before
@@ -94,3 +94,16 @@ def test_a_place_is_kept_out_once(tiny, monkeypatch, capsys) -> None:
     given = ["--manifest", str(tiny.manifest), "--datasets", "tiny", "tiny", "--seeds", "0", *GIVEN]
     with pytest.raises(DataError, match="1 is kept out twice"):
         told(monkeypatch, capsys, *given)
+    assert not (tiny.root / "runs").exists()
+
+
+def test_a_place_without_pairs_is_found_before_any_training(
+    tiny, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    text = tiny.manifest.read_text()
+    other = "  other: {reader: semantickitti, root: data, simulate: {}, splits: {train: ['0'], val: ['3']}}\n"
+    tiny.manifest.write_text(text.replace("image_captions:", f"{other}image_captions:", 1))
+    given = ["--manifest", str(tiny.manifest), "--datasets", "tiny", "other", "--seeds", "0", *GIVEN]
+    with pytest.raises(MissingArtifact, match="other"):
+        told(monkeypatch, capsys, *given)
+    assert not (tiny.root / "runs").exists()
