@@ -2,7 +2,7 @@
 
     python benchmarks/experiments/wrong_phrases.py --seeds 0 1 2 3 4 5 6 7 --processes 2
 
-Each seed trains six runs of the preset `street` and prints their mIoU on the test split. With --figures
+Each seed trains seven runs of the preset `street` and prints their mIoU on the test split. With --figures
 FOLDER the table is also written to DATASET/wrong-phrases.md there, each time that as many seeds as processes
 are done, and the figures of the runs beside it. Runs whose figures are found there are not trained again,
 those of `make table` neither.
@@ -13,7 +13,8 @@ those of `make table` neither.
 - LASS3D+ with 30 % of the phrases of every training scan replaced by random phrases of the data set [30];
 - LASS3D+ with all phrases of the unlabelled scans replaced [all]. The labelled scans, on which the method
   counts what a phrase means, keep theirs;
-- LASS3D+ with the phrases of two classes exchanged on all scans [swapped], see --swap.
+- LASS3D+ with the phrases of two classes exchanged on all scans [swapped], see --swap;
+- LASS3D+ with phrases that are all right [right], see right_phrases.py.
 
 Wrong phrases must not leave LASS3D+ below the same recipe without text. Finished runs are not trained again.
 """
@@ -33,6 +34,9 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(1, str(Path(__file__).resolve().parents[2]))  # a plain checkout
+
+from benchmarks.experiments.right_phrases import RightRun
 from lass3d_core.errors import exit_status
 from lass3d_core.files.atomic import write_text
 from lass3d_core.manifest.reading import read_manifest
@@ -55,7 +59,7 @@ from train.tables.statistics import differences, interval, verdict
 
 CONTROL = "LASS3D+ without text"
 SPLIT = "test"
-ROWS = ("supervised", "control", "30", "all", "swapped", "plus")
+ROWS = ("supervised", "control", "30", "all", "swapped", "plus", "right")
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ def plans_of(
     settings: Sequence[str],
     swap: tuple[str, ...],
 ) -> dict[str, PlannedRun]:
-    """The six runs of a seed by ROWS, in the order of the table."""
+    """The runs of a seed by ROWS, in the order of the table."""
     spec = manifest.datasets[dataset]
     recipe = preset_for(preset, spec)
 
@@ -225,6 +229,7 @@ def plans_of(
         stressed("all phrases of unlabelled scans random", "wrong", 1.0, spare_labelled=True),
         stressed(f"names exchanged: {', '.join(swap)}", "swapped", 0.0, swap=swap),
         planned("LASS3D+", "lass3d_plus", None),
+        RightRun(**vars(planned("every phrase right", "lass3d_plus", "right"))),
     )
     return dict(zip(ROWS, runs, strict=True))
 

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from benchmarks.experiments import wrong_phrases
+from benchmarks.experiments.right_phrases import RightPhrases
 from benchmarks.experiments.wrong_phrases import CONTROL, WrongPhrases, plans_of, table
 from lass3d_core.manifest.reading import read_manifest
+from lass3d_core.records import NONE
+from lass3d_core.words.lexicon import Lexicon
 from train.data.paired_scans import PairedScans
 from train.demo.runs import train_all
 from train.evaluate import Metrics
@@ -42,6 +45,29 @@ def test_a_stressed_run_trains_and_is_told_from_the_ordinary_one(tiny) -> None:
     train_all([stressed], at_most=1)
     assert stressed.open().is_finished
     assert Metrics.load(run.folder.metrics("test")).steps == 2
+
+
+def test_right_phrases_name_the_class_of_every_point_that_has_one(tiny) -> None:
+    pairs = PairedScans.open(tiny.artifacts)
+    right, lexicon = RightPhrases.of(pairs), Lexicon(pairs.header.class_names, {})
+    named = 0
+    for scan_id in pairs.splits["train"]:
+        before, scan = pairs.read(scan_id), right.read(scan_id)
+        has_phrase = scan.pairs.entity != NONE
+        assert scan.labels is not None and not np.any(has_phrase & (before.pairs.entity == NONE))
+        names = [lexicon.classes_of(phrase) for phrase in scan.pairs.phrases]
+        assert all(names[e] == {c} for e, c in zip(scan.pairs.entity[has_phrase], scan.labels[has_phrase]))
+        named += np.count_nonzero(has_phrase)
+    assert named
+    assert right.training_digest != pairs.training_digest
+
+
+def test_a_run_on_right_phrases_trains_and_is_told_from_the_ordinary_one(tiny) -> None:
+    manifest, dataset = read_manifest(tiny.manifest)
+    plans = plans_of(manifest, dataset, "demo", 20.0, 0, TINY, ())
+    assert plans["right"].open().saved.digest != plans["plus"].open().saved.digest
+    train_all([plans["right"]], at_most=1)
+    assert plans["right"].open().is_finished
 
 
 def test_the_table_pairs_each_row_with_the_control_by_seed() -> None:
