@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from PIL import Image
@@ -36,7 +37,7 @@ from lass3d_core.labels import IGNORE
 from lass3d_core.manifest.schema import DatasetSpec, FramesSpec, PairsSpec, SimulateSpec, SplitSpec
 from lass3d_core.records import Camera, FilePart, View
 from preprocess.audit.calibration import NUDGES as NUDGES_OF_THE_AUDIT
-from preprocess.audit.calibration import Alignment, Nudge, compare, observe
+from preprocess.audit.calibration import Alignment, Axis, Kind, Nudge, compare, observe
 from preprocess.audit.calibration_check import VIEWS, observed_in, seen_points
 from preprocess.audit.outlines import Neighbours, Outline, depth_outline
 from preprocess.audit.overlays import outline_panel
@@ -44,18 +45,16 @@ from preprocess.audit.verdict import verdict_of
 from preprocess.simulation import simulate
 
 SAMPLES = Path(os.environ.get("LASS3D_SAMPLES", Path(__file__).parents[2] / "shared" / "samples"))
+_STEPS: tuple[tuple[Kind, float], ...] = (("turn", 1.0), ("shift", 0.1))
 NUDGES = tuple(
-    Nudge(kind, axis, sign * amount)
-    for kind, amount in (("turn", 1.0), ("shift", 0.1))
-    for axis in "xyz"
-    for sign in (1, -1)
+    Nudge(kind, axis, sign * amount) for kind, amount in _STEPS for axis in get_args(Axis) for sign in (1, -1)
 )
-WRONG = (
-    ("turn", "xyz", 1.0),
-    ("turn", "xyz", 3.0),
-    ("shift", "xy", 0.1),
-    ("shift", "xy", 0.3),
-    ("shift", "x", 0.54),
+WRONG: tuple[tuple[Kind, tuple[Axis, ...], float], ...] = (
+    ("turn", ("x", "y", "z"), 1.0),
+    ("turn", ("x", "y", "z"), 3.0),
+    ("shift", ("x", "y"), 0.1),
+    ("shift", ("x", "y"), 0.3),
+    ("shift", ("x",), 0.54),
 )
 INVERTED, LATE = "inverted", "late"
 CLASSES = ("car", "building", "vegetation")

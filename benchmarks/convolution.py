@@ -110,7 +110,7 @@ def measure(name: str, points: Tensor, voxel_size: float, rounds: int, spconv: M
     net = make_backbone(UNetConfig(), in_channels=4)
 
     def maps() -> KernelPyramid:
-        return build_pyramid(collate([voxelise(points, voxel_size).coords]), net.levels)
+        return build_pyramid(collate([voxelise(points, voxel_size).coords]), UNetConfig().levels)
 
     pyramid = maps()
     seconds_of_maps = min(seconds_of(maps) for _ in range(3 * rounds))
@@ -187,7 +187,7 @@ def spconv_forward(layer: nn.Module, x: Tensor, pairs: KernelMap, spconv: Module
     """The function of spconv alone. Weight and pairs are brought into its layout before."""
     if isinstance(layer, TransposedConv):
         pairs = pairs.transposed()
-    features, filters = x.detach(), spconv.filters_of(layer.weight.detach())
+    features, filters = x.detach(), spconv.filters_of(layer.get_parameter("weight").detach())
     indices, counts = spconv.indices_of(pairs)
     targets, itself = len(pairs.by_target.offsets) - 1, pairs.centre is not None
     return lambda: spconv.ops.indice_conv(
@@ -208,7 +208,7 @@ def works_of(
             layer(x, pairs)
 
     def backward() -> None:
-        torch.autograd.grad(y, (x, layer.weight), upstream, retain_graph=True)
+        torch.autograd.grad(y, (x, layer.get_parameter("weight")), upstream, retain_graph=True)
 
     return {forward_name: forward, backward_name: backward}
 
@@ -216,7 +216,7 @@ def works_of(
 def limits(layer: nn.Module, x: Tensor, pairs: KernelMap) -> dict[str, Callable[[], object]]:
     """Dense products with as many multiplications."""
     rows = sum(pairs.counts) + (len(x) if pairs.centre is not None else 0)
-    matrix = layer.weight.detach()[0]
+    matrix = layer.get_parameter("weight").detach()[0]
     dense_x, dense_y = torch.randn(rows, len(matrix)), torch.randn(rows, matrix.shape[1])
     grad_x, grad_matrix = torch.empty_like(dense_x), torch.empty_like(matrix)
     half_x, half_matrix, half_y = dense_x.bfloat16(), matrix.bfloat16(), dense_y.bfloat16()

@@ -18,12 +18,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from fault_injection import no_flock
-from fault_injection.flips import Flips, flip_all
-from fault_injection.kills import KINDS, Outcome, kill_all
-from fault_injection.project import TinyProject
-from fault_injection.shared_memory import SharedMemory, fill_all
-from fault_injection.warm import Warm
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a plain checkout
+
+from benchmarks.fault_injection import no_flock
+from benchmarks.fault_injection.flips import Flips, flip_all
+from benchmarks.fault_injection.kills import KINDS, Outcome, kill_all
+from benchmarks.fault_injection.project import TinyProject
+from benchmarks.fault_injection.shared_memory import SharedMemory, fill_all
+from benchmarks.fault_injection.warm import Warm
 
 
 def main() -> int:
@@ -44,7 +46,8 @@ def main() -> int:
         print("killed without flock: left out, it needs a C compiler")
     print(f"\n{shared_memory_lines(shared)}\n")
     print(flip_table(flips))
-    good = all(one.good for one in (*kills, *flips, *([shared] if shared else [])))
+    judged = (one.good for of_kind in (kills, flips, [shared] if shared else []) for one in of_kind)
+    good = all(judged)
     print(
         f"\n{sum(one.kills for one in kills)} kills and {options.flips} flips in "
         f"{time.monotonic() - started:.0f} s, seed {options.seed}: {'nothing lost' if good else 'LOSSES'}"

@@ -40,8 +40,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a plain checkout
+
+if TYPE_CHECKING:
+    import torch
 
 NEEDED = {
     "numpy": "numpy",
@@ -78,10 +82,10 @@ def main() -> int:
     return checked(device, arguments)
 
 
-def checked(device: object, arguments: argparse.Namespace) -> int:
+def checked(device: torch.device, arguments: argparse.Namespace) -> int:
     """Run all stages and print the tables."""
-    from gpu.plan import Plan
-    from gpu.report import Report, one_line
+    from benchmarks.gpu.plan import Plan
+    from benchmarks.gpu.report import Report, one_line
 
     if arguments.resume:
         report = Report.resumed(arguments.resume)

@@ -11,13 +11,16 @@ times: other work on the machine counts.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 
 import torch
-from step import CPU, Contender, write_street
 
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a plain checkout
+
+from benchmarks.step import CPU, Contender, write_street
 from train.data.batches import batch_loader
 from train.loop import Callbacks, Figures, train
 

@@ -25,8 +25,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
-from random_models import PHRASES, quiet
 from tqdm import tqdm
+
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a plain checkout
+
+from benchmarks.random_models import PHRASES, quiet
 
 Model = TypeVar("Model")
 Result = TypeVar("Result")
@@ -117,19 +120,19 @@ def machine() -> str:
 
 
 def write_captioner(folder: Path) -> None:
-    from random_models.kosmos2 import write_kosmos2
+    from benchmarks.random_models.kosmos2 import write_kosmos2
 
     write_kosmos2(folder / "kosmos2", "full")
 
 
 def write_detector(folder: Path) -> dict[str, Any]:
-    from random_models.grounded_sam import write_grounded_sam
+    from benchmarks.random_models.grounded_sam import write_grounded_sam
 
     return write_grounded_sam(folder / "grounded_sam", "full")
 
 
 def write_encoder(folder: Path) -> None:
-    from random_models.clip import write_clip
+    from benchmarks.random_models.clip import write_clip
 
     write_clip(folder / "clip", "full")
 
@@ -153,8 +156,7 @@ def captioner(folder: Path, image: np.ndarray, new_tokens: int) -> Cost:
 
 def dino(names: dict[str, Any], image: np.ndarray, boxes: int) -> tuple[Cost, np.ndarray, float]:
     """Grounding DINO. Also returns the best boxes_xyxy (boxes,4) and the floor that keeps as many."""
-    from random_models.boxes import floor_for
-
+    from benchmarks.random_models.boxes import floor_for
     from lass3d_core.manifest.schema import EntitiesSpec
     from preprocess.lvm import params_of
     from preprocess.lvm.box_search import BoxSearch

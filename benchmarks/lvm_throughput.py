@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -30,20 +31,22 @@ import torch
 from groundingdino.datasets import transforms
 from groundingdino.util.inference import predict
 from PIL import Image
-from random_models import PHRASES, Size, quiet
-from random_models.boxes import floor_for
-from random_models.clip import write_clip
-from random_models.grounded_sam import write_grounded_sam
-from random_models.kosmos2 import write_kosmos2
 from segment_anything import SamPredictor
 from torchvision.ops import box_convert, nms
 from tqdm import tqdm
 from transformers import AutoProcessor, Kosmos2ForConditionalGeneration
 
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a plain checkout
+
+from benchmarks.random_models import PHRASES, Size, quiet
+from benchmarks.random_models.boxes import floor_for
+from benchmarks.random_models.clip import write_clip
+from benchmarks.random_models.grounded_sam import write_grounded_sam
+from benchmarks.random_models.kosmos2 import write_kosmos2
 from lass3d_core.errors import DataError
 from lass3d_core.files.images import read_image
 from lass3d_core.manifest.schema import EntitiesSpec, LvmSpec
-from lass3d_core.records import Camera, FilePart, View
+from lass3d_core.records import Camera, FilePart, ImageFile, View
 from preprocess.lvm import load_captioner, load_detector, load_encoder, params_of
 from preprocess.lvm.box_search import BoxSearch
 from preprocess.lvm.device import pick_device, pick_dtype
@@ -208,7 +211,8 @@ def texts(folder: Path, size: Size, views: Sequence[View], device: torch.device)
 
 def answered(views: Sequence[View], ask: Ask[object]) -> None:
     """Ask as a stage does. Raises DataError if an image fails."""
-    for answer in answers(views, ask, lambda units: None):
+    files = [ImageFile(view.image_id, view.image) for view in views]
+    for answer in answers(files, ask, lambda units: None):
         if isinstance(answer, str):
             raise DataError(answer)
 

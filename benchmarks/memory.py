@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -24,10 +25,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from convolution import simulated_sweep
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a plain checkout
+
+from benchmarks.convolution import simulated_sweep
 from lass3d_core import nets
 from lass3d_core.compute.precision import autocast
 from lass3d_core.paper.safm import TextBatch

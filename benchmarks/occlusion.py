@@ -17,7 +17,7 @@ and the size of a pixel are the only causes of error. `palette`: what the stand-
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def line(cameras: int, name: str, none: Counts, tested: Counts) -> str:
     )
 
 
-def measure(streets: Iterator[Street]) -> dict[str, tuple[Counts, Counts]]:
+def measure(streets: Iterable[Street]) -> dict[str, tuple[Counts, Counts]]:
     """Source of the entities -> counts with visibility `none` and `zbuffer`."""
     totals = {name: (Counts(), Counts()) for name in ("true", "palette")}
     for one in streets:

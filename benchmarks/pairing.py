@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,8 +40,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from six_cameras.frames import Frame, real, simulated
-from six_cameras.twins import (
+from tqdm import tqdm
+
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a plain checkout
+
+from benchmarks.six_cameras.frames import Frame, real, simulated
+from benchmarks.six_cameras.twins import (
     MIN_DEPTH_M,
     Chain,
     as_loaded,
@@ -48,8 +53,6 @@ from six_cameras.twins import (
     points_cam2img,
     points_cam2img_torch,
 )
-from tqdm import tqdm
-
 from lass3d_core.geometry.visible_pixels import PreparedPoints, Visibility, at_pixels, visible_pixels
 from lass3d_core.manifest.schema import PairsSpec
 from lass3d_core.records import NONE

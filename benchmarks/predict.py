@@ -164,9 +164,9 @@ def street(count: int) -> tuple[np.ndarray, np.ndarray]:
     edge = (count / DENSITY) ** 0.5
     points = np.empty((count, 3), np.float32)
     ground = count // 2
-    points[:ground] = random.random((ground, 3), np.float32) * np.float32([edge, edge, 0])
+    points[:ground] = random.random((ground, 3), np.float32) * np.array([edge, edge, 0], np.float32)
     boxes = max(1, int(edge**2 / 400))
-    corners = random.random((boxes, 3), np.float32) * np.float32([edge, edge, 0])
+    corners = random.random((boxes, 3), np.float32) * np.array([edge, edge, 0], np.float32)
     sizes = random.uniform(2, 12, (boxes, 3)).astype(np.float32)
     for start in range(ground, count, 1_000_000):
         number = min(1_000_000, count - start)

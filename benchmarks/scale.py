@@ -18,14 +18,18 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import tempfile
 from pathlib import Path
 
-from scaling.paper import paper, with_settings
-from scaling.project import Size, write_originals, write_project
-from scaling.stages import STAGES, Taken, measured, warm_up
-from scaling.units import units
 from tqdm import tqdm
+
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a plain checkout
+
+from benchmarks.scaling.paper import paper, with_settings
+from benchmarks.scaling.project import Size, write_originals, write_project
+from benchmarks.scaling.stages import STAGES, Taken, measured, warm_up
+from benchmarks.scaling.units import units
 
 TIMES = (1, 4, 16)
 _STREET_SHARE = 40

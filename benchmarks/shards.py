@@ -21,6 +21,7 @@ the rounds.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -31,9 +32,11 @@ from statistics import median
 
 import numpy as np
 import torch
-from six_cameras.frames import simulated
 from tqdm import tqdm
 
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # a plain checkout
+
+from benchmarks.six_cameras.frames import simulated
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
 from lass3d_core.files.text_table import CaptionRows, TextNames, TextRowsFile, write_text_rows

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.gpu import conformance
 from benchmarks.gpu import report as reports
 from benchmarks.gpu.report import Report, markdown_table
 from benchmarks.gpu_check import NEEDED, NEEDED_BY_THE_LOADER, missing
@@ -31,17 +30,6 @@ OFTEN_THERE = ("PIL", "tensorboard", "plyfile", "pycocotools", "numba", "safeten
 @pytest.fixture
 def report(tmp_path: Path) -> Report:
     return Report(tmp_path / "gpu_check.json", time.time() + 60)
-
-
-@pytest.fixture
-def conformance(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The stage's module, imported as the program imports it."""
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    before = set(sys.modules)
-    yield importlib.import_module("gpu.conformance")
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] in ("gpu", "memory", "convolution"):
-            del sys.modules[name]
 
 
 def fails() -> None:
@@ -111,7 +99,7 @@ def test_what_is_missing_is_named_by_its_package() -> None:
 def without(*modules: str) -> subprocess.CompletedProcess[str]:
     """Import all stages in a process in which `modules` cannot be imported."""
     blocked = f"import sys; sys.modules.update(dict.fromkeys({modules!r})); "
-    there = f"sys.path[:0] = {[str(ROOT / 'benchmarks'), str(ROOT)]!r}; import gpu.plan"
+    there = f"sys.path[:0] = {[str(ROOT)]!r}; import benchmarks.gpu.plan"
     return subprocess.run([sys.executable, "-c", blocked + there], capture_output=True, text=True)
 
 
@@ -121,7 +109,7 @@ def test_no_other_package_is_needed() -> None:
 
 
 def test_a_backend_that_leaves_out_a_kernel_offset_fails(
-    conformance: ModuleType, report: Report, monkeypatch: pytest.MonkeyPatch
+    report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Wrong(reference.SubmanifoldConv):
         def forward(self, x: Tensor, pairs: Any) -> Tensor:
@@ -138,7 +126,7 @@ def test_a_backend_that_leaves_out_a_kernel_offset_fails(
     assert len(report.errors) == 3
 
 
-def test_maps_that_differ_are_told(conformance: ModuleType) -> None:
+def test_maps_that_differ_are_told() -> None:
     maps = [conformance.pyramid_of_shape(shape) for shape in conformance.LARGE[::2]]
     assert conformance.unequal_maps(maps[0], maps[0]) == ""
     assert "differ" in conformance.unequal_maps(*maps)

@@ -83,7 +83,7 @@ def main() -> None:
     print(
         f"{len(scans)} validation scans; labelled: {', '.join(run.split.labelled)}; {run.saved.digest[:12]}"
     )
-    print(f"{'':32} held out  sure points  teacher  believed all  as far as right")
+    print(f"{'':38} held out  sure points  teacher  believed all  as far as right")
     for name, (form, temperature) in FORMS.items():
         report(name, phrases, scans, form, temperature)
     report("P counted on these scans", counted_here(phrases, scans), scans, LabelPriorConfig(), TEMPERATURE)
@@ -144,11 +144,11 @@ def report(
         unlabelled.update(scan.belief, said(evidence, votes), votes.is_named, one_group, CONFIDENCE)
     weighed = believed(evidence, unlabelled.trust)
     figures = [
-        100 * mean_iou(sum(confusion(scan, *prior, temperature) for scan in scans), "dropped")
+        100 * mean_iou(np.sum([confusion(scan, *prior, temperature) for scan in scans], axis=0), "dropped")
         for prior in ((evidence, 0.0), (evidence, 1.0), (weighed, 1.0))
     ]
     print(
-        f"{name:32} {held_out_trust(phrases, form):8.2f}  {unlabelled.trust:11.2f}"
+        f"{name:38} {held_out_trust(phrases, form):8.2f}  {unlabelled.trust:11.2f}"
         f"  {figures[0]:7.1f}  {figures[1]:12.1f}  {figures[2]:15.1f}",
         flush=True,
     )

@@ -2,8 +2,8 @@
 
     python benchmarks/experiments/text_gap.py --seeds 0 1 2 --into docs
 
-Trains METHOD=lass3d with the preset demo. On the way it evaluates four networks on the validation scans.
-Their images need captions (`caption_splits`):
+Trains METHOD=lass3d with the preset demo, or another. On the way it evaluates four networks on the validation
+scans. Their images need captions (`caption_splits`):
 
 - the student as it is trained: its features are fused with the texts of the scan;
 - the same student with every text hidden: its features take the path of points without a text;
@@ -48,7 +48,7 @@ from train.loop import Callbacks, train
 from train.methods.contract import Method
 from train.methods.lass3d import Lass3d
 from train.optimiser import make_optimiser
-from train.presets.demo import demo
+from train.presets import preset_for
 from train.report.curves import ticks
 from train.report.render import environment
 from train.runs.run import Run
@@ -90,7 +90,7 @@ def main() -> None:
     for seed in options.seeds:
         courses[seed] = {}
         for method in ("lass3d", "supervised"):
-            run = planned(manifest, dataset, method, options.ratio, seed, options.set)
+            run = planned(manifest, dataset, options.preset, method, options.ratio, seed, options.set)
             print(f"{run.config.name}: {run.saved.digest[:12]}", flush=True)
             for done, figures in followed(run, options.every).items():
                 courses[seed].setdefault(done, {}).update(figures)
@@ -106,6 +106,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--manifest", type=Path, default=Path("data_manifest.yaml"))
     parser.add_argument("--dataset", help="default: the default of the manifest")
+    parser.add_argument("--preset", default="demo")
     parser.add_argument("--ratio", type=float, default=2.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", nargs="*", default=[], help="key=value of the runs, as for make train")
@@ -115,14 +116,21 @@ def arguments() -> argparse.Namespace:
 
 
 def planned(
-    manifest: Manifest, dataset: str, method: str, ratio: float, seed: int, settings: Sequence[str]
+    manifest: Manifest,
+    dataset: str,
+    preset: str,
+    method: str,
+    ratio: float,
+    seed: int,
+    settings: Sequence[str],
 ) -> Run:
     """The same run as from `make train`; its folder is not written."""
     shared = [setting for setting in settings if method == "lass3d" or not setting.startswith("method.")]
-    config = with_settings(demo(dataset, method, ratio, seed), shared)
+    spec = manifest.datasets[dataset]
+    config = with_settings(preset_for(preset, spec)(dataset, method, ratio, seed), shared)
     pairs = PairedScans.open(manifest.artifacts_of(dataset))
     folder = RunFolder.of(manifest.runs, config, None)
-    return Run.of(config, pairs, manifest.datasets[dataset], folder, torch.device("cpu"))
+    return Run.of(config, pairs, spec, folder, torch.device("cpu"))
 
 
 def followed(run: Run, every: int) -> Course:
@@ -151,7 +159,8 @@ def read_scan(run: Run, scan_id: str) -> ReadScan:
     """A scan, whole, with the rows of its texts."""
     scan = run.pairs.read(scan_id)
     found = TextRowsOf(run.pairs.text_table).batch([scan.pairs])
-    (image,), (entity,) = found.image, found.entity
+    (image,), (phrases,) = found.image, found.phrase
+    entity = phrases[:, 0]  # the phrase that most views agree on
     data = run.config.data
     voxels, _ = voxel_inputs(scan.points, scan.features, data.voxel_m, data.from_corner)
     return ReadScan(

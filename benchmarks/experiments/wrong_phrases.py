@@ -189,7 +189,7 @@ def figures_of(
     missing = [not figures and not run.is_finished for run, figures in zip(runs, recorded)]
     train_all([plan for plan, is_missing in zip(plans, missing) if is_missing], processes)
     found = [figures or RunFigures.read(run) for run, figures in zip(runs, recorded)]
-    return [(plan.title, *rest) for plan, *rest in zip(plans, runs, found)]
+    return [(plan.title, run, figures) for plan, run, figures in zip(plans, runs, found)]
 
 
 def seeds_of(found: Mapping[tuple[str, int], float]) -> list[int]:

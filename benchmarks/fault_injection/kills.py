@@ -9,6 +9,7 @@ import random
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tqdm import tqdm
 
@@ -120,7 +121,10 @@ def _killed(
 ) -> Ended:
     """Run the target and stop it: half of the time by the clock, half at a file-system event."""
     # A terminal and a scheduler signal the whole group; `kill` and `scontrol` one process.
-    more = {"signal_number": number, "whole_group": number == signal.SIGKILL or rng.random() < 0.5}
+    more: dict[str, Any] = {
+        "signal_number": number,
+        "whole_group": number == signal.SIGKILL or rng.random() < 0.5,
+    }
     seconds = whole.seconds
     for _ in range(_TRIES):
         if target.workers == 1 and rng.random() < 0.5:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from gpu.report import Report
-from gpu.work import Case, Trainer, wait_for
+from benchmarks.gpu.report import Report
+from benchmarks.gpu.work import Case, Trainer, wait_for
 from lass3d_core.compute.launches import KernelCount
 from lass3d_core.compute.synchronisations import counted_synchronisations
 from lass3d_core.sparse.reference import as_on_a_gpu

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpu.report import Report
-from gpu.work import FEATURES, Case, seconds_of
+from benchmarks.gpu.report import Report
+from benchmarks.gpu.work import FEATURES, Case, seconds_of
 from lass3d_core import nets
 from lass3d_core.compute.precision import autocast
 from lass3d_core.nets import UNetConfig

@@ -9,10 +9,10 @@ from functools import lru_cache
 from types import ModuleType
 
 import torch
-from memory import tensors_in
 from torch import Tensor, nn
 
-from gpu.report import Report
+from benchmarks.gpu.report import Report
+from benchmarks.memory import tensors_in
 from lass3d_core.errors import BackendUnavailable
 from lass3d_core.sparse import BACKENDS, load_backend
 from lass3d_core.sparse.maps import KernelPyramid, build_pyramid, pyramid_of

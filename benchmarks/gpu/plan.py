@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
-from gpu.asked import count_asked
-from gpu.backbone import measure_limit, measure_ours, measure_spconv
-from gpu.conformance import LARGE, SMALL, check_form, forms, loadable, maps_of_device, unequal_maps
-from gpu.report import Report
-from gpu.work import Case, measure_steps, seconds_of, sent
+from benchmarks.gpu.asked import count_asked
+from benchmarks.gpu.backbone import measure_limit, measure_ours, measure_spconv
+from benchmarks.gpu.conformance import LARGE, SMALL, check_form, forms, loadable, maps_of_device, unequal_maps
+from benchmarks.gpu.report import Report
+from benchmarks.gpu.work import Case, measure_steps, seconds_of, sent
 from lass3d_core.compute.precision import Precision, refusal
 from lass3d_core.sparse.maps import build_pyramid
 from train.runs.byte_count import bytes_of
@@ -82,7 +82,7 @@ class Plan:
                 self.stage_of_steps(self.case(method, precisions[0], backends[0], settings, preset))
         self.backbones(["float32"], backends)
 
-    def stage(self, name: str, on_gpu: float, work: partial[None]) -> None:
+    def stage(self, name: str, on_gpu: float, work: Callable[[], None]) -> None:
         """Run `work` if the time is left. on_gpu: the seconds that it is expected to take there."""
         self.report.stage(name, self.seconds(on_gpu), work)
 
@@ -120,7 +120,7 @@ class Plan:
         if wrong:
             raise ValueError(f"the maps of the device are not those of the host: {wrong}")
 
-    def timed(self, work: partial[object]) -> float:
+    def timed(self, work: Callable[[], object]) -> float:
         """Seconds of `work`."""
         return seconds_of(work, self.device, self.longest, most=5)
 
@@ -176,7 +176,7 @@ class Plan:
         """How long a step waits for its batch; nothing if the loader's packages are missing."""
         if not self.has_loader:
             return
-        from gpu.waiting import measure_waiting
+        from benchmarks.gpu.waiting import measure_waiting
 
         case = self.case("lass3d", precision, backend, ONE_PASS["lass3d"])
         steps, longest = (6, 5.0) if self.small else (60, 20.0)

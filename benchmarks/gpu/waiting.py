@@ -9,10 +9,10 @@ from statistics import median
 
 import numpy as np
 import torch
-from memory import PHRASES, ROWS, TEXT_DIM
 
-from gpu.report import Report
-from gpu.work import CLASSES, FEATURES, Case, Trainer, scans_of
+from benchmarks.gpu.report import Report
+from benchmarks.gpu.work import CLASSES, FEATURES, Case, Trainer, scans_of
+from benchmarks.memory import PHRASES, ROWS, TEXT_DIM
 from lass3d_core.files.splits import LabelledSplit
 from lass3d_core.files.text_table import CaptionRows
 from lass3d_core.records import NONE, PairedScan, PointTextPairs

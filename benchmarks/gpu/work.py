@@ -10,10 +10,10 @@ from statistics import median
 
 import numpy as np
 import torch
-from convolution import simulated_sweep
-from memory import TEXT_DIM, a_batch, method_of, room_crop
 from torch import Tensor
 
+from benchmarks.convolution import simulated_sweep
+from benchmarks.memory import TEXT_DIM, a_batch, method_of, room_crop
 from lass3d_core.compute.precision import make_scaler
 from lass3d_core.sparse.maps import unbuilt_pyramid
 from train.config import RunConfig, with_settings
@@ -142,7 +142,8 @@ def seconds_of(work: Callable[[], object], device: torch.device, longest: float,
     """The median of up to `most` runs of `work`, which end after `longest` seconds. The first is left out."""
     work()
     wait_for(device)
-    begun, taken = time.perf_counter(), []
+    begun = time.perf_counter()
+    taken: list[float] = []
     while len(taken) < most and (not taken or time.perf_counter() - begun < longest):
         started = time.perf_counter()
         work()

@@ -16,15 +16,21 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from benchmarks.random_models import PHRASES, Size
 from preprocess.lvm.grounding_bert import phrase_bert
-from random_models import PHRASES, Size
 
 SPECIAL = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}
 WORDS_FROM = 2000
 SMALL_BERT = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
 SMALL_DINO = {"enc_layers": 2, "dec_layers": 2, "dim_feedforward": 512, "num_queries": 300}
 SMALL_SCALE = {"short_side": 160, "long_side": 320}
-SMALL_SAM = {"depth": 2, "embed_dim": 192, "num_heads": 3, "global_attn_indexes": (1,), "img_size": 256}
+SMALL_SAM: dict[str, Any] = {
+    "depth": 2,
+    "embed_dim": 192,
+    "num_heads": 3,
+    "global_attn_indexes": (1,),
+    "img_size": 256,
+}
 
 
 def write_grounded_sam(folder: Path, size: Size) -> dict[str, Any]:

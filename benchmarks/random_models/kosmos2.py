@@ -14,7 +14,7 @@ from transformers import (
     XLMRobertaTokenizerFast,
 )
 
-from random_models import Size
+from benchmarks.random_models import Size
 
 try:
     from transformers.initialization import no_init_weights
@@ -52,7 +52,7 @@ def write_kosmos2(folder: Path, size: Size) -> int:
 
 
 @torch.no_grad()
-def _fill(model: torch.nn.Module) -> None:
+def _fill(model: Kosmos2ForConditionalGeneration) -> None:
     """Small weights, norms that change nothing, and an end token whose score is below others'."""
     torch.manual_seed(0)
     for name, parameter in model.named_parameters():

@@ -12,8 +12,8 @@ from statistics import median
 
 import numpy as np
 import torch
-from pairing import simulated
 
+from benchmarks.pairing import simulated
 from lass3d_core.files.fingerprint import Record
 from lass3d_core.files.shards import ShardHeader, ShardReader, write_shard
 from lass3d_core.manifest.schema import PairsSpec

@@ -23,10 +23,7 @@ def test_the_experiment_prints_a_line_for_every_form_and_every_share_of_wrong_ph
     assert columns.split()[-1] == "right"
     named = [*label_prior.FORMS, "P counted on these scans", *label_prior.WRONG]
     assert len(lines) == len(named) and all(line.startswith(name) for line, name in zip(lines, named))
-    figures = {
-        name: [float(one) for one in line[32:].replace("here alone", "").split()[-5:]]
-        for line, name in zip(lines, named)
-    }
+    figures = {name: [float(one) for one in line[38:].split()] for line, name in zip(lines, named)}
     teacher, believed = figures["P counted on these scans"][2:4]
     assert believed >= teacher, "in the tiny data every phrase names the class of its points"
     assert figures["100% of the phrases random"][3] < figures["default"][3]
