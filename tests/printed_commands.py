@@ -53,7 +53,8 @@ def why_not(command: Printed) -> str | None:
 
 FIGURES = {
     "docs/results.md": "tables of many runs, hours each",
-    "docs/results-demo.md": "tables of older code, hours each",
+    "docs/choices.md": "tables of many runs, hours each",
+    "docs/results-demo.md": "trainings, minutes each",
     "docs/measurements.md": "measurements, minutes to hours each; tests of benchmarks/ run their parts",
     "docs/method.md": "experiments of many runs, hours each",
     "docs/scale.md": "measurements of large data",

@@ -39,7 +39,7 @@ class Cps(AveragedNetwork):
     by the norm over both.
     Decision: unless the recipe says otherwise, class weights count for labels alone. On pseudo-labels without
     a threshold they reinforce themselves: a point that one network takes for a rare class weighs more in the
-    other, and soon both predict that class everywhere (docs/results-demo.md).
+    other, and soon both predict that class everywhere.
     """
 
     weighs_pseudo_labels = False

@@ -98,7 +98,7 @@ class Lass3d(Method):
     Decision: pe_form `paper` predicts again and takes an optimiser step in every iteration, about three times
     the time of a step. `single_pass` takes the classes of all iterations from one prediction instead. The
     further steps of `paper` move the student mostly by the optimiser's momentum if Eq. (6) is as small as
-    above; with AdamW so many steps count (docs/results-demo.md).
+    above; with AdamW so many steps count.
     """
 
     weighs_pseudo_labels = False

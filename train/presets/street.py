@@ -94,7 +94,7 @@ def scheduled(settings: MethodConfig, steps: int, noise: float) -> MethodConfig:
 
 STEPS = 2_000
 
-# Outdoors: the best of four on supervised-only, seeds 100 and 101, validation split (docs/tables/tuning.md).
+# Outdoors: the best of four on supervised-only, seeds 100 and 101, validation split (docs/choices.md).
 # Indoors: the demo's for now; it is still to be chosen in the same way.
 _RATE_OUTDOORS, _RATE_INDOORS = 5e-3, 1e-2
 
@@ -104,7 +104,7 @@ _SOURCE = {
 }
 
 # A hundredth of the published 250 and 200, which are for schedules of 25 000 steps and more. Chosen on the
-# street's validation split, seeds 100 and 101 (docs/tables/tuning.md).
+# street's validation split, seeds 100 and 101 (docs/choices.md).
 MEAN_TEACHER_CONSISTENCY, LASERMIX_CONSISTENCY = 2.5, 2.0
 
 # Decision: no paper gives such noise for points. These are a sixth of a voxel, and a few per cent.
