@@ -1,7 +1,7 @@
-"""The limit of words: every point that has a phrase gets one that names its true class.
+"""What better words could bring: every point that has a phrase gets one that names its true class.
 
-A row of wrong_phrases.py. What LASS3D+ has with these phrases, no better captions and masks can exceed on the
-same points. It reads the labels of the unlabelled scans, so it is no method.
+A row of wrong_phrases.py. It reads the labels of the unlabelled scans, so it is no method. Nor is it a strict
+limit: seeds differ by more than it gains, and the prior still doubts a name (`method.prior.doubt`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
+from lass3d_core.errors import DataError
 from lass3d_core.labels import IGNORE
-from lass3d_core.records import NONE, PairedScan, labels_or_ignore
+from lass3d_core.records import NONE, PairedScan
 from lass3d_core.words.lexicon import Lexicon
 from train.data.paired_scans import PairedScans
 from train.runs.run import Run
@@ -24,8 +25,8 @@ from train.runs.side_by_side import PlannedRun
 class RightPhrases(PairedScans):
     """Pair shards whose phrases are made right as they are read.
 
-    A point without a phrase stays without. So does, from then on, a point without a label and one whose class
-    no phrase of the data set names alone.
+    A point without a phrase stays without. A point without a label, or of a class that no phrase of the data
+    set names alone, loses its phrase.
     """
 
     @classmethod
@@ -42,16 +43,19 @@ class RightPhrases(PairedScans):
             for one in self.text_table.phrases
             if len(ids := lexicon.classes_of(one)) == 1
         }
+        if not of_class:
+            raise DataError("row right: no phrase of the data set names one class alone; leave the row out")
         place = np.full(IGNORE + 1, NONE, np.int16)
         place[list(of_class)] = np.arange(len(of_class))
         return tuple(of_class.values()), place
 
     def read(self, scan_id: str) -> PairedScan:
-        """One scan."""
+        """One scan. Raises DataError if it has no labels, or if no phrase names a class alone."""
         scan = super().read(scan_id)
         phrases, place = self._names
-        labels = labels_or_ignore(scan.labels, len(scan.points))
-        entity = np.where(scan.pairs.entity == NONE, np.int16(NONE), place[labels])
+        if scan.labels is None:
+            raise DataError(f"row right: scan {scan_id} has no labels to name; leave the row out")
+        entity = np.where(scan.pairs.entity == NONE, np.int16(NONE), place[scan.labels])
         return replace(scan, pairs=replace(scan.pairs, entity=entity, phrases=phrases, votes=None))
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from benchmarks.experiments import wrong_phrases
 from benchmarks.experiments.right_phrases import RightPhrases
 from benchmarks.experiments.wrong_phrases import CONTROL, WrongPhrases, plans_of, table
+from lass3d_core.errors import DataError
 from lass3d_core.manifest.reading import read_manifest
 from lass3d_core.records import NONE
 from lass3d_core.words.lexicon import Lexicon
@@ -60,6 +62,15 @@ def test_right_phrases_name_the_class_of_every_point_that_has_one(tiny) -> None:
         named += np.count_nonzero(has_phrase)
     assert named
     assert right.training_digest != pairs.training_digest
+
+
+def test_a_scan_without_labels_has_no_right_phrases(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = PairedScans.open(tiny.artifacts)
+    (scan_id, *_) = pairs.splits["train"]
+    bare = replace(pairs.read(scan_id), labels=None)
+    monkeypatch.setattr(PairedScans, "read", lambda self, scan_id: bare)
+    with pytest.raises(DataError, match="has no labels"):
+        RightPhrases.of(pairs).read(scan_id)
 
 
 def test_a_run_on_right_phrases_trains_and_is_told_from_the_ordinary_one(tiny) -> None:
