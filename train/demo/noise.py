@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from train.evaluate import Metrics
 
-# Twice the standard deviation of the difference of two of the demo's methods over three seeds, with the same
-# labelled scans: 4.5 to 6.3 (docs/results-demo.md).
+# Twice 5. Over three seeds with the same labelled scans, the difference of two of the demo's methods has a
+# standard deviation of 4.8, 4.5 or 6.3 (docs/results-demo.md).
 NOISE = 10.0
 """A difference of mIoU in %, absent classes dropped, from one seed is noise if it is smaller than this."""
 

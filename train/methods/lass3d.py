@@ -95,7 +95,7 @@ class Lass3d(Method):
     Decision: Eq. (6) is a mean over points. As the printed sum, its gradient was measured at 6 to 70 times
     the gradient of Eq. (7), after the weight 0.1: it would be the whole training. As a mean it is below a
     hundredth of it with the student's confidence in Eq. (5), and 2 to 13 times larger with the teacher's.
-    Decision: pe_form `paper` predicts again and takes an optimiser step in every iteration, about three times
+    Decision: pe_form `paper` predicts again and takes an optimiser step in every iteration, about four times
     the time of a step. `single_pass` takes the classes of all iterations from one prediction instead. The
     further steps of `paper` move the student mostly by the optimiser's momentum if Eq. (6) is as small as
     above; with AdamW so many steps count.
