@@ -17,6 +17,8 @@ from lass3d_core.model.card import ModelCard, PointFeature
 MANY = 0.01
 """A larger share of values beyond the learnt range, and by more than the range's width, is another scale."""
 
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
+
 
 def checked_points(points: np.ndarray) -> np.ndarray:
     """points (N,3), metres, as an array of finite float32 or float64.
@@ -39,6 +41,7 @@ def checked_points(points: np.ndarray) -> np.ndarray:
 def checked_features(features: np.ndarray | None, card: ModelCard, count: int) -> np.ndarray:
     """features (N,F) as finite float32, in the range that the model learnt; (N,) is taken for (N,1).
 
+    They are rounded as the shards round them: a cloud has the labels that `make export` gives its scan.
     Raises DataError: missing, too many or too few columns, not finite, of another scale.
     Warns by name if some values lie beyond the learnt range.
     """
@@ -62,7 +65,8 @@ def checked_features(features: np.ndarray | None, card: ModelCard, count: int) -
     _require_finite(features, "features")
     for column, feature in zip(features.T, names):
         _check_range(column, feature)
-    return features
+    # No model learnt a value beyond float16: a shard does not take it.
+    return features.clip(-_FLOAT16_MAX, _FLOAT16_MAX).astype(np.float16).astype(np.float32)
 
 
 def warn_if_far(points: np.ndarray, card: ModelCard) -> None:

@@ -60,6 +60,18 @@ def test_values_in_range_pass_without_a_word() -> None:
         warn_if_far(np.full((10, 3), 5.0), CARD)
 
 
+def test_features_are_rounded_as_a_shard_rounds_them() -> None:
+    given = np.array([0.1, 0.2999, 1.0], np.float32)
+    assert checked_features(given, CARD, 3)[:, 0].tolist() == given.astype(np.float16).tolist()
+    assert given[1] not in given.astype(np.float16)
+
+
+def test_a_value_beyond_float16_stays_finite() -> None:
+    with pytest.warns(UserWarning, match="the feature remission reaches from 0 to 1e"):
+        found = checked_features(np.append(np.tile(GOOD, 10), 1e6), CARD, 501)
+    assert found.max() == 65504
+
+
 def test_a_model_without_features_refuses_them_and_needs_none() -> None:
     card = replace(CARD, features=())
     assert checked_features(None, card, 7).shape == (7, 0)
