@@ -146,7 +146,7 @@ def worked_example() -> tuple[Lass3d, SemiBatch]:
         entity=none,
         votes=PhraseVotes.certain(none),
         texts=TextBatch(no_rows, (0,), no_rows, no_rows),
-        counts=BatchCounts((0, 1), (1, 1), 1, (), 0, 0),
+        counts=BatchCounts((0, 1), (1, 1), 1, (), 0, 0, ()),
     )
     return method, batch
 

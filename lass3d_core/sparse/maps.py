@@ -139,6 +139,17 @@ def build_pyramid(coords: Tensor, levels: int, first_scans: int | None = None) -
     return pyramid_of(pairs_on_device(coords, levels, first_scans), offsets_on_device, first_scans)
 
 
+def pyramid_of_rest(pyramid: KernelPyramid) -> KernelPyramid:
+    """The pyramid of the scans behind the first ones, numbered from 0. Its rows keep their order.
+
+    pyramid: built, with `first`.
+    """
+    assert pyramid.first is not None
+    coords = pyramid.coords[0][pyramid.first.rows[0] :].clone()
+    coords[:, 0] -= pyramid.first.scans
+    return build_pyramid(coords, pyramid.levels)
+
+
 def unbuilt_pyramid(coords: Tensor, levels: int, first_scans: int | None = None) -> KernelPyramid:
     """Level 0 alone, coords (M,4) int32. `to` builds all `levels` levels, on the device that uses them.
 

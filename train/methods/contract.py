@@ -38,6 +38,7 @@ class BatchCounts:
     labelled_scans: how many of these scans are labelled. They come first.
     image_voxels: voxels of each image of the batch.
     named, captioned: voxels with a phrase, and voxels with a caption alone.
+    unlabelled_image_voxels: voxels of each image, in unlabelled scans alone.
     """
 
     slots: tuple[int, ...]
@@ -46,6 +47,7 @@ class BatchCounts:
     image_voxels: tuple[int, ...]
     named: int
     captioned: int
+    unlabelled_image_voxels: tuple[int, ...]
 
     @classmethod
     def of(cls, scan: Tensor, is_labelled: Tensor, image: Tensor, entity: Tensor, images: int) -> BatchCounts:
@@ -58,10 +60,14 @@ class BatchCounts:
         named = entity.numpy(force=True) >= 0
         starts = np.flatnonzero(np.concatenate([[True], scans[1:] != scans[:-1]])[: len(scans)])
         voxels = np.diff(starts, append=len(scans))
-        of_images = np.bincount(pictures + 1, minlength=images + 1)[1:]
-        slots, sizes, counted = (tuple(one.tolist()) for one in (scans[starts], voxels, of_images))
-        labelled, alone = is_labelled.numpy(force=True)[starts], (pictures >= 0) & ~named
-        return cls(slots, sizes, int(labelled.sum()), counted, int(named.sum()), int(alone.sum()))
+        of_labelled = is_labelled.numpy(force=True)
+        every, unlabelled = (
+            np.bincount(shown + 1, minlength=images + 1)[1:] for shown in (pictures, pictures[~of_labelled])
+        )
+        counts = scans[starts], voxels, every, unlabelled
+        slots, sizes, of_images, of_unlabelled = (tuple(one.tolist()) for one in counts)
+        labelled, alone = int(of_labelled[starts].sum()), (pictures >= 0) & ~named
+        return cls(slots, sizes, labelled, of_images, int(named.sum()), int(alone.sum()), of_unlabelled)
 
     @property
     def rows(self) -> dict[int, slice]:

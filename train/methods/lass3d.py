@@ -9,7 +9,7 @@ classifier.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,9 +33,10 @@ from lass3d_core.paper.exploitation import (
     least_likely,
     negative_learning,
 )
-from lass3d_core.paper.safm import Safm, SafmConfig
+from lass3d_core.paper.safm import Safm, SafmConfig, TextBatch
 from lass3d_core.records import NONE
 from lass3d_core.settings import SETTINGS
+from lass3d_core.sparse.maps import KernelPyramid, pyramid_of_rest
 from train.methods.contract import Ingredients, Method, MethodConfig, SemiBatch, Share, channels_of
 from train.methods.parts.ramp import ramp
 
@@ -95,7 +96,7 @@ class Lass3d(Method):
     Decision: Eq. (6) is a mean over points. As the printed sum, its gradient was measured at 6 to 70 times
     the gradient of Eq. (7), after the weight 0.1: it would be the whole training. As a mean it is below a
     hundredth of it with the student's confidence in Eq. (5), and 2 to 13 times larger with the teacher's.
-    Decision: pe_form `paper` predicts again and takes an optimiser step in every iteration, about four times
+    Decision: pe_form `paper` predicts again and takes an optimiser step in every iteration, about three times
     the time of a step. `single_pass` takes the classes of all iterations from one prediction instead. The
     further steps of `paper` move the student mostly by the optimiser's momentum if Eq. (6) is as small as
     above; with AdamW so many steps count.
@@ -125,15 +126,15 @@ class Lass3d(Method):
     def losses(self, batch: SemiBatch, step: int) -> dict[str, Tensor]:
         """The weighted terms of Eq. (9) that are switched on. In the form `paper`, pe is iteration 1."""
         unlabelled = batch.unlabelled
-        image, entity = self._text_of(batch)
-        f_3d = self.backbone(batch.features, batch.pyramid)
-        f_text = self._with_text(f_3d, image, entity, batch)
+        seen = self._seen(batch)
+        f_3d = self.backbone(seen.features, seen.pyramid)
+        f_text = self._with_text(f_3d, seen)
         logits = self.classifier(f_text)
         f_ada, teacher = self._teach(batch)
         reliable = self._reliable(teacher, logits[unlabelled])
         self.measures = {
             "reliable_share": reliable.sum() / max(len(reliable), 1),
-            "text_share": ((image != NONE) | (entity != NONE)).float().mean(),
+            "text_share": ((seen.image != NONE) | (seen.entity != NONE)).float().mean(),
             "ce_l_points": (batch.labels != IGNORE).sum(),
             "ce_u_points": reliable.sum(),
         }
@@ -150,7 +151,9 @@ class Lass3d(Method):
         if self.config.distils:
             terms["kl"] = self.config.lambda_kl * losses.feature_kl(f_text[unlabelled], f_ada)
         if self.config.transfer == "alignment":
-            terms["align"] = self.config.lambda_align * self.alignment(f_3d, image, entity, batch.texts)
+            terms["align"] = self.config.lambda_align * self.alignment(
+                f_3d, seen.image, seen.entity, seen.texts
+            )
         return terms
 
     def further_losses(self, batch: SemiBatch, step: int) -> Iterator[dict[str, Tensor]]:
@@ -167,10 +170,11 @@ class Lass3d(Method):
     def _further_rounds(
         self, batch: SemiBatch, exploited: _Exploited, step: int
     ) -> Iterator[dict[str, Tensor]]:
-        image, entity = self._text_of(batch)
+        # With batch norm apart, labelled scans change nothing here: Eq. (6) is of unlabelled points.
+        seen = self._seen(batch) if batch.pyramid.first is None else self._seen_alone(batch)
         for _ in range(1, self.config.pe_iterations):
-            f_3d = self.backbone(batch.features, batch.pyramid)
-            logits = self.classifier(self._with_text(f_3d, image, entity, batch))[batch.unlabelled]
+            f_3d = self.backbone(seen.features, seen.pyramid)
+            logits = self.classifier(self._with_text(f_3d, seen))[seen.unlabelled]
             loss, mined = self._exploit(logits, exploited, self._reliable(exploited.teacher, logits), step)
             if not parallel.all_reduce_sum(mined.sum()):
                 return
@@ -181,18 +185,32 @@ class Lass3d(Method):
         ema.update_teacher(self.teacher.backbone, self.backbone, self.config.alpha, step)
         ema.update_teacher(self.teacher.classifier, self.classifier, self.config.alpha, step)
 
-    def _text_of(self, batch: SemiBatch) -> tuple[Tensor, Tensor]:
-        """The image and the entity (M,), (M,) of each voxel, -1 where `captions` hides them (Tab. 3)."""
-        no_image = self.config.captions in ("none", "entity")
-        no_entity = self.config.captions in ("none", "image")
-        hidden = torch.full_like(batch.image, NONE)
-        return hidden if no_image else batch.image, hidden if no_entity else batch.entity
+    def _seen(self, batch: SemiBatch) -> _Seen:
+        """All scans of the batch."""
+        image, entity, voxels = self._shown(batch.image, batch.entity, batch.counts.image_voxels)
+        of_batch = batch.features, batch.pyramid
+        return _Seen(*of_batch, image, entity, voxels, batch.texts, batch.unlabelled)
 
-    def _with_text(self, f_3d: Tensor, image: Tensor, entity: Tensor, batch: SemiBatch) -> Tensor:
+    def _seen_alone(self, batch: SemiBatch) -> _Seen:
+        """The unlabelled scans alone, of a batch whose kinds of scans batch norm keeps apart."""
+        rows, counts = batch.unlabelled, batch.counts.unlabelled_image_voxels
+        image, entity, voxels = self._shown(batch.image[rows], batch.entity[rows], counts)
+        of_rest = batch.features[rows], pyramid_of_rest(batch.pyramid)
+        return _Seen(*of_rest, image, entity, voxels, batch.texts, slice(None))
+
+    def _shown(
+        self, image: Tensor, entity: Tensor, image_voxels: Sequence[int]
+    ) -> tuple[Tensor, Tensor, Sequence[int]]:
+        """The same without what `captions` hides: -1 for each voxel, and no voxel for each image (Tab. 3)."""
+        if self.config.captions in ("none", "entity"):
+            image, image_voxels = torch.full_like(image, NONE), [0] * len(image_voxels)
+        if self.config.captions in ("none", "image"):
+            entity = torch.full_like(entity, NONE)
+        return image, entity, image_voxels
+
+    def _with_text(self, f_3d: Tensor, seen: _Seen) -> Tensor:
         if self.config.transfer == "safm":
-            shown = 0 if self.config.captions in ("none", "entity") else 1
-            image_voxels = [shown * count for count in batch.counts.image_voxels]
-            return self.safm(f_3d, image, entity, batch.texts, image_voxels)
+            return self.safm(f_3d, seen.image, seen.entity, seen.texts, seen.image_voxels)
         return normalised(f_3d)
 
     def _teach(self, batch: SemiBatch) -> tuple[Tensor, Tensor]:
@@ -225,6 +243,22 @@ class Lass3d(Method):
         weight = ramp(step, config.ramp_steps) * config.lambda_pe
         loss = weight * negative_learning(logits, negatives, config.pe_reduction)
         return loss, (negatives != NO_CLASS).any(dim=1)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the student sees. The fields are as in SemiBatch; `captions` hides a part of the texts.
+
+    image_voxels: voxels of each image of `texts`. unlabelled: the rows of the unlabelled scans.
+    """
+
+    features: Tensor
+    pyramid: KernelPyramid
+    image: Tensor
+    entity: Tensor
+    image_voxels: Sequence[int]
+    texts: TextBatch
+    unlabelled: slice
 
 
 @dataclass

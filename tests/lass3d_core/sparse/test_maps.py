@@ -17,6 +17,7 @@ from lass3d_core.sparse.maps import (
     KernelPyramid,
     build_pyramid,
     pyramid_of,
+    pyramid_of_rest,
     unbuilt_pyramid,
 )
 from lass3d_core.sparse.pairs_on_device import offsets_on_device, pairs_on_device
@@ -255,3 +256,11 @@ def test_loader_worker_hands_over_the_same_maps() -> None:
     loader = torch.utils.data.DataLoader(_Pyramids(), batch_size=None, num_workers=1)
     for index, pyramid in enumerate(loader):
         assert_same(pyramid, _Pyramids()[index])
+
+
+def test_the_pyramid_of_the_rest_is_that_of_the_other_scans_alone() -> None:
+    coords = torch.cat([torch.tensor([[scan, 0, 0, z] for z in range(3 + scan)]) for scan in range(3)]).int()
+    rest = pyramid_of_rest(build_pyramid(coords, 2, first_scans=1))
+    expected = coords[3:] - torch.tensor([1, 0, 0, 0], dtype=torch.int32)
+    assert torch.equal(rest.coords[0], expected) and rest.levels == 2 and rest.first is None
+    assert torch.equal(rest.coords[1], build_pyramid(expected, 2).coords[1])

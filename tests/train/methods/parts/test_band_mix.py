@@ -12,7 +12,7 @@ from torch import Tensor
 from train.methods.contract import BatchCounts
 from train.methods.parts.band_mix import BandMixConfig, Pair, bands, mixed, pairs_of
 
-COUNTS = BatchCounts((0, 1, 2, 3, 4), (2, 2, 2, 2, 2), 2, (), 0, 0)
+COUNTS = BatchCounts((0, 1, 2, 3, 4), (2, 2, 2, 2, 2), 2, (), 0, 0, ())
 
 
 def coords_of(*places: tuple[int, int, int]) -> Tensor:
@@ -45,7 +45,7 @@ def test_bands_are_those_of_the_definition_and_need_no_voxel_size(seed: int, are
 def test_the_nth_labelled_scan_is_mixed_with_the_nth_unlabelled_one() -> None:
     pairs = pairs_of(COUNTS, (3, 4), seed=0, step=0)
     assert [pair[:2] for pair in pairs] == [(slice(0, 2), slice(4, 6)), (slice(2, 4), slice(6, 8))]
-    labelled_alone = BatchCounts((0, 1), (2, 2), 2, (), 0, 0)
+    labelled_alone = BatchCounts((0, 1), (2, 2), 2, (), 0, 0, ())
     assert pairs_of(labelled_alone, (3, 4), seed=0, step=0) == []
 
 
