@@ -86,6 +86,6 @@ _NOTE = (
     "class frequency, because rare classes are not learnt otherwise in so few steps. The teacher has alpha "
     "0.95, because the horizon of 0.999 is 1000 steps. Progressive negative learning has the form "
     "single_pass, because in the paper's form a step takes three times as long, and more optimiser steps "
-    "than the controls. CBST's rounds have 40 steps and SSS-Net's 60, GPC contrasts from step 30 on and LiM3D "
-    "distils from step 220 on. In LASS3D+ labels alone teach for 90 steps."
+    "than the controls. CBST's rounds have 40 steps and SSS-Net's 60, GPC contrasts from step 30 on and "
+    "LiM3D distils from step 220 on. In LASS3D+ labels alone teach for 90 steps."
 )
