@@ -317,8 +317,9 @@ def test_a_long_recipe_says_what_it_sets(preset) -> None:
     more = (f"in rounds of {cbst.round_steps} steps", f"{config.schedule.steps} steps", learnt)
     assert all(str(value) in note for value in (*said, *more))
     own = {name: preset("any", name, 2.0, 0).method for name in METHODS}
-    of = (own["mean_teacher"].lambda_consistency, own["lasermix"].lambda_consistency)
-    assert "weighs {:g} in Mean Teacher and {:g} in LaserMix".format(*of) in note
+    of = (own[name].lambda_consistency for name in ("mean_teacher", "lasermix", "ignet"))
+    assert "weighs {:g} in Mean Teacher, {:g} in LaserMix and {:g} in IGNet".format(*of) in note
+    assert f"LASS3D's lambda_u is {own['lass3d'].lambda_u:g}" in note
     plus = own["lass3d_plus"]
     assert f"in LASS3D+ from step {plus.labels_first} on over {plus.ramp_steps}" in note
     assert f"contrasts from step {own['gpc'].labels_first} on" in note

@@ -60,5 +60,6 @@ _NOTE = (
     "paper; momentum and weight decay count once per step. Class weights count for labels alone. CBST and "
     "SSS-Net label from step 180 on, in rounds of 60 steps; GPC contrasts from step 60 on and LiM3D "
     "distils from step 440 on. Student and teacher of Mean Teacher and LiM3D have noise 0.07 of their "
-    "own. Consistency weighs 2.5 in Mean Teacher and 2 in LaserMix, as chosen on the simulated street."
+    "own. Consistency weighs 2.5 in Mean Teacher, 2 in LaserMix and 0.1 in IGNet, and LASS3D's lambda_u is "
+    "0.01, as chosen on the simulated street."
 )
