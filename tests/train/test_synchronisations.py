@@ -111,10 +111,11 @@ def test_micro_batches_do_not_wait_either(tiny) -> None:
 
 
 def test_the_form_of_the_paper_waits_once_per_update(tiny) -> None:
-    """After each round it asks whether a point is left to mine."""
+    """After each round it asks whether a point is left to mine. MAPS: of the unlabelled scans alone."""
     for places, updates in waits(tiny, "lass3d", "method.pe_form=paper", "method.pe_iterations=3"):
         assert updates == 3
-        assert places == {READ: 1, "train/methods/lass3d.py _local_scalar_dense": 2}
+        others = {place: places[place] for place in places if not place.startswith(MAPS)}
+        assert others == {READ: 1, "train/methods/lass3d.py _local_scalar_dense": 2}
 
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - set(ONE) | {"lim3d"}))
