@@ -76,6 +76,7 @@ def told(monkeypatch, capsys, *given: str) -> str:
     return capsys.readouterr().out[-2000:]
 
 
+@pytest.mark.slow
 def test_the_page_outlives_the_runs(tiny, tmp_path: Path, monkeypatch, capsys) -> None:
     figures = tmp_path / "figures"
     given = ["--manifest", str(tiny.manifest), "--datasets", "tiny", "--seeds", "0", *GIVEN]

@@ -69,6 +69,7 @@ def test_a_run_with_a_label_in_every_sequence_has_no_such_scans(tiny) -> None:
         unlabelled_scans.figures_of(cell.plan.open())
 
 
+@pytest.mark.slow
 def test_the_page_outlives_the_runs(tiny, rewrite_tiny, tmp_path: Path, monkeypatch, capsys) -> None:
     rewrite_tiny(tiny, in_two_places)
     supervised_run(tiny)

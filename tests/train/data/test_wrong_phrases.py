@@ -86,6 +86,7 @@ def test_the_table_pairs_each_row_with_the_control_by_seed() -> None:
     assert table(miou).splitlines()[-1].split()[:3] == ["wrong", "45.0", "-10.0"]
 
 
+@pytest.mark.slow
 def test_the_experiment_goes_on_from_its_committed_figures(
     tiny: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
