@@ -207,7 +207,7 @@ class Model:
         logits: Tensor = self._network["segmenter"](
             given.features.to(self._device), given.pyramid.to(self._device)
         )
-        return logits / self.card.temperature
+        return logits
 
     def _one_pass(
         self, xyz: np.ndarray, columns: np.ndarray, every: bool
@@ -215,7 +215,8 @@ class Model:
         """Softmax and maximum are taken per voxel, of which there are fewer than points."""
         given = self._input(xyz, columns, self._on_gpu)
         logits = self._voxel_logits(given)
-        probability = logits.softmax(dim=1)
+        probability = (logits / self.card.temperature).softmax(dim=1)
+        # Not of the quotients, of which two may round to one number: `make export` takes it of the logits.
         label = logits.argmax(dim=1)
         confidence = probability.gather(1, label[:, None])[:, 0]
         inverse = given.inverse
@@ -262,7 +263,8 @@ class Model:
 
         def one_pass(view: int) -> Tensor:
             given = self._input(view_of(xyz, view, tta), columns, self._on_gpu)
-            return self._voxel_logits(given).softmax(dim=1).cpu()[given.inverse]
+            logits = self._voxel_logits(given) / self.card.temperature
+            return logits.softmax(dim=1).cpu()[given.inverse]
 
         total = one_pass(0)
         for view in range(1, tta):

@@ -170,7 +170,8 @@ class Lass3d(Method):
     def _further_rounds(
         self, batch: SemiBatch, exploited: _Exploited, step: int
     ) -> Iterator[dict[str, Tensor]]:
-        # With batch norm apart, labelled scans change nothing here: Eq. (6) is of unlabelled points.
+        # With batch norm apart, labelled scans change nothing here: Eq. (6) is of unlabelled points. Only the
+        # student's running statistics miss them, and the student is never evaluated.
         seen = self._seen(batch) if batch.pyramid.first is None else self._seen_alone(batch)
         for _ in range(1, self.config.pe_iterations):
             f_3d = self.backbone(seen.features, seen.pyramid)

@@ -38,6 +38,19 @@ def test_labels_and_confidences_are_the_softmax_by_hand(model: Model, cloud: np.
     assert prediction.labels.dtype == np.uint8 and prediction.confidence.dtype == np.float32
 
 
+def test_the_temperature_changes_no_label(model: Model, cloud: np.ndarray) -> None:
+    low = torch.tensor(1.9500001668930054)
+    high = torch.nextafter(low, torch.tensor(2.0))
+    assert low < high and low / 1.9 == high / 1.9
+
+    class Segmenter(torch.nn.Module):
+        def forward(self, features: torch.Tensor, pyramid: object) -> torch.Tensor:
+            return torch.stack([low, high, low]).expand(len(features), 3)
+
+    warm = Model(replace(CARD, temperature=1.9), torch.nn.ModuleDict({"segmenter": Segmenter()}))
+    assert (warm.predict(cloud[:, :3], cloud[:, 3]).labels == 1).all()
+
+
 def test_maps_that_are_built_where_they_are_used_change_nothing(
     model: Model, cloud: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
