@@ -50,12 +50,15 @@ def confident(
     predictor: nn.Module, scan: EvaluationScan, device: torch.device, temperature: float = 1.0
 ) -> Prediction:
     """As `predict`, with the probability of each label. temperature: divides the logits."""
-    return confident_of_points(voxel_logits(predictor, scan, device) / temperature, scan)
+    return confident_of_points(voxel_logits(predictor, scan, device), scan, temperature)
 
 
-def confident_of_points(logits: Tensor, scan: EvaluationScan) -> Prediction:
-    """The most likely train id of every point, and its probability, from the logits (M,C) of the voxels."""
-    confidence = logits.float().softmax(dim=1).amax(dim=1).cpu()[scan.inverse].numpy()
+def confident_of_points(logits: Tensor, scan: EvaluationScan, temperature: float = 1.0) -> Prediction:
+    """The most likely train id of every point, and its probability, from the logits (M,C) of the voxels.
+
+    temperature: divides the logits of the probability. It changes no train id.
+    """
+    confidence = (logits.float() / temperature).softmax(dim=1).amax(dim=1).cpu()[scan.inverse].numpy()
     return Prediction(of_points(logits, scan), confidence)
 
 

@@ -61,8 +61,8 @@ class QueryNetwork:
         features = self.segmenter.embed(scan.features.to(self.device), scan.pyramid.to(self.device))
         texts = F.normalize(torch.from_numpy(rows).to(self.device), dim=1)
         similarity = (self.head(features) @ texts.T).cpu()[scan.inverse]
-        logits = self.segmenter.classifier(features) / self.temperature
-        return similarity.numpy(), confident_of_points(logits, scan)
+        logits = self.segmenter.classifier(features)
+        return similarity.numpy(), confident_of_points(logits, scan, self.temperature)
 
 
 @dataclass(frozen=True)
