@@ -321,6 +321,8 @@ def test_a_long_recipe_says_what_it_sets(preset) -> None:
     assert "weighs {:g} in Mean Teacher, {:g} in LaserMix and {:g} in IGNet".format(*of) in note
     assert f"LASS3D's lambda_u is {own['lass3d'].lambda_u:g}" in note
     plus = own["lass3d_plus"]
+    that = {drives: "That of LASS3D+ is {:g}"}.get(preset, "that of LASS3D+ {:g}")
+    assert that.format(plus.lambda_u) in note
     assert f"in LASS3D+ from step {plus.labels_first} on over {plus.ramp_steps}" in note
     assert f"contrasts from step {own['gpc'].labels_first} on" in note
     assert f"distils from step {own['lim3d'].distil_from} on" in note
