@@ -6,8 +6,6 @@ from dataclasses import replace
 
 from lass3d_core.nets.range_view import RangeImageConfig
 from train.config import RunConfig
-from train.methods import MethodConfig
-from train.methods.lass3d_plus import Lass3dPlusConfig
 from train.presets.demo import demo
 from train.presets.street import long_optim, scheduled
 
@@ -32,7 +30,7 @@ def drives(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
     return replace(
         short,
         preset="drives",
-        method=_method(short.method),
+        method=scheduled(short.method, STEPS, _NOISE, _PLUS_PSEUDO_LABELS),
         data=replace(
             short.data,
             voxel_m=0.4,
@@ -45,13 +43,6 @@ def drives(dataset: str, method: str, ratio: float, seed: int) -> RunConfig:
         schedule=replace(short.schedule, steps=STEPS, validate_every=STEPS // 2, checkpoint_every=100),
         note=_NOTE,
     )
-
-
-def _method(settings: MethodConfig) -> MethodConfig:
-    scaled = scheduled(settings, STEPS, _NOISE)
-    if isinstance(scaled, Lass3dPlusConfig):
-        return replace(scaled, lambda_u=_PLUS_PSEUDO_LABELS)
-    return scaled
 
 
 STEPS = 600
