@@ -193,11 +193,11 @@ def guided_contrast(
     against, of_class = negatives
     sure = positives.confidence >= gate
     embeddings = anchors.embeddings[sure]
-    positive = (embeddings * positives.embeddings[sure].detach()).sum(dim=1, keepdim=True)
+    positive = (embeddings * positives.embeddings[sure].detach()).sum(dim=1) / temperature
     same_class = anchors.classes[sure].unsqueeze(1) == of_class
-    negative = (embeddings @ against.T).masked_fill(same_class, -torch.inf)
-    scores = torch.cat([positive, negative], dim=1) / temperature
-    return losses.share_of_mean((scores.logsumexp(dim=1) - scores[:, 0]).sum(), len(embeddings))
+    # In place, and without the positive as a column: these (K,N) matrices are most of the memory traffic.
+    negative = (embeddings / temperature @ against.T).masked_fill_(same_class, -torch.inf).logsumexp(dim=1)
+    return losses.share_of_mean(F.softplus(negative - positive).sum(), len(embeddings))
 
 
 def balanced(classes: Tensor, count: int, num_classes: int, rng: np.random.Generator) -> Tensor:
