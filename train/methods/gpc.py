@@ -195,8 +195,9 @@ def guided_contrast(
     embeddings = anchors.embeddings[sure]
     positive = (embeddings * positives.embeddings[sure].detach()).sum(dim=1) / temperature
     same_class = anchors.classes[sure].unsqueeze(1) == of_class
-    # In place, and without the positive as a column: these (K,N) matrices are most of the memory traffic.
-    negative = (embeddings / temperature @ against.T).masked_fill_(same_class, -torch.inf).logsumexp(dim=1)
+    # In place, and without the positive as a column: these (K,N) scores are the largest matrices of a step.
+    scores = (embeddings / temperature @ against.T).masked_fill_(same_class, -torch.inf)
+    negative = scores.float().logsumexp(dim=1)  # float: autocast leaves a sum of bfloat16 scores in bfloat16
     return losses.share_of_mean(F.softplus(negative - positive).sum(), len(embeddings))
 
 

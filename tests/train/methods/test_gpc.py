@@ -65,6 +65,15 @@ def test_without_anchors_or_negatives_the_loss_is_zero_with_finite_gradients() -
         assert bool(anchors.embeddings.grad.isfinite().all())
 
 
+def test_contrast_in_bfloat16_sums_in_float32() -> None:
+    """One negative of cosine 0, 4000 times. In bfloat16 log 4000 = 8.2940 would be 8.3125."""
+    anchor, positive = side([[1.0, 0.0]], [0.9], [0]), side([[0.0, 1.0]], [0.9], [0])
+    negatives = torch.tensor([[0.0, 1.0]]).expand(4000, 2), torch.ones(4000, dtype=torch.int64)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = guided_contrast(anchor, positive, negatives, 0.1, 0.75)
+    assert loss.item() == pytest.approx(math.log(4001), abs=1e-4)
+
+
 @few
 @given(seeds, st.integers(0, 60), st.integers(1, 40))
 def test_a_balanced_choice_takes_from_every_class_what_it_can(seed: int, size: int, count: int) -> None:
